@@ -1,0 +1,62 @@
+//! What can be asked of the engine: by the screen, by the command line, over the socket.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, Revision};
+use crate::model::journal::JournalFilter;
+use crate::model::settings::OnExit;
+use crate::model::snapshot::Ask;
+
+/// A command with its sender. The engine answers each with the same `id`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Request {
+    pub id: u64,
+    pub by: Actor,
+    pub command: Command,
+}
+
+/// What the engine is asked to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Command {
+    /// Acts on the world from now on; before that, everything is a dry run.
+    Arm,
+    /// Back to the dry run.
+    Disarm,
+    /// Plans and shows, but acts on nothing but a person's orders.
+    Pause,
+    Resume,
+    /// Looks at the world at once.
+    Refresh,
+    /// Deeds on machines; they enter the next plan, which runs at once.
+    Ask(Vec<Ask>),
+    /// Writes settings, all or none, and lives by them.
+    Set {
+        edits: Vec<Edit>,
+        /// Refused if the settings are not this revision any more.
+        seen: Option<Revision>,
+    },
+    /// What the plan would be with these settings; changes nothing.
+    Preview(Vec<Edit>),
+    /// Tries a kind of machine again before its back-off ends.
+    ResetBackOff {
+        pool: PoolName,
+        machine_type: MachineType,
+    },
+    /// What a machine wrote on its console.
+    BootLog(InstanceId),
+    /// Journal lines, newest first.
+    Journal(JournalFilter),
+    /// Ends the loop gracefully: by `loop.on_exit`, or as given.
+    Quit {
+        on_exit: Option<OnExit>,
+    },
+}
+
+/// One change of the settings, as people write it: `queue.gpu.max` = `8`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    pub key: String,
+    /// `None`: back to the default, the line is removed.
+    pub value: Option<String>,
+}

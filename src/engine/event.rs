@@ -1,0 +1,134 @@
+//! What the engine tells: the whole view after each pass, journal lines as they are written, and an
+//! answer to each command.
+
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Term};
+use crate::model::journal::Entry;
+use crate::model::ledger::Account;
+use crate::model::money::{Money, Rate};
+use crate::model::plan::Plan;
+use crate::model::settings::Settings;
+use crate::model::snapshot::Snapshot;
+
+/// What the engine tells its listeners.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// Everything a screen shows, after each pass and each change of state.
+    View(Arc<View>),
+    Journal(Entry),
+    Answer {
+        id: u64,
+        result: Result<Answer, String>,
+    },
+    /// The loop has ended; nothing follows.
+    Ended,
+}
+
+/// The answer to a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    Done,
+    /// What was done, in one sentence.
+    Said(String),
+    Preview(Box<Plan>),
+    BootLog(String),
+    Journal(Vec<Entry>),
+}
+
+/// Everything that a screen shows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct View {
+    pub at: Timestamp,
+    pub fleet: FleetId,
+    pub mode: Mode,
+    pub leader: Leader,
+    pub snapshot: Arc<Snapshot>,
+    pub plan: Arc<Plan>,
+    pub settings: Arc<Settings>,
+    /// Why the file on disk is not what runs; the last good settings stay live.
+    pub settings_problem: Option<String>,
+    pub settings_path: Option<String>,
+    pub spend: Spend,
+    /// Calls under way.
+    pub acts: Vec<ActUnderWay>,
+    /// When the loop looks again.
+    pub next_pass: Timestamp,
+    /// Things a person should know, such as one ClearML user for console and agents.
+    pub warnings: Vec<String>,
+}
+
+/// Whether the loop acts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mode {
+    pub armed: bool,
+    pub paused: bool,
+}
+
+impl Mode {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match (self.armed, self.paused) {
+            (false, _) => "DRY RUN",
+            (true, true) => "PAUSED",
+            (true, false) => "ARMED",
+        }
+    }
+}
+
+/// Who acts on the fleet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Leader {
+    /// This loop.
+    Us(Term),
+    /// Another; this one only watches.
+    Other(String),
+}
+
+/// A call to the world under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActUnderWay {
+    pub what: String,
+    pub instance: Option<InstanceId>,
+    pub pool: Option<PoolName>,
+    pub since: Timestamp,
+    pub deadline: SignedDuration,
+}
+
+/// Money at a glance.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Spend {
+    /// What everything that is up costs now.
+    pub rate: Rate,
+    pub total: Money,
+    pub today: Money,
+    pub month: Money,
+    pub budgets: Vec<BudgetState>,
+    pub today_by_account: Vec<(Account, Money)>,
+    /// Spent in each hour of today so far, the first hour first.
+    pub today_by_hour: Vec<Money>,
+    /// Since when the ledger holds every machine.
+    pub whole_since: Option<Timestamp>,
+    /// Machines without a known price; their cost counts as zero.
+    pub unpriced: Vec<InstanceId>,
+    pub queue_today: Vec<(QueueName, Money)>,
+}
+
+/// A budget and what has become of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BudgetState {
+    pub name: BudgetName,
+    pub limit: Money,
+    pub hard: bool,
+    pub period_start: Timestamp,
+    pub period_end: Timestamp,
+    pub spent: Money,
+    /// Set aside by running machines and by intents.
+    pub committed: Money,
+}

@@ -1,0 +1,41 @@
+//! Tidegate: an operator's console for ClearML queues on rented machines.
+//!
+//! # The map
+//!
+//! | folder | what it answers |
+//! |---|---|
+//! | [`model`] | plain values shared by all |
+//! | [`plan`] | what should be done: pure, no I/O, no clock; it cannot fail |
+//! | [`world`] | what is out there: the only code that talks to a network |
+//! | [`store`] | what we remember: settings, intents, ledger, journal |
+//! | [`engine`] | the loop: observe, plan, check, act, record; commands in, events out |
+//!
+//! Imports point one way: `model <- plan <- engine -> world, store`. A test checks the arrows.
+//!
+//! # Invariants
+//!
+//! 1. Limits count intents and everything not yet proved gone. No limit is passed at any step, during live edits too.
+//! 2. A hard budget is never crossed by a launch: spent + committed + the reservation of the new one is at most
+//!    the limit, decided in the same single-writer step that writes the intent.
+//! 3. A machine that has, or may have, a task is never stopped, unless a person chose "kill".
+//! 4. One intent makes at most one machine, across a crash at any instruction: the intent and its idempotency
+//!    token are on disk before the call.
+//! 5. Every machine that carries our fleet's tag is in the ledger, from its launch time, within one pass of being
+//!    visible; none is forgotten until it is gone.
+//! 6. Unknown or stale is never a reason to destroy. "I cannot see it" is not "it is gone".
+//! 7. Steady inputs, no action: the plan of a world in which the plan was carried out is empty.
+//! 8. Every action, and every refusal to act, has a reason with numbers, an intent id where it makes a machine,
+//!    and the revision of the settings, and is recorded first.
+//! 9. Settings on disk always parse, and are what runs; when they are not, the screen says so. Comments and order
+//!    survive an edit.
+//! 10. Two consoles on one fleet: one acts, the other watches and says who leads.
+//! 11. No secret in a log, a journal, an error, a panic or a screenshot; no long-lived secret in user data.
+//! 12. No frame waits for a network or a disk.
+//! 13. The ledger equals the simulator's own bill to the micro-dollar.
+//! 14. The first start of a fleet is a dry run until a person arms it; with no settings nothing is acted on.
+
+pub mod engine;
+pub mod model;
+pub mod plan;
+pub mod store;
+pub mod world;

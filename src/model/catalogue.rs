@@ -1,0 +1,65 @@
+//! Machine types: what they hold and what they cost.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::MachineType;
+use crate::model::money::Rate;
+use crate::model::settings::{Market, PoolSettings, Provider};
+
+/// One machine type in one region.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypeSpec {
+    pub vcpu: u32,
+    pub gpu: u32,
+    pub on_demand: Option<Rate>,
+    /// A snapshot: the real one moves.
+    pub spot: Option<Rate>,
+    /// Where the price is from, and its date.
+    pub source: String,
+}
+
+/// All that is known of machine types.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Catalogue {
+    types: BTreeMap<Provider, BTreeMap<String, BTreeMap<MachineType, TypeSpec>>>,
+}
+
+/// What one machine of a pool would hold and cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offer {
+    pub vcpu: u32,
+    pub gpu: u32,
+    pub rate: Option<Rate>,
+}
+
+impl Catalogue {
+    pub fn insert(&mut self, provider: Provider, region: &str, machine_type: MachineType, spec: TypeSpec) {
+        self.types.entry(provider).or_default().entry(region.to_owned()).or_default().insert(machine_type, spec);
+    }
+
+    #[must_use]
+    pub fn spec(&self, provider: Provider, region: &str, machine_type: &MachineType) -> Option<&TypeSpec> {
+        self.types.get(&provider)?.get(region)?.get(machine_type)
+    }
+
+    /// What a machine type holds in any region: its size does not depend on where it stands.
+    #[must_use]
+    pub fn size(&self, provider: Provider, machine_type: &MachineType) -> Option<(u32, u32)> {
+        let regions = self.types.get(&provider)?;
+        regions.values().find_map(|types| types.get(machine_type)).map(|spec| (spec.vcpu, spec.gpu))
+    }
+
+    /// What a machine of `pool` of this type would hold and cost; `pool.X.price` wins over the table.
+    #[must_use]
+    pub fn offer(&self, pool: &PoolSettings, machine_type: &MachineType) -> Offer {
+        let (vcpu, gpu) = self.size(pool.provider, machine_type).unwrap_or((0, 0));
+        let listed = self.spec(pool.provider, &pool.region, machine_type).and_then(|spec| match pool.market {
+            Market::OnDemand => spec.on_demand,
+            // Without a spot price the on-demand one is the most that it can cost.
+            Market::Spot => spec.spot.or(spec.on_demand),
+        });
+        Offer { vcpu, gpu, rate: pool.price.or(listed) }
+    }
+}

@@ -1,0 +1,216 @@
+//! Identifiers: each kind of name is a type of its own, cheap to clone.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            #[must_use]
+            pub fn new(text: impl Into<Arc<str>>) -> Self {
+                Self(text.into())
+            }
+
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl From<&str> for $name {
+            fn from(text: &str) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl From<String> for $name {
+            fn from(text: String) -> Self {
+                Self::new(text)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl AsRef<str> for $name {
+            fn as_ref(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+text_id! {
+    /// The machines that one set of settings owns; unique per ClearML server; holds no `:` or `/`.
+    FleetId
+}
+text_id! {
+    /// A kind of machine, as the settings name it; holds no `:` or `/`.
+    PoolName
+}
+text_id! {
+    /// A ClearML queue, as people name it.
+    QueueName
+}
+text_id! {
+    /// A ClearML queue, as the server names it.
+    QueueId
+}
+text_id! {
+    /// A ClearML task, as the server names it.
+    TaskId
+}
+text_id! {
+    /// A machine, as its cloud names it (on Compute Engine: our name for it).
+    InstanceId
+}
+text_id! {
+    /// A ClearML worker: `<fleet>:<pool>:<type>:<cloud id>` for ours, anything for others.
+    WorkerId
+}
+text_id! {
+    /// A decided launch or stop, written down before it is sent; also the idempotency token.
+    IntentId
+}
+text_id! {
+    /// A machine type of a cloud, such as `g5.xlarge`.
+    MachineType
+}
+text_id! {
+    /// An availability zone of a cloud, such as `us-east-1a`.
+    Zone
+}
+text_id! {
+    /// A money budget, as the settings name it.
+    BudgetName
+}
+text_id! {
+    /// Who did it: `loop`, or a person's login name.
+    Actor
+}
+
+impl Actor {
+    /// The loop itself.
+    #[must_use]
+    pub fn the_loop() -> Self {
+        Self::new("loop")
+    }
+}
+
+/// Which version of the settings decided: a hash of the file that was read, in hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Revision(Arc<str>);
+
+impl Revision {
+    #[must_use]
+    pub fn new(hash: impl Into<Arc<str>>) -> Self {
+        Self(hash.into())
+    }
+
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+/// The leader's term: it rises by one at each take-over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Term(pub u64);
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// The parts of one of our workers' names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerName {
+    pub fleet: FleetId,
+    pub pool: PoolName,
+    pub machine_type: MachineType,
+    pub instance: InstanceId,
+}
+
+impl WorkerName {
+    /// Reads `<fleet>:<pool>:<type>:<cloud id>`; `None` for any other shape.
+    #[must_use]
+    pub fn parse(worker: &WorkerId) -> Option<Self> {
+        let mut parts = worker.as_str().split(':');
+        let (fleet, pool, machine_type, instance) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let whole = parts.next().is_none() && [fleet, pool, machine_type, instance].iter().all(|part| !part.is_empty());
+        whole.then(|| Self {
+            fleet: fleet.into(),
+            pool: pool.into(),
+            machine_type: machine_type.into(),
+            instance: instance.into(),
+        })
+    }
+
+    #[must_use]
+    pub fn worker(&self) -> WorkerId {
+        WorkerId::new(format!("{}:{}:{}:{}", self.fleet, self.pool, self.machine_type, self.instance))
+    }
+}
+
+/// The name of the hidden queue whose metadata is a machine's mailbox.
+#[must_use]
+pub fn mailbox_queue(instance: &InstanceId) -> QueueName {
+    QueueName::new(format!("drain:{instance}"))
+}
+
+/// The name of the hidden queue whose metadata is the fleet's lease.
+#[must_use]
+pub fn lease_queue(fleet: &FleetId) -> QueueName {
+    QueueName::new(format!("tidegate:{fleet}"))
+}
+
+/// The name of the hidden queue that only the leader of a term could create.
+#[must_use]
+pub fn leader_queue(fleet: &FleetId, term: Term) -> QueueName {
+    QueueName::new(format!("tidegate:{fleet}:leader:{term}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_name_is_read_back() {
+        let name = WorkerName {
+            fleet: "research".into(),
+            pool: "p4d".into(),
+            machine_type: "p4d.24xlarge".into(),
+            instance: "i-0aa".into(),
+        };
+        assert_eq!(WorkerName::parse(&name.worker()), Some(name));
+        for other in ["host:gpu0", "a:b:c", "a:b:c:d:e", "a::c:d", ""] {
+            assert_eq!(WorkerName::parse(&other.into()), None, "{other}");
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! One machine of the fleet, as the loop and the screen see it: cloud, ClearML and memory joined.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, TaskId, WorkerId, Zone};
+use crate::model::money::{Money, Rate};
+use crate::model::settings::{Market, Provider};
+
+/// Where in its life a machine is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// The cloud accepted it; it does not run yet.
+    Pending,
+    /// It runs; its agent has not registered.
+    Booting,
+    Idle,
+    Busy,
+    /// Takes no more tasks; finishes the present one.
+    Draining,
+    /// Told to end; not yet proved gone.
+    Stopping,
+    Gone,
+}
+
+impl Phase {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Booting => "booting",
+            Self::Idle => "idle",
+            Self::Busy => "busy",
+            Self::Draining => "draining",
+            Self::Stopping => "stopping",
+            Self::Gone => "gone",
+        }
+    }
+}
+
+/// What is wrong with a machine. A machine with a fault is not capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// No worker in time.
+    Stuck,
+    /// The worker is silent.
+    Lost,
+    /// Idle for three polls while its queue waits.
+    NotPulling,
+    /// The cloud has announced that it takes the machine away.
+    Interrupted,
+    /// Ended by someone else.
+    StoppedOutside,
+}
+
+impl Fault {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Stuck => "stuck",
+            Self::Lost => "lost",
+            Self::NotPulling => "not pulling",
+            Self::Interrupted => "interrupted",
+            Self::StoppedOutside => "stopped outside",
+        }
+    }
+}
+
+/// How we came by a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    Launched,
+    /// Of our fleet by its tag, but unknown to our store until now: adopted, never stopped for that.
+    Orphan,
+}
+
+/// One machine, known by the cloud's id.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub provider: Provider,
+    pub region: String,
+    pub pool: PoolName,
+    /// The queue it was launched for; it counts in that queue's limits.
+    pub home: QueueName,
+    pub machine_type: MachineType,
+    pub zone: Option<Zone>,
+    pub market: Market,
+    pub vcpu: u32,
+    pub gpu: u32,
+    /// `None`: no price is known, its cost counts as zero and the screen says so.
+    pub rate: Option<Rate>,
+    /// What was set aside at its launch.
+    pub reservation: Money,
+    pub intent: Option<IntentId>,
+    pub origin: Origin,
+    pub launched: Timestamp,
+    /// When the cloud says it ended.
+    pub ended: Option<Timestamp>,
+    pub phase: Phase,
+    pub phase_since: Timestamp,
+    pub fault: Option<Fault>,
+    pub worker: Option<WorkerId>,
+    pub last_report: Option<Timestamp>,
+    pub task: Option<RunningTask>,
+    /// A worker of it was seen at least once.
+    pub registered: bool,
+    pub drain: Option<Drain>,
+    pub hold: Option<Hold>,
+}
+
+impl Instance {
+    /// Counts against limits: everything that is not proved gone.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        self.phase != Phase::Gone
+    }
+
+    /// Whether a task runs here or may: only a worker that answered a drain, or that never was, has surely none.
+    #[must_use]
+    pub fn may_have_task(&self) -> bool {
+        if self.task.is_some() {
+            return true;
+        }
+        let acknowledged = self.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some());
+        self.registered && !acknowledged
+    }
+
+    #[must_use]
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.hold.as_ref().is_some_and(|hold| hold.until > now)
+    }
+
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> SignedDuration {
+        now.duration_since(self.launched)
+    }
+}
+
+/// The task that a worker runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunningTask {
+    pub id: TaskId,
+    pub name: String,
+    /// The queue that it came from, when known.
+    pub queue: Option<QueueName>,
+    /// When we first saw it here.
+    pub since: Timestamp,
+}
+
+/// An order to take no more tasks, persisted until the machine is gone or the order is cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drain {
+    /// New and random for each order; the machine's answer repeats it.
+    pub nonce: String,
+    pub cause: DrainCause,
+    pub by: Actor,
+    pub ordered: Timestamp,
+    /// When the machine's own agent answered: it has no task and takes none.
+    pub acknowledged: Option<Timestamp>,
+    /// A person or a rule took the order back; it stands until the machine answers `run`.
+    pub cancelled: bool,
+}
+
+/// Why a machine is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrainCause {
+    /// Surplus for the keep-alive; an idle stop is a drain of a machine without a task.
+    Surplus,
+    /// A person asked.
+    Person,
+    /// The console was left with `on_exit = "stop-idle"`.
+    Exit,
+}
+
+/// The loop leaves the machine alone until then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    pub until: Timestamp,
+    pub by: Actor,
+    pub why: String,
+}

@@ -1,0 +1,73 @@
+//! Every action and edit of the loop and of people, in one line of time.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{Actor, InstanceId, IntentId, PoolName, QueueName, Revision, TaskId};
+
+/// One line of the journal.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    pub at: Timestamp,
+    pub by: Actor,
+    pub kind: EntryKind,
+    /// What happened, in one sentence.
+    pub text: String,
+    /// Why, with the numbers that decided it; empty where nothing was decided.
+    pub reason: String,
+    pub subject: Subject,
+    pub intent: Option<IntentId>,
+    pub revision: Option<Revision>,
+}
+
+/// What the line is about; any part may be absent.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Subject {
+    pub queue: Option<QueueName>,
+    pub pool: Option<PoolName>,
+    pub instance: Option<InstanceId>,
+    pub task: Option<TaskId>,
+}
+
+/// What sort of line it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EntryKind {
+    /// Decided and written down, before it is sent.
+    Decided,
+    /// What came of it.
+    Done,
+    Failed,
+    /// Wanted, and not done.
+    Refused,
+    /// The world changed without us.
+    Seen,
+    /// A person changed the settings or the loop's state.
+    Edited,
+    /// Something a person should look at.
+    Alarm,
+}
+
+impl EntryKind {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Decided => "decided",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Seen => "seen",
+            Self::Edited => "edited",
+            Self::Alarm => "alarm",
+        }
+    }
+}
+
+/// Which journal lines are wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalFilter {
+    pub since: Option<Timestamp>,
+    /// Found in the text, the reason, or a subject's name.
+    pub text: Option<String>,
+    pub limit: u32,
+}

@@ -1,0 +1,15 @@
+//! Plain values shared by all: no I/O, no clock, no decisions.
+
+pub mod catalogue;
+pub mod ids;
+pub mod instance;
+pub mod journal;
+pub mod ledger;
+pub mod money;
+pub mod observed;
+pub mod plan;
+pub mod reason;
+pub mod record;
+pub mod settings;
+pub mod snapshot;
+pub mod span;

@@ -1,0 +1,145 @@
+//! What the sources said, before anything is concluded from it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{
+    InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId, Zone,
+};
+use crate::model::settings::{Market, Provider};
+
+/// A queue as the ClearML server lists it; the hidden ones are not among them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedQueue {
+    pub id: QueueId,
+    pub name: QueueName,
+    pub tags: Vec<String>,
+    /// In the order in which they will be pulled.
+    pub entries: Vec<QueueEntry>,
+}
+
+/// A task that waits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueEntry {
+    pub task: TaskId,
+    pub added: Timestamp,
+}
+
+/// A worker as the ClearML server lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedWorker {
+    pub id: WorkerId,
+    pub queues: Vec<QueueId>,
+    pub task: Option<ObservedTask>,
+    pub registered: Timestamp,
+    /// Absent in the seconds between registering and the first report.
+    pub last_report: Option<Timestamp>,
+}
+
+/// The task that a worker says it runs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObservedTask {
+    pub id: TaskId,
+    pub name: String,
+    pub queue: Option<QueueId>,
+}
+
+/// What a machine and the console say to each other in the metadata of `drain:<cloud id>`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mailbox {
+    pub queue: QueueId,
+    pub instance: InstanceId,
+    pub created: Timestamp,
+    /// `want`, `state`, `gone`, `requeue` and what later guards add.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Mailbox {
+    /// The nonce of the drain that the machine has acknowledged.
+    #[must_use]
+    pub fn drained(&self) -> Option<&str> {
+        self.metadata.get("state")?.strip_prefix("drained:")
+    }
+
+    /// The nonce of the drain that the machine has seen cancelled.
+    #[must_use]
+    pub fn running_again(&self) -> Option<&str> {
+        self.metadata.get("state")?.strip_prefix("run:")
+    }
+
+    /// Why the machine switched itself off.
+    #[must_use]
+    pub fn gone(&self) -> Option<&str> {
+        self.metadata.get("gone").map(String::as_str).filter(|why| !why.is_empty())
+    }
+}
+
+/// A task that may need care: running by its status, or queued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    pub id: TaskId,
+    pub name: String,
+    pub status: TaskStatus,
+    pub status_reason: String,
+    pub status_changed: Option<Timestamp>,
+    pub started: Option<Timestamp>,
+    pub last_worker: Option<WorkerId>,
+    /// `execution.queue`: stays set while the task runs and after.
+    pub queue: Option<QueueId>,
+}
+
+/// The statuses that the loop tells apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskStatus {
+    Queued,
+    InProgress,
+    Stopped,
+    /// Created, completed, failed, published: nothing for us to do.
+    Other,
+}
+
+/// A machine as its cloud lists it, found by our fleet's tag.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CloudInstance {
+    pub id: InstanceId,
+    pub provider: Provider,
+    pub region: String,
+    pub machine_type: MachineType,
+    pub zone: Option<Zone>,
+    pub market: Market,
+    pub state: CloudState,
+    pub launched: Timestamp,
+    /// When the terminate call was accepted, if the cloud says so.
+    pub ended: Option<Timestamp>,
+    /// The cloud's own words on why it ended.
+    pub state_reason: Option<String>,
+    pub tags: Tags,
+}
+
+/// The life of a machine in a cloud's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CloudState {
+    Pending,
+    Running,
+    /// Shutting down to be terminated.
+    ShuttingDown,
+    Stopping,
+    Stopped,
+    Terminated,
+}
+
+/// What a launch call writes on a machine. Absent parts: the tag was removed or is from another version.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Tags {
+    pub pool: Option<PoolName>,
+    /// The home queue, so that a lost store loses no accounting.
+    pub queue: Option<QueueName>,
+    /// The launch intent: of a batch, with the machine's place in it.
+    pub intent: Option<IntentId>,
+    pub revision: Option<Revision>,
+    pub term: Option<Term>,
+}

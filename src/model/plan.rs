@@ -1,0 +1,144 @@
+//! What one pass of the loop decided, item by item.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision, TaskId, WorkerId};
+use crate::model::instance::{DrainCause, Hold};
+use crate::model::money::{Money, Rate};
+use crate::model::reason::Reason;
+use crate::model::settings::Market;
+use crate::model::snapshot::Surplus;
+
+/// The decisions of one pass. Everything wanted is in it: done or refused, each with its reason.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    pub at: Timestamp,
+    pub revision: Revision,
+    pub actions: Vec<Planned>,
+    pub refusals: Vec<Refusal>,
+    /// For each queue of the settings, in their order, what happens next and why.
+    pub outlooks: Vec<Outlook>,
+    /// Handed to the next pass's snapshot.
+    pub surplus: Surplus,
+}
+
+/// An action and why.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    pub rule: Rule,
+    pub by: Actor,
+    pub action: Action,
+    pub reason: Reason,
+}
+
+/// Something wanted and not done, and why not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    pub rule: Rule,
+    pub by: Actor,
+    pub queue: Option<QueueName>,
+    pub pool: Option<PoolName>,
+    pub instance: Option<InstanceId>,
+    /// How many machines were wanted and not started; 0 where no launch was refused.
+    pub short_of: u32,
+    pub reason: Reason,
+}
+
+/// What happens next on a queue.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outlook {
+    pub queue: QueueName,
+    pub waiting: u32,
+    pub oldest: Option<Timestamp>,
+    pub running: u32,
+    pub idle: u32,
+    /// Booting, pending and intended.
+    pub starting: u32,
+    pub draining: u32,
+    pub faults: u32,
+    /// Machines more that the waiting tasks need.
+    pub need: u32,
+    /// The deciding reason in the chain; `None`: nothing waits and nothing changes.
+    pub next: Option<Reason>,
+}
+
+/// The rules, in the order in which they are asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rule {
+    Recover,
+    Stuck,
+    Sweep,
+    Demand,
+    Grow,
+    Warm,
+    Shrink,
+    Drain,
+    /// A person asked.
+    Person,
+}
+
+/// One deed on the world or on the memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// One call, `count` machines, each with its own intent and reservation.
+    Launch(Launch),
+    Drain {
+        instance: InstanceId,
+        cause: DrainCause,
+    },
+    CancelDrain {
+        instance: InstanceId,
+    },
+    /// Ends a machine that surely has no task, or that a person chose to kill.
+    Stop {
+        instance: InstanceId,
+        kill: bool,
+    },
+    /// Takes a machine of our fleet that our store does not know into the ledger.
+    Adopt {
+        instance: InstanceId,
+    },
+    Hold {
+        instance: InstanceId,
+        hold: Hold,
+    },
+    Release {
+        instance: InstanceId,
+    },
+    /// The task of a gone machine goes back to its queue, exactly once.
+    Requeue {
+        task: TaskId,
+        queue: QueueName,
+        worker: WorkerId,
+        instance: InstanceId,
+        started: Option<Timestamp>,
+        attempt: u32,
+    },
+    /// A task that is queued by its status goes into its queue.
+    Enqueue {
+        task: TaskId,
+        queue: QueueName,
+    },
+    Unregister {
+        worker: WorkerId,
+    },
+}
+
+/// Machines to start with one call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Launch {
+    pub pool: PoolName,
+    /// The home queue.
+    pub queue: QueueName,
+    pub machine_type: MachineType,
+    pub market: Market,
+    pub count: u32,
+    pub vcpu: u32,
+    pub gpu: u32,
+    pub rate: Option<Rate>,
+    /// For each machine.
+    pub reservation: Money,
+}

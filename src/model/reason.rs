@@ -1,0 +1,339 @@
+//! Why: for every action and every refusal, in numbers that a person can check.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName, TaskId};
+use crate::model::instance::Fault;
+use crate::model::money::{Money, Rate};
+use crate::model::snapshot::ErrorClass;
+use crate::model::span::Short;
+
+/// What a limit is set on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LimitScope {
+    All,
+    Queue(QueueName),
+    Pool(PoolName),
+}
+
+impl LimitScope {
+    /// The settings key of this scope's limit: `limits.max`, `queue.gpu.max`.
+    #[must_use]
+    pub fn key(&self, limit: LimitKind) -> String {
+        let field = limit.field();
+        match self {
+            Self::All => format!("limits.{field}"),
+            Self::Queue(queue) => format!("queue.{queue}.{field}"),
+            Self::Pool(pool) => format!("pool.{pool}.{field}"),
+        }
+    }
+}
+
+/// What a limit counts. `Hourly` is in micro-dollars per hour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LimitKind {
+    Instances,
+    Gpu,
+    Vcpu,
+    Hourly,
+}
+
+impl LimitKind {
+    pub const ALL: [Self; 4] = [Self::Instances, Self::Gpu, Self::Vcpu, Self::Hourly];
+
+    #[must_use]
+    pub fn field(self) -> &'static str {
+        match self {
+            Self::Instances => "max",
+            Self::Gpu => "max_gpu",
+            Self::Vcpu => "max_vcpu",
+            Self::Hourly => "max_hourly",
+        }
+    }
+
+    fn amount(self, value: u64) -> String {
+        match self {
+            Self::Instances => format!("{value} instances"),
+            Self::Gpu => format!("{value} GPU"),
+            Self::Vcpu => format!("{value} vCPU"),
+            Self::Hourly => Rate::from_micros_per_hour(i64::try_from(value).unwrap_or(i64::MAX)).to_string(),
+        }
+    }
+}
+
+/// Why something was done or not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    // Why an action.
+    /// `waiting` tasks, less what is there for them, need `need` machines.
+    Waiting {
+        waiting: u32,
+        idle: u32,
+        starting: u32,
+        foreign: u32,
+        need: u32,
+    },
+    /// `pool.X.min` is `min` and only `up` are up.
+    Warm {
+        pool: PoolName,
+        min: u32,
+        up: u32,
+    },
+    /// For `lasted` at least `level` machines were more than needed; the keep-alive is `keep_alive`.
+    Surplus {
+        level: u32,
+        lasted: SignedDuration,
+        keep_alive: SignedDuration,
+    },
+    /// The machine answered that it has no task and takes none.
+    Drained {
+        after: SignedDuration,
+    },
+    /// No worker registered in `age`; the limit is `max_boot`.
+    NeverRegistered {
+        age: SignedDuration,
+        max_boot: SignedDuration,
+    },
+    /// The cloud shows a machine of our fleet that the store does not know.
+    Unknown {
+        age: SignedDuration,
+    },
+    /// The task's machine is confirmed gone.
+    MachineGone {
+        instance: InstanceId,
+        attempt: u32,
+        allowed: u32,
+    },
+    /// The task is queued by its status, in no queue.
+    QueuedNowhere {
+        since: SignedDuration,
+    },
+    /// The machine of this worker is confirmed gone; the server would list it for up to ten minutes.
+    GhostWorker {
+        instance: InstanceId,
+    },
+    /// A person asked.
+    Asked {
+        by: Actor,
+    },
+
+    // Why not.
+    /// A limit is reached.
+    Limit {
+        scope: LimitScope,
+        limit: LimitKind,
+        used: u64,
+        each: u64,
+        max: u64,
+    },
+    /// A hard budget leaves too little.
+    Budget {
+        name: BudgetName,
+        limit: Money,
+        spent: Money,
+        committed: Money,
+        reservation: Money,
+    },
+    /// A hard budget covers it, and nobody knows what it costs.
+    NoPrice {
+        pool: PoolName,
+        machine_type: String,
+        budget: BudgetName,
+    },
+    /// Launches of this kind failed and are not tried again before `until`.
+    BackOff {
+        pool: PoolName,
+        machine_type: String,
+        class: ErrorClass,
+        strikes: u32,
+        until: Timestamp,
+        message: String,
+    },
+    /// What is known is too old to act on.
+    Stale {
+        source: String,
+        age: Option<SignedDuration>,
+        limit: SignedDuration,
+        error: Option<String>,
+    },
+    /// Surplus, but not for long enough yet.
+    Cooling {
+        surplus: u32,
+        lasted: SignedDuration,
+        keep_alive: SignedDuration,
+    },
+    /// It would fall below `pool.X.min`.
+    KeptWarm {
+        pool: PoolName,
+        min: u32,
+        up: u32,
+    },
+    /// A person asked that it be left alone.
+    Held {
+        until: Timestamp,
+        by: Actor,
+        why: String,
+    },
+    /// It has, or may have, a task.
+    Busy {
+        instance: InstanceId,
+        task: Option<TaskId>,
+    },
+    /// The machine has a fault, and may have a task: a person decides.
+    Faulty {
+        instance: InstanceId,
+        fault: Fault,
+    },
+    /// The pool's machines do not answer a drain (`guard = "off"`).
+    NoGuard {
+        pool: PoolName,
+    },
+    /// Enough is up or on its way.
+    Served {
+        waiting: u32,
+        idle: u32,
+        starting: u32,
+        foreign: u32,
+    },
+    /// The task was enqueued again as often as allowed, or `on_lost` is `never`.
+    RequeuesUsed {
+        task: TaskId,
+        attempts: u32,
+        allowed: u32,
+    },
+    /// The server has no such queue.
+    NoSuchQueue {
+        queue: QueueName,
+        nearest: Option<QueueName>,
+    },
+    NoSuchPool {
+        pool: PoolName,
+    },
+    NoSuchInstance {
+        instance: InstanceId,
+    },
+    /// Nothing to do: it is so already.
+    Already {
+        what: String,
+    },
+}
+
+impl Reason {
+    /// The change that would turn a refusal round, where one number decides.
+    #[must_use]
+    pub fn remedy(&self) -> Option<String> {
+        match self {
+            Self::Limit { scope, limit, used, each, .. } => {
+                Some(format!("it would with {} = {}", scope.key(*limit), limit_value(*limit, used + each)))
+            }
+            Self::Budget { name, spent, committed, reservation, .. } => Some(format!(
+                "it would with budget.\"{name}\".limit = {}",
+                round_up_to_cent(*spent + *committed + *reservation)
+            )),
+            Self::NoPrice { pool, .. } => Some(format!("set pool.{pool}.price")),
+            Self::NoSuchQueue { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
+            Self::NoGuard { pool } => {
+                Some(format!("set pool.{pool}.guard = \"gate\" for machines to come, or stop it by hand"))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn limit_value(limit: LimitKind, value: u64) -> String {
+    match limit {
+        LimitKind::Hourly => limit.amount(value),
+        _ => value.to_string(),
+    }
+}
+
+fn round_up_to_cent(money: Money) -> Money {
+    const CENT: i64 = 10_000;
+    Money::from_micros((money.micros() + CENT - 1).div_euclid(CENT) * CENT)
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting { waiting, idle, starting, foreign, need } => write!(
+                f,
+                "{waiting} waiting - {idle} idle - {starting} starting - {foreign} foreign idle = {need} needed"
+            ),
+            Self::Warm { pool, min, up } => write!(f, "pool.{pool}.min is {min}, {up} up"),
+            Self::Surplus { level, lasted, keep_alive } => {
+                write!(f, "{level} more than needed for {}, keep-alive is {}", Short(*lasted), Short(*keep_alive))
+            }
+            Self::Drained { after } => {
+                write!(f, "drained: it answered {} after the order, and has no task", Short(*after))
+            }
+            Self::NeverRegistered { age, max_boot } => {
+                write!(f, "no worker {} after its launch, max_boot is {}", Short(*age), Short(*max_boot))
+            }
+            Self::Unknown { age } => write!(f, "our fleet's tag, {} old, not in the store: adopted", Short(*age)),
+            Self::MachineGone { instance, attempt, allowed } => {
+                write!(f, "its machine {instance} is gone: attempt {attempt} of {allowed}")
+            }
+            Self::QueuedNowhere { since } => write!(f, "queued for {} and in no queue", Short(*since)),
+            Self::GhostWorker { instance } => write!(f, "its machine {instance} is gone"),
+            Self::Asked { by } => write!(f, "{by} asked"),
+            Self::Limit { scope, limit, used, each, max } => write!(
+                f,
+                "{} is {}: {} used, one more needs {}",
+                scope.key(*limit),
+                limit_value(*limit, *max),
+                limit.amount(*used),
+                limit.amount(*each)
+            ),
+            Self::Budget { name, limit, spent, committed, reservation } => write!(
+                f,
+                "budget \"{name}\" is {limit}: {spent} spent, {committed} committed, {} free, one more reserves {reservation}",
+                (*limit - *spent - *committed).max(Money::ZERO)
+            ),
+            Self::NoPrice { pool, machine_type, budget } => {
+                write!(f, "no price is known for {machine_type} of pool {pool}, and hard budget \"{budget}\" covers it")
+            }
+            Self::BackOff { pool, machine_type, class, strikes, until, message } => write!(
+                f,
+                "{pool} {machine_type} backs off until {} ({}, {strikes} in a row): {message}",
+                until.strftime("%H:%M:%SZ"),
+                class.word()
+            ),
+            Self::Stale { source, age, limit, error } => {
+                match age {
+                    Some(age) => {
+                        write!(f, "{source} has not answered for {}, more than {}", Short(*age), Short(*limit))?;
+                    }
+                    None => write!(f, "{source} has not answered yet")?,
+                }
+                error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
+            }
+            Self::Cooling { surplus, lasted, keep_alive } => {
+                write!(f, "{surplus} more than needed for {}; one is drained at {}", Short(*lasted), Short(*keep_alive))
+            }
+            Self::KeptWarm { pool, min, up } => write!(f, "{up} up, pool.{pool}.min is {min}"),
+            Self::Held { until, by, why } => {
+                write!(f, "held by {by} until {}: {why}", until.strftime("%Y-%m-%d %H:%MZ"))
+            }
+            Self::Busy { instance, task: Some(task) } => write!(f, "{instance} runs task {task}"),
+            Self::Busy { instance, task: None } => write!(f, "{instance} may have a task"),
+            Self::Faulty { instance, fault } => {
+                write!(f, "{instance} is {} and may have a task: a person decides", fault.word())
+            }
+            Self::NoGuard { pool } => write!(f, "machines of pool {pool} run without a guard and cannot be drained"),
+            Self::Served { waiting, idle, starting, foreign } => {
+                write!(f, "{waiting} waiting, {idle} idle, {starting} starting, {foreign} foreign idle: enough")
+            }
+            Self::RequeuesUsed { task, attempts, allowed } => {
+                write!(f, "task {task} was enqueued again {attempts} times, on_lost allows {allowed}")
+            }
+            Self::NoSuchQueue { queue, .. } => write!(f, "the server has no queue `{queue}`; it is not created"),
+            Self::NoSuchPool { pool } => write!(f, "there is no pool `{pool}`"),
+            Self::NoSuchInstance { instance } => write!(f, "there is no machine `{instance}` in this fleet"),
+            Self::Already { what } => write!(f, "{what}"),
+        }
+    }
+}

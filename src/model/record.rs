@@ -1,0 +1,245 @@
+//! What is remembered between passes and across restarts, and the records that change it. The
+//! store keeps the records; applying them in order gives the memory back.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
+use crate::model::instance::{Drain, Hold, Origin};
+use crate::model::journal::Entry;
+use crate::model::ledger::{Interval, Ledger, Share};
+use crate::model::money::{Money, Rate};
+use crate::model::settings::{Market, Provider};
+
+/// A machine that was decided and written down, not yet known to exist. One intent makes at most one
+/// machine. The intents of one call share its `batch`, which is the idempotency token of the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intent {
+    /// `<batch>.<place in the batch>`.
+    pub id: IntentId,
+    pub batch: IntentId,
+    pub pool: PoolName,
+    pub queue: QueueName,
+    pub provider: Provider,
+    pub region: String,
+    pub machine_type: MachineType,
+    pub market: Market,
+    pub vcpu: u32,
+    pub gpu: u32,
+    pub rate: Option<Rate>,
+    pub reservation: Money,
+    pub opened: Timestamp,
+    pub revision: Revision,
+    /// How often its machine was absent from a complete listing since the outcome became unknown.
+    pub outcome: IntentOutcome,
+}
+
+/// What is known of the call that an intent announced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IntentOutcome {
+    /// Written down; the call may be under way.
+    Open,
+    /// The call's answer was lost: the machine may exist.
+    Unknown,
+}
+
+/// How an intent ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IntentEnd {
+    /// Its machine is in the ledger.
+    Made,
+    /// The cloud said no.
+    Refused,
+    /// The cloud has not shown it for long enough.
+    NeverAppeared,
+}
+
+/// A machine that the ledger bills: what does not change about it, and the orders that stand for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KnownInstance {
+    pub id: InstanceId,
+    pub provider: Provider,
+    pub region: String,
+    pub pool: PoolName,
+    pub home: QueueName,
+    pub machine_type: MachineType,
+    pub zone: Option<Zone>,
+    pub market: Market,
+    pub vcpu: u32,
+    pub gpu: u32,
+    pub intent: Option<IntentId>,
+    pub origin: Origin,
+    pub launched: Timestamp,
+    pub registered: bool,
+    pub drain: Option<Drain>,
+    pub hold: Option<Hold>,
+    /// When we sent the terminate call, and what for.
+    pub stop_sent: Option<Timestamp>,
+}
+
+/// Samples of a duration, newest last.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Samples(Vec<SignedDuration>);
+
+impl Samples {
+    const KEPT: usize = 200;
+    const ENOUGH: usize = 30;
+
+    pub fn push(&mut self, sample: SignedDuration) {
+        if self.0.len() == Self::KEPT {
+            self.0.remove(0);
+        }
+        self.0.push(sample);
+    }
+
+    #[must_use]
+    pub fn as_slice(&self) -> &[SignedDuration] {
+        &self.0
+    }
+
+    /// The duration that nine of ten stay under, once there are enough samples.
+    #[must_use]
+    pub fn p90(&self) -> Option<SignedDuration> {
+        if self.0.len() < Self::ENOUGH {
+            return None;
+        }
+        let mut sorted = self.0.clone();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() * 9 / 10).copied()
+    }
+}
+
+/// What experience teaches.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Learned {
+    /// How long tasks ran, by queue.
+    pub tasks: BTreeMap<QueueName, Samples>,
+    /// From launch to registered worker, by pool.
+    pub boots: BTreeMap<PoolName, Samples>,
+}
+
+/// A machine that enters the ledger: who it is, and its bill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Opened {
+    pub known: KnownInstance,
+    pub interval: Interval,
+}
+
+/// One change of the memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Record {
+    Armed(bool),
+    Paused(bool),
+    IntentOpened(Intent),
+    IntentUnknown(IntentId),
+    IntentClosed {
+        id: IntentId,
+        end: IntentEnd,
+    },
+    /// A machine enters the ledger.
+    Opened(Box<Opened>),
+    Registered(InstanceId),
+    Charged {
+        instance: InstanceId,
+        share: Share,
+    },
+    StopSent {
+        instance: InstanceId,
+        at: Timestamp,
+    },
+    /// A machine is proved gone: its interval ends at `end`.
+    Closed {
+        instance: InstanceId,
+        end: Timestamp,
+    },
+    DrainSet {
+        instance: InstanceId,
+        drain: Option<Drain>,
+    },
+    HoldSet {
+        instance: InstanceId,
+        hold: Option<Hold>,
+    },
+    /// A lost machine's task was enqueued again, for the `count`-th time.
+    Requeued {
+        task: TaskId,
+        count: u32,
+    },
+    TaskTook {
+        queue: QueueName,
+        duration: SignedDuration,
+    },
+    BootTook {
+        pool: PoolName,
+        duration: SignedDuration,
+    },
+    LedgerWholeSince(Timestamp),
+    Journal(Entry),
+}
+
+/// Everything that outlives a pass.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Memory {
+    /// Acts on the world; `false`: a dry run. The first start of a fleet is one (invariant 14).
+    pub armed: bool,
+    pub paused: bool,
+    pub intents: BTreeMap<IntentId, Intent>,
+    pub known: BTreeMap<InstanceId, KnownInstance>,
+    pub ledger: Ledger,
+    pub requeues: BTreeMap<TaskId, u32>,
+    pub learned: Learned,
+}
+
+impl Memory {
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Armed(armed) => self.armed = *armed,
+            Record::Paused(paused) => self.paused = *paused,
+            Record::IntentOpened(intent) => {
+                self.intents.insert(intent.id.clone(), intent.clone());
+            }
+            Record::IntentUnknown(id) => {
+                if let Some(intent) = self.intents.get_mut(id) {
+                    intent.outcome = IntentOutcome::Unknown;
+                }
+            }
+            Record::IntentClosed { id, .. } => {
+                self.intents.remove(id);
+            }
+            Record::Opened(opened) => {
+                let Opened { known, interval } = opened.as_ref();
+                self.known.entry(known.id.clone()).or_insert_with(|| known.clone());
+                self.ledger.open_interval(interval.clone());
+            }
+            Record::Registered(instance) => self.with_known(instance, |known| known.registered = true),
+            Record::Charged { instance, share } => self.ledger.charge(instance, share.clone()),
+            Record::StopSent { instance, at } => self.with_known(instance, |known| known.stop_sent = Some(*at)),
+            Record::Closed { instance, end } => {
+                self.known.remove(instance);
+                self.ledger.close(instance, *end);
+            }
+            Record::DrainSet { instance, drain } => self.with_known(instance, |known| known.drain.clone_from(drain)),
+            Record::HoldSet { instance, hold } => self.with_known(instance, |known| known.hold.clone_from(hold)),
+            Record::Requeued { task, count } => {
+                self.requeues.insert(task.clone(), *count);
+            }
+            Record::TaskTook { queue, duration } => {
+                self.learned.tasks.entry(queue.clone()).or_default().push(*duration);
+            }
+            Record::BootTook { pool, duration } => self.learned.boots.entry(pool.clone()).or_default().push(*duration),
+            Record::LedgerWholeSince(since) => self.ledger.whole_since = Some(*since),
+            Record::Journal(_) => {}
+        }
+    }
+
+    fn with_known(&mut self, instance: &InstanceId, change: impl FnOnce(&mut KnownInstance)) {
+        if let Some(known) = self.known.get_mut(instance) {
+            change(known);
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! The settings as the program uses them. How they are written and checked is the field table's
+//! matter (`fields`); where they are kept is the store's.
+
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
+
+use crate::model::ids::{BudgetName, FleetId, MachineType, PoolName, QueueName, Revision};
+use crate::model::money::{Money, Rate};
+
+/// Everything a person can decide, in one validated value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub revision: Revision,
+    pub clearml: ClearmlSettings,
+    #[serde(rename = "loop")]
+    pub the_loop: LoopSettings,
+    /// Limits over everything.
+    pub limits: Limits,
+    pub budgets: Vec<Budget>,
+    /// In file order, which breaks ties of priority.
+    pub queues: Vec<QueueSettings>,
+    pub pools: Vec<PoolSettings>,
+}
+
+impl Settings {
+    #[must_use]
+    pub fn queue(&self, name: &QueueName) -> Option<&QueueSettings> {
+        self.queues.iter().find(|queue| queue.name == *name)
+    }
+
+    #[must_use]
+    pub fn pool(&self, name: &PoolName) -> Option<&PoolSettings> {
+        self.pools.iter().find(|pool| pool.name == *name)
+    }
+
+    /// The queues that a pool may serve, by priority (highest first), then in file order.
+    pub fn queues_of<'a>(&'a self, pool: &'a PoolName) -> impl Iterator<Item = &'a QueueSettings> {
+        let mut queues: Vec<_> = self.queues.iter().filter(|queue| queue.pools.contains(pool)).collect();
+        queues.sort_by_key(|queue| std::cmp::Reverse(queue.priority));
+        queues.into_iter()
+    }
+}
+
+/// Where ClearML is and who we are there.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ClearmlSettings {
+    /// `None`: from `CLEARML_API_HOST` or clearml.conf.
+    pub api_server: Option<String>,
+    /// The console's own user; `None`: from `CLEARML_API_ACCESS_KEY` or clearml.conf.
+    pub credentials: Option<SecretRef>,
+    /// The user of the machines' agents; `None`: the console's own, with a warning.
+    pub agents_credentials: Option<SecretRef>,
+}
+
+/// Where a secret lives. Never the secret itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretRef {
+    /// `env:NAME`: `NAME_ACCESS_KEY` and `NAME_SECRET_KEY`, or `NAME` holding `key:secret`.
+    Env(String),
+    /// `file:PATH`: a clearml.conf, or one line `key:secret`.
+    File(std::path::PathBuf),
+}
+
+/// How the loop itself behaves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoopSettings {
+    pub fleet: FleetId,
+    pub poll: Poll,
+    /// Idle workers of others on our queues are capacity.
+    pub count_foreign: bool,
+    pub on_exit: OnExit,
+    /// Budgets per day and month begin at midnight here.
+    #[serde(with = "jiff::fmt::serde::tz::required")]
+    pub time_zone: TimeZone,
+}
+
+/// How often the loop looks at the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Poll {
+    /// 10 s while something waits, boots or drains; up to 60 s when nothing moves.
+    Auto,
+    Every(SignedDuration),
+}
+
+/// What becomes of the machines when the console is left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnExit {
+    Leave,
+    StopIdle,
+    StopAll,
+}
+
+/// Counts that may not be passed. `None`: not limited; `Some(0)`: none allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Limits {
+    /// Instances.
+    pub max: Option<u32>,
+    pub max_gpu: Option<u32>,
+    pub max_vcpu: Option<u32>,
+    pub max_hourly: Option<Rate>,
+}
+
+/// Money for a period over a scope.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    pub name: BudgetName,
+    pub scope: BudgetScope,
+    pub per: Period,
+    pub limit: Money,
+    /// A hard budget governs launches (invariant 2); a soft one is only shown.
+    pub hard: bool,
+}
+
+/// What a budget covers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum BudgetScope {
+    All,
+    Queue(QueueName),
+}
+
+impl BudgetScope {
+    #[must_use]
+    pub fn covers(&self, queue: &QueueName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Queue(name) => name == queue,
+        }
+    }
+}
+
+/// A calendar period in the loop's time zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Period {
+    Day,
+    Month,
+}
+
+/// A ClearML queue that we serve.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueSettings {
+    pub name: QueueName,
+    /// In order of preference.
+    pub pools: Vec<PoolName>,
+    pub priority: i32,
+    pub limits: Limits,
+    pub on_lost: OnLost,
+    /// How long a task takes, until there is enough history; part of a launch's reservation.
+    pub expected_task: SignedDuration,
+}
+
+/// What happens to the task of a machine that is gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnLost {
+    Never,
+    /// Enqueued again, at most this often for one task.
+    Requeue(u32),
+}
+
+/// A kind of machine that we may rent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolSettings {
+    pub name: PoolName,
+    pub provider: Provider,
+    pub region: String,
+    /// In order of preference.
+    pub types: Vec<MachineType>,
+    pub market: Market,
+    pub limits: Limits,
+    /// Instances kept up whatever waits.
+    pub min: u32,
+    /// How long a surplus machine stays idle before it is drained.
+    pub keep_alive: SignedDuration,
+    /// A machine without a worker for this long after its launch is stuck.
+    pub max_boot: SignedDuration,
+    /// The machine ends itself after this, whatever happens to us.
+    pub max_life: SignedDuration,
+    /// Wins over the price table.
+    pub price: Option<Rate>,
+    pub guard: GuardKind,
+    pub launch: LaunchSettings,
+}
+
+/// Who rents out the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Provider {
+    Aws,
+}
+
+/// How a machine is bought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Market {
+    OnDemand,
+    Spot,
+}
+
+/// How a machine learns that it shall take no more tasks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GuardKind {
+    /// The gate in front of the agent answers the mailbox.
+    Gate,
+    /// Nothing on the machine answers: idle machines are stopped only by hand.
+    Off,
+}
+
+/// What a machine is started with.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct LaunchSettings {
+    /// Required for `aws`.
+    pub ami: String,
+    /// Subnets, tried in order; with `zones` matched one to one. Empty: the zone's default subnet.
+    pub subnets: Vec<String>,
+    pub zones: Vec<String>,
+    pub security_groups: Vec<String>,
+    pub key_name: Option<String>,
+    /// Name or ARN.
+    pub instance_profile: Option<String>,
+    pub disk_gb: Option<u32>,
+    /// Device of the root disk, such as `/dev/sda1`.
+    pub disk_device: String,
+    /// Shell, run as root before the agent starts.
+    pub init_script: Option<String>,
+    pub tags: std::collections::BTreeMap<String, String>,
+    /// Exact version of clearml-agent that the machine installs.
+    pub agent_version: String,
+    /// Extra arguments of `clearml-agent daemon`.
+    pub agent_arguments: Vec<String>,
+}

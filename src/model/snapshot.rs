@@ -1,0 +1,200 @@
+//! The world as one pass of the loop sees it: the only input of `plan` besides settings, ledger and time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::model::catalogue::Catalogue;
+use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueId, QueueName, TaskId, WorkerId};
+use crate::model::instance::{Hold, Instance};
+use crate::model::observed::QueueEntry;
+use crate::model::record::{Intent, Learned};
+
+/// The world, joined.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The queues of the settings, in their order.
+    pub queues: Vec<QueueState>,
+    /// Every machine of the fleet that is not long gone, by id.
+    pub instances: Vec<Instance>,
+    /// Launches whose machines are not known yet.
+    pub intents: Vec<Intent>,
+    pub foreign: Vec<ForeignWorker>,
+    pub ghosts: Vec<Ghost>,
+    /// Tasks that need our care.
+    pub strays: Vec<Stray>,
+    pub breakers: Vec<Breaker>,
+    /// For each pool, since when at least 1, 2, 3, ... machines have been more than its queues need.
+    pub surplus: Surplus,
+    pub learned: Arc<Learned>,
+    pub catalogue: Arc<Catalogue>,
+    /// What people ask for, entering the plan like anything else.
+    pub orders: Vec<Order>,
+    pub sources: Vec<Source>,
+}
+
+/// See [`Snapshot::surplus`].
+pub type Surplus = BTreeMap<PoolName, Vec<Timestamp>>;
+
+impl Snapshot {
+    #[must_use]
+    pub fn instance(&self, id: &InstanceId) -> Option<&Instance> {
+        self.instances.iter().find(|instance| instance.id == *id)
+    }
+
+    #[must_use]
+    pub fn queue(&self, name: &QueueName) -> Option<&QueueState> {
+        self.queues.iter().find(|queue| queue.name == *name)
+    }
+
+    /// The first source that is too old to act on, if any.
+    #[must_use]
+    pub fn stale(&self, now: Timestamp) -> Option<&Source> {
+        self.sources.iter().find(|source| source.is_stale(now))
+    }
+}
+
+/// A queue of the settings, as the server has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueState {
+    pub name: QueueName,
+    /// `None`: the server has no such queue. It is never created by us.
+    pub id: Option<QueueId>,
+    /// The server's queue whose name is nearest, where this one is missing.
+    pub nearest: Option<QueueName>,
+    pub waiting: Vec<QueueEntry>,
+}
+
+/// A worker that is not of our fleet: shown, counted as capacity while idle and fresh, never acted on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForeignWorker {
+    pub id: WorkerId,
+    /// Those of our queues that it serves.
+    pub queues: Vec<QueueName>,
+    pub task: Option<TaskId>,
+    pub last_report: Option<Timestamp>,
+    pub fresh: bool,
+}
+
+/// Our worker, its machine confirmed gone: the server still lists it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ghost {
+    pub worker: WorkerId,
+    pub instance: InstanceId,
+    pub task: Option<TaskId>,
+    pub last_report: Option<Timestamp>,
+}
+
+/// A task that nobody works on and nobody will, unless we act.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Stray {
+    /// Running by its status, on a machine that is confirmed gone (GUARD.md section 5).
+    OfGoneMachine {
+        task: TaskId,
+        name: String,
+        queue: QueueName,
+        worker: WorkerId,
+        instance: InstanceId,
+        started: Option<Timestamp>,
+        /// How often it was enqueued again before.
+        requeues: u32,
+    },
+    /// Queued by its status, in no queue, seen twice and for more than 90 s (GUARD.md section 4).
+    QueuedNowhere { task: TaskId, name: String, queue: QueueName, since: Timestamp },
+}
+
+/// Launches of a pool's type fail for now: nothing is tried until then.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Breaker {
+    pub pool: PoolName,
+    pub machine_type: MachineType,
+    pub until: Timestamp,
+    pub class: ErrorClass,
+    pub strikes: u32,
+    /// The cloud's own words.
+    pub message: String,
+}
+
+/// What kind of no a cloud said; each has its back-off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ErrorClass {
+    Capacity,
+    Quota,
+    Throttle,
+    Credentials,
+    BadRequest,
+    Unknown,
+}
+
+impl ErrorClass {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Capacity => "capacity",
+            Self::Quota => "quota",
+            Self::Throttle => "throttle",
+            Self::Credentials => "credentials",
+            Self::BadRequest => "bad request",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// What a person asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Order {
+    pub by: Actor,
+    pub what: Ask,
+}
+
+/// The deeds that a person can ask of the loop.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ask {
+    Drain(InstanceId),
+    CancelDrain(InstanceId),
+    /// Ends the machine. `kill`: even with a task on it; the task is then enqueued again by `on_lost`.
+    Stop {
+        instance: InstanceId,
+        kill: bool,
+    },
+    /// Every machine of the fleet, tasks or not.
+    StopAll,
+    Hold {
+        instance: InstanceId,
+        hold: Hold,
+    },
+    Release(InstanceId),
+    /// One machine more, whatever waits.
+    Launch {
+        pool: PoolName,
+        queue: QueueName,
+    },
+}
+
+/// One source of facts, and how old its last good answer is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Source {
+    /// `clearml`, or `aws us-east-1`.
+    pub name: String,
+    pub last_good: Option<Timestamp>,
+    /// Older than this, nothing is launched, drained or stopped on its word.
+    pub stale_after: SignedDuration,
+    /// What went wrong at the last try.
+    pub error: Option<String>,
+}
+
+impl Source {
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.last_good.map(|at| now.duration_since(at))
+    }
+
+    #[must_use]
+    pub fn is_stale(&self, now: Timestamp) -> bool {
+        self.age(now).is_none_or(|age| age > self.stale_after)
+    }
+}

@@ -1,0 +1,1 @@
+//! WHAT SHOULD BE DONE. Pure: no I/O, no clock, no async, no logging; it cannot fail.

@@ -1,0 +1,60 @@
+//! The one place that reads a clock. Everything else is given `now`.
+
+use std::future::Future;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use tokio::time::Instant;
+
+/// Time as the engine lives it: the wall's, or a simulated one that starts at a fixed date and may run faster.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock {
+    Wall,
+    Simulated {
+        start: Timestamp,
+        origin: Instant,
+        /// Simulated seconds in one of the runtime's; under a paused runtime 1.
+        speed: u32,
+    },
+}
+
+impl Clock {
+    /// A simulated clock that shows `start` now. Call it inside a runtime.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
+    pub fn simulated(start: Timestamp, speed: u32) -> Self {
+        Self::Simulated { start, origin: Instant::now(), speed: speed.max(1) }
+    }
+
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
+    pub fn now(&self) -> Timestamp {
+        match self {
+            Self::Wall => Timestamp::now(),
+            Self::Simulated { start, origin, speed } => {
+                let elapsed = SignedDuration::try_from(origin.elapsed()).unwrap_or(SignedDuration::MAX);
+                start
+                    .saturating_add(elapsed.saturating_mul(i32::try_from(*speed).unwrap_or(i32::MAX)))
+                    .unwrap_or(Timestamp::MAX)
+            }
+        }
+    }
+
+    /// Waits for `span` of this clock's time.
+    pub async fn sleep(&self, span: SignedDuration) {
+        tokio::time::sleep(self.runtime_time(span)).await;
+    }
+
+    /// The work's answer, or `None` when it takes longer than `deadline` of this clock's time.
+    pub async fn deadline<T>(&self, deadline: SignedDuration, work: impl Future<Output = T>) -> Option<T> {
+        tokio::time::timeout(self.runtime_time(deadline), work).await.ok()
+    }
+
+    fn runtime_time(&self, span: SignedDuration) -> Duration {
+        let span = Duration::try_from(span).unwrap_or_default();
+        match self {
+            Self::Wall => span,
+            Self::Simulated { speed, .. } => span / *speed,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The face of a cloud. The comments are the contract; every implementation is held to them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::model::ids::{FleetId, InstanceId, IntentId, QueueName, Revision, Term};
+use crate::model::observed::CloudInstance;
+use crate::model::plan::Launch;
+use crate::model::settings::{PoolSettings, Provider};
+use crate::model::snapshot::ErrorClass;
+use crate::world::secret::Secret;
+
+/// The clouds of a world, by provider.
+pub type Clouds = BTreeMap<Provider, Arc<dyn Cloud>>;
+
+/// A cloud that rents out machines.
+#[async_trait]
+pub trait Cloud: Send + Sync {
+    /// Every machine in `region` that carries the fleet's tag, whatever its state, all pages. Machines that
+    /// ended stay listed for a while in most clouds. An error means that nothing is known, never "none".
+    async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError>;
+
+    /// Starts up to `order.launch.count` machines with one call, and says which. Fewer than asked for is
+    /// success: the rest was refused for capacity. The call is idempotent by `order.batch`. The order's
+    /// tags are on the machines from their first moment. The intent of each machine is
+    /// `<batch>.<place in the batch>`.
+    async fn launch(&self, order: &LaunchOrder) -> Result<Vec<(InstanceId, IntentId)>, CloudError>;
+
+    /// Ends machines by id. One that does not exist any more is success.
+    async fn terminate(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError>;
+
+    /// What the machine wrote on its console, newest last; empty when the cloud has nothing yet.
+    async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError>;
+
+    /// Asks for what `check` needs: whether the credentials work, without starting anything.
+    async fn check(&self, region: &str) -> Result<String, CloudError>;
+}
+
+/// One launch call, complete.
+#[derive(Debug, Clone)]
+pub struct LaunchOrder {
+    pub fleet: FleetId,
+    /// The idempotency token, on disk before the call.
+    pub batch: IntentId,
+    pub launch: Launch,
+    pub pool: PoolSettings,
+    pub revision: Revision,
+    pub term: Term,
+    /// The queues that the machines' agents listen to, the first first.
+    pub queues: Vec<QueueName>,
+    pub agents: AgentAccess,
+}
+
+impl LaunchOrder {
+    /// The intent of the machine at this place of the batch.
+    #[must_use]
+    pub fn intent(&self, place: u32) -> IntentId {
+        intent_of(&self.batch, place)
+    }
+}
+
+/// The intent of the machine at this place of a batch.
+#[must_use]
+pub fn intent_of(batch: &IntentId, place: u32) -> IntentId {
+    IntentId::new(format!("{batch}.{place}"))
+}
+
+/// How a machine's agent reaches ClearML.
+#[derive(Debug, Clone)]
+pub struct AgentAccess {
+    pub api_server: String,
+    /// Lives long enough to boot, not longer (GUARD.md section 7).
+    pub token: Secret,
+}
+
+/// A cloud's no, or its silence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{} ({}): {message}", .code.as_deref().unwrap_or("no code"), .class.word())]
+pub struct CloudError {
+    pub class: ErrorClass,
+    /// The cloud's own code, such as `InsufficientInstanceCapacity`.
+    pub code: Option<String>,
+    pub message: String,
+    /// Whether the deed may have been done all the same (timeout, cut connection, throttled create).
+    pub may_have_acted: bool,
+}
+
+impl CloudError {
+    /// The call took longer than its deadline.
+    #[must_use]
+    pub fn deadline(call: &str) -> Self {
+        Self {
+            class: ErrorClass::Unknown,
+            code: Some("Deadline".to_owned()),
+            message: format!("{call} did not answer in time"),
+            may_have_acted: true,
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! The face of a ClearML server. The comments are the contract; every implementation is held to them.
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, WorkerId};
+use crate::model::observed::{Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::world::secret::Secret;
+
+/// A server that keeps queues, tasks and workers.
+#[async_trait]
+pub trait Tracker: Send + Sync {
+    /// Every visible queue with its entries, all pages.
+    async fn queues(&self) -> Result<Vec<ObservedQueue>, TrackerError>;
+
+    /// Every worker that reported within ten minutes; above 500 workers only those of the fleet.
+    async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError>;
+
+    /// All drain mailboxes, one paged call.
+    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError>;
+
+    /// Tasks of these queues (by `execution.queue`) that are in one of the statuses, all pages.
+    async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError>;
+
+    /// Makes sure that the machine's mailbox exists; hidden from people's lists.
+    async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError>;
+
+    /// Removes the mailbox of a machine that is gone. One that does not exist is success.
+    async fn delete_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError>;
+
+    /// Writes `want = drain:<nonce>` into the machine's mailbox, creating it if need be.
+    async fn order_drain(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError>;
+
+    /// Writes `want = run` into the machine's mailbox.
+    async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError>;
+
+    /// Writes a new value into the fleet's lease, which every guard reads: the console lives.
+    async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError>;
+
+    /// Puts the task of a gone machine back into its queue, exactly once whoever else tries
+    /// (GUARD.md section 5): re-reads it, claims it, stops it, enqueues it.
+    async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError>;
+
+    /// Puts a task that is queued by its status into its queue.
+    async fn enqueue(&self, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError>;
+
+    /// Removes a ghost's row, with the agents' credentials.
+    async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError>;
+
+    /// A token of the agents' user that lives for `life`.
+    async fn mint_agent_token(&self, life: SignedDuration) -> Result<Secret, TrackerError>;
+
+    /// The server's address as the machines must use it.
+    fn api_server(&self) -> String;
+
+    /// Who we are there and what server it is, in one line; `check` shows it.
+    async fn check(&self) -> Result<String, TrackerError>;
+}
+
+/// The task of a machine that is confirmed gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LostTask {
+    pub task: TaskId,
+    pub queue: QueueId,
+    pub worker: WorkerId,
+    pub instance: InstanceId,
+    /// As last seen; another value means that someone else started it again.
+    pub started: Option<Timestamp>,
+}
+
+/// What became of an attempt to enqueue a task again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Requeue {
+    Enqueued,
+    /// Someone else did it, or the task went on: nothing was changed.
+    NotNeeded,
+}
+
+/// A ClearML server's no, or its silence.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrackerError {
+    #[error("{server} does not answer: {message}")]
+    Unreachable { server: String, message: String },
+    #[error("{server} refuses the credentials from {from}: {message}")]
+    Credentials { server: String, from: String, message: String },
+    /// The server understood and said no.
+    #[error("{endpoint}: {message} (code {code}, subcode {subcode})")]
+    Refused { endpoint: String, code: u16, subcode: u16, message: String },
+    /// The answer is not what the API promises.
+    #[error("{endpoint}: unreadable answer: {message}")]
+    Unreadable { endpoint: String, message: String },
+    #[error("{endpoint} did not answer in time")]
+    Deadline { endpoint: String },
+}
