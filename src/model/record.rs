@@ -152,10 +152,17 @@ pub enum Record {
         instance: InstanceId,
         at: Timestamp,
     },
-    /// A machine is proved gone: its interval ends at `end`.
+    /// The terminate call failed for certain: the machine still runs.
+    StopFailed(InstanceId),
+    /// A machine's bill ends at `end`; it counts against limits until it is gone.
     Closed {
         instance: InstanceId,
         end: Timestamp,
+    },
+    /// A machine is proved gone (DESIGN: terminated twice, or absent three times after its fifth minute).
+    Gone {
+        instance: InstanceId,
+        at: Timestamp,
     },
     DrainSet {
         instance: InstanceId,
@@ -193,9 +200,16 @@ pub struct Memory {
     pub ledger: Ledger,
     pub requeues: BTreeMap<TaskId, u32>,
     pub learned: Learned,
+    /// Machines proved gone, and when: clouds list them for an hour more, and they are not adopted again.
+    pub gone: BTreeMap<InstanceId, Timestamp>,
 }
 
 impl Memory {
+    /// Forgets machines that were proved gone before `instant`.
+    pub fn forget_gone_before(&mut self, instant: Timestamp) {
+        self.gone.retain(|_, at| *at >= instant);
+    }
+
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Armed(armed) => self.armed = *armed,
@@ -219,9 +233,11 @@ impl Memory {
             Record::Registered(instance) => self.with_known(instance, |known| known.registered = true),
             Record::Charged { instance, share } => self.ledger.charge(instance, share.clone()),
             Record::StopSent { instance, at } => self.with_known(instance, |known| known.stop_sent = Some(*at)),
-            Record::Closed { instance, end } => {
+            Record::StopFailed(instance) => self.with_known(instance, |known| known.stop_sent = None),
+            Record::Closed { instance, end } => self.ledger.close(instance, *end),
+            Record::Gone { instance, at } => {
                 self.known.remove(instance);
-                self.ledger.close(instance, *end);
+                self.gone.insert(instance.clone(), *at);
             }
             Record::DrainSet { instance, drain } => self.with_known(instance, |known| known.drain.clone_from(drain)),
             Record::HoldSet { instance, hold } => self.with_known(instance, |known| known.hold.clone_from(hold)),

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
-use crate::model::ids::{FleetId, InstanceId, IntentId, QueueName, Revision, Term};
+use crate::model::ids::{FleetId, InstanceId, IntentId, QueueName, Revision, Term, Zone};
 use crate::model::observed::CloudInstance;
 use crate::model::plan::Launch;
 use crate::model::settings::{PoolSettings, Provider};
@@ -26,7 +27,7 @@ pub trait Cloud: Send + Sync {
     /// success: the rest was refused for capacity. The call is idempotent by `order.batch`. The order's
     /// tags are on the machines from their first moment. The intent of each machine is
     /// `<batch>.<place in the batch>`.
-    async fn launch(&self, order: &LaunchOrder) -> Result<Vec<(InstanceId, IntentId)>, CloudError>;
+    async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError>;
 
     /// Ends machines by id. One that does not exist any more is success.
     async fn terminate(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError>;
@@ -59,6 +60,16 @@ impl LaunchOrder {
     pub fn intent(&self, place: u32) -> IntentId {
         intent_of(&self.batch, place)
     }
+}
+
+/// A machine that a launch call made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Launched {
+    pub id: InstanceId,
+    pub intent: IntentId,
+    /// As the cloud will list it: its bill begins here.
+    pub launched: Timestamp,
+    pub zone: Option<Zone>,
 }
 
 /// The intent of the machine at this place of a batch.
