@@ -101,6 +101,17 @@ pub enum TaskStatus {
     Other,
 }
 
+/// The task of a machine that is confirmed gone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LostTask {
+    pub task: TaskId,
+    pub queue: QueueId,
+    pub worker: WorkerId,
+    pub instance: InstanceId,
+    /// As last seen; another value means that someone else started it again.
+    pub started: Option<Timestamp>,
+}
+
 /// A machine as its cloud lists it, found by our fleet's tag.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CloudInstance {

@@ -11,6 +11,7 @@ use crate::model::instance::{Drain, Hold, Origin};
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
+use crate::model::observed::LostTask;
 use crate::model::settings::{Market, Provider};
 
 /// A machine that was decided and written down, not yet known to exist. One intent makes at most one
@@ -172,6 +173,10 @@ pub enum Record {
         instance: InstanceId,
         hold: Option<Hold>,
     },
+    /// A lost machine's task is about to be enqueued again: taken up after a crash, for it may stand half done.
+    RequeueOpened(LostTask),
+    /// It is done, or was not needed.
+    RequeueClosed(TaskId),
     /// A lost machine's task was enqueued again, for the `count`-th time.
     Requeued {
         task: TaskId,
@@ -198,6 +203,7 @@ pub struct Memory {
     pub intents: BTreeMap<IntentId, Intent>,
     pub known: BTreeMap<InstanceId, KnownInstance>,
     pub ledger: Ledger,
+    pub requeueing: BTreeMap<TaskId, LostTask>,
     pub requeues: BTreeMap<TaskId, u32>,
     pub learned: Learned,
     /// Machines proved gone, and when: clouds list them for an hour more, and they are not adopted again.
@@ -241,6 +247,12 @@ impl Memory {
             }
             Record::DrainSet { instance, drain } => self.with_known(instance, |known| known.drain.clone_from(drain)),
             Record::HoldSet { instance, hold } => self.with_known(instance, |known| known.hold.clone_from(hold)),
+            Record::RequeueOpened(lost) => {
+                self.requeueing.insert(lost.task.clone(), lost.clone());
+            }
+            Record::RequeueClosed(task) => {
+                self.requeueing.remove(task);
+            }
             Record::Requeued { task, count } => {
                 self.requeues.insert(task.clone(), *count);
             }

@@ -4,3 +4,38 @@ pub mod clock;
 pub mod cloud;
 pub mod secret;
 pub mod tracker;
+
+use std::sync::Arc;
+
+use crate::model::settings::Provider;
+use crate::model::snapshot::ErrorClass;
+use crate::world::cloud::{Cloud, CloudError, Clouds};
+use crate::world::tracker::Tracker;
+
+/// Everything out there that a fleet needs.
+#[derive(Clone)]
+pub struct World {
+    pub tracker: Arc<dyn Tracker>,
+    pub clouds: Clouds,
+}
+
+impl World {
+    /// The cloud of a provider.
+    ///
+    /// # Errors
+    /// This build, or this world, has none.
+    pub fn cloud(&self, provider: Provider) -> Result<&Arc<dyn Cloud>, CloudError> {
+        self.clouds.get(&provider).ok_or_else(|| CloudError {
+            class: ErrorClass::BadRequest,
+            code: None,
+            message: format!("this program was built without {provider:?}"),
+            may_have_acted: false,
+        })
+    }
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("World").field("clouds", &self.clouds.keys().collect::<Vec<_>>()).finish_non_exhaustive()
+    }
+}

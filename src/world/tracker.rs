@@ -1,10 +1,10 @@
 //! The face of a ClearML server. The comments are the contract; every implementation is held to them.
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, WorkerId};
-use crate::model::observed::{Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::observed::{LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
 use crate::world::secret::Secret;
 
 /// A server that keeps queues, tasks and workers.
@@ -55,17 +55,6 @@ pub trait Tracker: Send + Sync {
 
     /// Who we are there and what server it is, in one line; `check` shows it.
     async fn check(&self) -> Result<String, TrackerError>;
-}
-
-/// The task of a machine that is confirmed gone.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LostTask {
-    pub task: TaskId,
-    pub queue: QueueId,
-    pub worker: WorkerId,
-    pub instance: InstanceId,
-    /// As last seen; another value means that someone else started it again.
-    pub started: Option<Timestamp>,
 }
 
 /// What became of an attempt to enqueue a task again.
