@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod cloud;
+pub mod prices;
 pub mod secret;
 pub mod tracker;
 
