@@ -150,6 +150,11 @@ impl Ledger {
         }
     }
 
+    /// Adds what intervals cost that closed too long ago to be kept by account: at load.
+    pub fn add_closed_total(&mut self, cost: Money) {
+        self.closed_total += cost;
+    }
+
     /// Forgets closed money before `instant`, which no budget's period reaches any more.
     pub fn forget_before(&mut self, instant: Timestamp) {
         self.closed = self.closed.split_off(&instant.as_second());

@@ -87,7 +87,8 @@ pub struct KnownInstance {
 pub struct Samples(Vec<SignedDuration>);
 
 impl Samples {
-    const KEPT: usize = 200;
+    /// Newer samples push out older ones.
+    pub const KEPT: usize = 200;
     const ENOUGH: usize = 30;
 
     pub fn push(&mut self, sample: SignedDuration) {

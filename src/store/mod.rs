@@ -1,6 +1,14 @@
 //! WHAT WE REMEMBER: settings in TOML; intents, ledger and journal in SQL.
 
+pub mod directory;
+pub mod lock;
+pub mod memory;
+pub mod sqlite;
+
+use std::path::PathBuf;
+
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::record::{Memory, Record};
@@ -16,17 +24,30 @@ pub trait Store: Send {
 
     /// The newest journal lines that match, newest first.
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError>;
+
+    /// Forgets journal lines, ended intents and machines proved gone before `before`, and samples that newer ones
+    /// have pushed out. Money is kept for good.
+    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError>;
 }
 
 /// Why the store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     #[error("{path}: {message}")]
-    Open { path: std::path::PathBuf, message: String },
-    #[error("{path} is kept by another console (process {holder})")]
-    Taken { path: std::path::PathBuf, holder: String },
-    #[error("the store's {what} cannot be read: {message}")]
-    Damaged { what: String, message: String },
-    #[error("the store cannot be written: {0}")]
-    Write(String),
+    Open { path: PathBuf, message: String },
+    #[error("no directory for the state is known: name one with --state-dir or TIDEGATE_STATE_DIR")]
+    NoDirectory,
+    #[error("{path} can be written by others (mode {mode:o}): run `chmod go-w {path}`")]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("{path} is not a store of Tidegate ({message}): move it away, or name another directory with --state-dir")]
+    Foreign { path: PathBuf, message: String },
+    #[error("{path} was written by a newer Tidegate ({message}): run that one, or name another directory")]
+    Newer { path: PathBuf, message: String },
+    #[error(
+        "{path} is damaged ({what}: {message}): move it away and start again, the fleet is then adopted from its tags and \
+         earlier spending is missing"
+    )]
+    Damaged { path: PathBuf, what: String, message: String },
+    #[error("{path} cannot be written: {message}")]
+    Write { path: PathBuf, message: String },
 }

@@ -1,0 +1,64 @@
+//! A store that forgets at the end: for the demo, the replay and tests.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+
+use crate::model::journal::{Entry, JournalFilter, Subject};
+use crate::model::record::{Memory, Record};
+use crate::store::{Store, StoreError};
+
+/// Keeps the records in memory only.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    memory: Memory,
+    journal: Vec<Entry>,
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn load(&mut self) -> Result<Memory, StoreError> {
+        Ok(self.memory.clone())
+    }
+
+    async fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        for record in records {
+            self.memory.apply(record);
+            if let Record::Journal(entry) = record {
+                self.journal.push(entry.clone());
+            }
+        }
+        Ok(())
+    }
+
+    async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
+        let mut lines: Vec<_> = self.journal.iter().rev().filter(|entry| matches(entry, filter)).collect();
+        lines.sort_by_key(|entry| std::cmp::Reverse(entry.at));
+        let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
+        Ok(lines.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        self.journal.retain(|entry| entry.at >= before);
+        self.memory.forget_gone_before(before);
+        Ok(())
+    }
+}
+
+/// Whether a line is wanted: not older than asked for, and holding the text, whatever its case (of ASCII letters).
+fn matches(entry: &Entry, filter: &JournalFilter) -> bool {
+    let Subject { queue, pool, instance, task } = &entry.subject;
+    let names = [
+        Some(entry.by.as_str()),
+        Some(entry.text.as_str()),
+        Some(entry.reason.as_str()),
+        queue.as_ref().map(AsRef::as_ref),
+        pool.as_ref().map(AsRef::as_ref),
+        instance.as_ref().map(AsRef::as_ref),
+        task.as_ref().map(AsRef::as_ref),
+    ];
+    let holds = |text: &String| {
+        let text = text.to_ascii_lowercase();
+        names.iter().flatten().any(|name| name.to_ascii_lowercase().contains(&text))
+    };
+    filter.since.is_none_or(|since| entry.at >= since) && filter.text.as_ref().is_none_or(holds)
+}

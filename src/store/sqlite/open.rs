@@ -1,0 +1,90 @@
+//! Opening the file: ours, new, or refused with what to do about it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
+use sqlx::{ConnectOptions, Executor};
+
+use crate::store::StoreError;
+use crate::store::directory::{prepare, prepare_file};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+
+/// "TIDE": marks a file as ours.
+const APPLICATION: i64 = 0x5449_4445;
+const MARK: &str = "PRAGMA application_id = 1414087749";
+
+/// How long another process may keep the file busy.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnection, StoreError> {
+    prepare(directory)?;
+    prepare_file(path)?;
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(PATIENCE)
+        .disable_statement_logging();
+    let mut connection = options.connect().await.map_err(|error| not_ours(path, &error))?;
+    claim(&mut connection, path).await?;
+    MIGRATIONS.run(&mut connection).await.map_err(|error| migration_error(path, &error))?;
+    Ok(connection)
+}
+
+/// Marks a new file as ours, and touches nothing in a file that is another program's.
+async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    let application: i64 = sqlx::query_scalar("PRAGMA application_id")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| not_ours(path, &error))?;
+    if application != APPLICATION {
+        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| not_ours(path, &error))?;
+        if application != 0 || tables != 0 {
+            return Err(foreign(path, "it is another program's SQLite file"));
+        }
+        connection.execute(MARK).await.map_err(|error| not_ours(path, &error))?;
+    }
+    let mode: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| not_ours(path, &error))?;
+    if mode == "wal" {
+        return Ok(());
+    }
+    let message = format!("its file system cannot keep a write-ahead log (journal mode `{mode}`)");
+    Err(StoreError::Open { path: path.to_owned(), message })
+}
+
+/// SQLite says "not a database" of a file whose head is not its own, "malformed" of one whose pages are not.
+fn not_ours(path: &Path, error: &sqlx::Error) -> StoreError {
+    const CORRUPT: &str = "11";
+    const NOT_A_DATABASE: &str = "26";
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    match code.as_deref() {
+        Some(NOT_A_DATABASE) => foreign(path, "it is not a SQLite file"),
+        Some(CORRUPT) => damaged(path, error),
+        _ => StoreError::Open { path: path.to_owned(), message: error.to_string() },
+    }
+}
+
+fn migration_error(path: &Path, error: &MigrateError) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(_) | MigrateError::VersionMismatch(_) => {
+            StoreError::Newer { path: path.to_owned(), message: error.to_string() }
+        }
+        _ => damaged(path, error),
+    }
+}
+
+fn foreign(path: &Path, message: &str) -> StoreError {
+    StoreError::Foreign { path: path.to_owned(), message: message.to_owned() }
+}
+
+fn damaged(path: &Path, error: &impl ToString) -> StoreError {
+    StoreError::Damaged { path: path.to_owned(), what: "tables".to_owned(), message: error.to_string() }
+}

@@ -1,0 +1,181 @@
+//! The memory back from the tables, and the journal.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::columns::{ColumnError, instant, of_json, of_word, to_instant};
+use crate::model::ids::{QueueName, Revision, TaskId};
+use crate::model::journal::{Entry, JournalFilter, Subject};
+use crate::model::ledger::{Interval, Ledger, Share};
+use crate::model::money::{Money, Rate};
+use crate::model::record::{Intent, KnownInstance, Learned, Memory};
+
+/// What could not be read, and why.
+type Unread = (&'static str, ColumnError);
+
+/// Everything remembered; closed intervals that ended before `keep_from` only as a part of the total.
+pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timestamp) -> Result<Memory, Unread> {
+    let mut memory = Memory::default();
+    state(connection, &mut memory).await.map_err(|error| ("state", error))?;
+    intents(connection, &mut memory).await.map_err(|error| ("intents", error))?;
+    known(connection, &mut memory).await.map_err(|error| ("machines", error))?;
+    ledger(connection, &mut memory.ledger, keep_from).await.map_err(|error| ("ledger", error))?;
+    requeues(connection, &mut memory).await.map_err(|error| ("requeues", error))?;
+    samples(connection, &mut memory.learned).await.map_err(|error| ("samples", error))?;
+    Ok(memory)
+}
+
+async fn state(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+    for row in sqlx::query("SELECT name, value FROM state").fetch_all(connection).await? {
+        let value: i64 = row.try_get("value")?;
+        match row.try_get("name")? {
+            "armed" => memory.armed = value != 0,
+            "paused" => memory.paused = value != 0,
+            "whole_since" => memory.ledger.whole_since = Some(to_instant(value)),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+async fn intents(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+    let standing = sqlx::query("SELECT outcome, facts FROM intent WHERE ended IS NULL");
+    for row in standing.fetch_all(connection).await? {
+        let mut intent: Intent = of_json(row.try_get("facts")?)?;
+        intent.outcome = of_word(row.try_get("outcome")?)?;
+        memory.intents.insert(intent.id.clone(), intent);
+    }
+    Ok(())
+}
+
+async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+    for row in sqlx::query("SELECT * FROM known").fetch_all(&mut *connection).await? {
+        let mut known: KnownInstance = of_json(row.try_get("facts")?)?;
+        known.registered = row.try_get("registered")?;
+        known.stop_sent = row.try_get::<Option<i64>, _>("stop_sent")?.map(to_instant);
+        known.drain = row.try_get::<Option<&str>, _>("drain")?.map(of_json).transpose()?;
+        known.hold = row.try_get::<Option<&str>, _>("hold")?.map(of_json).transpose()?;
+        memory.known.insert(known.id.clone(), known);
+    }
+    for row in sqlx::query("SELECT instance, at FROM gone").fetch_all(connection).await? {
+        memory.gone.insert(row.try_get::<String, _>("instance")?.into(), to_instant(row.try_get("at")?));
+    }
+    Ok(())
+}
+
+async fn ledger(
+    connection: &mut SqliteConnection,
+    ledger: &mut Ledger,
+    keep_from: Timestamp,
+) -> Result<(), ColumnError> {
+    let keep_from = instant(keep_from)?;
+    let older: i64 = sqlx::query_scalar("SELECT coalesce(sum(cost), 0) FROM interval WHERE closed = 1 AND stop < ?")
+        .bind(keep_from)
+        .fetch_one(&mut *connection)
+        .await?;
+    ledger.add_closed_total(Money::from_micros(older));
+    let mut shares = shares(connection, keep_from).await?;
+    let kept = sqlx::query("SELECT * FROM interval WHERE closed = 0 OR stop >= ? ORDER BY id").bind(keep_from);
+    for row in kept.fetch_all(connection).await? {
+        let mut interval = interval(&row)?;
+        interval.shares = shares.remove(&row.try_get("id")?).unwrap_or_default();
+        if row.try_get("closed")? {
+            ledger.add_closed(&interval);
+        } else {
+            ledger.open_interval(interval);
+        }
+    }
+    Ok(())
+}
+
+/// The shares of the intervals that are kept in memory, by interval, in order.
+async fn shares(connection: &mut SqliteConnection, keep_from: i64) -> Result<BTreeMap<i64, Vec<Share>>, ColumnError> {
+    let kept = sqlx::query(
+        "SELECT share.* FROM share JOIN interval ON interval.id = share.interval \
+         WHERE closed = 0 OR stop >= ? ORDER BY share.interval, place",
+    );
+    let mut shares: BTreeMap<i64, Vec<Share>> = BTreeMap::new();
+    for row in kept.bind(keep_from).fetch_all(connection).await? {
+        shares.entry(row.try_get("interval")?).or_default().push(Share {
+            from: to_instant(row.try_get("since")?),
+            queue: row.try_get::<String, _>("queue")?.into(),
+            task: row.try_get::<Option<String>, _>("task")?.map(TaskId::from),
+        });
+    }
+    Ok(shares)
+}
+
+/// A row of `interval`, without its shares.
+pub(super) fn interval(row: &SqliteRow) -> Result<Interval, ColumnError> {
+    Ok(Interval {
+        instance: row.try_get::<String, _>("instance")?.into(),
+        pool: row.try_get::<String, _>("pool")?.into(),
+        home: row.try_get::<String, _>("home")?.into(),
+        rate: row.try_get::<Option<i64>, _>("rate")?.map(Rate::from_micros_per_hour),
+        reservation: Money::from_micros(row.try_get("reservation")?),
+        start: to_instant(row.try_get("start")?),
+        end: row.try_get::<Option<i64>, _>("stop")?.map(to_instant),
+        shares: Vec::new(),
+    })
+}
+
+async fn requeues(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+    for row in sqlx::query("SELECT task, facts FROM requeueing").fetch_all(&mut *connection).await? {
+        memory.requeueing.insert(row.try_get::<String, _>("task")?.into(), of_json(row.try_get("facts")?)?);
+    }
+    for row in sqlx::query("SELECT task, count FROM requeue").fetch_all(connection).await? {
+        memory.requeues.insert(row.try_get::<String, _>("task")?.into(), row.try_get("count")?);
+    }
+    Ok(())
+}
+
+async fn samples(connection: &mut SqliteConnection, learned: &mut Learned) -> Result<(), ColumnError> {
+    for row in sqlx::query("SELECT kind, name, duration FROM sample ORDER BY id").fetch_all(connection).await? {
+        let name: String = row.try_get("name")?;
+        let samples = match row.try_get("kind")? {
+            "boot" => learned.boots.entry(name.into()).or_default(),
+            _ => learned.tasks.entry(name.into()).or_default(),
+        };
+        samples.push(SignedDuration::from_nanos(row.try_get("duration")?));
+    }
+    Ok(())
+}
+
+/// The newest lines that match, newest first.
+pub(super) async fn journal(
+    connection: &mut SqliteConnection,
+    filter: &JournalFilter,
+) -> Result<Vec<Entry>, ColumnError> {
+    let wanted = sqlx::query(
+        "SELECT * FROM journal WHERE (?1 IS NULL OR at >= ?1) AND (?2 IS NULL \
+         OR instr(lower(who), ?2) OR instr(lower(text), ?2) OR instr(lower(reason), ?2) OR instr(lower(queue), ?2) \
+         OR instr(lower(pool), ?2) OR instr(lower(instance), ?2) OR instr(lower(task), ?2)) \
+         ORDER BY at DESC, id DESC LIMIT ?3",
+    )
+    .bind(filter.since.map(instant).transpose()?)
+    .bind(filter.text.as_ref().map(|text| text.to_ascii_lowercase()))
+    .bind(i64::from(filter.limit));
+    wanted.fetch_all(connection).await?.iter().map(entry).collect()
+}
+
+fn entry(row: &SqliteRow) -> Result<Entry, ColumnError> {
+    let name = |column: &str| row.try_get::<Option<String>, _>(column);
+    Ok(Entry {
+        at: to_instant(row.try_get("at")?),
+        by: row.try_get::<String, _>("who")?.into(),
+        kind: of_word(row.try_get("kind")?)?,
+        text: row.try_get("text")?,
+        reason: row.try_get("reason")?,
+        subject: Subject {
+            queue: name("queue")?.map(QueueName::from),
+            pool: name("pool")?.map(Into::into),
+            instance: name("instance")?.map(Into::into),
+            task: name("task")?.map(Into::into),
+        },
+        intent: name("intent")?.map(Into::into),
+        revision: name("revision")?.map(Revision::new),
+    })
+}

@@ -1,0 +1,241 @@
+//! Records as statements: each does to the tables what `Memory::apply` does to the memory.
+
+use jiff::{SignedDuration, Timestamp};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteConnection};
+use sqlx::{Connection, Row};
+
+use super::columns::{ColumnError, duration, instant, json, word};
+use super::read;
+use crate::model::ids::{InstanceId, IntentId, PoolName, QueueName, Revision, TaskId};
+use crate::model::journal::Entry;
+use crate::model::ledger::{Interval, Share};
+use crate::model::money::Rate;
+use crate::model::record::{Intent, KnownInstance, Opened, Record, Samples};
+
+/// Writes all records or none.
+pub(super) async fn commit(connection: &mut SqliteConnection, records: &[Record]) -> Result<(), ColumnError> {
+    let mut transaction = connection.begin().await?;
+    for record in records {
+        write(&mut transaction, record).await?;
+    }
+    transaction.commit().await?;
+    Ok(())
+}
+
+async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(), ColumnError> {
+    match record {
+        Record::Armed(armed) => set_state(connection, "armed", i64::from(*armed)).await,
+        Record::Paused(paused) => set_state(connection, "paused", i64::from(*paused)).await,
+        Record::LedgerWholeSince(since) => set_state(connection, "whole_since", instant(*since)?).await,
+        Record::IntentOpened(intent) => open_intent(connection, intent).await,
+        Record::IntentUnknown(id) => {
+            run(connection, sqlx::query("UPDATE intent SET outcome = 'unknown' WHERE id = ?").bind(id.as_str())).await
+        }
+        Record::IntentClosed { id, end } => {
+            let close = sqlx::query("UPDATE intent SET ended = ? WHERE id = ? AND ended IS NULL");
+            run(connection, close.bind(word(end)?).bind(id.as_str())).await
+        }
+        Record::Opened(opened) => {
+            let Opened { known, interval } = opened.as_ref();
+            open_known(connection, known).await?;
+            open_interval(connection, interval).await
+        }
+        Record::Registered(id) => {
+            set_known(connection, "UPDATE known SET registered = ? WHERE instance = ?", id, 1).await
+        }
+        Record::StopSent { instance: id, at } => {
+            let stop_sent = instant(*at)?;
+            set_known(connection, "UPDATE known SET stop_sent = ? WHERE instance = ?", id, stop_sent).await
+        }
+        Record::StopFailed(id) => {
+            set_known(connection, "UPDATE known SET stop_sent = ? WHERE instance = ?", id, None::<i64>).await
+        }
+        Record::DrainSet { instance: id, drain } => {
+            let drain = drain.as_ref().map(json).transpose()?;
+            set_known(connection, "UPDATE known SET drain = ? WHERE instance = ?", id, drain).await
+        }
+        Record::HoldSet { instance: id, hold } => {
+            let hold = hold.as_ref().map(json).transpose()?;
+            set_known(connection, "UPDATE known SET hold = ? WHERE instance = ?", id, hold).await
+        }
+        Record::Charged { instance: id, share } => match open_interval_of(connection, id).await? {
+            Some(interval) => add_share(connection, interval, share).await,
+            None => Ok(()),
+        },
+        Record::Closed { instance: id, end } => close_interval(connection, id, *end).await,
+        Record::Gone { instance: id, at } => {
+            run(connection, sqlx::query("DELETE FROM known WHERE instance = ?").bind(id.as_str())).await?;
+            let gone = sqlx::query("INSERT OR REPLACE INTO gone (instance, at) VALUES (?, ?)");
+            run(connection, gone.bind(id.as_str()).bind(instant(*at)?)).await
+        }
+        Record::RequeueOpened(lost) => {
+            let open = sqlx::query("INSERT OR REPLACE INTO requeueing (task, facts) VALUES (?, ?)");
+            run(connection, open.bind(lost.task.as_str()).bind(json(lost)?)).await
+        }
+        Record::RequeueClosed(task) => {
+            run(connection, sqlx::query("DELETE FROM requeueing WHERE task = ?").bind(task.as_str())).await
+        }
+        Record::Requeued { task, count } => {
+            let requeued = sqlx::query("INSERT OR REPLACE INTO requeue (task, count) VALUES (?, ?)");
+            run(connection, requeued.bind(task.as_str()).bind(i64::from(*count))).await
+        }
+        Record::TaskTook { queue, duration } => add_sample(connection, "task", queue.as_str(), *duration).await,
+        Record::BootTook { pool, duration } => add_sample(connection, "boot", pool.as_str(), *duration).await,
+        Record::Journal(entry) => add_line(connection, entry).await,
+    }
+}
+
+async fn run(
+    connection: &mut SqliteConnection,
+    statement: Query<'_, Sqlite, SqliteArguments>,
+) -> Result<(), ColumnError> {
+    statement.execute(connection).await?;
+    Ok(())
+}
+
+async fn set_state(connection: &mut SqliteConnection, name: &str, value: i64) -> Result<(), ColumnError> {
+    let set = sqlx::query("INSERT OR REPLACE INTO state (name, value) VALUES (?, ?)");
+    run(connection, set.bind(name).bind(value)).await
+}
+
+/// Runs a statement whose first parameter is the value, and whose second is the machine.
+async fn set_known<'q, T>(
+    connection: &mut SqliteConnection,
+    statement: &'static str,
+    instance: &'q InstanceId,
+    value: T,
+) -> Result<(), ColumnError>
+where
+    T: 'q + sqlx::Encode<'q, Sqlite> + sqlx::Type<Sqlite>,
+{
+    run(connection, sqlx::query(statement).bind(value).bind(instance.as_str())).await
+}
+
+async fn open_intent(connection: &mut SqliteConnection, intent: &Intent) -> Result<(), ColumnError> {
+    let open = sqlx::query("INSERT OR REPLACE INTO intent (id, batch, opened, outcome, facts) VALUES (?, ?, ?, ?, ?)")
+        .bind(intent.id.as_str())
+        .bind(intent.batch.as_str())
+        .bind(instant(intent.opened)?)
+        .bind(word(&intent.outcome)?)
+        .bind(json(intent)?);
+    run(connection, open).await
+}
+
+async fn open_known(connection: &mut SqliteConnection, known: &KnownInstance) -> Result<(), ColumnError> {
+    let open = sqlx::query(
+        "INSERT OR IGNORE INTO known (instance, registered, stop_sent, drain, hold, facts) VALUES (?, ?, ?, ?, ?, ?)",
+    )
+    .bind(known.id.as_str())
+    .bind(known.registered)
+    .bind(known.stop_sent.map(instant).transpose()?)
+    .bind(known.drain.as_ref().map(json).transpose()?)
+    .bind(known.hold.as_ref().map(json).transpose()?)
+    .bind(json(known)?);
+    run(connection, open).await
+}
+
+async fn open_interval(connection: &mut SqliteConnection, interval: &Interval) -> Result<(), ColumnError> {
+    if open_interval_of(connection, &interval.instance).await?.is_some() {
+        return Ok(());
+    }
+    let id = sqlx::query(
+        "INSERT INTO interval (instance, pool, home, rate, reservation, start, stop) VALUES (?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(interval.instance.as_str())
+    .bind(interval.pool.as_str())
+    .bind(interval.home.as_str())
+    .bind(interval.rate.map(Rate::micros_per_hour))
+    .bind(interval.reservation.micros())
+    .bind(instant(interval.start)?)
+    .bind(interval.end.map(instant).transpose()?)
+    .execute(&mut *connection)
+    .await?
+    .last_insert_rowid();
+    for share in &interval.shares {
+        add_share(connection, id, share).await?;
+    }
+    Ok(())
+}
+
+async fn open_interval_of(connection: &mut SqliteConnection, id: &InstanceId) -> Result<Option<i64>, ColumnError> {
+    let found = sqlx::query_scalar("SELECT id FROM interval WHERE instance = ? AND closed = 0").bind(id.as_str());
+    Ok(found.fetch_optional(connection).await?)
+}
+
+async fn add_share(connection: &mut SqliteConnection, interval: i64, share: &Share) -> Result<(), ColumnError> {
+    let add = sqlx::query(
+        "INSERT INTO share (interval, place, since, queue, task) \
+         VALUES (?1, (SELECT coalesce(max(place) + 1, 0) FROM share WHERE interval = ?1), ?2, ?3, ?4)",
+    )
+    .bind(interval)
+    .bind(instant(share.from)?)
+    .bind(share.queue.as_str())
+    .bind(share.task.as_ref().map(TaskId::as_str));
+    run(connection, add).await
+}
+
+/// The cost is final from here on, whatever later versions compute.
+async fn close_interval(connection: &mut SqliteConnection, id: &InstanceId, end: Timestamp) -> Result<(), ColumnError> {
+    let open = sqlx::query("SELECT * FROM interval WHERE instance = ? AND closed = 0").bind(id.as_str());
+    let Some(row) = open.fetch_optional(&mut *connection).await? else {
+        return Ok(());
+    };
+    let mut interval = read::interval(&row)?;
+    interval.end = Some(end);
+    let close = sqlx::query("UPDATE interval SET stop = ?, closed = 1, cost = ? WHERE id = ?")
+        .bind(instant(end)?)
+        .bind(interval.cost(end).micros())
+        .bind(row.try_get::<i64, _>("id")?);
+    run(connection, close).await
+}
+
+async fn add_sample(
+    connection: &mut SqliteConnection,
+    kind: &str,
+    name: &str,
+    span: SignedDuration,
+) -> Result<(), ColumnError> {
+    let add = sqlx::query("INSERT INTO sample (kind, name, duration) VALUES (?, ?, ?)");
+    run(connection, add.bind(kind).bind(name).bind(duration(span)?)).await
+}
+
+async fn add_line(connection: &mut SqliteConnection, entry: &Entry) -> Result<(), ColumnError> {
+    let subject = &entry.subject;
+    let add = sqlx::query(
+        "INSERT INTO journal (at, who, kind, text, reason, queue, pool, instance, task, intent, revision) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(instant(entry.at)?)
+    .bind(entry.by.as_str())
+    .bind(word(&entry.kind)?)
+    .bind(entry.text.as_str())
+    .bind(entry.reason.as_str())
+    .bind(subject.queue.as_ref().map(QueueName::as_str))
+    .bind(subject.pool.as_ref().map(PoolName::as_str))
+    .bind(subject.instance.as_ref().map(InstanceId::as_str))
+    .bind(subject.task.as_ref().map(TaskId::as_str))
+    .bind(entry.intent.as_ref().map(IntentId::as_str))
+    .bind(entry.revision.as_ref().map(Revision::as_str));
+    run(connection, add).await
+}
+
+/// See `Store::prune`.
+pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp) -> Result<(), ColumnError> {
+    let before = instant(before)?;
+    let mut transaction = connection.begin().await?;
+    for statement in [
+        "DELETE FROM journal WHERE at < ?",
+        "DELETE FROM intent WHERE ended IS NOT NULL AND opened < ?",
+        "DELETE FROM gone WHERE at < ?",
+    ] {
+        run(&mut transaction, sqlx::query(statement).bind(before)).await?;
+    }
+    let samples = sqlx::query(
+        "DELETE FROM sample WHERE id IN (SELECT id FROM \
+         (SELECT id, row_number() OVER (PARTITION BY kind, name ORDER BY id DESC) AS age FROM sample) WHERE age > ?)",
+    );
+    run(&mut transaction, samples.bind(i64::try_from(Samples::KEPT).unwrap_or(i64::MAX))).await?;
+    transaction.commit().await?;
+    Ok(())
+}
