@@ -1,0 +1,231 @@
+//! The loop's socket: JSON lines over a Unix socket in the state directory. A client sends one
+//! [`Request`](crate::engine::command::Request) a line and is told one [`Event`](crate::engine::event::Event) a
+//! line, the newest view first; a line that is no request is answered with `{"error": "..."}`.
+
+mod client;
+mod server;
+
+pub use client::Client;
+pub use server::Server;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::store::StoreError;
+
+/// The socket of a state directory.
+#[must_use]
+pub fn path(directory: &Path) -> PathBuf {
+    directory.join("tidegate.sock")
+}
+
+/// Why the socket cannot be served or spoken to.
+#[derive(Debug, thiserror::Error)]
+pub enum SocketError {
+    #[error("no loop answers at {path} ({message}): start one with `tidegate` or `tidegate run --headless`")]
+    NotReachable { path: PathBuf, message: String },
+    #[error("another loop answers at {path}")]
+    Live { path: PathBuf },
+    #[error("{path} is not a socket: move it away")]
+    NotASocket { path: PathBuf },
+    #[error("{path}: {error} (a shorter --state-dir helps if the path is too long)")]
+    Bind { path: PathBuf, error: io::Error },
+    #[error(transparent)]
+    Directory(#[from] StoreError),
+    #[error("the loop went away: {0}")]
+    Lost(String),
+    /// The loop's own words.
+    #[error("{0}")]
+    Refused(String),
+    #[error("the loop speaks another version: {message} in `{line}`")]
+    Unreadable { line: String, message: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+    use std::sync::Arc;
+
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+    use tokio::net::UnixStream;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::engine::broadcast::Broadcast;
+    use crate::engine::command::{Command, Request};
+    use crate::engine::event::{Answer, Event, Leader, Mode, Spend, View};
+    use crate::model::ids::{Revision, Term};
+    use crate::model::plan::Plan;
+    use crate::model::settings::{ClearmlSettings, Limits, LoopSettings, OnExit, Poll, Settings};
+    use crate::model::snapshot::Snapshot;
+
+    fn view(warning: &str) -> Event {
+        let at: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
+        let revision = Revision::new("0a");
+        Event::View(Arc::new(View {
+            at,
+            fleet: "lab".into(),
+            mode: Mode { armed: false, paused: false },
+            leader: Leader::Us(Term(1)),
+            snapshot: Arc::new(Snapshot::default()),
+            plan: Arc::new(Plan {
+                at,
+                revision: revision.clone(),
+                actions: Vec::new(),
+                refusals: Vec::new(),
+                outlooks: Vec::new(),
+                surplus: std::collections::BTreeMap::new(),
+            }),
+            settings: Arc::new(Settings {
+                revision,
+                clearml: ClearmlSettings::default(),
+                the_loop: LoopSettings {
+                    fleet: "lab".into(),
+                    poll: Poll::Auto,
+                    count_foreign: true,
+                    on_exit: OnExit::Leave,
+                    time_zone: jiff::tz::TimeZone::UTC,
+                },
+                limits: Limits::default(),
+                budgets: Vec::new(),
+                queues: Vec::new(),
+                pools: Vec::new(),
+            }),
+            settings_problem: None,
+            settings_path: None,
+            spend: Spend::default(),
+            acts: Vec::new(),
+            next_pass: at,
+            warnings: vec![warning.to_owned()],
+        }))
+    }
+
+    /// A loop that answers each request with the sender's name.
+    struct Loop {
+        directory: tempfile::TempDir,
+        broadcast: Broadcast,
+    }
+
+    impl Loop {
+        fn start(tasks: &mut tokio::task::JoinSet<()>) -> Self {
+            let directory = tempfile::tempdir().unwrap();
+            let broadcast = Broadcast::default();
+            let (requests, mut asked) = mpsc::channel::<Request>(4);
+            tasks.spawn(Server::bind(directory.path()).unwrap().serve(requests, broadcast.clone()));
+            let answers = broadcast.clone();
+            tasks.spawn(async move {
+                while let Some(Request { id, by, command }) = asked.recv().await {
+                    let result = match command {
+                        Command::Arm => Err(format!("not you, {by}")),
+                        _ => Ok(Answer::Said(by.to_string())),
+                    };
+                    answers.tell(Event::Answer { id, result });
+                }
+            });
+            Self { directory, broadcast }
+        }
+    }
+
+    #[tokio::test]
+    async fn each_client_gets_its_own_answer_and_the_newest_view_at_once() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let it = Loop::start(&mut tasks);
+        it.broadcast.tell(view("old"));
+        it.broadcast.tell(view("new"));
+        let mut clients =
+            [Client::connect(it.directory.path()).await.unwrap(), Client::connect(it.directory.path()).await.unwrap()];
+        for client in &mut clients {
+            assert_eq!(client.view().await.unwrap().warnings, ["new"]);
+        }
+        for (client, name) in clients.iter_mut().zip(["ann", "bo"]) {
+            let answer = client.ask(name.into(), Command::Refresh).await.unwrap();
+            assert_eq!(answer, Answer::Said(name.to_owned()));
+        }
+        let refused = clients[0].ask("cy".into(), Command::Arm).await.unwrap_err();
+        assert_eq!(refused.to_string(), "not you, cy");
+        it.broadcast.tell(Event::Ended);
+        for client in &mut clients {
+            assert_eq!(client.next().await.unwrap(), Event::Ended);
+            assert!(matches!(client.next().await, Err(SocketError::Lost(_))));
+        }
+        tasks.join_next().await.unwrap().unwrap();
+        let gone = Client::connect(it.directory.path()).await.unwrap_err();
+        assert!(matches!(gone, SocketError::NotReachable { .. }), "{gone}");
+        assert!(gone.to_string().contains("tidegate run --headless"));
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_sleeps_is_dropped_and_holds_up_nobody() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let it = Loop::start(&mut tasks);
+        let mut sleeper = Client::connect(it.directory.path()).await.unwrap();
+        sleeper.ask("bo".into(), Command::Refresh).await.unwrap();
+        it.broadcast.tell(view(&"x".repeat(1 << 22)));
+        let mut awake = Client::connect(it.directory.path()).await.unwrap();
+        assert_eq!(awake.view().await.unwrap().warnings[0].len(), 1 << 22);
+        assert_eq!(awake.ask("cy".into(), Command::Refresh).await.unwrap(), Answer::Said("cy".to_owned()));
+        for _ in 0..2_000 {
+            it.broadcast.tell(Event::Answer { id: 0, result: Err(String::new()) });
+        }
+        let end = loop {
+            if let Err(end) = sleeper.next().await {
+                break end;
+            }
+        };
+        assert!(matches!(end, SocketError::Lost(_)), "{end}");
+    }
+
+    #[tokio::test]
+    async fn a_dead_socket_is_replaced_a_live_one_and_a_file_are_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = path(directory.path());
+        drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+        let server = Server::bind(directory.path()).unwrap();
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(matches!(Server::bind(directory.path()), Err(SocketError::Live { .. })));
+        drop(server);
+        assert!(!path.exists());
+        std::fs::File::options().create(true).append(true).open(&path).unwrap();
+        assert!(matches!(Server::bind(directory.path()), Err(SocketError::NotASocket { .. })));
+        let long = directory.path().join("x".repeat(120));
+        assert!(Server::bind(&long).unwrap_err().to_string().contains("--state-dir"));
+    }
+
+    #[test]
+    fn requests_and_events_survive_the_wire() {
+        let request = Request { id: 7, by: "ann".into(), command: Command::Quit { on_exit: None } };
+        assert_eq!(
+            serde_json::to_string(&request).unwrap(),
+            r#"{"id":7,"by":"ann","command":{"quit":{"on_exit":null}}}"#
+        );
+        let line = serde_json::to_string(&view("w")).unwrap();
+        assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), view("w"));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_line_ends_the_conversation(lines in proptest::collection::vec("[^\\n]{0,40}", 1..6)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let ending = runtime.block_on(async {
+                let mut tasks = tokio::task::JoinSet::new();
+                let it = Loop::start(&mut tasks);
+                let mut stream = UnixStream::connect(path(it.directory.path())).await.unwrap();
+                let (reader, mut writer) = stream.split();
+                let mut told = BufReader::new(reader).lines();
+                for line in &lines {
+                    writer.write_all(format!("{line}\n").as_bytes()).await.unwrap();
+                    let error = told.next_line().await.unwrap().unwrap();
+                    assert!(error.starts_with("{\"error\":\"not a request: "), "{error}");
+                }
+                let good = r#"{"id":3,"by":"ann","command":"refresh"}"#;
+                writer.write_all(format!("{good}\n").as_bytes()).await.unwrap();
+                told.next_line().await.unwrap().unwrap()
+            });
+            prop_assert_eq!(ending, r#"{"answer":{"id":3,"result":{"Ok":{"said":"ann"}}}}"#);
+        }
+    }
+}
