@@ -1,6 +1,5 @@
 //! THE LOOP: observe, plan, check, act, record. Commands in, events out.
 
-pub mod broadcast;
 pub mod command;
 pub mod event;
 pub mod socket;

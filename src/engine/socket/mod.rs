@@ -3,6 +3,7 @@
 //! line, the newest view first; a line that is no request is answered with `{"error": "..."}`.
 
 mod client;
+mod relay;
 mod server;
 
 pub use client::Client;
@@ -50,10 +51,9 @@ mod tests {
     use proptest::prelude::*;
     use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
     use tokio::net::UnixStream;
-    use tokio::sync::mpsc;
+    use tokio::sync::{broadcast, mpsc};
 
     use super::*;
-    use crate::engine::broadcast::Broadcast;
     use crate::engine::command::{Command, Request};
     use crate::engine::event::{Answer, Event, Leader, Mode, Spend, View};
     use crate::model::ids::{Revision, Term};
@@ -105,26 +105,26 @@ mod tests {
     /// A loop that answers each request with the sender's name.
     struct Loop {
         directory: tempfile::TempDir,
-        broadcast: Broadcast,
+        events: broadcast::Sender<Event>,
     }
 
     impl Loop {
         fn start(tasks: &mut tokio::task::JoinSet<()>) -> Self {
             let directory = tempfile::tempdir().unwrap();
-            let broadcast = Broadcast::default();
+            let events = broadcast::Sender::new(4_096);
             let (requests, mut asked) = mpsc::channel::<Request>(4);
-            tasks.spawn(Server::bind(directory.path()).unwrap().serve(requests, broadcast.clone()));
-            let answers = broadcast.clone();
+            tasks.spawn(Server::bind(directory.path()).unwrap().serve(requests, events.subscribe()));
+            let answers = events.clone();
             tasks.spawn(async move {
                 while let Some(Request { id, by, command }) = asked.recv().await {
                     let result = match command {
                         Command::Arm => Err(format!("not you, {by}")),
                         _ => Ok(Answer::Said(by.to_string())),
                     };
-                    answers.tell(Event::Answer { id, result });
+                    answers.send(Event::Answer { id, result }).unwrap();
                 }
             });
-            Self { directory, broadcast }
+            Self { directory, events }
         }
     }
 
@@ -132,8 +132,8 @@ mod tests {
     async fn each_client_gets_its_own_answer_and_the_newest_view_at_once() {
         let mut tasks = tokio::task::JoinSet::new();
         let it = Loop::start(&mut tasks);
-        it.broadcast.tell(view("old"));
-        it.broadcast.tell(view("new"));
+        it.events.send(view("old")).unwrap();
+        it.events.send(view("new")).unwrap();
         let mut clients =
             [Client::connect(it.directory.path()).await.unwrap(), Client::connect(it.directory.path()).await.unwrap()];
         for client in &mut clients {
@@ -145,7 +145,7 @@ mod tests {
         }
         let refused = clients[0].ask("cy".into(), Command::Arm).await.unwrap_err();
         assert_eq!(refused.to_string(), "not you, cy");
-        it.broadcast.tell(Event::Ended);
+        it.events.send(Event::Ended).unwrap();
         for client in &mut clients {
             assert_eq!(client.next().await.unwrap(), Event::Ended);
             assert!(matches!(client.next().await, Err(SocketError::Lost(_))));
@@ -162,12 +162,12 @@ mod tests {
         let it = Loop::start(&mut tasks);
         let mut sleeper = Client::connect(it.directory.path()).await.unwrap();
         sleeper.ask("bo".into(), Command::Refresh).await.unwrap();
-        it.broadcast.tell(view(&"x".repeat(1 << 22)));
+        it.events.send(view(&"x".repeat(1 << 22))).unwrap();
         let mut awake = Client::connect(it.directory.path()).await.unwrap();
         assert_eq!(awake.view().await.unwrap().warnings[0].len(), 1 << 22);
         assert_eq!(awake.ask("cy".into(), Command::Refresh).await.unwrap(), Answer::Said("cy".to_owned()));
         for _ in 0..2_000 {
-            it.broadcast.tell(Event::Answer { id: 0, result: Err(String::new()) });
+            it.events.send(Event::Answer { id: 0, result: Err(String::new()) }).unwrap();
         }
         let end = loop {
             if let Err(end) = sleeper.next().await {

@@ -13,11 +13,12 @@ use std::{fs, io};
 use serde_json::json;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
 use super::SocketError;
-use crate::engine::broadcast::{Broadcast, Listener, Silence};
+use super::relay::{Listener, Relay, Silence};
 use crate::engine::command::Request;
 use crate::engine::event::Event;
 use crate::store::directory::prepare;
@@ -66,16 +67,16 @@ impl Server {
     }
 
     /// Serves until the loop has ended.
-    pub async fn serve(self, requests: mpsc::Sender<Request>, broadcast: Broadcast) {
+    pub async fn serve(self, requests: mpsc::Sender<Request>, mut events: broadcast::Receiver<Event>) {
         let mut clients = JoinSet::new();
         let ids = Arc::new(AtomicU64::new(FIRST_ID));
-        let mut listener = broadcast.listen();
+        let relay = Relay::default();
         loop {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
                         let client = Client { asked: BTreeMap::new(), ids: Arc::clone(&ids), requests: requests.clone() };
-                        clients.spawn(client.serve(stream, broadcast.listen()));
+                        clients.spawn(client.serve(stream, relay.listen()));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "a client could not be accepted");
@@ -83,14 +84,21 @@ impl Server {
                     }
                 },
                 Some(_) = clients.join_next() => {}
-                event = listener.next() => match event {
-                    Ok(Event::Ended) | Err(Silence::Ended) => break,
-                    Ok(_) => {}
-                    Err(Silence::Behind(_)) => listener = broadcast.listen(),
+                event = events.recv() => match event {
+                    Ok(event) => {
+                        let ended = event == Event::Ended;
+                        relay.tell(event);
+                        if ended {
+                            break;
+                        }
+                    }
+                    Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "the socket missed events"),
+                    Err(RecvError::Closed) => break,
                 },
             }
         }
-        // The clients end by themselves at the same event; one that does not read is left behind.
+        drop(relay);
+        // The clients end by themselves at the last event; one that does not read is left behind.
         let _ = tokio::time::timeout(FAREWELL, async { while clients.join_next().await.is_some() {} }).await;
     }
 }

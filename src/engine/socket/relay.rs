@@ -1,5 +1,5 @@
-//! From the loop to its listeners, none of which can hold it up: a listener sees the newest view, however many it
-//! missed, and every other event; one that falls too far behind is told so.
+//! From the loop to the socket's clients, none of which can hold it up: a client is told the newest view, however many
+//! it missed, and every other event; one that falls too far behind is told so.
 
 use std::sync::Arc;
 
@@ -10,22 +10,22 @@ use crate::engine::event::{Event, View};
 /// Events that a listener may be behind.
 const BACKLOG: usize = 1024;
 
-/// Where the loop tells its events.
+/// Where the loop's events come in.
 #[derive(Debug, Clone)]
-pub struct Broadcast {
+pub(super) struct Relay {
     views: watch::Sender<Option<Arc<View>>>,
     others: broadcast::Sender<Event>,
 }
 
-impl Default for Broadcast {
+impl Default for Relay {
     fn default() -> Self {
         Self { views: watch::Sender::new(None), others: broadcast::Sender::new(BACKLOG) }
     }
 }
 
-impl Broadcast {
+impl Relay {
     /// Tells everyone; nobody listening is fine.
-    pub fn tell(&self, event: Event) {
+    pub(super) fn tell(&self, event: Event) {
         match event {
             Event::View(view) => {
                 self.views.send_replace(Some(view));
@@ -37,8 +37,7 @@ impl Broadcast {
     }
 
     /// Listens from now on; the newest view comes at once.
-    #[must_use]
-    pub fn listen(&self) -> Listener {
+    pub(super) fn listen(&self) -> Listener {
         let mut views = self.views.subscribe();
         views.mark_changed();
         Listener { views, others: self.others.subscribe() }
@@ -47,14 +46,14 @@ impl Broadcast {
 
 /// One who listens.
 #[derive(Debug)]
-pub struct Listener {
+pub(super) struct Listener {
     views: watch::Receiver<Option<Arc<View>>>,
     others: broadcast::Receiver<Event>,
 }
 
 /// Why there is no next event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Silence {
+pub(super) enum Silence {
     #[error("the loop has ended")]
     Ended,
     #[error("too slow: {0} events were missed")]
@@ -63,7 +62,7 @@ pub enum Silence {
 
 impl Listener {
     /// The next event. Dropping the wait loses none.
-    pub async fn next(&mut self) -> Result<Event, Silence> {
+    pub(super) async fn next(&mut self) -> Result<Event, Silence> {
         loop {
             tokio::select! {
                 biased;
@@ -95,25 +94,25 @@ mod tests {
 
     #[tokio::test]
     async fn every_event_comes_once_and_in_order() {
-        let broadcast = Broadcast::default();
-        broadcast.tell(answer(0));
-        let mut listener = broadcast.listen();
+        let relay = Relay::default();
+        relay.tell(answer(0));
+        let mut listener = relay.listen();
         for id in 1..4 {
-            broadcast.tell(answer(id));
+            relay.tell(answer(id));
         }
         for id in 1..4 {
             assert_eq!(listener.next().await, Ok(answer(id)));
         }
-        drop(broadcast);
+        drop(relay);
         assert_eq!(listener.next().await, Err(Silence::Ended));
     }
 
     #[tokio::test]
     async fn one_who_falls_behind_is_told() {
-        let broadcast = Broadcast::default();
-        let mut listener = broadcast.listen();
+        let relay = Relay::default();
+        let mut listener = relay.listen();
         for id in 0..2_000 {
-            broadcast.tell(answer(id));
+            relay.tell(answer(id));
         }
         assert_eq!(listener.next().await, Err(Silence::Behind(976)));
     }
