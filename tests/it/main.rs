@@ -9,3 +9,6 @@
 )]
 
 mod house;
+mod real_parts;
+#[allow(dead_code, reason = "each of its parts serves some of the modules")]
+mod support;

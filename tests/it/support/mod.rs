@@ -1,0 +1,8 @@
+//! The real parts that the tests run against: Python programs in an environment of their own, on loopback.
+
+pub(crate) mod agent;
+pub(crate) mod conf;
+pub(crate) mod microburst;
+pub(crate) mod moto;
+pub(crate) mod process;
+pub(crate) mod python;
