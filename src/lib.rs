@@ -9,8 +9,9 @@
 //! | [`world`] | what is out there: the only code that talks to a network |
 //! | [`store`] | what we remember: settings, intents, ledger, journal |
 //! | [`engine`] | the loop: observe, plan, check, act, record; commands in, events out |
+//! | [`cli`] | one file a subcommand: each speaks to people and, with `--json`, to programs |
 //!
-//! Imports point one way: `model <- plan <- engine -> world, store`. A test checks the arrows.
+//! Imports point one way: `model <- plan <- engine -> world, store`; `cli` starts anything. A test checks the arrows.
 //!
 //! # Invariants
 //!
@@ -34,6 +35,7 @@
 //! 13. The ledger equals the simulator's own bill to the micro-dollar.
 //! 14. The first start of a fleet is a dry run until a person arms it; with no settings nothing is acted on.
 
+pub mod cli;
 pub mod engine;
 pub mod model;
 pub mod plan;

@@ -1,10 +1,13 @@
 //! What one pass of the loop decided, item by item.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision, TaskId, WorkerId};
+use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision, TaskId, WorkerId, WorkerName};
 use crate::model::instance::{DrainCause, Hold};
+use crate::model::journal::Subject;
 use crate::model::money::{Money, Rate};
 use crate::model::reason::Reason;
 use crate::model::settings::Market;
@@ -79,6 +82,23 @@ pub enum Rule {
     Person,
 }
 
+impl Rule {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Recover => "recover",
+            Self::Stuck => "stuck",
+            Self::Sweep => "sweep",
+            Self::Demand => "demand",
+            Self::Grow => "grow",
+            Self::Warm => "warm",
+            Self::Shrink => "shrink",
+            Self::Drain => "drain",
+            Self::Person => "person",
+        }
+    }
+}
+
 /// One deed on the world or on the memory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -125,6 +145,59 @@ pub enum Action {
     Unregister {
         worker: WorkerId,
     },
+}
+
+impl Action {
+    /// What it is about.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::Launch(launch) => {
+                Subject { queue: Some(launch.queue.clone()), pool: Some(launch.pool.clone()), ..Subject::default() }
+            }
+            Self::Drain { instance, .. }
+            | Self::CancelDrain { instance }
+            | Self::Stop { instance, .. }
+            | Self::Adopt { instance }
+            | Self::Hold { instance, .. }
+            | Self::Release { instance } => Subject { instance: Some(instance.clone()), ..Subject::default() },
+            Self::Requeue { task, queue, instance, .. } => Subject {
+                queue: Some(queue.clone()),
+                instance: Some(instance.clone()),
+                task: Some(task.clone()),
+                ..Subject::default()
+            },
+            Self::Enqueue { task, queue } => {
+                Subject { queue: Some(queue.clone()), task: Some(task.clone()), ..Subject::default() }
+            }
+            Self::Unregister { worker } => {
+                Subject { instance: WorkerName::parse(worker).map(|name| name.instance), ..Subject::default() }
+            }
+        }
+    }
+}
+
+/// As people read it: `launch 2 x g5.xlarge in a10g for train`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Launch(launch) => {
+                write!(f, "launch {} x {} in {} for {}", launch.count, launch.machine_type, launch.pool, launch.queue)
+            }
+            Self::Drain { instance, .. } => write!(f, "drain {instance}"),
+            Self::CancelDrain { instance } => write!(f, "cancel the drain of {instance}"),
+            Self::Stop { instance, kill: false } => write!(f, "stop {instance}"),
+            Self::Stop { instance, kill: true } => write!(f, "kill {instance}"),
+            Self::Adopt { instance } => write!(f, "adopt {instance}"),
+            Self::Hold { instance, hold } => {
+                write!(f, "hold {instance} until {}", hold.until.strftime("%Y-%m-%d %H:%MZ"))
+            }
+            Self::Release { instance } => write!(f, "release {instance}"),
+            Self::Requeue { task, queue, .. } => write!(f, "enqueue task {task} again on {queue}"),
+            Self::Enqueue { task, queue } => write!(f, "enqueue task {task} on {queue}"),
+            Self::Unregister { worker } => write!(f, "unregister {worker}"),
+        }
+    }
 }
 
 /// Machines to start with one call.

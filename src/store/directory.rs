@@ -19,8 +19,25 @@ pub fn state_dir(fleet: &FleetId, named: Option<&Path>) -> Result<PathBuf, Store
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
+    Ok(user_dir()?.join(fleet.as_str()))
+}
+
+/// Every fleet's state directory of this user, by name.
+pub fn fleets() -> Result<Vec<PathBuf>, StoreError> {
+    let user = user_dir()?;
+    let entries = match fs::read_dir(&user) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(open_error(&user, &error)),
+    };
+    let mut found: Vec<_> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
+    found.sort();
+    Ok(found)
+}
+
+fn user_dir() -> Result<PathBuf, StoreError> {
     let user = directories::ProjectDirs::from("", "", "tidegate").ok_or(StoreError::NoDirectory)?;
-    Ok(user.state_dir().unwrap_or_else(|| user.data_local_dir()).join(fleet.as_str()))
+    Ok(user.state_dir().unwrap_or_else(|| user.data_local_dir()).to_owned())
 }
 
 /// Makes sure that the directory is there, and that only its owner writes to it.

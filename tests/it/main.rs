@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod cli;
 mod house;
 mod real_parts;
 #[allow(dead_code, reason = "each of its parts serves some of the modules")]

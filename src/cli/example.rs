@@ -1,0 +1,292 @@
+//! A view with one of everything, for tests of what is shown.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::event::{ActUnderWay, BudgetState, Leader, Mode, Spend, View};
+use crate::model::ids::{Revision, Term};
+use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, RunningTask};
+use crate::model::money::{Money, Rate};
+use crate::model::plan::{Action, Launch, Outlook, Plan, Planned, Refusal, Rule};
+use crate::model::reason::{LimitKind, LimitScope, Reason};
+use crate::model::record::{Intent, IntentOutcome};
+use crate::model::settings::{
+    ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost, Poll, PoolSettings,
+    Provider, QueueSettings, Settings,
+};
+use crate::model::snapshot::{Breaker, ErrorClass, ForeignWorker, Ghost, Snapshot, Source};
+
+fn ago(seconds: i64) -> Timestamp {
+    let now: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
+    now.checked_sub(SignedDuration::from_secs(seconds)).unwrap()
+}
+
+fn instance(id: &str, phase: Phase) -> Instance {
+    Instance {
+        id: id.into(),
+        provider: Provider::Aws,
+        region: "us-east-1".to_owned(),
+        pool: "p4d".into(),
+        home: "train".into(),
+        machine_type: "p4d.24xlarge".into(),
+        zone: Some("us-east-1a".into()),
+        market: Market::OnDemand,
+        vcpu: 96,
+        gpu: 8,
+        rate: Some(Rate::from_micros_per_hour(21_957_642)),
+        reservation: Money::from_micros(30_000_000),
+        intent: None,
+        origin: Origin::Launched,
+        launched: ago(7_200),
+        ended: None,
+        phase,
+        phase_since: ago(723),
+        fault: None,
+        worker: Some(format!("lab:p4d:p4d.24xlarge:{id}").into()),
+        last_report: Some(ago(5)),
+        task: None,
+        registered: true,
+        drain: None,
+        hold: None,
+    }
+}
+
+fn instances() -> Vec<Instance> {
+    let mut busy = instance("i-busy", Phase::Busy);
+    busy.task = Some(RunningTask {
+        id: "t-1".into(),
+        name: "train bert".to_owned(),
+        queue: Some("train".into()),
+        since: ago(723),
+    });
+    let mut stuck = instance("i-stuck", Phase::Booting);
+    stuck.fault = Some(Fault::Stuck);
+    stuck.registered = false;
+    stuck.worker = None;
+    stuck.rate = None;
+    stuck.origin = Origin::Orphan;
+    let mut held = instance("i-held", Phase::Idle);
+    held.hold = Some(Hold { until: ago(-3_600), by: "bo".into(), why: "looking at it".to_owned() });
+    let mut drained = instance("i-drained", Phase::Draining);
+    drained.drain = Some(Drain {
+        nonce: "n".to_owned(),
+        cause: DrainCause::Person,
+        by: "ann".into(),
+        ordered: ago(60),
+        acknowledged: Some(ago(50)),
+        cancelled: false,
+    });
+    vec![busy, stuck, held, drained]
+}
+
+fn intent() -> Intent {
+    Intent {
+        id: "b1.0".into(),
+        batch: "b1".into(),
+        pool: "p4d".into(),
+        queue: "train".into(),
+        provider: Provider::Aws,
+        region: "us-east-1".to_owned(),
+        machine_type: "p4d.24xlarge".into(),
+        market: Market::OnDemand,
+        vcpu: 96,
+        gpu: 8,
+        rate: Some(Rate::from_micros_per_hour(21_957_642)),
+        reservation: Money::from_micros(30_000_000),
+        opened: ago(40),
+        revision: Revision::new("0a1b"),
+        outcome: IntentOutcome::Unknown,
+    }
+}
+
+fn snapshot() -> Snapshot {
+    Snapshot {
+        instances: instances(),
+        intents: vec![intent()],
+        foreign: vec![ForeignWorker {
+            id: "workstation:gpu0".into(),
+            queues: vec!["train".into(), "eval".into()],
+            task: Some("t-9".into()),
+            last_report: Some(ago(9)),
+            fresh: false,
+        }],
+        ghosts: vec![Ghost {
+            worker: "lab:p4d:p4d.24xlarge:i-old".into(),
+            instance: "i-old".into(),
+            task: None,
+            last_report: Some(ago(300)),
+        }],
+        breakers: vec![Breaker {
+            pool: "p4d".into(),
+            machine_type: "p4d.24xlarge".into(),
+            until: ago(-90),
+            class: ErrorClass::Capacity,
+            strikes: 2,
+            message: "InsufficientInstanceCapacity".to_owned(),
+        }],
+        sources: vec![
+            Source {
+                name: "clearml".to_owned(),
+                last_good: Some(ago(3)),
+                stale_after: SignedDuration::from_secs(60),
+                error: None,
+            },
+            Source {
+                name: "aws us-east-1".to_owned(),
+                last_good: Some(ago(200)),
+                stale_after: SignedDuration::from_secs(60),
+                error: Some("did not answer in time".to_owned()),
+            },
+        ],
+        ..Snapshot::default()
+    }
+}
+
+fn limit() -> Reason {
+    Reason::Limit { scope: LimitScope::Pool("p4d".into()), limit: LimitKind::Instances, used: 5, each: 1, max: 5 }
+}
+
+fn plan() -> Plan {
+    Plan {
+        at: ago(2),
+        revision: Revision::new("0a1b"),
+        actions: vec![Planned {
+            rule: Rule::Grow,
+            by: "loop".into(),
+            action: Action::Launch(Launch {
+                pool: "p4d".into(),
+                queue: "train".into(),
+                machine_type: "p4d.24xlarge".into(),
+                market: Market::OnDemand,
+                count: 1,
+                vcpu: 96,
+                gpu: 8,
+                rate: Some(Rate::from_micros_per_hour(21_957_642)),
+                reservation: Money::from_micros(30_000_000),
+            }),
+            reason: Reason::Waiting { waiting: 5, idle: 1, starting: 2, foreign: 0, need: 2 },
+        }],
+        refusals: vec![Refusal {
+            rule: Rule::Grow,
+            by: "loop".into(),
+            queue: Some("train".into()),
+            pool: Some("p4d".into()),
+            instance: None,
+            short_of: 1,
+            reason: limit(),
+        }],
+        outlooks: vec![
+            Outlook {
+                queue: "train".into(),
+                waiting: 5,
+                oldest: Some(ago(1_000)),
+                running: 1,
+                idle: 1,
+                starting: 2,
+                draining: 1,
+                faults: 1,
+                need: 2,
+                next: Some(limit()),
+            },
+            Outlook {
+                queue: "eval".into(),
+                waiting: 0,
+                oldest: None,
+                running: 0,
+                idle: 0,
+                starting: 0,
+                draining: 0,
+                faults: 0,
+                need: 0,
+                next: None,
+            },
+        ],
+        surplus: BTreeMap::new(),
+    }
+}
+
+fn queue(name: &str, priority: i32, max: Option<u32>) -> QueueSettings {
+    QueueSettings {
+        name: name.into(),
+        pools: vec!["p4d".into()],
+        priority,
+        limits: Limits { max, ..Limits::default() },
+        on_lost: OnLost::Requeue(1),
+        expected_task: SignedDuration::from_hours(1),
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        revision: Revision::new("0a1b"),
+        clearml: ClearmlSettings::default(),
+        the_loop: LoopSettings {
+            fleet: "lab".into(),
+            poll: Poll::Auto,
+            count_foreign: true,
+            on_exit: OnExit::Leave,
+            time_zone: jiff::tz::TimeZone::UTC,
+        },
+        limits: Limits::default(),
+        budgets: Vec::new(),
+        queues: vec![queue("eval", 0, None), queue("train", 10, Some(6))],
+        pools: vec![PoolSettings {
+            name: "p4d".into(),
+            provider: Provider::Aws,
+            region: "us-east-1".to_owned(),
+            types: vec!["p4d.24xlarge".into()],
+            market: Market::OnDemand,
+            limits: Limits { max: Some(5), ..Limits::default() },
+            min: 0,
+            keep_alive: SignedDuration::from_mins(10),
+            max_boot: SignedDuration::from_mins(15),
+            max_life: SignedDuration::from_hours(72),
+            price: None,
+            guard: GuardKind::Gate,
+            launch: LaunchSettings::default(),
+        }],
+    }
+}
+
+pub(super) fn view() -> View {
+    View {
+        at: ago(0),
+        fleet: "lab".into(),
+        mode: Mode { armed: false, paused: false },
+        leader: Leader::Us(Term(1)),
+        snapshot: Arc::new(snapshot()),
+        plan: Arc::new(plan()),
+        settings: Arc::new(settings()),
+        settings_problem: Some("tidegate.toml:12:7: `six` is not a number".to_owned()),
+        settings_path: Some("tidegate.toml".to_owned()),
+        spend: Spend {
+            rate: Rate::from_micros_per_hour(65_872_926),
+            total: Money::from_micros(912_000_000),
+            today: Money::from_micros(12_400_000),
+            month: Money::from_micros(230_100_000),
+            budgets: vec![BudgetState {
+                name: "team month".into(),
+                limit: Money::from_micros(2_500_000_000),
+                hard: true,
+                period_start: ago(115_200),
+                period_end: ago(-2_476_800),
+                spent: Money::from_micros(230_100_000),
+                committed: Money::from_micros(45_000_000),
+            }],
+            queue_today: vec![("train".into(), Money::from_micros(12_400_000))],
+            unpriced: vec!["i-stuck".into()],
+            ..Spend::default()
+        },
+        acts: vec![ActUnderWay {
+            what: "stop i-drained".to_owned(),
+            instance: Some("i-drained".into()),
+            pool: None,
+            since: ago(1),
+            deadline: SignedDuration::from_secs(30),
+        }],
+        next_pass: ago(-8),
+        warnings: vec!["one ClearML user for console and agents".to_owned()],
+    }
+}

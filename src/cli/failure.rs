@@ -1,0 +1,47 @@
+//! How a subcommand fails: in words for people, with an exit code for programs.
+
+use crate::engine::socket::SocketError;
+use crate::store::StoreError;
+
+/// Why a subcommand did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Failure {
+    #[error("{0}")]
+    Failed(String),
+    /// The arguments ask for nothing that can be done.
+    #[error("{0}")]
+    Usage(String),
+    /// No running loop, or a server or cloud that does not answer.
+    #[error("{0}")]
+    NotReachable(String),
+    /// A limit, a budget, or a machine that may have a task.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl Failure {
+    pub(super) fn code(&self) -> u8 {
+        match self {
+            Self::Failed(_) => 1,
+            Self::Usage(_) => 2,
+            Self::NotReachable(_) => 4,
+            Self::Refused(_) => 5,
+        }
+    }
+}
+
+impl From<SocketError> for Failure {
+    fn from(error: SocketError) -> Self {
+        match error {
+            SocketError::NotReachable { .. } | SocketError::Lost(_) => Self::NotReachable(error.to_string()),
+            SocketError::Refused(said) => Self::Refused(said),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the running loop is, and how it is asked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::command::Command;
+use crate::engine::event::{Answer, View};
+use crate::engine::socket::{self, Client, SocketError};
+use crate::model::ids::Actor;
+use crate::store::directory;
+
+use super::failure::Failure;
+
+/// How long the loop may take to answer; its own calls to the clouds have shorter deadlines.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The state directory: the one that was named, else that of the one loop that this user runs.
+pub(super) fn state_dir(named: Option<&Path>) -> Result<PathBuf, Failure> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let running: Vec<_> = directory::fleets()?.into_iter().filter(|fleet| socket::path(fleet).exists()).collect();
+    match running.as_slice() {
+        [one] => Ok(one.clone()),
+        [] => Err(Failure::NotReachable(
+            "no loop of yours is running: start one with `tidegate`, or name its directory with --state-dir".to_owned(),
+        )),
+        several => {
+            let found: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
+            Err(Failure::Usage(format!("several loops are running: name one with --state-dir: {}", found.join(", "))))
+        }
+    }
+}
+
+/// The running loop.
+pub(super) struct Loop {
+    client: Client,
+}
+
+impl Loop {
+    pub(super) async fn connect(named: Option<&Path>) -> Result<Self, Failure> {
+        let directory = state_dir(named)?;
+        Ok(Self { client: in_time(Client::connect(&directory)).await? })
+    }
+
+    /// What the loop sees.
+    pub(super) async fn view(&mut self) -> Result<Arc<View>, Failure> {
+        in_time(self.client.view()).await
+    }
+
+    /// Asks in the name of the person at the keyboard.
+    pub(super) async fn ask(&mut self, command: Command) -> Result<Answer, Failure> {
+        in_time(self.client.ask(person(), command)).await
+    }
+
+    /// Asks for something that is done or refused; says what was done.
+    pub(super) async fn order(&mut self, command: Command) -> Result<(), Failure> {
+        match self.ask(command).await? {
+            Answer::Said(what) if !what.is_empty() => super::say::say(&format!("{what}\n")),
+            _ => super::say::say("done\n"),
+        }
+    }
+}
+
+async fn in_time<T>(work: impl Future<Output = Result<T, SocketError>>) -> Result<T, Failure> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(Failure::NotReachable(format!("the loop did not answer in {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// The login name, for the journal.
+pub(super) fn person() -> Actor {
+    let name = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    Actor::new(name.unwrap_or_else(|| "someone".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{broadcast, mpsc};
+    use tokio::task::JoinSet;
+
+    use super::*;
+    use crate::engine::command::Request;
+    use crate::engine::event::Event;
+    use crate::engine::socket::Server;
+
+    /// A loop that shows the example and refuses whatever is asked.
+    fn refuse_everything(directory: &Path, tasks: &mut JoinSet<()>) {
+        let (sender, mut requests) = mpsc::channel::<Request>(4);
+        let events = broadcast::Sender::new(16);
+        tasks.spawn(Server::bind(directory).unwrap().serve(sender, events.subscribe()));
+        events.send(Event::View(Arc::new(crate::cli::example::view()))).unwrap();
+        tasks.spawn(async move {
+            while let Some(Request { id, by, command: _ }) = requests.recv().await {
+                let result = Err(format!("no, {by}"));
+                events.send(Event::Answer { id, result }).unwrap();
+            }
+        });
+    }
+
+    #[tokio::test]
+    async fn the_loop_is_seen_and_its_refusal_is_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut tasks = JoinSet::new();
+        refuse_everything(directory.path(), &mut tasks);
+        let mut the_loop = Loop::connect(Some(directory.path())).await.unwrap();
+        assert_eq!(*the_loop.view().await.unwrap(), crate::cli::example::view());
+        let refused = the_loop.order(Command::Pause).await.unwrap_err();
+        assert_eq!((refused.code(), refused.to_string()), (5, format!("no, {}", person())));
+    }
+
+    #[tokio::test]
+    async fn without_a_loop_nothing_is_reachable() {
+        let directory = tempfile::tempdir().unwrap();
+        let missing = directory.path().join("none");
+        for directory in [directory.path(), &missing] {
+            let failure = Loop::connect(Some(directory)).await.map(|_| ()).unwrap_err();
+            assert_eq!(failure.code(), 4, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! `journal`: what the loop and people did, newest first.
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{Form, clock};
+use crate::cli::Place;
+use crate::cli::failure::Failure;
+use crate::cli::reach::{Loop, state_dir};
+use crate::cli::say::{VERSION, say};
+use crate::cli::table::{Side, table};
+use crate::engine::command::Command;
+use crate::engine::event::Answer;
+use crate::model::journal::{Entry, JournalFilter};
+use crate::model::span;
+use crate::store::Store;
+use crate::store::sqlite::{FILE, SqliteStore};
+use crate::world::clock::Clock;
+
+/// Show what the loop and people did, newest first
+///
+/// Without a running loop the store of --state-dir is read.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Journal {
+    /// Only lines that hold this text: in a name, the text or the reason, whatever its case
+    text: Option<String>,
+    /// Only lines of the last while, such as `90m` or `2d`
+    #[arg(long, value_name = "DURATION", value_parser = span::parse)]
+    since: Option<SignedDuration>,
+    /// At most so many lines
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: u32,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Journal {
+    pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
+        let now = Clock::Wall.now();
+        let entries = match Loop::connect(place.state_dir.as_deref()).await {
+            Ok(mut the_loop) => {
+                // The demo's time is not ours.
+                let now = the_loop.view().await?.at;
+                match the_loop.ask(Command::Journal(self.filter(now))).await? {
+                    Answer::Journal(entries) => entries,
+                    other => return Err(Failure::Failed(format!("the loop answered {other:?}"))),
+                }
+            }
+            Err(Failure::NotReachable(why)) => {
+                let directory = state_dir(place.state_dir.as_deref())?;
+                if !directory.join(FILE).exists() {
+                    return Err(Failure::NotReachable(why));
+                }
+                SqliteStore::open(&directory, now).await?.journal(&self.filter(now)).await?
+            }
+            Err(failure) => return Err(failure),
+        };
+        say(&if self.form.json { as_json(&entries) } else { text(&entries) })
+    }
+
+    fn filter(&self, now: Timestamp) -> JournalFilter {
+        JournalFilter {
+            since: self.since.map(|since| now.saturating_sub(since).unwrap_or(Timestamp::MIN)),
+            text: self.text.clone(),
+            limit: self.limit,
+        }
+    }
+}
+
+pub(super) fn as_json(entries: &[Entry]) -> String {
+    format!("{}\n", json!({ "version": VERSION, "journal": entries }))
+}
+
+pub(super) fn text(entries: &[Entry]) -> String {
+    let head =
+        [("TIME", Side::Left), ("BY", Side::Left), ("KIND", Side::Left), ("WHAT", Side::Left), ("WHY", Side::Left)];
+    let rows: Vec<_> = entries
+        .iter()
+        .map(|entry| {
+            [
+                clock(entry.at),
+                entry.by.to_string(),
+                entry.kind.word().to_owned(),
+                entry.text.clone(),
+                entry.reason.clone(),
+            ]
+        })
+        .collect();
+    table(head, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::journal::{EntryKind, Subject};
+
+    #[test]
+    fn a_line_each_newest_first() {
+        let entry = Entry {
+            at: "2026-11-02T08:00:00.123Z".parse().unwrap(),
+            by: "ann".into(),
+            kind: EntryKind::Edited,
+            text: "sets queue.train.max = 3".to_owned(),
+            reason: "revision 0a before".to_owned(),
+            subject: Subject::default(),
+            intent: None,
+            revision: Some(crate::model::ids::Revision::new("0b")),
+        };
+        assert_eq!(
+            text(std::slice::from_ref(&entry)),
+            "TIME                  BY   KIND    WHAT                      WHY\n\
+             2026-11-02 08:00:00Z  ann  edited  sets queue.train.max = 3  revision 0a before\n"
+        );
+        let line: serde_json::Value = serde_json::from_str(&as_json(&[entry])).unwrap();
+        assert_eq!((&line["version"], &line["journal"][0]["by"]), (&json!(1), &json!("ann")));
+    }
+}

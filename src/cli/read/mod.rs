@@ -1,0 +1,99 @@
+//! Subcommands that read: they change nothing.
+
+pub(super) mod instances;
+pub(super) mod journal;
+pub(super) mod plan;
+pub(super) mod queues;
+pub(super) mod status;
+pub(super) mod why;
+
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::reach::Loop;
+use super::say::{as_json, say};
+use super::{Place, table};
+use crate::engine::event::View;
+use crate::model::span::Short;
+
+/// For people or for programs.
+#[derive(Debug, Args)]
+pub(super) struct Form {
+    /// Print one line of JSON: `version` is that of its shape; money is in micro-dollars, spans are in seconds
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the running loop sees.
+async fn view(place: &Place) -> Result<Arc<View>, Failure> {
+    Loop::connect(place.state_dir.as_deref()).await?.view().await
+}
+
+/// Says a view's part to people as text, to programs as JSON under its name.
+fn tell(form: &Form, view: &View, name: &str, value: &impl Serialize, text: &str) -> Result<(), Failure> {
+    if form.json { say(&as_json(view, name, value)) } else { say(text) }
+}
+
+/// An instant as people read it, in UTC.
+fn clock(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
+}
+
+fn short(span: SignedDuration) -> String {
+    Short(span).to_string()
+}
+
+/// Text from elsewhere, or a dash.
+fn or_dash(text: Option<impl ToString>) -> String {
+    text.map_or_else(|| "-".to_owned(), |text| table::plain(&text.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    //! A view with one of everything, shown by each subcommand.
+
+    use super::*;
+    use crate::cli::example::view;
+
+    #[test]
+    fn the_tables() {
+        let view = view();
+        insta::assert_snapshot!("status", status::text(&view));
+        insta::assert_snapshot!("queues", queues::text(&queues::rows(&view)));
+        insta::assert_snapshot!("instances", instances::text(&instances::rows(&view)));
+        insta::assert_snapshot!("plan", plan::text(&view));
+        for name in ["train", "eval", "i-busy", "i-stuck", "i-held", "p4d"] {
+            insta::assert_snapshot!(format!("why_{name}"), why::text(&why::explain(&view, Some(name)).unwrap()));
+        }
+        insta::assert_snapshot!("why", why::text(&why::explain(&view, None).unwrap()));
+    }
+
+    #[test]
+    fn the_json() {
+        let view = view();
+        let lines = [
+            as_json(&view, "status", &status::summary(&view)),
+            as_json(&view, "queues", &queues::rows(&view)),
+            as_json(&view, "instances", &instances::rows(&view)),
+            as_json(&view, "plan", &plan::steps(&view)),
+            as_json(&view, "why", &why::explain(&view, Some("train")).unwrap()),
+        ];
+        let shown: Vec<_> = lines
+            .iter()
+            .map(|line| {
+                serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(line).unwrap()).unwrap()
+            })
+            .collect();
+        insta::assert_snapshot!("json", shown.join("\n"));
+    }
+
+    #[test]
+    fn an_unknown_name_is_answered_with_the_nearest() {
+        let unknown = why::explain(&view(), Some("trian")).unwrap_err().to_string();
+        assert_eq!(unknown, "no queue, machine or pool is called `trian`: did you mean `train`?");
+    }
+}

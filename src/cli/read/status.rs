@@ -1,0 +1,211 @@
+//! `status`: the fleet at a glance.
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{Form, clock, or_dash, short, tell, view};
+use crate::cli::Place;
+use crate::cli::failure::Failure;
+use crate::cli::table::{Side, plain, table};
+use crate::engine::event::{BudgetState, Leader, View};
+use crate::model::ids::BudgetName;
+use crate::model::instance::Phase;
+
+/// Show the fleet at a glance: mode, demand, machines, money, and how old the facts are
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Status {
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Status {
+    pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
+        let view = view(place).await?;
+        tell(&self.form, &view, "status", &summary(&view), &text(&view))
+    }
+}
+
+/// What `status --json` says.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    armed: bool,
+    paused: bool,
+    /// Who acts, where it is not this loop.
+    led_by: Option<String>,
+    next_pass: jiff::Timestamp,
+    tasks_waiting: u32,
+    tasks_running: u32,
+    /// Everything that is not proved gone.
+    instances: usize,
+    /// Launches whose machines are not known yet.
+    intents: usize,
+    faults: usize,
+    rate_microusd_per_hour: i64,
+    today_microusd: i64,
+    month_microusd: i64,
+    total_microusd: i64,
+    budgets: Vec<BudgetLine>,
+    sources: Vec<SourceLine>,
+    settings_revision: String,
+    settings_problem: Option<String>,
+    warnings: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct BudgetLine {
+    name: BudgetName,
+    hard: bool,
+    limit_microusd: i64,
+    spent_microusd: i64,
+    committed_microusd: i64,
+    period_end: jiff::Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+struct SourceLine {
+    name: String,
+    /// Absent: it has not answered yet.
+    age_seconds: Option<i64>,
+    stale: bool,
+    error: Option<String>,
+}
+
+pub(super) fn summary(view: &View) -> Summary {
+    let up = || view.snapshot.instances.iter().filter(|instance| instance.counts());
+    let outlooks = &view.plan.outlooks;
+    Summary {
+        armed: view.mode.armed,
+        paused: view.mode.paused,
+        led_by: match &view.leader {
+            Leader::Us(_) => None,
+            Leader::Other(who) => Some(who.clone()),
+        },
+        next_pass: view.next_pass,
+        tasks_waiting: outlooks.iter().map(|outlook| outlook.waiting).sum(),
+        tasks_running: outlooks.iter().map(|outlook| outlook.running).sum(),
+        instances: up().count(),
+        intents: view.snapshot.intents.len(),
+        faults: up().filter(|instance| instance.fault.is_some()).count(),
+        rate_microusd_per_hour: view.spend.rate.micros_per_hour(),
+        today_microusd: view.spend.today.micros(),
+        month_microusd: view.spend.month.micros(),
+        total_microusd: view.spend.total.micros(),
+        budgets: view.spend.budgets.iter().map(budget_line).collect(),
+        sources: view
+            .snapshot
+            .sources
+            .iter()
+            .map(|source| SourceLine {
+                name: source.name.clone(),
+                age_seconds: source.age(view.at).map(|age| age.as_secs()),
+                stale: source.is_stale(view.at),
+                error: source.error.clone(),
+            })
+            .collect(),
+        settings_revision: view.settings.revision.to_string(),
+        settings_problem: view.settings_problem.clone(),
+        warnings: view.warnings.clone(),
+    }
+}
+
+fn budget_line(budget: &BudgetState) -> BudgetLine {
+    BudgetLine {
+        name: budget.name.clone(),
+        hard: budget.hard,
+        limit_microusd: budget.limit.micros(),
+        spent_microusd: budget.spent.micros(),
+        committed_microusd: budget.committed.micros(),
+        period_end: budget.period_end,
+    }
+}
+
+pub(super) fn text(view: &View) -> String {
+    let summary = summary(view);
+    let leads = summary.led_by.as_ref().map_or_else(|| "leads".to_owned(), |who| format!("only watches: {who} leads"));
+    let until = short(view.next_pass.duration_since(view.at));
+    let head = format!(
+        "{}: {}, this loop {leads}; seen {}, next look in {until}\n",
+        plain(view.fleet.as_str()),
+        view.mode.word(),
+        clock(view.at)
+    );
+    let Summary { tasks_waiting, tasks_running, .. } = &summary;
+    let spend = &view.spend;
+    let figures = format!(
+        "tasks      {tasks_waiting} waiting, {tasks_running} running\n\
+         instances  {}\n\
+         spend      {}, today {}, this month {}, in all {}\n",
+        instances(view, &summary),
+        spend.rate,
+        spend.today,
+        spend.month,
+        spend.total
+    );
+    let mut paragraphs = vec![head, figures];
+    if !spend.budgets.is_empty() {
+        paragraphs.push(budgets(&spend.budgets));
+    }
+    paragraphs.push(sources(&summary.sources));
+    let problem = summary.settings_problem.iter().map(|problem| format!("what runs is not what is on disk: {problem}"));
+    let warnings = problem.chain(summary.warnings.iter().cloned());
+    paragraphs.extend(warnings.map(|warning| format!("! {}\n", plain(&warning))));
+    paragraphs.join("\n")
+}
+
+/// `5: 1 booting, 2 busy, 1 idle; 1 fault`
+fn instances(view: &View, summary: &Summary) -> String {
+    const SHOWN: [Phase; 6] =
+        [Phase::Pending, Phase::Booting, Phase::Idle, Phase::Busy, Phase::Draining, Phase::Stopping];
+    let mut parts = Vec::new();
+    if summary.intents > 0 {
+        parts.push(format!("{} intended", summary.intents));
+    }
+    for phase in SHOWN {
+        let count = view.snapshot.instances.iter().filter(|instance| instance.phase == phase).count();
+        if count > 0 {
+            parts.push(format!("{count} {}", phase.word()));
+        }
+    }
+    let faults = if summary.faults == 0 { String::new() } else { format!("; {} with a fault", summary.faults) };
+    let phases = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    format!("{}{phases}{faults}", summary.instances + summary.intents)
+}
+
+fn budgets(budgets: &[BudgetState]) -> String {
+    let head = [
+        ("BUDGET", Side::Left),
+        ("SPENT", Side::Right),
+        ("COMMITTED", Side::Right),
+        ("LIMIT", Side::Right),
+        ("KIND", Side::Left),
+        ("UNTIL", Side::Left),
+    ];
+    let rows: Vec<_> = budgets
+        .iter()
+        .map(|budget| {
+            [
+                budget.name.to_string(),
+                budget.spent.to_string(),
+                budget.committed.to_string(),
+                budget.limit.to_string(),
+                if budget.hard { "hard" } else { "soft" }.to_owned(),
+                clock(budget.period_end),
+            ]
+        })
+        .collect();
+    table(head, &rows)
+}
+
+fn sources(sources: &[SourceLine]) -> String {
+    let head = [("SOURCE", Side::Left), ("AGE", Side::Right), ("NOTE", Side::Left)];
+    let rows: Vec<_> = sources
+        .iter()
+        .map(|source| {
+            let stale = if source.stale { "too old to act on; " } else { "" };
+            let note = format!("{stale}{}", source.error.as_deref().unwrap_or_default());
+            let age = source.age_seconds.map(|age| short(jiff::SignedDuration::from_secs(age)));
+            [source.name.clone(), or_dash(age), note.trim_end_matches("; ").to_owned()]
+        })
+        .collect();
+    table(head, &rows)
+}

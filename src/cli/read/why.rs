@@ -1,0 +1,185 @@
+//! `why`: what happens next to a queue, a machine or a pool, in the numbers that decide it.
+
+use std::fmt::Write;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::plan::{Step, lines, steps};
+use super::{Form, instances, short, tell, view};
+use crate::cli::Place;
+use crate::cli::failure::Failure;
+use crate::cli::table::plain;
+use crate::engine::event::View;
+use crate::model::instance::Instance;
+use crate::model::plan::Outlook;
+
+/// Say why a queue, a machine or a pool is as it is, and what would change it
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Why {
+    /// A queue, a machine's id or a pool; without it, every queue
+    name: Option<String>,
+    #[command(flatten)]
+    form: Form,
+}
+
+impl Why {
+    pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
+        let view = view(place).await?;
+        let explained = explain(&view, self.name.as_deref())?;
+        tell(&self.form, &view, "why", &explained, &text(&explained))
+    }
+}
+
+/// A part of `why --json`.
+#[derive(Debug, Serialize)]
+pub(super) struct Explained {
+    name: String,
+    /// `queue`, `instance` or `pool`.
+    kind: &'static str,
+    /// How it stands, in one sentence.
+    state: String,
+    /// The deciding reason, where there is one.
+    reason: Option<String>,
+    /// What would turn it round.
+    remedy: Option<String>,
+    notes: Vec<String>,
+    /// The parts of the plan that are about it.
+    plan: Vec<Step>,
+}
+
+/// Explains one name, or every queue.
+pub(super) fn explain(view: &View, name: Option<&str>) -> Result<Vec<Explained>, Failure> {
+    let Some(name) = name else {
+        return Ok(view.plan.outlooks.iter().map(|outlook| of_queue(view, outlook)).collect());
+    };
+    let queue = view.plan.outlooks.iter().find(|outlook| outlook.queue.as_str() == name);
+    let instance = view.snapshot.instances.iter().find(|instance| instance.id.as_str() == name);
+    let pool = view.settings.pools.iter().find(|pool| pool.name.as_str() == name);
+    let found: Vec<_> = [
+        queue.map(|outlook| of_queue(view, outlook)),
+        instance.map(|instance| of_instance(view, instance)),
+        pool.map(|_| of_pool(view, name)),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if found.is_empty() { Err(unknown(view, name)) } else { Ok(found) }
+}
+
+fn unknown(view: &View, name: &str) -> Failure {
+    const LIKE: f64 = 0.8;
+    let queues = view.plan.outlooks.iter().map(|outlook| outlook.queue.as_str());
+    let instances = view.snapshot.instances.iter().map(|instance| instance.id.as_str());
+    let pools = view.settings.pools.iter().map(|pool| pool.name.as_str());
+    let nearest = queues
+        .chain(instances)
+        .chain(pools)
+        .map(|known| (strsim::jaro_winkler(known, name), known))
+        .filter(|(likeness, _)| *likeness > LIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let hint = nearest.map(|(_, known)| format!(": did you mean `{known}`?")).unwrap_or_default();
+    Failure::Failed(format!("no queue, machine or pool is called `{name}`{hint}"))
+}
+
+fn about(view: &View, name: &str) -> Vec<Step> {
+    steps(view).into_iter().filter(|step| step.is_about(name)).collect()
+}
+
+fn of_queue(view: &View, outlook: &Outlook) -> Explained {
+    let oldest = outlook.oldest.map(|oldest| format!(", the oldest for {}", short(view.at.duration_since(oldest))));
+    Explained {
+        name: outlook.queue.to_string(),
+        kind: "queue",
+        state: format!(
+            "{} waiting{}; {} running, {} idle, {} starting, {} draining, {} with a fault; {} more needed",
+            outlook.waiting,
+            oldest.unwrap_or_default(),
+            outlook.running,
+            outlook.idle,
+            outlook.starting,
+            outlook.draining,
+            outlook.faults,
+            outlook.need
+        ),
+        reason: outlook.next.as_ref().map(ToString::to_string),
+        remedy: outlook.next.as_ref().and_then(crate::model::reason::Reason::remedy),
+        notes: Vec::new(),
+        plan: about(view, outlook.queue.as_str()),
+    }
+}
+
+fn of_instance(view: &View, instance: &Instance) -> Explained {
+    let lasted = short(view.at.duration_since(instance.phase_since));
+    let task = instance.task.as_ref().map(|task| {
+        let queue = task.queue.as_ref().map(|queue| format!(" of {queue}")).unwrap_or_default();
+        format!(", runs task {} ({}){queue}", task.id, task.name)
+    });
+    let rate = instance.rate.map_or_else(|| "price unknown".to_owned(), |rate| rate.to_string());
+    Explained {
+        name: instance.id.to_string(),
+        kind: "instance",
+        state: format!(
+            "{} for {lasted}, {} of pool {} for queue {}, {rate}, up for {}{}",
+            instance.phase.word(),
+            instance.machine_type,
+            instance.pool,
+            instance.home,
+            short(instance.age(view.at)),
+            task.unwrap_or_default()
+        ),
+        reason: None,
+        remedy: None,
+        notes: instances::notes(instance, view),
+        plan: about(view, instance.id.as_str()),
+    }
+}
+
+fn of_pool(view: &View, name: &str) -> Explained {
+    let up =
+        view.snapshot.instances.iter().filter(|instance| instance.counts() && instance.pool.as_str() == name).count();
+    let intended = view.snapshot.intents.iter().filter(|intent| intent.pool.as_str() == name).count();
+    let breakers = view.snapshot.breakers.iter().filter(|breaker| breaker.pool.as_str() == name);
+    let settings = view.settings.pools.iter().find(|pool| pool.name.as_str() == name);
+    let max = settings.and_then(|pool| pool.limits.max).map(|max| format!(", pool.{name}.max is {max}"));
+    Explained {
+        name: name.to_owned(),
+        kind: "pool",
+        state: format!("{up} up, {intended} intended{}", max.unwrap_or_default()),
+        reason: None,
+        remedy: None,
+        notes: breakers
+            .map(|breaker| {
+                format!(
+                    "{} backs off for {} more ({}, {} in a row): {}",
+                    breaker.machine_type,
+                    short(breaker.until.duration_since(view.at)),
+                    breaker.class.word(),
+                    breaker.strikes,
+                    breaker.message
+                )
+            })
+            .collect(),
+        plan: about(view, name),
+    }
+}
+
+pub(super) fn text(explained: &[Explained]) -> String {
+    let mut text = String::new();
+    for (index, part) in explained.iter().enumerate() {
+        if index > 0 {
+            text.push('\n');
+        }
+        let _ = writeln!(text, "{} {}: {}", part.kind, plain(&part.name), plain(&part.state));
+        let told = part.reason.iter().chain(&part.remedy).chain(&part.notes);
+        for line in told {
+            let _ = writeln!(text, "  {}", plain(line));
+        }
+        if !part.plan.is_empty() {
+            for line in lines(part.plan.iter()).lines() {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+    }
+    if text.is_empty() { "the settings name no queue\n".to_owned() } else { text }
+}

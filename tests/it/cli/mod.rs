@@ -1,0 +1,85 @@
+//! The program as people and scripts start it: its exit codes and what it writes where.
+
+use std::io::Read;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn tidegate(state: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(arguments).env("TIDEGATE_STATE_DIR", state).env("HOME", state).stdin(Stdio::null());
+    command
+}
+
+fn run(state: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } = tidegate(state, arguments).output().unwrap();
+    (status.code(), String::from_utf8(stdout).unwrap(), String::from_utf8(stderr).unwrap())
+}
+
+#[test]
+fn without_a_running_loop_orders_exit_with_4_and_say_what_to_run() {
+    let state = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["drain", "i-1"][..],
+        &["stop", "i-1"],
+        &["stop", "--all", "--yes"],
+        &["hold", "i-1"],
+        &["launch", "p4d"],
+        &["pause"],
+        &["resume"],
+        &["arm", "--yes"],
+        &["disarm"],
+    ] {
+        let (code, out, err) = run(state.path(), arguments);
+        assert_eq!((code, out.as_str()), (Some(4), ""), "{arguments:?}: {err}");
+        assert!(err.contains("tidegate run --headless"), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn wrong_arguments_exit_with_2() {
+    let state = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["stop"][..],
+        &["stop", "--all", "i-1"],
+        &["hold", "i-1", "--for", "soon"],
+        &["drain"],
+        &["frobnicate"],
+        &["set", "queue.train.max"],
+        &["journal", "--since", "yesterday"],
+        &["completions", "tcsh"],
+    ] {
+        let (code, out, err) = run(state.path(), arguments);
+        assert_eq!((code, out.as_str()), (Some(2), ""), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn the_journal_is_read_from_the_store_without_a_loop() {
+    let state = tempfile::tempdir().unwrap();
+    assert_eq!(run(state.path(), &["journal"]).0, Some(4));
+    std::fs::OpenOptions::new().create(true).append(true).open(state.path().join("tidegate.sqlite")).unwrap();
+    let (code, out, err) = run(state.path(), &["journal", "--json"]);
+    assert_eq!((code, out.as_str()), (Some(0), "{\"journal\":[],\"version\":1}\n"), "{err}");
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let state = tempfile::tempdir().unwrap();
+    let mut child =
+        tidegate(state.path(), &["completions", "bash"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let mut err = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut err).unwrap();
+    assert_eq!((child.wait().unwrap().code(), err.as_str()), (Some(0), ""));
+}
+
+#[test]
+fn help_and_version_go_to_standard_output() {
+    let state = tempfile::tempdir().unwrap();
+    for arguments in [&["--help"][..], &["--version"], &["stop", "--help"], &["man"]] {
+        let (code, out, err) = run(state.path(), arguments);
+        assert_eq!((code, err.as_str()), (Some(0), ""), "{arguments:?}");
+        assert!(out.contains("tidegate"), "{arguments:?}: {out}");
+        assert!(!out.contains('\u{1b}'), "no colour in a pipe");
+    }
+}
