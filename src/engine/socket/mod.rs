@@ -195,11 +195,8 @@ mod tests {
 
     #[test]
     fn requests_and_events_survive_the_wire() {
-        let request = Request { id: 7, by: "ann".into(), command: Command::Quit { on_exit: None } };
-        assert_eq!(
-            serde_json::to_string(&request).unwrap(),
-            r#"{"id":7,"by":"ann","command":{"quit":{"on_exit":null}}}"#
-        );
+        let request = Request { id: 7, by: "ann".into(), command: Command::BootLog("i-1".into()) };
+        assert_eq!(serde_json::to_string(&request).unwrap(), r#"{"id":7,"by":"ann","command":{"boot_log":"i-1"}}"#);
         let line = serde_json::to_string(&view("w")).unwrap();
         assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), view("w"));
     }
