@@ -56,6 +56,10 @@ fn or_dash(text: Option<impl ToString>) -> String {
 mod tests {
     //! A view with one of everything, shown by each subcommand.
 
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
     use super::*;
     use crate::cli::example::view;
 
@@ -74,6 +78,12 @@ mod tests {
 
     #[test]
     fn the_json() {
+        let shown: Vec<_> = answers().iter().map(|answer| serde_json::to_string_pretty(answer).unwrap()).collect();
+        insta::assert_snapshot!("json", shown.join("\n"));
+    }
+
+    /// What each subcommand answers to programs.
+    fn answers() -> Vec<Value> {
         let view = view();
         let lines = [
             as_json(&view, "status", &status::summary(&view)),
@@ -82,13 +92,34 @@ mod tests {
             as_json(&view, "plan", &plan::steps(&view)),
             as_json(&view, "why", &why::explain(&view, Some("train")).unwrap()),
         ];
-        let shown: Vec<_> = lines
-            .iter()
-            .map(|line| {
-                serde_json::to_string_pretty(&serde_json::from_str::<serde_json::Value>(line).unwrap()).unwrap()
-            })
-            .collect();
-        insta::assert_snapshot!("json", shown.join("\n"));
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    fn keys(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    found.insert(key.clone());
+                    // The reasons' own fields are named by the words of the reason.
+                    if key != "numbers" {
+                        keys(value, found);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+            _ => {}
+        }
+    }
+
+    #[test]
+    fn every_field_is_documented() {
+        let page = include_str!("../../../assets/JSON.md");
+        let mut found = BTreeSet::new();
+        for answer in answers() {
+            keys(&answer, &mut found);
+        }
+        let missing: Vec<_> = found.iter().filter(|key| !page.contains(&format!("`{key}`"))).collect();
+        assert!(found.len() > 40 && missing.is_empty(), "{missing:?}");
     }
 
     #[test]

@@ -205,6 +205,24 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
+        fn a_client_survives_whatever_answers(lines in proptest::collection::vec("[^\\n]{0,40}", 1..6)) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let directory = tempfile::tempdir().unwrap();
+                let listener = tokio::net::UnixListener::bind(path(directory.path())).unwrap();
+                let mut client = Client::connect(directory.path()).await.unwrap();
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.write_all(format!("{}\n", lines.join("\n")).as_bytes()).await.unwrap();
+                drop(stream);
+                for line in &lines {
+                    let told = client.next().await.unwrap_err();
+                    assert!(matches!(told, SocketError::Unreadable { .. }), "{line}: {told}");
+                }
+                assert!(matches!(client.next().await, Err(SocketError::Lost(_))));
+            });
+        }
+
+        #[test]
         fn no_line_ends_the_conversation(lines in proptest::collection::vec("[^\\n]{0,40}", 1..6)) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let ending = runtime.block_on(async {
