@@ -1,5 +1,6 @@
 //! WHAT IS OUT THERE. The only code that talks to a network; two small traits are its face.
 
+pub mod clearml;
 pub mod clock;
 pub mod cloud;
 pub mod prices;

@@ -1,0 +1,111 @@
+//! Hidden queues: mailboxes, leases and claims. Nobody listens to them; their metadata and their unique
+//! names are what they are for.
+
+use serde_json::{Value, json};
+
+use crate::model::ids::{InstanceId, QueueId, QueueName};
+use crate::model::observed::Mailbox;
+use crate::world::clearml::answer::{subcode, subcode_of};
+use crate::world::clearml::session::{Repeat, Session};
+use crate::world::clearml::wire;
+use crate::world::tracker::TrackerError;
+
+/// The tag that hides a queue from people's lists.
+const HIDING_TAG: &str = "k8s-glue";
+const MAILBOX_PREFIX: &str = "drain:";
+const FIELDS: &[&str] = &["id", "name", "created", "metadata"];
+
+/// What became of an attempt to create a hidden queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Creation {
+    Created(QueueId),
+    /// Its name is taken: it exists.
+    Exists,
+}
+
+/// Every drain mailbox.
+pub(super) async fn mailboxes(session: &Session) -> Result<Vec<Mailbox>, TrackerError> {
+    let rows = list(session, &format!("^{MAILBOX_PREFIX}")).await?;
+    Ok(rows.into_iter().filter_map(mailbox).collect())
+}
+
+fn mailbox(row: wire::Hidden) -> Option<Mailbox> {
+    let instance = row.name.strip_prefix(MAILBOX_PREFIX).filter(|id| !id.is_empty())?;
+    Some(Mailbox {
+        instance: InstanceId::new(instance),
+        queue: row.id.into(),
+        created: row.created?,
+        metadata: row.metadata,
+    })
+}
+
+/// The hidden queue of that very name, if there is one.
+pub(super) async fn find(session: &Session, name: &QueueName) -> Result<Option<wire::Hidden>, TrackerError> {
+    let rows = list(session, &format!("^{}$", escaped(name.as_str()))).await?;
+    Ok(rows.into_iter().find(|row| row.name == name.as_str()))
+}
+
+/// Creates a hidden queue. Of several creators at the same time exactly one is told `Created`.
+pub(super) async fn create(session: &Session, name: &QueueName) -> Result<Creation, TrackerError> {
+    let body = json!({ "name": name.as_str(), "system_tags": [HIDING_TAG] });
+    match session.call::<wire::Created>("queues.create", body, Repeat::Never).await {
+        Ok(created) => Ok(Creation::Created(created.id.into())),
+        Err(error) if subcode_of(&error) == subcode::NAME_TAKEN => Ok(Creation::Exists),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes a hidden queue; one that does not exist is deleted.
+pub(super) async fn delete(session: &Session, name: &QueueName) -> Result<(), TrackerError> {
+    let Some(queue) = find(session, name).await? else { return Ok(()) };
+    let body = json!({ "queue": queue.id, "force": true });
+    match session.call::<Value>("queues.delete", body, Repeat::Safe).await {
+        Err(error) if subcode_of(&error) != subcode::NO_SUCH_QUEUE => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Writes one key of a hidden queue's metadata, creating the queue if need be. Other keys are left alone.
+pub(super) async fn write(session: &Session, name: &QueueName, key: &str, value: &str) -> Result<(), TrackerError> {
+    let queue = match find(session, name).await? {
+        Some(queue) => queue.id.into(),
+        None => create_or_find(session, name).await?,
+    };
+    let body = json!({ "queue": queue.as_str(), "metadata": [{ "key": key, "type": "str", "value": value }] });
+    session.call::<Value>("queues.add_or_update_metadata", body, Repeat::Safe).await.map(drop)
+}
+
+async fn create_or_find(session: &Session, name: &QueueName) -> Result<QueueId, TrackerError> {
+    match create(session, name).await? {
+        Creation::Created(id) => Ok(id),
+        Creation::Exists => find(session, name).await?.map(|queue| queue.id.into()).ok_or_else(|| {
+            let message = format!("the name `{name}` is taken, and no such queue is listed");
+            TrackerError::Unreadable { endpoint: "queues.get_all".to_owned(), message }
+        }),
+    }
+}
+
+async fn list(session: &Session, name: &str) -> Result<Vec<wire::Hidden>, TrackerError> {
+    let filter = json!({ "name": name, "search_hidden": true });
+    session.pages("queues.get_all", "queues", FIELDS, filter).await
+}
+
+/// The regular expression (Python's) that matches this text only.
+fn escaped(text: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+    text.chars().flat_map(|c| (!plain(c)).then_some('\\').into_iter().chain([c])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_escaped_for_the_server_s_expression() {
+        for (name, expression) in
+            [("drain:i-0a", r"drain:i\-0a"), ("a.b*(c)", r"a\.b\*\(c\)"), ("tidegate:x_1", "tidegate:x_1")]
+        {
+            assert_eq!(escaped(name), expression);
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! A ClearML server over HTTP (CLEARML.md): the tracker of the live console.
+
+pub mod credentials;
+
+mod answer;
+mod hidden;
+mod requeue;
+mod session;
+mod token;
+mod wire;
+
+use async_trait::async_trait;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, WorkerId, lease_queue, mailbox_queue};
+use crate::model::observed::{LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::world::clearml::credentials::Credentials;
+use crate::world::clearml::session::{Repeat, Session};
+use crate::world::clearml::token::Identity;
+use crate::world::clock::Clock;
+use crate::world::secret::Secret;
+use crate::world::tracker::{Requeue, Tracker, TrackerError};
+
+/// A list answer holds at most this many entries; more needs another page (CLEARML.md section 1).
+const PAGE: usize = 500;
+
+/// Above this many workers only those of the fleet are asked for.
+const ALL_WORKERS: u64 = 500;
+
+/// The server forgets a worker this long after its last report.
+const WORKER_LIFE: SignedDuration = SignedDuration::from_mins(10);
+
+/// The server refuses a token that would live longer.
+const LONGEST_TOKEN: SignedDuration = SignedDuration::from_hours(365 * 24);
+
+/// A ClearML server, seen by two users: the console's own and the machines'.
+#[derive(Debug)]
+pub struct Clearml {
+    console: Session,
+    agents: Session,
+    server: String,
+    clock: Clock,
+}
+
+impl Clearml {
+    /// A client that has not called anyone yet.
+    pub fn new(credentials: Credentials, clock: Clock) -> Result<Self, TrackerError> {
+        let Credentials { server, console, agents, .. } = credentials;
+        let http = session::http_client(&server)?;
+        Ok(Self {
+            console: Session::new(http.clone(), &server, console, clock),
+            agents: Session::new(http, &server, agents, clock),
+            server,
+            clock,
+        })
+    }
+
+    async fn tasks_where(&self, filter: serde_json::Value) -> Result<Vec<TaskRecord>, TrackerError> {
+        let fields = wire::TASK_FIELDS;
+        let rows: Vec<wire::Task> = self.console.pages("tasks.get_all", "tasks", fields, filter).await?;
+        Ok(rows.into_iter().map(TaskRecord::from).collect())
+    }
+}
+
+#[async_trait]
+impl Tracker for Clearml {
+    async fn queues(&self) -> Result<Vec<ObservedQueue>, TrackerError> {
+        let fields = &["id", "name", "tags", "entries"];
+        let rows: Vec<wire::Queue> = self.console.pages("queues.get_all", "queues", fields, json!({})).await?;
+        Ok(rows.into_iter().map(ObservedQueue::from).collect())
+    }
+
+    async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError> {
+        let mut filter = json!({ "last_seen": WORKER_LIFE.as_secs() });
+        let count: wire::Count = self.console.call("workers.get_count", filter.clone(), Repeat::Safe).await?;
+        if count.count > ALL_WORKERS
+            && let Some(filter) = filter.as_object_mut()
+        {
+            filter.insert("worker_pattern".to_owned(), json!(format!("{fleet}:*")));
+        }
+        let answer: wire::Workers = self.console.call("workers.get_all", filter, Repeat::Safe).await?;
+        Ok(wire::workers(answer))
+    }
+
+    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError> {
+        hidden::mailboxes(&self.console).await
+    }
+
+    async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {
+        // An empty filter would be no filter.
+        if queues.is_empty() || statuses.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statuses: Vec<&str> = statuses.iter().flat_map(|status| wire::status_words(*status)).copied().collect();
+        let queues: Vec<&str> = queues.iter().map(QueueId::as_str).collect();
+        self.tasks_where(json!({ "status": statuses, "execution.queue": queues, "search_hidden": true })).await
+    }
+
+    async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        hidden::create(&self.console, &mailbox_queue(instance)).await.map(drop)
+    }
+
+    async fn delete_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        hidden::delete(&self.console, &mailbox_queue(instance)).await
+    }
+
+    async fn order_drain(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        hidden::write(&self.console, &mailbox_queue(instance), "want", &format!("drain:{nonce}")).await
+    }
+
+    async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        hidden::write(&self.console, &mailbox_queue(instance), "want", "run").await
+    }
+
+    async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError> {
+        hidden::write(&self.console, &lease_queue(fleet), "lease", value).await
+    }
+
+    async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {
+        requeue::requeue_lost(self, lost).await
+    }
+
+    async fn enqueue(&self, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
+        requeue::enqueue_stray(self, task, queue).await
+    }
+
+    async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {
+        let body = json!({ "worker": worker.as_str() });
+        self.agents.call::<wire::Nothing>("workers.unregister", body, Repeat::Safe).await.map(drop)
+    }
+
+    async fn mint_agent_token(&self, life: SignedDuration) -> Result<Secret, TrackerError> {
+        let life = life.clamp(SignedDuration::from_mins(1), LONGEST_TOKEN);
+        self.agents.login(Some(life)).await
+    }
+
+    fn api_server(&self) -> String {
+        self.server.clone()
+    }
+
+    async fn check(&self) -> Result<String, TrackerError> {
+        let info: wire::ServerInfo = self.console.call("server.info", json!({}), Repeat::Safe).await?;
+        let (console, agents) = (self.console.who().await?, self.agents.who().await?);
+        Ok(sentence(&self.server, &info, &console, &agents, self.console.identity().await.as_ref()))
+    }
+}
+
+fn sentence(
+    server: &str,
+    info: &wire::ServerInfo,
+    console: &wire::User,
+    agents: &wire::User,
+    identity: Option<&Identity>,
+) -> String {
+    let edition = match identity.and_then(|identity| identity.feature_set.as_deref()) {
+        Some("basic") => "open source (feature set basic)".to_owned(),
+        Some(other) => format!("feature set {other}"),
+        None => "feature set unknown".to_owned(),
+    };
+    let version = info.version.as_deref().unwrap_or("of unknown version");
+    let company = console.company.as_ref().and_then(|company| company.name.as_deref()).unwrap_or("unknown");
+    let agents = if agents.id == console.id {
+        format!("the agents are the same user, {}: give them one of their own", agents.name())
+    } else {
+        format!("the agents are {}", agents.name())
+    };
+    format!("{server}: ClearML {version}, {edition}; company {company}; we are {}; {agents}", console.name())
+}

@@ -1,0 +1,277 @@
+//! The answers' shapes, as recorded from the server (CLEARML.md section 1): a null field is left out.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer};
+
+use crate::model::observed::{ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
+
+pub(super) const TASK_FIELDS: &[&str] =
+    &["id", "name", "status", "status_reason", "status_changed", "started", "last_worker", "execution.queue"];
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Nothing {}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Login {
+    pub(super) token: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Count {
+    pub(super) count: u64,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Created {
+    pub(super) id: String,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct ServerInfo {
+    pub(super) version: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct CurrentUser {
+    pub(super) user: User,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct User {
+    pub(super) id: String,
+    name: Option<String>,
+    pub(super) company: Option<Named>,
+}
+
+impl User {
+    pub(super) fn name(&self) -> &str {
+        self.name.as_deref().unwrap_or(&self.id)
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Named {
+    pub(super) id: Option<String>,
+    pub(super) name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Queue {
+    id: String,
+    name: String,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    task: String,
+    added: Timestamp,
+}
+
+impl From<Queue> for ObservedQueue {
+    fn from(queue: Queue) -> Self {
+        Self {
+            id: queue.id.into(),
+            name: queue.name.into(),
+            tags: queue.tags,
+            entries: queue.entries.into_iter().map(|e| QueueEntry { task: e.task.into(), added: e.added }).collect(),
+        }
+    }
+}
+
+/// A hidden queue, for its metadata.
+#[derive(Debug, Deserialize)]
+pub(super) struct Hidden {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) created: Option<Timestamp>,
+    #[serde(default, deserialize_with = "metadata")]
+    pub(super) metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct MetadataEntry {
+    value: Option<String>,
+}
+
+/// A map from key to `{key, type, value}`; an old request version answers an empty list instead.
+fn metadata<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Shape {
+        Map(BTreeMap<String, MetadataEntry>),
+        List([(); 0]),
+    }
+    Ok(match Shape::deserialize(from)? {
+        Shape::Map(map) => map.into_iter().map(|(key, entry)| (key, entry.value.unwrap_or_default())).collect(),
+        Shape::List([]) => BTreeMap::new(),
+    })
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Workers {
+    workers: Vec<Worker>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Worker {
+    id: String,
+    #[serde(default)]
+    queues: Vec<Named>,
+    task: Option<Named>,
+    queue: Option<Named>,
+    register_time: Option<Timestamp>,
+    last_report_time: Option<Timestamp>,
+}
+
+/// The workers by id. One id under two users is two rows there (CLEARML.md section 1): the one with a task
+/// counts, else the one that reported last.
+pub(super) fn workers(answer: Workers) -> Vec<ObservedWorker> {
+    let mut rows: Vec<_> = answer.workers.into_iter().map(observed).collect();
+    rows.sort_by(|a, b| {
+        let rank = |worker: &ObservedWorker| (worker.task.is_some(), worker.last_report);
+        a.id.cmp(&b.id).then_with(|| rank(b).cmp(&rank(a)))
+    });
+    rows.dedup_by(|later, kept| later.id == kept.id);
+    rows
+}
+
+fn observed(worker: Worker) -> ObservedWorker {
+    let queue = worker.queue.and_then(|queue| queue.id).map(Into::into);
+    let task = worker.task.and_then(|task| {
+        let id = task.id?;
+        Some(ObservedTask { id: id.into(), name: task.name.unwrap_or_default(), queue })
+    });
+    ObservedWorker {
+        id: worker.id.into(),
+        queues: worker.queues.into_iter().filter_map(|queue| queue.id).map(Into::into).collect(),
+        task,
+        registered: worker.register_time.or(worker.last_report_time).unwrap_or(Timestamp::UNIX_EPOCH),
+        last_report: worker.last_report_time,
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Task {
+    id: String,
+    #[serde(default)]
+    name: String,
+    status: String,
+    #[serde(default)]
+    status_reason: String,
+    status_changed: Option<Timestamp>,
+    started: Option<Timestamp>,
+    last_worker: Option<String>,
+    #[serde(default)]
+    execution: Execution,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Execution {
+    queue: Option<String>,
+}
+
+impl From<Task> for TaskRecord {
+    fn from(task: Task) -> Self {
+        Self {
+            id: task.id.into(),
+            name: task.name,
+            status: status(&task.status),
+            status_reason: task.status_reason,
+            status_changed: task.status_changed,
+            started: task.started,
+            last_worker: task.last_worker.filter(|worker| !worker.is_empty()).map(Into::into),
+            queue: task.execution.queue.filter(|queue| !queue.is_empty()).map(Into::into),
+        }
+    }
+}
+
+fn status(word: &str) -> TaskStatus {
+    match word {
+        "queued" => TaskStatus::Queued,
+        "in_progress" => TaskStatus::InProgress,
+        "stopped" => TaskStatus::Stopped,
+        _ => TaskStatus::Other,
+    }
+}
+
+/// The server's words for a status.
+pub(super) fn status_words(status: TaskStatus) -> &'static [&'static str] {
+    match status {
+        TaskStatus::Queued => &["queued"],
+        TaskStatus::InProgress => &["in_progress"],
+        TaskStatus::Stopped => &["stopped"],
+        TaskStatus::Other => &["created", "completed", "failed", "closed", "publishing", "published", "unknown"],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn both_precisions_of_a_time_are_read() {
+        let micro: Entry = serde_json::from_str(r#"{"task":"t","added":"2026-11-23T17:35:25.206220+00:00"}"#).unwrap();
+        let milli: Entry = serde_json::from_str(r#"{"task":"t","added":"2026-11-23T17:35:25.206000+00:00"}"#).unwrap();
+        assert_eq!(micro.added.duration_since(milli.added).as_micros(), 220);
+    }
+
+    #[test]
+    fn of_two_rows_of_one_worker_the_busy_one_counts_then_the_fresh_one() {
+        let row = |report: u8, task: &str| {
+            format!(
+                r#"{{"id":"w","register_time":"2026-11-23T17:00:00+00:00","last_report_time":"2026-11-23T17:00:0{report}+00:00"{task}}}"#
+            )
+        };
+        let busy = r#","task":{"id":"t","name":"n"}"#;
+        for (rows, task, second) in [
+            ([row(1, ""), row(2, "")], false, 2),
+            ([row(2, ""), row(1, "")], false, 2),
+            ([row(1, busy), row(2, "")], true, 1),
+            ([row(2, ""), row(1, busy)], true, 1),
+        ] {
+            let answer: Workers = serde_json::from_str(&format!(r#"{{"workers":[{}]}}"#, rows.join(","))).unwrap();
+            let workers = workers(answer);
+            assert_eq!(workers.len(), 1);
+            assert_eq!(workers[0].task.is_some(), task);
+            assert_eq!(workers[0].last_report.unwrap().as_second() % 60, second);
+        }
+    }
+
+    #[test]
+    fn metadata_of_an_old_request_version_is_empty() {
+        for (shape, entries) in
+            [("[]", 0), (r#"{"want":{"key":"want","type":"str","value":"run"}}"#, 1), (r#"{"x":{"key":"x"}}"#, 1)]
+        {
+            let hidden: Hidden =
+                serde_json::from_str(&format!(r#"{{"id":"q","name":"drain:i","metadata":{shape}}}"#)).unwrap();
+            assert_eq!(hidden.metadata.len(), entries, "{shape}");
+        }
+    }
+
+    #[test]
+    fn a_status_is_asked_for_in_the_words_in_which_it_is_answered() {
+        for wanted in [TaskStatus::Queued, TaskStatus::InProgress, TaskStatus::Stopped, TaskStatus::Other] {
+            for word in status_words(wanted) {
+                assert_eq!(status(word), wanted, "{word}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_answer_or_none(text: String, time: String) {
+            let _ = serde_json::from_str::<Workers>(&text);
+            let _ = serde_json::from_str::<Queue>(&text);
+            let _ = serde_json::from_str::<Task>(&text);
+            let entry = serde_json::json!({ "task": "t", "added": time });
+            let _ = serde_json::from_value::<Entry>(entry);
+        }
+    }
+}
