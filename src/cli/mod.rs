@@ -7,6 +7,7 @@ mod change;
 mod example;
 mod failure;
 mod generated;
+pub mod log;
 mod reach;
 mod read;
 mod say;
