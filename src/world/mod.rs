@@ -3,6 +3,7 @@
 pub mod clearml;
 pub mod clock;
 pub mod cloud;
+pub mod guard;
 pub mod prices;
 pub mod secret;
 pub mod tracker;

@@ -1,0 +1,184 @@
+# --- below: the same on every machine ----------------------------------------------------------------------
+# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION INIT_SCRIPT, and the agent's
+# arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
+# For tests: TIDEGATE_ROOT (a folder instead of /), TIDEGATE_OFF (a command instead of power-off), TIDEGATE_PYTHON
+# (one with clearml-agent installed), TIDEGATE_INSTANCE or TIDEGATE_IMDS, TIDEGATE_READ_EVERY and the limits below.
+set -u
+umask 077
+ROOT=${TIDEGATE_ROOT:-}
+RUN=$ROOT/run/tidegate
+STATE=$ROOT/var/lib/tidegate
+TICK=${TIDEGATE_TICK:-5}                     # all of these in seconds
+DRAIN_GRACE=${TIDEGATE_DRAIN_GRACE:-60}      # drained, and the console does not end us: end ourselves
+LEASE_LIFE=${TIDEGATE_LEASE_LIFE:-1800}      # no sign of the console for so long ...
+IDLE_LIFE=${TIDEGATE_IDLE_LIFE:-900}         # ... and no task for so long: end ourselves
+SERVER_EVERY=${TIDEGATE_SERVER_EVERY:-60}
+DEATHS=${TIDEGATE_DEATHS:-8}                 # of the agent within ten minutes of its start: give up
+MAX_LIFE=${TIDEGATE_MAX_LIFE:-$MAX_LIFE}
+OFF=${TIDEGATE_OFF:-shutdown -P now || systemctl poweroff --force || poweroff -f}
+
+clock() { read -r up _ </proc/uptime; echo "${up%.*}"; } # no clock step moves it
+say() { echo "tidegate guard [$(clock)]: $*"; }
+server() { "$PYTHON" "$RUN/server.py" "$@"; }
+
+# Ends the machine. Its cloud terminates what powers itself off.
+off() {
+    say "power-off: $1"
+    [ -n "$GATE" ] && [ -n "${PYTHON:-}" ] && server set gone "$1"
+    echo "$1" >"$STATE/off"
+    while :; do
+        sh -c "$OFF"
+        sleep 60
+    done
+}
+
+mkdir -p "$RUN" "$STATE" || exit 1
+[ -e "$STATE/off" ] && off "$(cat "$STATE/off")"
+[ -e "$STATE/used" ] || echo 0 >"$STATE/used"
+used=$(cat "$STATE/used") # life used before a reboot
+born=$(clock)
+life() { echo $((used + $(clock) - born)); }
+
+# First of all the last resort, which survives this script: five minutes after its own end of life.
+if [ -z "${TIDEGATE_OFF:-}" ] && command -v shutdown >/dev/null; then
+    shutdown -P "+$(((MAX_LIFE - used) / 60 + 5))" || say "no power-off could be armed"
+fi
+
+export HOME="${HOME:-/root}"
+export TIDEGATE_RUN="$RUN" TIDEGATE_TOKEN="$STATE/token" TIDEGATE_LEASE="$LEASE" CLEARML_API_HOST="$API_SERVER"
+[ -s "$TIDEGATE_TOKEN" ] || printf %s "$TOKEN" >"$TIDEGATE_TOKEN"
+unset TOKEN
+rm -f "$RUN/cordon" "$RUN/drained" "$RUN/task" "$RUN/state"
+# --- the files
+
+if [ -n "$INIT_SCRIPT" ]; then
+    printf '%s\n' "$INIT_SCRIPT" >"$STATE/init"
+    chmod 700 "$STATE/init"
+    case $INIT_SCRIPT in '#!'*) "$STATE/init" ;; *) sh "$STATE/init" ;; esac || off "init script failed"
+fi
+
+# --- Python with the pinned agent: the image's own if it has that version, else one of ours
+has_agent() { "$1" -c "import sys, clearml_agent.version as v; sys.exit(v.__version__ != '$AGENT_VERSION')" 2>/dev/null; }
+own_python() {
+    python3 -m venv "$STATE/venv" || { apt-get update && apt-get install -y python3-venv && python3 -m venv "$STATE/venv"; }
+}
+PYTHON=${TIDEGATE_PYTHON:-}
+if [ -z "$PYTHON" ]; then
+    for PYTHON in python3 "$STATE/venv/bin/python" ''; do
+        [ -n "$PYTHON" ] && has_agent "$PYTHON" && break
+    done
+    if [ -z "$PYTHON" ] && own_python && "$STATE/venv/bin/python" -m pip install -q "clearml-agent==$AGENT_VERSION"; then
+        PYTHON=$STATE/venv/bin/python
+    fi
+    [ -n "$PYTHON" ] || off "clearml-agent $AGENT_VERSION could not be installed"
+fi
+
+# --- who we are
+INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py")}
+export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
+[ -n "$INSTANCE" ] || off "no instance id"
+say "worker $CLEARML_WORKER_ID"
+
+# --- the agent
+agent='' started=0 deaths=0 next=0
+start() {
+    rm -f "$RUN/task" "$RUN/drained"
+    if [ -n "$GATE" ]; then set -- "$RUN/gate.py" "$@"; else set -- -m clearml_agent "$@"; fi
+    TIDEGATE_AGENT_OF=$RUN CLEARML_AUTH_TOKEN=$(cat "$TIDEGATE_TOKEN") \
+        setsid "$PYTHON" "$@" </dev/null >>"$STATE/agent.log" 2>&1 &
+    agent=$!
+    started=$(clock)
+    say "agent $agent started"
+}
+alive() { [ -n "$agent" ] && kill -0 "$agent" 2>/dev/null; }
+# A dead agent's job lives on: whatever the agent started carries its mark.
+kill_left_over() {
+    for process in /proc/[0-9]*; do
+        tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$RUN" &&
+            kill -KILL "${process#/proc/}" 2>/dev/null
+    done
+}
+# True when the gate holds and nothing runs; false, and the gate as before, when something runs after all.
+cordon() {
+    [ -n "$GATE" ] || return 1
+    rm -f "$RUN/drained"
+    : >"$RUN/cordon"
+    tries=30
+    while [ $tries -gt 0 ]; do
+        alive || return 0
+        [ -e "$RUN/drained" ] && return 0
+        sleep 1
+        tries=$((tries - 1))
+    done
+    rm -f "$RUN/cordon"
+    return 1
+}
+stop() {
+    trap '' TERM INT
+    say "stopped from outside"
+    : >"$RUN/cordon"
+    alive && kill -TERM "$agent"
+    tries=30
+    while alive && [ $tries -gt 0 ]; do
+        sleep 1
+        tries=$((tries - 1))
+    done
+    kill_left_over
+    life >"$STATE/used"
+    exit 0
+}
+trap stop TERM INT
+
+if [ -n "$GATE" ]; then
+    tries=10
+    until server create; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || off "no mailbox could be made"
+        sleep "$TICK"
+    done
+fi
+server_at=0 lease='' lease_at=$(clock) busy_at=$(clock) drained_at=''
+start "$@"
+while :; do
+    sleep "$TICK" &
+    wait $!
+    now=$(clock)
+    life >"$STATE/used"
+
+    if ! alive; then
+        wait "$agent" 2>/dev/null
+        if [ "$next" -eq 0 ]; then
+            kill_left_over
+            [ $((now - started)) -gt 600 ] && deaths=0
+            deaths=$((deaths + 1))
+            [ "$deaths" -gt "$DEATHS" ] && { tail -n 20 "$STATE/agent.log"; off "the agent does not live"; }
+            next=$((now + 2 * deaths * deaths))
+            say "the agent died ($deaths); again in $((next - now)) s"
+        fi
+        [ "$now" -ge "$next" ] && { next=0; start "$@"; }
+    fi
+    [ -e "$RUN/task" ] && busy_at=$now
+
+    # A killed run stays in progress by its status, so that the console puts it back; a stopped one would not.
+    if [ "$(life)" -ge "$MAX_LIFE" ]; then
+        cordon || { alive && kill -KILL "$agent"; kill_left_over; }
+        off "end of life"
+    fi
+    [ -n "$GATE" ] || continue
+
+    case $(cat "$RUN/state" 2>/dev/null) in
+    drained:*) drained_at=${drained_at:-$now} ;;
+    *) drained_at='' ;;
+    esac
+    [ -n "$drained_at" ] && [ $((now - drained_at)) -ge "$DRAIN_GRACE" ] && cordon && off drained
+
+    if [ "$now" -ge "$server_at" ]; then
+        server_at=$((now + SERVER_EVERY))
+        server renew || :
+        heard=$(server lease) && [ "$heard" != "$lease" ] && lease=$heard lease_at=$now
+        [ "$(cat "$RUN/state" 2>/dev/null)" = nogate ] && server set state nogate
+    fi
+    if [ $((now - lease_at)) -ge "$LEASE_LIFE" ] && [ $((now - busy_at)) -ge "$IDLE_LIFE" ]; then
+        cordon && off "console lost, idle"
+    fi
+done

@@ -1,0 +1,139 @@
+"""gate.py <clearml-agent arguments>: the stock agent with a gate in front of its get_next_task.
+
+The agent's own polling thread reads the order and gives the answer: it polls only when it runs no task, so
+an answered drain proves that nothing runs and that nothing will be taken.
+
+The mailbox is the metadata of the hidden queue $TIDEGATE_MAILBOX (nobody listens to that queue):
+  want  = drain:<nonce> | run             written by the console
+  state = drained:<nonce> | run:<nonce>   written here
+A mailbox that cannot be read or answered closes the gate: no task is taken until it can be.
+
+Files in $TIDEGATE_RUN, for the boot script beside it:
+  cordon   made there: take no task          drained  made here: the cordon holds, nothing runs
+  task     "<task> <queue>" while one runs   state    open | drained:<nonce> | closed: <why> | nogate
+"""
+import os
+import sys
+import time
+
+import clearml_agent.commands.worker as worker
+from clearml_agent.__main__ import main
+
+API_VERSION = "2.30"  # metadata is readable from 2.17 on only
+READ_EVERY = float(os.environ.get("TIDEGATE_READ_EVERY", "15"))
+RUN = os.environ["TIDEGATE_RUN"]
+MAILBOX = os.environ["TIDEGATE_MAILBOX"]
+
+
+def path(name):
+    return os.path.join(RUN, name)
+
+
+def remove(name):
+    if os.path.exists(path(name)):
+        os.unlink(path(name))
+
+
+def write(name, text):
+    """Writes a whole file. A full disk must not lose a task that was just taken."""
+    try:
+        with open(path(name + ".new"), "w") as new:
+            new.write(text + "\n")
+        os.rename(path(name + ".new"), path(name))
+    except OSError as error:
+        print("tidegate gate: cannot write %s: %s" % (name, error), flush=True)
+
+
+class Gate:
+    def __init__(self):
+        self.queue = None
+        self.read_at = None
+        self.open = False
+        self.said = None
+
+    def call(self, session, action, body):
+        answer = session.send_request("queues", action, version=API_VERSION, method="post", json=body)
+        answer.raise_for_status()
+        return answer.json()["data"]
+
+    def read(self, session):
+        """The values of `want` and `state`."""
+        wanted = {"id": [self.queue]} if self.queue else {"name": "^%s$" % escaped(MAILBOX)}
+        wanted["search_hidden"] = True
+        found = [q for q in self.call(session, "get_all", wanted)["queues"] if q.get("name") == MAILBOX]
+        if not found:
+            self.queue = None
+            raise LookupError("there is no mailbox %s" % MAILBOX)
+        self.queue = found[0]["id"]
+        metadata = found[0].get("metadata") or {}
+        return [(metadata.get(key) or {}).get("value") or "" for key in ("want", "state")]
+
+    def answer(self, session, state):
+        entry = {"key": "state", "type": "str", "value": state}
+        self.call(session, "add_or_update_metadata", {"queue": self.queue, "metadata": [entry]})
+
+    def look(self, session):
+        """Reads the mailbox, answers it, and only then opens or closes the gate."""
+        self.open = False
+        want, state = self.read(session)
+        if want.startswith("drain:"):
+            drained = "drained:" + want[len("drain:"):]
+            if state != drained:
+                self.answer(session, drained)
+            self.say(drained)
+            return
+        if state.startswith("drained:"):
+            self.answer(session, "run:" + state[len("drained:"):])
+        self.open = True
+        self.say("open")
+
+    def say(self, state):
+        if state != self.said:
+            self.said = state
+            write("state", state)
+            print("tidegate gate: " + state, flush=True)
+
+    def allows(self, session):
+        now = time.monotonic()
+        if self.read_at is None or now - self.read_at >= READ_EVERY:
+            try:
+                self.look(session)
+                self.read_at = now
+            except Exception as error:  # whatever it is, it must not open the gate
+                self.open, self.read_at = False, None
+                self.say("closed: %s: %s" % (type(error).__name__, str(error).partition("\n")[0]))
+        return self.open
+
+
+def escaped(text):
+    return "".join(c if c.isalnum() or c in "_:" else "\\" + c for c in text)
+
+
+def install():
+    real = worker.get_next_task
+    gate = Gate()
+
+    def get_next_task(session, queue, **options):
+        remove("task")
+        if os.path.exists(path("cordon")):
+            write("drained", "")
+            return {}
+        remove("drained")
+        if not gate.allows(session):
+            return {}
+        answer = real(session, queue=queue, **options)
+        task = (answer.get("entry") or {}).get("task")
+        if task:
+            write("task", "%s %s" % (task, queue))
+        return answer
+
+    worker.get_next_task = get_next_task
+
+
+if callable(getattr(worker, "get_next_task", None)):
+    install()
+else:
+    write("state", "nogate")
+    print("tidegate gate: this clearml-agent has no get_next_task; it runs without a gate", flush=True)
+sys.argv[0] = "clearml-agent"
+sys.exit(main())

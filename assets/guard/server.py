@@ -1,0 +1,67 @@
+"""server.py <what>: the boot script's few words with the ClearML server, by the token in $TIDEGATE_TOKEN.
+
+  create           makes sure that the mailbox exists, hidden
+  set KEY VALUE    writes into the mailbox
+  lease            prints the value of the fleet's lease; empty when there is none
+  renew            replaces the token by a fresh one
+"""
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+
+API = os.environ["CLEARML_API_HOST"].rstrip("/") + "/v2.30/"
+TOKEN = os.environ["TIDEGATE_TOKEN"]
+MAILBOX = os.environ["TIDEGATE_MAILBOX"]
+LEASE = os.environ["TIDEGATE_LEASE"]
+HIDDEN = ["k8s-glue"]
+NAME_TAKEN = 801
+
+
+def call(endpoint, body):
+    with open(TOKEN) as token:
+        headers = {"Authorization": "Bearer " + token.read().strip(), "Content-Type": "application/json"}
+    request = urllib.request.Request(API + endpoint, json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(request, timeout=15) as answer:
+        return json.load(answer)["data"]
+
+
+def find(name):
+    pattern = "".join(c if c.isalnum() or c in "_:" else "\\" + c for c in name)
+    queues = call("queues.get_all", {"name": "^%s$" % pattern, "search_hidden": True})["queues"]
+    return next((queue for queue in queues if queue.get("name") == name), None)
+
+
+def create():
+    try:
+        call("queues.create", {"name": MAILBOX, "system_tags": HIDDEN})
+    except urllib.error.HTTPError as error:
+        if json.load(error)["meta"]["result_subcode"] != NAME_TAKEN:
+            raise
+
+
+def put(key, value):
+    queue = find(MAILBOX)
+    if queue is None:
+        raise LookupError("there is no mailbox " + MAILBOX)
+    entry = {"key": key, "type": "str", "value": value}
+    call("queues.add_or_update_metadata", {"queue": queue["id"], "metadata": [entry]})
+
+
+def lease():
+    metadata = (find(LEASE) or {}).get("metadata") or {}
+    print((metadata.get("lease") or {}).get("value") or "")
+
+
+def renew():
+    token = call("auth.login", {"expiration_sec": 86400})["token"]
+    with open(os.open(TOKEN + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
+        new.write(token)
+    os.rename(TOKEN + ".new", TOKEN)
+
+
+try:
+    {"create": create, "set": put, "lease": lease, "renew": renew}[sys.argv[1]](*sys.argv[2:])
+except Exception as error:
+    sys.exit("tidegate guard: %s: %s: %s" % (" ".join(sys.argv[1:3]), type(error).__name__, error))

@@ -1,0 +1,258 @@
+//! What runs on a machine: a boot script that arms a power-off, starts the pinned agent behind its gate and
+//! ends the machine when nobody needs it (GUARD.md). The scripts themselves are in `assets/guard`.
+
+mod shell;
+
+use std::io::Write;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::model::ids::{QueueName, lease_queue};
+use crate::model::settings::{GuardKind, Provider};
+use crate::world::cloud::LaunchOrder;
+use crate::world::guard::shell::quoted;
+
+const BOOT: &str = include_str!("../../../assets/guard/boot.sh");
+const GATE: &str = include_str!("../../../assets/guard/gate.py");
+const SERVER: &str = include_str!("../../../assets/guard/server.py");
+const AWS: &str = include_str!("../../../assets/guard/aws.py");
+
+/// Ends a file inside the script; no line of ours is this.
+const END_OF_FILE: &str = "TIDEGATE_END_OF_FILE";
+
+/// EC2's limit on user data, in bytes before base64.
+pub const USER_DATA_LIMIT: usize = 16_384;
+
+/// Why a machine cannot be given its script.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GuardError {
+    #[error("{what} holds a zero byte, which no shell can say")]
+    ZeroByte { what: &'static str },
+    #[error("pool {pool} is served by no queue: its agents would have nothing to listen to")]
+    NoQueue { pool: String },
+    #[error(
+        "the user data is {bytes} bytes compressed, and the cloud takes {USER_DATA_LIMIT}: shorten init_script \
+         ({init_script} bytes), or bake it into the image"
+    )]
+    TooLarge { bytes: usize, init_script: usize },
+    #[error("the user data cannot be compressed: {0}")]
+    Compression(String),
+}
+
+/// The script that a machine of this order runs as root at its first boot.
+pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
+    let (pool, launch) = (&order.pool, &order.pool.launch);
+    if order.queues.is_empty() {
+        return Err(GuardError::NoQueue { pool: pool.name.to_string() });
+    }
+    let worker_prefix = format!("{}:{}:{}", order.fleet, pool.name, order.launch.machine_type);
+    let gate = match pool.guard {
+        GuardKind::Gate => "yes",
+        GuardKind::Off => "",
+    };
+    let max_life = pool.max_life.as_secs().max(0).to_string();
+    let lease = lease_queue(&order.fleet);
+    let values = [
+        ("WORKER_PREFIX", worker_prefix.as_str(), "the worker's name"),
+        ("API_SERVER", &order.agents.api_server, "the API server's address"),
+        ("TOKEN", order.agents.token.expose(), "the token"),
+        ("LEASE", lease.as_str(), "the fleet's name"),
+        ("GATE", gate, "the guard's kind"),
+        ("MAX_LIFE", &max_life, "max_life"),
+        ("AGENT_VERSION", &launch.agent_version, "agent_version"),
+        ("INIT_SCRIPT", launch.init_script.as_deref().unwrap_or_default(), "init_script"),
+    ];
+    let mut script = format!(
+        "#!/bin/sh\n# Tidegate, settings {}: starts clearml-agent and ends this machine when nobody needs it.\n",
+        order.revision
+    );
+    for (name, value, what) in values {
+        script.extend([name, "=", &quoted(value, what)?, "\n"]);
+    }
+    script.push_str("set -- daemon --foreground");
+    for argument in &launch.agent_arguments {
+        script.extend([" ", &quoted(argument, "agent_arguments")?]);
+    }
+    script.push_str(" --queue");
+    for queue in order.queues.iter().map(QueueName::as_str) {
+        script.extend([" ", &quoted(queue, "a queue's name")?]);
+    }
+    script.push('\n');
+    let Some((preparation, work)) = BOOT.split_once("# --- the files\n") else { return Ok(script + BOOT) };
+    script.push_str(preparation);
+    let Provider::Aws = pool.provider;
+    for (name, text) in [("gate.py", GATE), ("server.py", SERVER), ("aws.py", AWS)] {
+        script.extend(["cat >\"$RUN/", name, "\" <<'", END_OF_FILE, "'\n", text, END_OF_FILE, "\n"]);
+    }
+    script.push_str(work);
+    Ok(script)
+}
+
+/// The script as EC2 takes it: compressed, in base64. The same script gives the same bytes.
+pub fn user_data(order: &LaunchOrder) -> Result<String, GuardError> {
+    let script = boot_script(order)?;
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let compressed = encoder.write_all(script.as_bytes()).and_then(|()| encoder.finish());
+    let compressed = compressed.map_err(|error| GuardError::Compression(error.to_string()))?;
+    if compressed.len() > USER_DATA_LIMIT {
+        let init_script = order.pool.launch.init_script.as_deref().unwrap_or_default().len();
+        return Err(GuardError::TooLarge { bytes: compressed.len(), init_script });
+    }
+    Ok(STANDARD.encode(compressed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::Term;
+    use crate::model::money::Money;
+    use crate::model::plan::Launch;
+    use crate::model::settings::{LaunchSettings, Limits, Market, PoolSettings};
+    use crate::world::cloud::AgentAccess;
+    use crate::world::secret::Secret;
+    use flate2::read::GzDecoder;
+    use jiff::SignedDuration;
+    use proptest::prelude::*;
+    use std::io::Read;
+    use std::process::{Command, Stdio};
+
+    fn order() -> LaunchOrder {
+        LaunchOrder {
+            fleet: "research".into(),
+            batch: "b1".into(),
+            launch: Launch {
+                pool: "p4d".into(),
+                queue: "gpu".into(),
+                machine_type: "p4d.24xlarge".into(),
+                market: Market::OnDemand,
+                count: 1,
+                vcpu: 96,
+                gpu: 8,
+                rate: None,
+                reservation: Money::ZERO,
+            },
+            pool: PoolSettings {
+                name: "p4d".into(),
+                provider: Provider::Aws,
+                region: "us-east-1".to_owned(),
+                types: vec!["p4d.24xlarge".into()],
+                market: Market::OnDemand,
+                limits: Limits::default(),
+                min: 0,
+                keep_alive: SignedDuration::from_mins(10),
+                max_boot: SignedDuration::from_mins(10),
+                max_life: SignedDuration::from_hours(72),
+                price: None,
+                guard: GuardKind::Gate,
+                launch: LaunchSettings { agent_version: "3.0.3".to_owned(), ..LaunchSettings::default() },
+            },
+            revision: crate::model::ids::Revision::new("abc"),
+            term: Term(1),
+            queues: vec!["gpu".into(), "cpu small".into()],
+            agents: AgentAccess { api_server: "https://api.example.com".to_owned(), token: Secret::new("t0ken") },
+        }
+    }
+
+    /// Runs a script in sh; its standard output, if it succeeded.
+    fn sh(arguments: &[&str], script: &str) -> Option<String> {
+        let mut child = Command::new("sh");
+        child.args(arguments).arg("/dev/stdin").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = child.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// The script up to where it does anything, then what its variables and arguments have become.
+    fn said(order: &LaunchOrder) -> String {
+        let script = boot_script(order).unwrap();
+        let (values, _) = script.split_once("# --- below").unwrap();
+        let show = r#"printf '%s\0' "$WORKER_PREFIX" "$TOKEN" "$INIT_SCRIPT" "$MAX_LIFE" "$@""#;
+        sh(&[], &format!("{values}\n{show}")).unwrap()
+    }
+
+    #[test]
+    fn the_script_is_whole_and_sh_can_read_it() {
+        let script = boot_script(&order()).unwrap();
+        assert!(sh(&["-n"], &script).is_some());
+        for part in ["shutdown -P", "gate.py\" <<", "server.py\" <<", "aws.py\" <<", "CLEARML_WORKER_ID", "renew"] {
+            assert!(script.contains(part), "{part}");
+        }
+        assert!(!script.contains("--create-queue") && !script.contains("set -x"));
+        assert!(script.find("shutdown -P") < script.find("\"$INIT_SCRIPT\" ]"));
+        for text in [GATE, SERVER, AWS] {
+            assert!(text.ends_with('\n') && text.lines().all(|line| line != END_OF_FILE));
+        }
+    }
+
+    #[test]
+    fn the_machine_learns_its_name_and_its_queues_in_order() {
+        let mut order = order();
+        order.pool.launch.agent_arguments = vec!["--docker".to_owned(), "image x".to_owned()];
+        let parts: Vec<String> = said(&order).split('\0').map(ToOwned::to_owned).collect();
+        let wanted = [
+            "research:p4d:p4d.24xlarge",
+            "t0ken",
+            "",
+            "259200",
+            "daemon",
+            "--foreground",
+            "--docker",
+            "image x",
+            "--queue",
+            "gpu",
+            "cpu small",
+            "",
+        ];
+        assert_eq!(parts, wanted);
+    }
+
+    #[test]
+    fn what_no_script_can_hold_is_refused() {
+        let mut zero = order();
+        zero.queues = vec!["a\0b".into()];
+        assert!(matches!(boot_script(&zero), Err(GuardError::ZeroByte { what: "a queue's name" })));
+        let mut nobody = order();
+        nobody.queues.clear();
+        assert!(matches!(boot_script(&nobody), Err(GuardError::NoQueue { .. })));
+    }
+
+    #[test]
+    fn user_data_is_the_script_and_too_much_is_refused_with_its_size() {
+        let order = order();
+        let data = STANDARD.decode(user_data(&order).unwrap()).unwrap();
+        assert!(data.len() < USER_DATA_LIMIT / 2, "{}", data.len());
+        let mut script = String::new();
+        GzDecoder::new(data.as_slice()).read_to_string(&mut script).unwrap();
+        assert_eq!(script, boot_script(&order).unwrap());
+        let mut large = order;
+        let words = (0_u64..20_000).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_string());
+        let noise: String = words.collect();
+        large.pool.launch.init_script = Some(noise.clone());
+        let error = user_data(&large).unwrap_err();
+        assert!(
+            matches!(error, GuardError::TooLarge { bytes, init_script } if bytes > USER_DATA_LIMIT && init_script == noise.len())
+        );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn any_value_arrives_as_it_is(token in "[^\0]{0,60}", init in "[^\0]*", queue in "[^\0]+", argument in "[ -~]*") {
+            let mut order = order();
+            order.agents.token = Secret::new(token.clone());
+            order.pool.launch.init_script = Some(init.clone());
+            order.pool.launch.agent_arguments = vec![argument.clone()];
+            order.queues = vec![queue.as_str().into()];
+            let said = said(&order);
+            let parts: Vec<&str> = said.split('\0').collect();
+            prop_assert_eq!(
+                parts,
+                ["research:p4d:p4d.24xlarge", &token, &init, "259200", "daemon", "--foreground", &argument, "--queue", &queue, ""]
+            );
+        }
+    }
+}
