@@ -8,6 +8,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod clearml;
 mod cli;
 mod house;
 mod real_parts;

@@ -1,0 +1,5 @@
+//! The ClearML client against recorded answers and against a server that misbehaves.
+
+mod requeue;
+mod stub;
+mod wire;
