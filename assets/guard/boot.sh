@@ -94,7 +94,7 @@ alive() { [ -n "$agent" ] && kill -0 "$agent" 2>/dev/null; }
 # A dead agent's job lives on: whatever the agent started carries its mark.
 kill_left_over() {
     for process in /proc/[0-9]*; do
-        tr '\0' '\n' <"$process/environ" 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$RUN" &&
+        { tr '\0' '\n' <"$process/environ"; } 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$RUN" &&
             kill -KILL "${process#/proc/}" 2>/dev/null
     done
 }

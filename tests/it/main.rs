@@ -10,6 +10,7 @@
 
 mod clearml;
 mod cli;
+mod guard;
 mod house;
 mod real_parts;
 #[allow(dead_code, reason = "each of its parts serves some of the modules")]

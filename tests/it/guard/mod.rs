@@ -1,0 +1,209 @@
+//! The boot script with the real agent behind its gate.
+
+mod server;
+
+use jiff::SignedDuration;
+use tidegate::model::ids::{Revision, Term};
+use tidegate::model::money::Money;
+use tidegate::model::plan::Launch;
+use tidegate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolSettings, Provider};
+use tidegate::world::cloud::{AgentAccess, LaunchOrder};
+use tidegate::world::guard::user_data;
+use tidegate::world::secret::Secret;
+
+use crate::guard::server::Server;
+use crate::support::machine::Machine;
+use crate::support::process::A_MINUTE;
+
+const MAILBOX: &str = "drain:i-1";
+
+fn order(server: &str) -> LaunchOrder {
+    LaunchOrder {
+        fleet: "test".into(),
+        batch: "b1".into(),
+        launch: Launch {
+            pool: "small".into(),
+            queue: "one".into(),
+            machine_type: "t3.medium".into(),
+            market: Market::OnDemand,
+            count: 1,
+            vcpu: 2,
+            gpu: 0,
+            rate: None,
+            reservation: Money::ZERO,
+        },
+        pool: PoolSettings {
+            name: "small".into(),
+            provider: Provider::Aws,
+            region: "us-east-1".to_owned(),
+            types: vec!["t3.medium".into()],
+            market: Market::OnDemand,
+            limits: Limits::default(),
+            min: 0,
+            keep_alive: SignedDuration::from_mins(10),
+            max_boot: SignedDuration::from_mins(10),
+            max_life: SignedDuration::from_hours(72),
+            price: None,
+            guard: GuardKind::Gate,
+            launch: LaunchSettings {
+                agent_version: "3.0.3".to_owned(),
+                agent_arguments: vec!["--cpu-only".to_owned()],
+                init_script: Some("echo prepared".to_owned()),
+                ..LaunchSettings::default()
+            },
+        },
+        revision: Revision::new("r1"),
+        term: Term(1),
+        queues: vec!["one".into(), "two".into()],
+        agents: AgentAccess { api_server: server.to_owned(), token: Secret::new(server::token()) },
+    }
+}
+
+fn boot(server: &Server, settings: &[(&str, &str)]) -> Machine {
+    Machine::boot_user_data(&user_data(&order(&server.url)).unwrap(), "i-1", settings)
+}
+
+/// Waits, at most a minute, and fails with everything that the machine wrote.
+fn wait(machine: &Machine, what: &str, mut ready: impl FnMut() -> bool) {
+    for _ in 0..A_MINUTE {
+        if ready() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    panic!("{what}: it did not happen\n{}", machine.written());
+}
+
+/// Pulls go on: at least two more calls arrive.
+fn pulls(machine: &Machine, server: &Server) {
+    let before = server.count("queues.get_next_task");
+    wait(machine, "the agent pulls", || server.count("queues.get_next_task") >= before + 2);
+}
+
+/// The gate polls on and lets nothing through, for as many polls of the mailbox.
+fn holds(machine: &Machine, server: &Server) {
+    let looks = || server.count("queues.get_all");
+    let before = (looks(), server.count("queues.get_next_task"));
+    wait(machine, "the agent polls", || looks() >= before.0 + 6);
+    assert_eq!(server.count("queues.get_next_task"), before.1, "{}", machine.written());
+}
+
+#[test]
+fn a_drain_is_answered_holds_is_cancelled_and_given_again() {
+    let server = Server::start(&["one", "two"]);
+    let machine = boot(&server, &[]);
+    pulls(&machine, &server);
+    assert_eq!(server.content().workers, ["test:small:t3.medium:i-1"]);
+    assert!(server.content().queues[MAILBOX].1, "the mailbox is hidden");
+    assert!(machine.written().contains("prepared"));
+    for nonce in ["n1", "n2", "n3"] {
+        server.write(MAILBOX, "want", &format!("drain:{nonce}"));
+        wait(&machine, "the drain is answered", || {
+            server.metadata(MAILBOX, "state") == Some(format!("drained:{nonce}"))
+        });
+        holds(&machine, &server);
+        server.write(MAILBOX, "want", "run");
+        wait(&machine, "the cancel is answered", || server.metadata(MAILBOX, "state") == Some(format!("run:{nonce}")));
+        pulls(&machine, &server);
+    }
+    assert!(!machine.is_off());
+    assert_eq!(server.content().queues.len(), 3, "no queue but the mailbox was made");
+}
+
+#[test]
+fn a_mailbox_that_cannot_be_read_closes_the_gate_until_it_can() {
+    let server = Server::start(&["one", "two"]);
+    let machine = boot(&server, &[]);
+    pulls(&machine, &server);
+    server.content().broken = true;
+    let state = || std::fs::read_to_string(machine.file("state")).unwrap_or_default();
+    wait(&machine, "the gate says that it is closed", || state().starts_with("closed: "));
+    holds(&machine, &server);
+    server.content().broken = false;
+    wait(&machine, "the gate opens", || state() == "open\n");
+    pulls(&machine, &server);
+}
+
+#[test]
+fn a_drained_machine_that_nobody_ends_ends_itself() {
+    let server = Server::start(&["one", "two"]);
+    let machine = boot(&server, &[("TIDEGATE_DRAIN_GRACE", "2")]);
+    pulls(&machine, &server);
+    server.write(MAILBOX, "want", "drain:n1");
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("drained"));
+}
+
+#[test]
+fn a_machine_whose_console_is_lost_ends_itself_when_idle() {
+    let server = Server::start(&["one", "two"]);
+    server.write("tidegate:test", "lease", "1");
+    let limits = [("TIDEGATE_LEASE_LIFE", "4"), ("TIDEGATE_IDLE_LIFE", "2"), ("TIDEGATE_SERVER_EVERY", "1")];
+    let machine = boot(&server, &limits);
+    pulls(&machine, &server);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("console lost, idle"));
+}
+
+#[test]
+fn a_machine_at_the_end_of_its_life_ends_itself() {
+    let server = Server::start(&["one", "two"]);
+    let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", "3")]);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("end of life"));
+}
+
+#[test]
+fn a_killed_agent_is_started_again_and_one_that_cannot_live_ends_the_machine() {
+    let server = Server::start(&["one", "two"]);
+    let machine = boot(&server, &[("TIDEGATE_DEATHS", "1")]);
+    pulls(&machine, &server);
+    let registered = server.count("workers.register");
+    let kill_agent = || {
+        let said = machine.guard.written();
+        let line = said.lines().rfind(|line| line.ends_with(" started")).unwrap().to_owned();
+        let id = line.split_whitespace().rev().nth(1).unwrap().to_owned();
+        assert!(std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
+    };
+    kill_agent();
+    wait(&machine, "it registers again", || server.count("workers.register") > registered);
+    kill_agent();
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("the agent does not live"));
+}
+
+#[test]
+fn a_failing_init_script_and_an_unreachable_server_end_the_machine() {
+    let server = Server::start(&["one", "two"]);
+    let mut failing = order(&server.url);
+    failing.pool.launch.init_script = Some("exit 3".to_owned());
+    let machine = Machine::boot_user_data(&user_data(&failing).unwrap(), "i-1", &[]);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.content().workers.len(), 0);
+    server.content().down = true;
+    let machine = boot(&server, &[]);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert!(machine.written().contains("no mailbox could be made"), "{}", machine.written());
+}
+
+#[test]
+fn term_stops_the_agent_and_leaves_nothing_behind() {
+    let server = Server::start(&["one", "two"]);
+    let machine = boot(&server, &[]);
+    pulls(&machine, &server);
+    machine.guard.signal_leader("TERM");
+    wait(&machine, "every process has ended", || machine.processes().is_empty());
+    assert_eq!((server.content().workers.len(), machine.is_off()), (0, false));
+}
+
+#[test]
+fn no_secret_is_on_the_console_and_the_token_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let server = Server::start(&["one", "two"]);
+    let machine = boot(&server, &[]);
+    pulls(&machine, &server);
+    let token = order(&server.url).agents.token.expose().to_owned();
+    assert!(!machine.guard.written().contains(&token));
+    let kept = machine.file("../../var/lib/tidegate/token");
+    assert_eq!(std::fs::metadata(kept).unwrap().permissions().mode() & 0o777, 0o600);
+}
