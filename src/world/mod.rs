@@ -1,5 +1,7 @@
 //! WHAT IS OUT THERE. The only code that talks to a network; two small traits are its face.
 
+#[cfg(feature = "aws")]
+pub mod aws;
 pub mod clearml;
 pub mod clock;
 pub mod cloud;

@@ -1,0 +1,227 @@
+//! Amazon EC2, through its official SDK. Credentials, region and endpoint come from where every AWS tool
+//! finds them (environment, profiles, SSO, the machine's role; `AWS_ENDPOINT_URL_EC2`).
+
+mod error;
+mod launch;
+mod listed;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::types::Filter;
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use tokio::sync::Mutex;
+
+use crate::model::ids::{FleetId, InstanceId};
+use crate::model::observed::CloudInstance;
+use crate::model::snapshot::ErrorClass;
+use crate::world::aws::error::{cloud_error, unreadable};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
+
+/// The tag that says whose machine it is.
+const FLEET_TAG: &str = "tidegate-fleet";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// All attempts of a call together.
+const CALL_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// Instances of one `TerminateInstances` call; AWS advises no more than this.
+const TERMINATE_BATCH: usize = 50;
+
+/// Amazon EC2 in every region that is asked for.
+pub struct Ec2 {
+    given: Option<SdkConfig>,
+    clients: Mutex<BTreeMap<String, Client>>,
+    page_size: i32,
+}
+
+impl std::fmt::Debug for Ec2 {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ec2").finish_non_exhaustive()
+    }
+}
+
+impl Default for Ec2 {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Ec2 {
+    /// With the credentials that every AWS tool would use. They are looked for at the first call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { given: None, clients: Mutex::default(), page_size: 1000 }
+    }
+
+    /// With credentials, endpoint and timeouts of the caller's.
+    #[must_use]
+    pub fn with_config(config: SdkConfig) -> Self {
+        Self { given: Some(config), ..Self::new() }
+    }
+
+    /// Machines in one page of a listing, 5 to 1000.
+    #[must_use]
+    pub fn with_page_size(self, page_size: i32) -> Self {
+        Self { page_size: page_size.clamp(5, 1000), ..self }
+    }
+
+    async fn client(&self, region: &str) -> Client {
+        let mut clients = self.clients.lock().await;
+        if let Some(client) = clients.get(region) {
+            return client.clone();
+        }
+        let config = match &self.given {
+            Some(config) => config.clone(),
+            None => aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned())).load().await,
+        };
+        let mut timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        if let Some(chosen) = config.timeout_config() {
+            timeouts = chosen.clone().into_builder().take_unset_from(timeouts.into_builder()).build();
+        }
+        let config = aws_sdk_ec2::config::Builder::from(&config)
+            .region(Region::new(region.to_owned()))
+            .timeout_config(timeouts)
+            .build();
+        let client = Client::from_conf(config);
+        clients.insert(region.to_owned(), client.clone());
+        client
+    }
+
+    /// Passes an answer on. After a no to the credentials they are looked for afresh: a person may have
+    /// renewed them meanwhile.
+    async fn settle<T>(&self, region: &str, answer: Result<T, CloudError>) -> Result<T, CloudError> {
+        if answer.as_ref().is_err_and(|error| error.class == ErrorClass::Credentials) {
+            self.clients.lock().await.remove(region);
+        }
+        answer
+    }
+
+    async fn listed(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError> {
+        let call = self.client(region).await.describe_instances();
+        let fleet_filter = Filter::builder().name(format!("tag:{FLEET_TAG}")).values(fleet.as_str()).build();
+        let mut pages = call.filters(fleet_filter).into_paginator().page_size(self.page_size).send();
+        let mut instances = BTreeMap::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| cloud_error("DescribeInstances", &error))?;
+            // The filter takes `*` and `?` for wildcards, so the tag is compared again.
+            for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
+                if listed::tag(instance.tags(), FLEET_TAG) == Some(fleet.as_str()) {
+                    let instance = listed::read(instance, region)?;
+                    instances.insert(instance.id.clone(), instance);
+                }
+            }
+        }
+        Ok(instances.into_values().collect())
+    }
+
+    async fn terminate_some(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let call = self.client(region).await.terminate_instances();
+        let ids = instances.iter().map(ToString::to_string).collect();
+        match call.set_instance_ids(Some(ids)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => {
+                let error = cloud_error("TerminateInstances", &error);
+                let only = instances.len() == 1;
+                if only && error.code.as_deref() == Some("InvalidInstanceID.NotFound") { Ok(()) } else { Err(error) }
+            }
+        }
+    }
+
+    /// One id that EC2 does not take refuses the whole call; the others must end all the same.
+    async fn terminate_each(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let mut outcome = Ok(());
+        for instance in instances {
+            if let Err(mut error) = self.terminate_some(region, std::slice::from_ref(instance)).await {
+                error.message = format!("{instance}: {}", error.message);
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
+    }
+
+    async fn console_text(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
+        const CALL: &str = "GetConsoleOutput";
+        let client = self.client(region).await;
+        let call = || client.get_console_output().instance_id(instance.as_str());
+        let answer = match call().latest(true).send().await {
+            // Only newer machine types can say what is on the console at this moment.
+            Err(error) if cloud_error(CALL, &error).code.as_deref() == Some("UnsupportedOperation") => {
+                call().send().await
+            }
+            answer => answer,
+        };
+        let answer = answer.map_err(|error| cloud_error(CALL, &error))?;
+        let encoded: String = answer.output().unwrap_or_default().split_whitespace().collect();
+        let bytes = STANDARD.decode(encoded).map_err(|error| unreadable(CALL, &error.to_string()))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    async fn checked(&self, region: &str) -> Result<String, CloudError> {
+        let client = self.client(region).await;
+        let listing = client.describe_instances().max_results(5).send().await;
+        listing.map_err(|error| cloud_error("DescribeInstances", &error))?;
+        let trial = client.run_instances().dry_run(true).min_count(1).max_count(1).image_id("ami-00000000000000000");
+        let trial = trial.customize().config_override(no_retries()).send().await;
+        let launching = match trial.map_err(|error| cloud_error("RunInstances (dry run)", &error)) {
+            Err(error) if error.code.as_deref() == Some("DryRunOperation") => "may start machines".to_owned(),
+            Err(error) if error.class == ErrorClass::Credentials => return Err(error),
+            Ok(_) | Err(_) => "whether it may start machines only a real launch will tell".to_owned(),
+        };
+        Ok(format!("EC2 in {region} takes the credentials: may list machines; {launching}"))
+    }
+}
+
+/// For launches: the loop itself decides about another attempt, knowing what the first may have done.
+fn no_retries() -> aws_sdk_ec2::config::Builder {
+    aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled())
+}
+
+#[async_trait]
+impl Cloud for Ec2 {
+    async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError> {
+        let answer = self.listed(fleet, region).await;
+        self.settle(region, answer).await
+    }
+
+    async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
+        let region = order.pool.region.as_str();
+        let answer = launch::launch(&self.client(region).await, order).await;
+        self.settle(region, answer).await
+    }
+
+    async fn terminate(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let mut outcome = Ok(());
+        for batch in instances.chunks(TERMINATE_BATCH) {
+            let answer = match self.terminate_some(region, batch).await {
+                Err(error) if batch.len() > 1 && error.class == ErrorClass::BadRequest => {
+                    self.terminate_each(region, batch).await
+                }
+                answer => answer,
+            };
+            outcome = outcome.and(answer);
+        }
+        self.settle(region, outcome).await
+    }
+
+    async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
+        let answer = self.console_text(region, instance).await;
+        self.settle(region, answer).await
+    }
+
+    async fn check(&self, region: &str) -> Result<String, CloudError> {
+        let answer = self.checked(region).await;
+        self.settle(region, answer).await
+    }
+}
