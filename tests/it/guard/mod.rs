@@ -17,6 +17,9 @@ use crate::support::process::A_MINUTE;
 
 const MAILBOX: &str = "drain:i-1";
 
+/// Two tasks; an agent takes only a name of this length for an id.
+const TASKS: [&str; 2] = ["0a000000000000000000000000000000", "0b000000000000000000000000000000"];
+
 fn order(server: &str) -> LaunchOrder {
     LaunchOrder {
         fleet: "test".into(),
@@ -108,6 +111,33 @@ fn a_drain_is_answered_holds_is_cancelled_and_given_again() {
     }
     assert!(!machine.is_off());
     assert_eq!(server.content().queues.len(), 3, "no queue but the mailbox was made");
+}
+
+/// Three trials: two tasks arrive around the order, the power is cut at the answer, and nothing was lost:
+/// each task is done, or it is still in its queue.
+#[test]
+fn what_a_drained_machine_did_not_finish_it_did_not_take() {
+    for trial in 0..3 {
+        let server = Server::start(&["one", "two"]);
+        let machine = boot(&server, &[]);
+        pulls(&machine, &server);
+        server.enqueue("one", TASKS[0]);
+        match trial {
+            0 => {}
+            1 => wait(&machine, "the first task is taken", || server.content().entries["one"].is_empty()),
+            _ => wait(&machine, "the first task runs", || server.status(TASKS[0]) == "in_progress"),
+        }
+        server.write(MAILBOX, "want", "drain:n1");
+        server.enqueue("one", TASKS[1]);
+        wait(&machine, "the drain is answered", || server.metadata(MAILBOX, "state").as_deref() == Some("drained:n1"));
+        machine.power_cut();
+        for task in TASKS {
+            let waits = server.content().entries["one"].contains(&task.to_owned());
+            let wanted = if waits { "queued" } else { "completed" };
+            assert_eq!(server.status(task), wanted, "trial {trial}, {task}:\n{}", machine.written());
+        }
+        assert!(trial == 0 || server.status(TASKS[0]) == "completed", "it was taken before the order");
+    }
 }
 
 #[test]

@@ -16,6 +16,10 @@ use serde_json::{Value, json};
 pub(crate) struct Content {
     /// By name: the metadata and whether it is hidden. The id is the name with `id-` before it.
     pub(crate) queues: BTreeMap<String, (BTreeMap<String, String>, bool)>,
+    /// Tasks that wait, by queue.
+    pub(crate) entries: BTreeMap<String, Vec<String>>,
+    /// The status of every task.
+    pub(crate) tasks: BTreeMap<String, String>,
     /// Workers that are registered.
     pub(crate) workers: Vec<String>,
     /// Endpoints in the order of their calls.
@@ -58,6 +62,17 @@ impl Server {
 
     pub(crate) fn metadata(&self, queue: &str, key: &str) -> Option<String> {
         self.content().queues.get(queue)?.0.get(key).cloned()
+    }
+
+    /// Puts a task at the end of a queue.
+    pub(crate) fn enqueue(&self, queue: &str, task: &str) {
+        let mut content = self.content();
+        content.tasks.insert(task.to_owned(), "queued".to_owned());
+        content.entries.entry(queue.to_owned()).or_default().push(task.to_owned());
+    }
+
+    pub(crate) fn status(&self, task: &str) -> String {
+        self.content().tasks.get(task).cloned().unwrap_or_default()
     }
 
     pub(crate) fn write(&self, queue: &str, key: &str, value: &str) {
@@ -136,10 +151,34 @@ impl Content {
                 self.workers.retain(|worker| *worker != text("worker"));
                 json!({})
             }
-            "queues.get_next_task" | "workers.status_report" | "workers.get_all" => json!({}),
+            "queues.get_next_task" => {
+                let waiting = self.entries.entry(text("queue").replacen("id-", "", 1)).or_default();
+                if waiting.is_empty() { json!({}) } else { json!({ "entry": { "task": waiting.remove(0) } }) }
+            }
+            "tasks.get_by_id" => json!({ "task": self.task(&text("task")) }),
+            "tasks.get_all" => json!({ "tasks": [self.task(body["id"][0].as_str().unwrap_or_default())] }),
+            "tasks.started" | "tasks.completed" | "tasks.failed" | "tasks.stopped" => {
+                let status = endpoint.trim_start_matches("tasks.").replace("started", "in_progress");
+                self.tasks.insert(text("task"), status);
+                json!({ "updated": 1, "fields": {} })
+            }
+            "tasks.edit" | "tasks.dequeue" | "tasks.ping" => json!({ "updated": 1 }),
+            "events.add_batch" => json!({ "added": 1, "errors": 0 }),
+            "workers.status_report" | "workers.get_all" => json!({}),
             _ => return (404, 0, json!({})),
         };
         (200, 0, data)
+    }
+}
+
+impl Content {
+    /// A shell task of a second: such a one needs no Python set-up (GUARD.md section 8).
+    fn task(&self, id: &str) -> Value {
+        let script = json!({ "binary": "/bin/bash", "entry_point": "job.sh", "working_dir": ".", "repository": "",
+            "branch": "", "tag": "", "version_num": "", "diff": "sleep 1", "requirements": {} });
+        json!({ "id": id, "name": id, "type": "training", "status": self.tasks.get(id), "status_message": "",
+            "user": "u", "company": "c", "script": script, "execution": { "queue": "id-one" }, "runtime": {},
+            "container": {}, "hyperparams": {}, "system_tags": [], "tags": [] })
     }
 }
 
