@@ -107,6 +107,7 @@ cordon() {
     while [ $tries -gt 0 ]; do
         alive || return 0
         [ -e "$RUN/drained" ] && return 0
+        [ -e "$RUN/task" ] && break
         sleep 1
         tries=$((tries - 1))
     done

@@ -189,17 +189,51 @@ fn a_killed_agent_is_started_again_and_one_that_cannot_live_ends_the_machine() {
     let machine = boot(&server, &[("TIDEGATE_DEATHS", "1")]);
     pulls(&machine, &server);
     let registered = server.count("workers.register");
-    let kill_agent = || {
-        let said = machine.guard.written();
-        let line = said.lines().rfind(|line| line.ends_with(" started")).unwrap().to_owned();
-        let id = line.split_whitespace().rev().nth(1).unwrap().to_owned();
-        assert!(std::process::Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
-    };
-    kill_agent();
+    kill_agent(&machine);
     wait(&machine, "it registers again", || server.count("workers.register") > registered);
-    kill_agent();
+    kill_agent(&machine);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("the agent does not live"));
+}
+
+fn kill_agent(machine: &Machine) {
+    let said = machine.guard.written();
+    let line = said.lines().rfind(|line| line.ends_with(" started")).unwrap();
+    let id = line.split_whitespace().rev().nth(1).unwrap();
+    assert!(std::process::Command::new("kill").args(["-KILL", id]).status().unwrap().success());
+}
+
+/// Whether a process of the machine sleeps for that long: a task's own program.
+fn job_lives(machine: &Machine, seconds: &str) -> bool {
+    let line = |id: u32| std::fs::read_to_string(format!("/proc/{id}/cmdline")).unwrap_or_default();
+    machine.processes().into_iter().any(|id| line(id).starts_with(&format!("sleep\0{seconds}\0")))
+}
+
+#[test]
+fn the_job_of_a_dead_agent_is_ended_and_its_task_left_as_lost() {
+    let server = Server::start(&["one", "two"]);
+    server.content().seconds = 611;
+    let machine = boot(&server, &[]);
+    server.enqueue("one", TASKS[0]);
+    wait(&machine, "the job runs", || job_lives(&machine, "611"));
+    let registered = server.count("workers.register");
+    kill_agent(&machine);
+    wait(&machine, "the agent registers again", || server.count("workers.register") > registered);
+    assert!(!job_lives(&machine, "611"), "{}", machine.written());
+    assert_eq!(server.status(TASKS[0]), "in_progress");
+}
+
+/// A task that the agent stops counts as a user's abort; one that is killed with the machine can be put back.
+#[test]
+fn the_end_of_life_leaves_a_running_task_in_progress() {
+    let server = Server::start(&["one", "two"]);
+    server.content().seconds = 612;
+    server.enqueue("one", TASKS[0]);
+    let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", "12")]);
+    wait(&machine, "the job runs", || job_lives(&machine, "612"));
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert!(!job_lives(&machine, "612"), "{}", machine.written());
+    assert_eq!(server.status(TASKS[0]), "in_progress", "{}", machine.written());
 }
 
 #[test]

@@ -18,6 +18,8 @@ pub(crate) struct Content {
     pub(crate) queues: BTreeMap<String, (BTreeMap<String, String>, bool)>,
     /// Tasks that wait, by queue.
     pub(crate) entries: BTreeMap<String, Vec<String>>,
+    /// How long every task takes.
+    pub(crate) seconds: u32,
     /// The status of every task.
     pub(crate) tasks: BTreeMap<String, String>,
     /// Workers that are registered.
@@ -172,10 +174,10 @@ impl Content {
 }
 
 impl Content {
-    /// A shell task of a second: such a one needs no Python set-up (GUARD.md section 8).
+    /// A shell task: such a one needs no Python set-up (GUARD.md section 8).
     fn task(&self, id: &str) -> Value {
         let script = json!({ "binary": "/bin/bash", "entry_point": "job.sh", "working_dir": ".", "repository": "",
-            "branch": "", "tag": "", "version_num": "", "diff": "sleep 1", "requirements": {} });
+            "branch": "", "tag": "", "version_num": "", "diff": format!("sleep {}", self.seconds.max(1)), "requirements": {} });
         json!({ "id": id, "name": id, "type": "training", "status": self.tasks.get(id), "status_message": "",
             "user": "u", "company": "c", "script": script, "execution": { "queue": "id-one" }, "runtime": {},
             "container": {}, "hyperparams": {}, "system_tags": [], "tags": [] })
