@@ -10,6 +10,8 @@
 
 mod clearml;
 mod cli;
+#[cfg(feature = "aws")]
+mod ec2;
 mod guard;
 mod house;
 mod real_parts;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Filter;
+use aws_sdk_ec2::types::{Filter, Reservation};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use base64::Engine as _;
@@ -116,7 +116,7 @@ impl Ec2 {
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| cloud_error("DescribeInstances", &error))?;
             // The filter takes `*` and `?` for wildcards, so the tag is compared again.
-            for instance in page.reservations().iter().flat_map(|reservation| reservation.instances()) {
+            for instance in page.reservations().iter().flat_map(Reservation::instances) {
                 if listed::tag(instance.tags(), FLEET_TAG) == Some(fleet.as_str()) {
                     let instance = listed::read(instance, region)?;
                     instances.insert(instance.id.clone(), instance);

@@ -1,0 +1,130 @@
+//! An EC2 for what moto gets wrong: idempotency tokens, partial batches, capacity by subnet, late listings.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::routing::post;
+
+/// What the fake knows; a test sets it and reads it.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Machines that still fit into each subnet; one that is not named has room for all.
+    pub(super) room: BTreeMap<String, usize>,
+    /// Listings that do not show the machines yet.
+    pub(super) late_listings: u32,
+    /// The next launches act and answer with a page that is not EC2's.
+    pub(super) garbled_launches: u32,
+    /// Every launch call, by its token and subnet.
+    pub(super) launches: Vec<(String, String)>,
+    pub(super) made: BTreeMap<String, Vec<Machine>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Machine {
+    id: String,
+    index: usize,
+    tags: Vec<(String, String)>,
+}
+
+impl State {
+    pub(super) fn machines(&self) -> usize {
+        self.made.values().map(Vec::len).sum()
+    }
+
+    fn answer(&mut self, form: &BTreeMap<String, String>) -> (StatusCode, String) {
+        match form.get("Action").map(String::as_str) {
+            Some("RunInstances") => self.run(form),
+            Some("DescribeInstances") => self.describe(),
+            other => refusal(400, "InvalidAction", &format!("{other:?}")),
+        }
+    }
+
+    fn run(&mut self, form: &BTreeMap<String, String>) -> (StatusCode, String) {
+        let token = form["ClientToken"].clone();
+        let subnet = form.get("SubnetId").cloned().unwrap_or_default();
+        self.launches.push((token.clone(), subnet.clone()));
+        if !self.made.contains_key(&token) {
+            let wanted: usize = form["MaxCount"].parse().unwrap();
+            let room = self.room.get(&subnet).copied().unwrap_or(usize::MAX);
+            let count = wanted.min(room);
+            if count == 0 {
+                return refusal(500, "InsufficientInstanceCapacity", "no room");
+            }
+            if let Some(room) = self.room.get_mut(&subnet) {
+                *room -= count;
+            }
+            let first = self.machines();
+            let machine = |index| Machine { id: format!("i-{:017x}", first + index), index, tags: tags(form) };
+            self.made.insert(token.clone(), (0..count).map(machine).collect());
+        }
+        if self.garbled_launches > 0 {
+            self.garbled_launches -= 1;
+            return (StatusCode::INTERNAL_SERVER_ERROR, "<html>oops</html>".to_owned());
+        }
+        let set = instances_set(&self.made[&token]);
+        (StatusCode::OK, format!("<RunInstancesResponse>{set}</RunInstancesResponse>"))
+    }
+
+    fn describe(&mut self) -> (StatusCode, String) {
+        let mut items = String::new();
+        if self.late_listings > 0 {
+            self.late_listings -= 1;
+        } else {
+            for machines in self.made.values() {
+                write!(items, "<item>{}</item>", instances_set(machines)).unwrap();
+            }
+        }
+        let set = format!("<reservationSet>{items}</reservationSet>");
+        (StatusCode::OK, format!("<DescribeInstancesResponse>{set}</DescribeInstancesResponse>"))
+    }
+}
+
+fn tags(form: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let tag = |number: usize| {
+        let part = |name: &str| form.get(&format!("TagSpecification.1.Tag.{number}.{name}")).cloned();
+        part("Key").zip(part("Value"))
+    };
+    (1..).map_while(tag).collect()
+}
+
+fn instances_set(machines: &[Machine]) -> String {
+    let mut items = String::new();
+    for machine in machines {
+        let mut tags = String::new();
+        for (key, value) in &machine.tags {
+            write!(tags, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
+        }
+        write!(
+            items,
+            "<item><instanceId>{}</instanceId><amiLaunchIndex>{}</amiLaunchIndex><instanceType>g5.xlarge</instanceType>\
+             <instanceState><code>0</code><name>pending</name></instanceState>\
+             <launchTime>2026-11-24T12:00:00.000Z</launchTime><tagSet>{tags}</tagSet></item>",
+            machine.id, machine.index
+        )
+        .unwrap();
+    }
+    format!("<instancesSet>{items}</instancesSet>")
+}
+
+fn refusal(status: u16, code: &str, message: &str) -> (StatusCode, String) {
+    let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+    let body = format!("<Response><Errors>{error}</Errors><RequestID>r</RequestID></Response>");
+    (StatusCode::from_u16(status).unwrap(), body)
+}
+
+/// Serves `state` on a free loopback port until the test's runtime ends; its address.
+#[expect(clippy::disallowed_methods, reason = "the fake lives as long as its test")]
+pub(super) async fn serve(state: Arc<Mutex<State>>) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = move |body: String| async move {
+        let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
+        let form = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        state.lock().unwrap().answer(&form)
+    };
+    tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
+    url
+}
