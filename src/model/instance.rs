@@ -120,12 +120,13 @@ impl Instance {
     }
 
     /// Whether a task runs here or may: only a worker that answered a drain, or that never was, has surely none.
+    /// An answer is worth nothing once the order is taken back: the machine pulls again as soon as it reads that.
     #[must_use]
     pub fn may_have_task(&self) -> bool {
         if self.task.is_some() {
             return true;
         }
-        let acknowledged = self.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some());
+        let acknowledged = self.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
         self.registered && !acknowledged
     }
 
@@ -171,6 +172,8 @@ pub struct Drain {
 pub enum DrainCause {
     /// Surplus for the keep-alive; an idle stop is a drain of a machine without a task.
     Surplus,
+    /// No worker in time: the order keeps the machine from taking a task just before it is stopped.
+    Stuck,
     /// A person asked.
     Person,
     /// The console was left with `on_exit = "stop-idle"`.

@@ -2,7 +2,7 @@
 //! `floor(micro-dollars/h x whole milliseconds / 3,600,000)` from start to end, closed once, and what
 //! its shares cost always adds up to exactly that.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -198,6 +198,34 @@ impl Ledger {
         by_account
     }
 
+    /// Spent from `from` up to `now`, by the queue that is charged: one pass over the ledger for any number of budgets.
+    #[must_use]
+    pub fn spent_by_queue(&self, from: Timestamp, now: Timestamp) -> HashMap<&QueueName, Money> {
+        let mut by_queue: HashMap<&QueueName, Money> = HashMap::new();
+        for (account, money) in self.closed.range(from.as_second()..).flat_map(|(_, accounts)| accounts) {
+            *by_queue.entry(&account.queue).or_default() += *money;
+        }
+        for interval in self.open.values() {
+            for (share, start, end) in interval.pieces(now) {
+                let start = start.max(from);
+                if end > start {
+                    *by_queue.entry(&share.queue).or_default() += interval.cost_until(end) - interval.cost_until(start);
+                }
+            }
+        }
+        by_queue
+    }
+
+    /// Set aside by running machines and not yet spent, by home queue.
+    #[must_use]
+    pub fn committed_by_queue(&self, now: Timestamp) -> HashMap<&QueueName, Money> {
+        let mut by_queue: HashMap<&QueueName, Money> = HashMap::new();
+        for interval in self.open.values() {
+            *by_queue.entry(&interval.home).or_default() += interval.committed(now);
+        }
+        by_queue
+    }
+
     /// Set aside by running machines for a scope and not yet spent; it belongs to the home queue.
     #[must_use]
     pub fn committed(&self, scope: &BudgetScope, now: Timestamp) -> Money {
@@ -249,6 +277,9 @@ mod tests {
             ["train", "eval"].iter().map(|queue| ledger.spent(&BudgetScope::Queue((*queue).into()), from, end)).sum();
         assert_eq!(by_queue, whole);
         assert_eq!(ledger.spent_by_account(from, end).into_values().sum::<Money>(), whole);
+        for (queue, money) in ledger.spent_by_queue(from, end) {
+            assert_eq!(money, ledger.spent(&BudgetScope::Queue(queue.clone()), from, end), "{queue}");
+        }
     }
 
     #[test]
@@ -264,5 +295,12 @@ mod tests {
         let now = at(3_600_007);
         assert_eq!(interval.committed(now), interval.reservation - interval.cost(now));
         assert_eq!(interval.committed(at(360_000_000)), Money::ZERO);
+        let mut ledger = Ledger::default();
+        ledger.open_interval(interval.clone());
+        assert_eq!(ledger.committed_by_queue(now).get(&interval.home), Some(&interval.committed(now)));
+        let (whole, from) = (interval.cost(now), at(900_000));
+        let late: Money = ledger.spent_by_queue(from, now).into_values().sum();
+        assert_eq!(late, ledger.spent(&BudgetScope::All, from, now));
+        assert!(late < whole, "what was spent before the period is not in it");
     }
 }

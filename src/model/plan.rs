@@ -22,7 +22,8 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// For each queue of the settings, in their order, what happens next and why.
     pub outlooks: Vec<Outlook>,
-    /// Handed to the next pass's snapshot.
+    /// Handed to the next pass's snapshot as it is. The levels of what this plan drains stand last: the next pass
+    /// keeps as many, from the front, as machines are surplus then, whether the drains were carried out or not.
     pub surplus: Surplus,
 }
 
@@ -43,7 +44,8 @@ pub struct Refusal {
     pub queue: Option<QueueName>,
     pub pool: Option<PoolName>,
     pub instance: Option<InstanceId>,
-    /// How many machines were wanted and not started; 0 where no launch was refused.
+    /// How many machines are still missing when every pool was asked; each refusal for the same want carries the
+    /// same number. 0: another pool gave them, or no launch was refused.
     pub short_of: u32,
     pub reason: Reason,
 }
@@ -70,16 +72,16 @@ pub struct Outlook {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Rule {
+    Sweep,
+    /// A person asked.
+    Person,
     Recover,
     Stuck,
-    Sweep,
     Demand,
     Grow,
     Warm,
     Shrink,
     Drain,
-    /// A person asked.
-    Person,
 }
 
 impl Rule {

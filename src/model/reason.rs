@@ -144,6 +144,13 @@ pub enum Reason {
         machine_type: String,
         budget: BudgetName,
     },
+    /// A limit covers it, and nobody knows how much of that one machine takes.
+    Unmeasured {
+        pool: PoolName,
+        machine_type: String,
+        scope: LimitScope,
+        limit: LimitKind,
+    },
     /// Launches of this kind failed and are not tried again before `until`.
     BackOff {
         pool: PoolName,
@@ -216,6 +223,11 @@ pub enum Reason {
     NoSuchInstance {
         instance: InstanceId,
     },
+    /// The queue's settings do not name the pool.
+    NotOffered {
+        queue: QueueName,
+        pool: PoolName,
+    },
     /// Nothing to do: it is so already.
     Already {
         what: String,
@@ -234,7 +246,10 @@ impl Reason {
                 "it would with budget.\"{name}\".limit = {}",
                 round_up_to_cent(*spent + *committed + *reservation)
             )),
-            Self::NoPrice { pool, .. } => Some(format!("set pool.{pool}.price")),
+            Self::NoPrice { pool, .. } | Self::Unmeasured { pool, limit: LimitKind::Hourly, .. } => {
+                Some(format!("set pool.{pool}.price"))
+            }
+            Self::NotOffered { queue, pool } => Some(format!("it would with {pool} in queue.{queue}.pools")),
             Self::NoSuchQueue { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
             Self::NoGuard { pool } => {
                 Some(format!("set pool.{pool}.guard = \"gate\" for machines to come, or stop it by hand"))
@@ -296,6 +311,15 @@ impl fmt::Display for Reason {
             Self::NoPrice { pool, machine_type, budget } => {
                 write!(f, "no price is known for {machine_type} of pool {pool}, and hard budget \"{budget}\" covers it")
             }
+            Self::Unmeasured { pool, machine_type, scope, limit } => write!(
+                f,
+                "nobody knows {} of {machine_type} of pool {pool}, and {} is set",
+                match limit {
+                    LimitKind::Hourly => "the price",
+                    LimitKind::Gpu | LimitKind::Vcpu | LimitKind::Instances => "the size",
+                },
+                scope.key(*limit)
+            ),
             Self::BackOff { pool, machine_type, class, strikes, until, message } => write!(
                 f,
                 "{pool} {machine_type} backs off until {} ({}, {strikes} in a row): {message}",
@@ -333,6 +357,7 @@ impl fmt::Display for Reason {
             Self::NoSuchQueue { queue, .. } => write!(f, "the server has no queue `{queue}`; it is not created"),
             Self::NoSuchPool { pool } => write!(f, "there is no pool `{pool}`"),
             Self::NoSuchInstance { instance } => write!(f, "there is no machine `{instance}` in this fleet"),
+            Self::NotOffered { queue, pool } => write!(f, "queue.{queue}.pools does not name {pool}"),
             Self::Already { what } => write!(f, "{what}"),
         }
     }

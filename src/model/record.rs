@@ -109,9 +109,10 @@ impl Samples {
         if self.0.len() < Self::ENOUGH {
             return None;
         }
-        let mut sorted = self.0.clone();
-        sorted.sort_unstable();
-        sorted.get(sorted.len() * 9 / 10).copied()
+        let mut samples = self.0.clone();
+        let place = samples.len() * 9 / 10;
+        let (_, p90, _) = samples.select_nth_unstable(place);
+        Some(*p90)
     }
 }
 

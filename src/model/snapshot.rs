@@ -11,6 +11,7 @@ use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueId, Queue
 use crate::model::instance::{Hold, Instance};
 use crate::model::observed::QueueEntry;
 use crate::model::record::{Intent, Learned};
+use crate::model::settings::Provider;
 
 /// The world, joined.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -188,6 +189,15 @@ pub struct Source {
 }
 
 impl Source {
+    /// The name of the ClearML server as a source.
+    pub const CLEARML: &str = "clearml";
+
+    /// The name of a cloud's region as a source.
+    #[must_use]
+    pub fn region(provider: Provider, region: &str) -> String {
+        format!("{} {region}", provider.word())
+    }
+
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Option<SignedDuration> {
         self.last_good.map(|at| now.duration_since(at))

@@ -190,6 +190,15 @@ pub enum Provider {
     Aws,
 }
 
+impl Provider {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Aws => "aws",
+        }
+    }
+}
+
 /// How a machine is bought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -1,0 +1,89 @@
+//! Calendar periods: a day or a month from midnight to midnight in a time zone, whatever the clocks do there.
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, ToSpan, Zoned};
+
+use crate::model::settings::Period;
+
+/// A period as two instants: it holds `start`, and ends just before `end`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    pub start: Timestamp,
+    pub end: Timestamp,
+}
+
+/// The period that holds `now`. Where the clocks skip midnight, the day begins with its first instant.
+#[must_use]
+pub fn bounds(period: Period, zone: &TimeZone, now: Timestamp) -> Bounds {
+    let here = now.to_zoned(zone.clone());
+    // Only within a month of the first and last instant that can be written is there no period: nothing is in it.
+    read(period, &here).unwrap_or(Bounds { start: now, end: now })
+}
+
+fn read(period: Period, here: &Zoned) -> Option<Bounds> {
+    let (first, next) = match period {
+        Period::Day => (here.clone(), here.checked_add(1.day())),
+        Period::Month => {
+            (here.first_of_month().ok()?, here.first_of_month().and_then(|first| first.checked_add(1.month())))
+        }
+    };
+    let (start, end) = (first.start_of_day().ok()?, next.ok()?.start_of_day().ok()?);
+    Some(Bounds { start: start.timestamp(), end: end.timestamp() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn days_and_months_begin_at_the_zone_s_midnight() {
+        for (zone, now, period, start, end) in [
+            ("UTC", "2026-11-02T08:00:00Z", Period::Day, "2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z"),
+            ("UTC", "2026-11-02T00:00:00Z", Period::Day, "2026-11-02T00:00:00Z", "2026-11-03T00:00:00Z"),
+            ("UTC", "2026-11-01T23:59:59.999Z", Period::Day, "2026-11-01T00:00:00Z", "2026-11-02T00:00:00Z"),
+            ("UTC", "2028-02-29T12:00:00Z", Period::Month, "2028-02-01T00:00:00Z", "2028-03-01T00:00:00Z"),
+            ("UTC", "2026-12-31T23:00:00Z", Period::Month, "2026-12-01T00:00:00Z", "2027-01-01T00:00:00Z"),
+            // Spring: 23 hours.
+            ("Europe/Berlin", "2026-03-29T10:00:00Z", Period::Day, "2026-03-28T23:00:00Z", "2026-03-29T22:00:00Z"),
+            // Autumn: 25 hours, and the hour that comes twice is in the same day both times.
+            ("Europe/Berlin", "2026-10-25T00:30:00Z", Period::Day, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+            ("Europe/Berlin", "2026-10-25T01:30:00Z", Period::Day, "2026-10-24T22:00:00Z", "2026-10-25T23:00:00Z"),
+            ("Europe/Berlin", "2026-03-31T22:30:00Z", Period::Month, "2026-03-31T22:00:00Z", "2026-04-30T22:00:00Z"),
+            // The clocks go from 23:59:59 to 01:00: the day begins at one.
+            ("Africa/Cairo", "2026-04-24T10:00:00Z", Period::Day, "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"),
+            ("Asia/Kathmandu", "2026-11-02T18:14:59Z", Period::Day, "2026-11-01T18:15:00Z", "2026-11-02T18:15:00Z"),
+        ] {
+            let zone = TimeZone::get(zone).unwrap();
+            let found = bounds(period, &zone, now.parse().unwrap());
+            assert_eq!((found.start.to_string().as_str(), found.end.to_string().as_str()), (start, end), "{now}");
+        }
+    }
+
+    #[test]
+    fn at_the_ends_of_time_there_is_no_period() {
+        for now in [Timestamp::MIN, Timestamp::MAX] {
+            for period in [Period::Day, Period::Month] {
+                let found = bounds(period, &TimeZone::UTC, now);
+                assert!(found.start <= now && now <= found.end);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn periods_hold_their_instants_and_follow_each_other(
+            second in 0_i64..4_102_444_800,
+            zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]),
+            period in prop::sample::select(vec![Period::Day, Period::Month]),
+        ) {
+            let now = Timestamp::from_second(second).unwrap();
+            let zone = TimeZone::get(zone).unwrap();
+            let found = bounds(period, &zone, now);
+            prop_assert!(found.start <= now && now < found.end);
+            prop_assert_eq!(found.start.as_second() % 900, 0, "the ledger's slots");
+            prop_assert_eq!(bounds(period, &zone, found.end).start, found.end);
+            prop_assert_eq!(bounds(period, &zone, found.start), found);
+        }
+    }
+}
