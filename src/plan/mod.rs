@@ -1,1 +1,64 @@
 //! WHAT SHOULD BE DONE. Pure: no I/O, no clock, no async, no logging; it cannot fail.
+//!
+//! [`plan`] asks its rules in order; each adds actions and refusals with the numbers that decided them, and each
+//! sees what the rules before it decided. [`check::check`] is a judge that shares nothing with the rules.
+
+mod budgets;
+pub mod check;
+mod index;
+mod launch;
+mod limits;
+mod machine;
+mod outlook;
+mod pass;
+mod rules;
+
+//#[cfg(test)]
+//mod example;
+//#[cfg(test)]
+//mod generated;
+//#[cfg(test)]
+//mod properties;
+
+use jiff::Timestamp;
+
+use crate::model::ledger::Ledger;
+use crate::model::plan::Plan;
+use crate::model::settings::Settings;
+use crate::model::snapshot::Snapshot;
+use index::Index;
+use pass::Pass;
+use rules::{demand, drain, grow, person, recover, shrink, stuck, sweep, warm};
+
+/// The rules, in the order in which they are asked; actions are carried out in that order too.
+const RULES: [fn(&mut Pass<'_>); 9] = [
+    // Take every machine that carries our tag into the ledger.
+    sweep::adopt,
+    // Do what people ask; the loop then works around it.
+    person::answer,
+    // Put tasks that nobody works on back into their queues, and take dead workers off the list.
+    recover::recover,
+    // Drain, then stop, machines that never registered.
+    stuck::end,
+    // Share what is free or on its way among the tasks that wait.
+    demand::count,
+    // Start machines for the tasks that are left, in the first pool that may and can.
+    grow::grow,
+    // Keep each pool's minimum up.
+    warm::warm,
+    // Drain machines that were more than needed for the keep-alive.
+    shrink::shrink,
+    // Stop machines that answered their drain.
+    drain::stop,
+];
+
+/// Decides one pass: what to do, what not to do, and why.
+#[must_use]
+pub fn plan(snapshot: &Snapshot, settings: &Settings, ledger: &Ledger, now: Timestamp) -> Plan {
+    let index = Index::new(snapshot, settings, ledger, now);
+    let mut pass = Pass::new(&index);
+    for rule in RULES {
+        rule(&mut pass);
+    }
+    pass.into_plan()
+}

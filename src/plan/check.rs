@@ -1,0 +1,312 @@
+//! A judge of plans: invariants 1, 2, 3 and 6, written a second time and shorter. It shares nothing with the rules,
+//! so that a mistake there is found here; the engine asks it before it acts, in release builds too, and drops what
+//! is broken with an alarm.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::calendar;
+use crate::model::ids::{Actor, InstanceId, PoolName, QueueName};
+use crate::model::instance::{Instance, Origin, Phase};
+use crate::model::ledger::{Ledger, MINIMUM_BILLED};
+use crate::model::money::{Money, Rate};
+use crate::model::plan::{Action, Launch, Plan, Planned};
+use crate::model::settings::{Budget, Limits, Provider, Settings};
+use crate::model::snapshot::{Ask, Snapshot, Source};
+
+/// An order to drain is surely read by then, or there is nobody to read it.
+const SURELY_READ: SignedDuration = SignedDuration::from_secs(60);
+
+/// The invariants that a plan is judged by; the numbers are those of `lib.rs`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Invariant {
+    /// 1: no limit is passed.
+    Limits,
+    /// 2: a hard budget is never crossed by a launch.
+    Budgets,
+    /// 3: a machine that has, or may have, a task is never stopped, unless a person chose "kill".
+    Tasks,
+    /// 6: unknown or stale is never a reason to act.
+    Unknown,
+}
+
+impl Invariant {
+    #[must_use]
+    pub fn number(self) -> u8 {
+        match self {
+            Self::Limits => 1,
+            Self::Budgets => 2,
+            Self::Tasks => 3,
+            Self::Unknown => 6,
+        }
+    }
+}
+
+/// An action that may not be carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// Its position in [`Plan::actions`].
+    pub action: usize,
+    pub invariant: Invariant,
+    /// What is wrong, in one sentence.
+    pub what: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "action {} breaks invariant {}: {}", self.action, self.invariant.number(), self.what)
+    }
+}
+
+/// Judges every action of a plan, in order; empty: all may be carried out.
+#[must_use]
+pub fn check(plan: &Plan, snapshot: &Snapshot, settings: &Settings, ledger: &Ledger, now: Timestamp) -> Vec<Broken> {
+    let mut judge = Judge::new(snapshot, settings, ledger, now);
+    let mut broken = Vec::new();
+    for (action, planned) in plan.actions.iter().enumerate() {
+        let mut found: Vec<(Invariant, String)> = Vec::new();
+        judge.freshness(planned, &mut found);
+        match &planned.action {
+            Action::Launch(launch) => judge.launch(launch, &mut found),
+            Action::Stop { instance, kill } => judge.stop(planned, instance, *kill, &mut found),
+            Action::Drain { instance, .. } | Action::CancelDrain { instance } => {
+                judge.ordered_now.insert(instance.clone());
+            }
+            _ => {}
+        }
+        broken.extend(found.into_iter().map(|(invariant, what)| Broken { action, invariant, what }));
+    }
+    broken
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Scope {
+    All,
+    Queue(QueueName),
+    Pool(PoolName),
+}
+
+/// Instances, GPU, vCPU, micro-dollars per hour.
+type Amounts = [u64; 4];
+
+struct Judge<'a> {
+    snapshot: &'a Snapshot,
+    settings: &'a Settings,
+    ledger: &'a Ledger,
+    now: Timestamp,
+    instances: HashMap<&'a InstanceId, &'a Instance>,
+    limits: HashMap<Scope, Limits>,
+    used: HashMap<Scope, Amounts>,
+    /// For each hard budget by its position, what is left of it.
+    left: BTreeMap<usize, Money>,
+    /// Machines whose drain is ordered or taken back by this very plan: their old answers count for nothing.
+    ordered_now: HashSet<InstanceId>,
+}
+
+impl<'a> Judge<'a> {
+    fn new(snapshot: &'a Snapshot, settings: &'a Settings, ledger: &'a Ledger, now: Timestamp) -> Self {
+        let queues = settings.queues.iter().map(|queue| (Scope::Queue(queue.name.clone()), queue.limits));
+        let pools = settings.pools.iter().map(|pool| (Scope::Pool(pool.name.clone()), pool.limits));
+        let mut judge = Self {
+            snapshot,
+            settings,
+            ledger,
+            now,
+            instances: snapshot.instances.iter().map(|instance| (&instance.id, instance)).collect(),
+            limits: queues.chain(pools).chain([(Scope::All, settings.limits)]).collect(),
+            used: HashMap::new(),
+            left: BTreeMap::new(),
+            ordered_now: HashSet::new(),
+        };
+        for instance in snapshot.instances.iter().filter(|instance| instance.phase != Phase::Gone) {
+            let amounts = amounts(instance.gpu, instance.vcpu, instance.rate, 1);
+            judge.count(&instance.home, &instance.pool, amounts);
+        }
+        for intent in &snapshot.intents {
+            judge.count(&intent.queue, &intent.pool, amounts(intent.gpu, intent.vcpu, intent.rate, 1));
+        }
+        judge
+    }
+
+    fn count(&mut self, queue: &QueueName, pool: &PoolName, amounts: Amounts) {
+        for scope in [Scope::All, Scope::Queue(queue.clone()), Scope::Pool(pool.clone())] {
+            let used = self.used.entry(scope).or_default();
+            for (used, more) in used.iter_mut().zip(amounts) {
+                *used = used.saturating_add(more);
+            }
+        }
+    }
+
+    fn is_fresh(&self, source: &str) -> bool {
+        self.snapshot.sources.iter().any(|found| {
+            let age = found.last_good.map(|at| self.now.duration_since(at));
+            found.name == source && age.is_some_and(|age| age <= found.stale_after)
+        })
+    }
+
+    fn is_region_fresh(&self, provider: Provider, region: &str) -> bool {
+        self.is_fresh(&Source::region(provider, region))
+    }
+
+    /// Invariant 6: what is done to what, on whose word.
+    fn freshness(&self, planned: &Planned, found: &mut Vec<(Invariant, String)>) {
+        let by_loop = planned.by == Actor::the_loop();
+        let (instance, on_clearml, on_cloud) = match &planned.action {
+            Action::Stop { instance, kill } => (Some(instance), !kill, !kill),
+            Action::Drain { instance, .. } => (Some(instance), by_loop, by_loop),
+            Action::CancelDrain { instance } => (Some(instance), by_loop, false),
+            Action::Launch(_) | Action::Requeue { .. } | Action::Enqueue { .. } | Action::Unregister { .. } => {
+                (None, true, false)
+            }
+            Action::Adopt { instance } | Action::Hold { instance, .. } | Action::Release { instance } => {
+                (Some(instance), false, false)
+            }
+        };
+        let mut say = |what: String| found.push((Invariant::Unknown, what));
+        if on_clearml && !self.is_fresh(Source::CLEARML) {
+            say("what ClearML said is stale".to_owned());
+        }
+        if let Some(id) = instance {
+            match self.instances.get(id) {
+                None => say(format!("nobody knows a machine {id}")),
+                Some(seen) if on_cloud && !self.is_region_fresh(seen.provider, &seen.region) => {
+                    say(format!("what the cloud said of {id} is stale"));
+                }
+                Some(_) => {}
+            }
+        }
+        if let Action::Requeue { instance, .. } = &planned.action
+            && self.instances.get(instance).is_some_and(|seen| seen.phase != Phase::Gone)
+        {
+            say(format!("{instance} is not gone, its task may run"));
+        }
+    }
+
+    /// Invariant 3.
+    fn stop(&self, planned: &Planned, id: &InstanceId, kill: bool, found: &mut Vec<(Invariant, String)>) {
+        let Some(seen) = self.instances.get(id) else { return };
+        let by_loop = planned.by == Actor::the_loop();
+        if kill {
+            let asked = self.snapshot.orders.iter().any(|order| {
+                order.by == planned.by
+                    && (order.what == Ask::StopAll
+                        || matches!(&order.what, Ask::Stop { instance, kill: true } if instance == id))
+            });
+            if by_loop || !asked {
+                found.push((Invariant::Tasks, format!("nobody chose to kill {id}")));
+            }
+            return;
+        }
+        let standing = seen.drain.as_ref().filter(|drain| !drain.cancelled && !self.ordered_now.contains(id));
+        let answered = standing.is_some_and(|drain| drain.acknowledged.is_some());
+        if let Some(task) = &seen.task {
+            found.push((Invariant::Tasks, format!("{id} runs task {}", task.id)));
+        } else if seen.registered && !answered {
+            found.push((Invariant::Tasks, format!("{id} may have a task: it has not answered a drain")));
+        } else if by_loop && !answered && !standing.is_some_and(|drain| self.surely_read(drain.ordered)) {
+            found.push((Invariant::Tasks, format!("{id} may register and take a task at any moment")));
+        }
+    }
+
+    fn surely_read(&self, ordered: Timestamp) -> bool {
+        let clearml = self.snapshot.sources.iter().find(|source| source.name == Source::CLEARML);
+        let looked = clearml.and_then(|source| source.last_good);
+        looked.is_some_and(|looked| looked.duration_since(ordered) >= SURELY_READ)
+    }
+
+    /// Invariants 1, 2 and 6, by the catalogue's figures and not the plan's.
+    fn launch(&mut self, launch: &Launch, found: &mut Vec<(Invariant, String)>) {
+        let Some(pool) = self.settings.pools.iter().find(|pool| pool.name == launch.pool) else {
+            found.push((Invariant::Limits, format!("there is no pool {}", launch.pool)));
+            return;
+        };
+        if !self.is_region_fresh(pool.provider, &pool.region) {
+            found.push((Invariant::Unknown, format!("what {} {} said is stale", pool.provider.word(), pool.region)));
+        }
+        let offer = self.snapshot.catalogue.offer(pool, &launch.machine_type);
+        if (launch.vcpu, launch.gpu, launch.rate) != (offer.vcpu, offer.gpu, offer.rate) {
+            let what = format!("{} holds or costs other than the plan says", launch.machine_type);
+            found.push((Invariant::Limits, what));
+        }
+        let one = amounts(offer.gpu, offer.vcpu, offer.rate, 1);
+        self.count(&launch.queue, &launch.pool, amounts(offer.gpu, offer.vcpu, offer.rate, launch.count));
+        for scope in [Scope::All, Scope::Queue(launch.queue.clone()), Scope::Pool(launch.pool.clone())] {
+            let Some(limits) = self.limits.get(&scope) else {
+                found.push((Invariant::Limits, format!("{scope:?} is not in the settings")));
+                continue;
+            };
+            let unknown = (offer.vcpu == 0 && (limits.max_gpu.is_some() || limits.max_vcpu.is_some()))
+                || (offer.rate.is_none() && limits.max_hourly.is_some());
+            if unknown {
+                let what = format!("nobody knows how much of the limits of {scope:?} {} takes", launch.machine_type);
+                found.push((Invariant::Limits, what));
+            }
+            let used = self.used.get(&scope).copied().unwrap_or_default();
+            for ((used, max), each) in used.into_iter().zip(maxima(limits)).zip(one) {
+                if let Some(max) = max.filter(|max| each > 0 && used > *max) {
+                    found.push((Invariant::Limits, format!("{used} of {max} of {scope:?}")));
+                }
+            }
+        }
+        let least = offer.rate.unwrap_or_default().cost(pool.keep_alive.max(MINIMUM_BILLED));
+        if launch.reservation < least {
+            found.push((Invariant::Budgets, format!("{} cannot be enough for a machine", launch.reservation)));
+        }
+        self.money(launch, found);
+    }
+
+    /// Invariant 2.
+    fn money(&mut self, launch: &Launch, found: &mut Vec<(Invariant, String)>) {
+        let micros = launch.reservation.micros().saturating_mul(i64::from(launch.count));
+        for (position, budget) in self.settings.budgets.iter().enumerate() {
+            if !budget.hard || !budget.scope.covers(&launch.queue) {
+                continue;
+            }
+            let left = match self.left.get(&position) {
+                Some(left) => *left,
+                None => self.left_of(budget),
+            } - Money::from_micros(micros);
+            self.left.insert(position, left);
+            if left < Money::ZERO {
+                found.push((Invariant::Budgets, format!("budget \"{}\" falls short by {left}", budget.name)));
+            }
+            if launch.rate.is_none() {
+                found.push((Invariant::Budgets, format!("no price, under budget \"{}\"", budget.name)));
+            }
+        }
+    }
+
+    fn left_of(&self, budget: &Budget) -> Money {
+        let start = calendar::bounds(budget.per, &self.settings.the_loop.time_zone, self.now).start;
+        let ledger = self.ledger.spent(&budget.scope, start, self.now) + self.ledger.committed(&budget.scope, self.now);
+        let intents = self.snapshot.intents.iter().filter(|intent| budget.scope.covers(&intent.queue));
+        let intents: Money = intents.map(|intent| intent.reservation).sum();
+        let orphans = self.snapshot.instances.iter().filter(|instance| {
+            instance.origin == Origin::Orphan
+                && !matches!(instance.phase, Phase::Gone | Phase::Stopping)
+                && budget.scope.covers(&instance.home)
+                && !self.ledger.open().contains_key(&instance.id)
+        });
+        let orphans: Money = orphans
+            .map(|orphan| {
+                let until = |instant| orphan.rate.unwrap_or_default().cost_between(orphan.launched, instant);
+                let cost = until(self.now);
+                cost - until(start.min(self.now)) + (orphan.reservation - cost).max(Money::ZERO)
+            })
+            .sum();
+        budget.limit - ledger - intents - orphans
+    }
+}
+
+fn amounts(gpu: u32, vcpu: u32, rate: Option<Rate>, count: u32) -> Amounts {
+    let hourly = rate.unwrap_or_default().micros_per_hour().max(0).unsigned_abs();
+    let each = [1, u64::from(gpu), u64::from(vcpu), hourly];
+    each.map(|each| each.saturating_mul(u64::from(count)))
+}
+
+fn maxima(limits: &Limits) -> [Option<u64>; 4] {
+    let hourly = limits.max_hourly.map(|rate| rate.micros_per_hour().max(0).unsigned_abs());
+    [limits.max.map(u64::from), limits.max_gpu.map(u64::from), limits.max_vcpu.map(u64::from), hourly]
+}

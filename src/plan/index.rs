@@ -1,0 +1,223 @@
+//! What the rules look up, found once a pass: queues by priority, pools with their kinds of machine, sources.
+//! A queue's or pool's *place* is its position in these lists.
+
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::catalogue::Offer;
+use crate::model::ids::{InstanceId, MachineType, PoolName, QueueName};
+use crate::model::ledger::Ledger;
+use crate::model::reason::Reason;
+use crate::model::settings::{PoolSettings, Provider, QueueSettings, Settings};
+use crate::model::snapshot::{Breaker, QueueState, Snapshot, Source};
+
+pub(super) struct Index<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) settings: &'a Settings,
+    pub(super) ledger: &'a Ledger,
+    pub(super) now: Timestamp,
+    /// By priority, highest first, then in file order.
+    pub(super) queues: Vec<Queue<'a>>,
+    pub(super) pools: Vec<Pool<'a>>,
+    queue_places: HashMap<&'a QueueName, usize>,
+    pool_places: HashMap<&'a PoolName, usize>,
+    instance_places: OnceCell<HashMap<&'a InstanceId, usize>>,
+    sources: HashMap<&'a str, &'a Source>,
+}
+
+/// A queue of the settings.
+pub(super) struct Queue<'a> {
+    pub(super) place: usize,
+    /// Its position in the settings file.
+    pub(super) written: usize,
+    pub(super) settings: &'a QueueSettings,
+    pub(super) state: Option<&'a QueueState>,
+    /// Places of its pools, in order of preference.
+    pub(super) pools: Vec<usize>,
+    /// The same, those first that the fewest queues share: a machine that others can use too is left to them.
+    pub(super) least_shared: Vec<usize>,
+    /// How long nine of ten of its tasks take.
+    task: OnceCell<SignedDuration>,
+}
+
+/// A pool of the settings.
+pub(super) struct Pool<'a> {
+    pub(super) settings: &'a PoolSettings,
+    /// In order of preference.
+    pub(super) kinds: Vec<Kind<'a>>,
+    /// The first of its queues, by priority, that the server has.
+    pub(super) first: Option<usize>,
+    shared_by: usize,
+    /// How long nine of ten of its boots take.
+    boot: OnceCell<SignedDuration>,
+}
+
+/// One machine type of a pool.
+pub(super) struct Kind<'a> {
+    pub(super) machine_type: &'a MachineType,
+    pub(super) offer: Offer,
+    /// Launches of it fail for now.
+    pub(super) breaker: Option<&'a Breaker>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(snapshot: &'a Snapshot, settings: &'a Settings, ledger: &'a Ledger, now: Timestamp) -> Self {
+        let mut pools: Vec<Pool<'a>> = settings.pools.iter().map(|pool| Pool::new(pool, snapshot)).collect();
+        let pool_places: HashMap<_, _> =
+            settings.pools.iter().enumerate().map(|(place, pool)| (&pool.name, place)).collect();
+        for breaker in snapshot.breakers.iter().filter(|breaker| breaker.until > now) {
+            let pool = pool_places.get(&breaker.pool).and_then(|place| pools.get_mut(*place));
+            let kinds = pool.into_iter().flat_map(|pool| &mut pool.kinds);
+            for kind in kinds.filter(|kind| *kind.machine_type == breaker.machine_type) {
+                kind.breaker = Some(breaker);
+            }
+        }
+        let queues = queues(snapshot, settings, &pool_places, &mut pools);
+        Self {
+            snapshot,
+            settings,
+            ledger,
+            now,
+            queue_places: queues.iter().map(|queue| (&queue.settings.name, queue.place)).collect(),
+            queues,
+            pools,
+            pool_places,
+            instance_places: OnceCell::new(),
+            sources: snapshot.sources.iter().map(|source| (source.name.as_str(), source)).collect(),
+        }
+    }
+
+    pub(super) fn queue_place(&self, name: &QueueName) -> Option<usize> {
+        self.queue_places.get(name).copied()
+    }
+
+    pub(super) fn pool_place(&self, name: &PoolName) -> Option<usize> {
+        self.pool_places.get(name).copied()
+    }
+
+    pub(super) fn queue(&self, name: &QueueName) -> Option<&Queue<'a>> {
+        self.queues.get(self.queue_place(name)?)
+    }
+
+    /// The place of a machine in the snapshot.
+    pub(super) fn instance_place(&self, id: &InstanceId) -> Option<usize> {
+        let places = self.instance_places.get_or_init(|| {
+            self.snapshot.instances.iter().enumerate().map(|(place, instance)| (&instance.id, place)).collect()
+        });
+        places.get(id).copied()
+    }
+
+    /// Why nothing may be done on ClearML's word, if so.
+    pub(super) fn stale_clearml(&self) -> Option<Reason> {
+        self.stale(Source::CLEARML)
+    }
+
+    /// Why nothing may be launched, drained or stopped in a region, if so.
+    pub(super) fn stale_region(&self, provider: Provider, region: &str) -> Option<Reason> {
+        self.stale(&Source::region(provider, region))
+    }
+
+    /// A source that nobody lists has never answered.
+    fn stale(&self, name: &str) -> Option<Reason> {
+        let source = self.sources.get(name);
+        if source.is_some_and(|source| !source.is_stale(self.now)) {
+            return None;
+        }
+        Some(Reason::Stale {
+            source: name.to_owned(),
+            age: source.and_then(|source| source.age(self.now)),
+            limit: source.map_or(SignedDuration::ZERO, |source| source.stale_after),
+            error: source.and_then(|source| source.error.clone()),
+        })
+    }
+
+    /// When ClearML last answered.
+    pub(super) fn clearml_seen(&self) -> Option<Timestamp> {
+        self.sources.get(Source::CLEARML)?.last_good
+    }
+
+    /// How long nine of ten tasks of a queue take, or are expected to.
+    pub(super) fn task_time(&self, queue: &Queue<'_>) -> SignedDuration {
+        *queue.task.get_or_init(|| {
+            let learned = self.snapshot.learned.tasks.get(&queue.settings.name);
+            learned.and_then(crate::model::record::Samples::p90).unwrap_or(queue.settings.expected_task)
+        })
+    }
+
+    /// How long nine of ten boots of a pool take, once that is known.
+    pub(super) fn boot_time(&self, pool: &Pool<'_>, unknown: SignedDuration) -> SignedDuration {
+        *pool.boot.get_or_init(|| {
+            let learned = self.snapshot.learned.boots.get(&pool.settings.name);
+            learned.and_then(crate::model::record::Samples::p90).unwrap_or(unknown)
+        })
+    }
+}
+
+impl<'a> Pool<'a> {
+    fn new(settings: &'a PoolSettings, snapshot: &Snapshot) -> Self {
+        let kinds = settings.types.iter().map(|machine_type| Kind {
+            machine_type,
+            offer: snapshot.catalogue.offer(settings, machine_type),
+            breaker: None,
+        });
+        Self { settings, kinds: kinds.collect(), first: None, shared_by: 0, boot: OnceCell::new() }
+    }
+}
+
+impl Queue<'_> {
+    /// The server has it.
+    pub(super) fn exists(&self) -> bool {
+        self.state.is_some_and(|state| state.id.is_some())
+    }
+
+    /// Why nothing can be done for it, where the server does not have it.
+    pub(super) fn missing(&self) -> Option<Reason> {
+        let nearest = self.state.and_then(|state| state.nearest.clone());
+        (!self.exists()).then(|| Reason::NoSuchQueue { queue: self.settings.name.clone(), nearest })
+    }
+
+    pub(super) fn waiting(&self) -> u32 {
+        let entries = self.state.filter(|state| state.id.is_some()).map_or(0, |state| state.waiting.len());
+        u32::try_from(entries).unwrap_or(u32::MAX)
+    }
+}
+
+fn queues<'a>(
+    snapshot: &'a Snapshot,
+    settings: &'a Settings,
+    pool_places: &HashMap<&'a PoolName, usize>,
+    pools: &mut [Pool<'a>],
+) -> Vec<Queue<'a>> {
+    let states: HashMap<_, _> = snapshot.queues.iter().map(|state| (&state.name, state)).collect();
+    let mut by_priority: Vec<_> = settings.queues.iter().enumerate().collect();
+    by_priority.sort_by_key(|(_, queue)| Reverse(queue.priority));
+    let mut queues = Vec::with_capacity(by_priority.len());
+    for (place, (written, queue)) in by_priority.into_iter().enumerate() {
+        let queue = Queue {
+            place,
+            written,
+            settings: queue,
+            state: states.get(&queue.name).copied(),
+            pools: queue.pools.iter().filter_map(|pool| pool_places.get(pool)).copied().collect(),
+            least_shared: Vec::new(),
+            task: OnceCell::new(),
+        };
+        for pool in &queue.pools {
+            if let Some(pool) = pools.get_mut(*pool) {
+                pool.shared_by += 1;
+                if queue.exists() {
+                    pool.first.get_or_insert(place);
+                }
+            }
+        }
+        queues.push(queue);
+    }
+    for queue in &mut queues {
+        queue.least_shared.clone_from(&queue.pools);
+        queue.least_shared.sort_by_key(|pool| pools.get(*pool).map_or(0, |pool| pool.shared_by));
+    }
+    queues
+}

@@ -1,0 +1,119 @@
+//! A machine as the rules see it: the snapshot's, and what this pass has already decided about it.
+
+use jiff::Timestamp;
+
+use super::index::Index;
+use crate::model::instance::{Hold, Instance, Phase};
+use crate::model::reason::Reason;
+
+/// What a machine is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Gone,
+    Stopping,
+    /// Not capacity, and nobody knows what it does.
+    Faulty,
+    /// Takes no more tasks.
+    Draining,
+    /// Pulls tasks soon: pending, booting, or with a drain that was taken back and not yet heard.
+    Starting,
+    Idle,
+    Busy,
+}
+
+/// An order to drain, as it stands after what this pass decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    None,
+    Standing,
+    TakenBack,
+}
+
+pub(super) struct Machine<'a> {
+    pub(super) seen: &'a Instance,
+    pub(super) pool: Option<usize>,
+    pub(super) home: Option<usize>,
+    pub(super) order: Order,
+    /// It answered the order that stands.
+    pub(super) acknowledged: bool,
+    pub(super) stopped: bool,
+    /// A hold that has not run out.
+    pub(super) hold: Option<&'a Hold>,
+    /// No worker in `max_boot`.
+    pub(super) overdue: bool,
+}
+
+impl<'a> Machine<'a> {
+    pub(super) fn new(seen: &'a Instance, index: &Index<'_>) -> Self {
+        let pool = index.pool_place(&seen.pool);
+        let max_boot = pool.and_then(|pool| index.pools.get(pool)).map(|pool| pool.settings.max_boot);
+        let order = match &seen.drain {
+            None => Order::None,
+            Some(drain) if drain.cancelled => Order::TakenBack,
+            Some(_) => Order::Standing,
+        };
+        Self {
+            seen,
+            pool,
+            home: index.queue_place(&seen.home),
+            order,
+            acknowledged: order == Order::Standing
+                && seen.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
+            stopped: false,
+            hold: seen.hold.as_ref().filter(|hold| hold.until > index.now),
+            overdue: !seen.registered && max_boot.is_some_and(|max_boot| seen.age(index.now) > max_boot),
+        }
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.seen.phase == Phase::Gone {
+            return State::Gone;
+        }
+        if self.stopped || self.seen.phase == Phase::Stopping {
+            return State::Stopping;
+        }
+        if self.seen.fault.is_some() || self.overdue {
+            return State::Faulty;
+        }
+        match (self.order, self.seen.phase) {
+            (Order::Standing, _) | (Order::None, Phase::Draining) => State::Draining,
+            _ if self.seen.task.is_some() => State::Busy,
+            (Order::TakenBack, _) => State::Starting,
+            (_, Phase::Busy) => State::Busy,
+            (_, Phase::Idle) => State::Idle,
+            _ => State::Starting,
+        }
+    }
+
+    /// Takes tasks, now or soon, or runs one: counts towards a pool's minimum.
+    pub(super) fn is_up(&self) -> bool {
+        matches!(self.state(), State::Starting | State::Idle | State::Busy)
+    }
+
+    /// A task runs here or may; see [`Instance::may_have_task`].
+    pub(super) fn may_have_task(&self) -> bool {
+        self.seen.task.is_some() || (self.seen.registered && !self.acknowledged)
+    }
+
+    /// Why the loop leaves it alone, if a person asked for that.
+    pub(super) fn held(&self) -> Option<Reason> {
+        self.hold.map(|hold| Reason::Held { until: hold.until, by: hold.by.clone(), why: hold.why.clone() })
+    }
+
+    /// An order that is new in this pass: no answer is one to it.
+    pub(super) fn order_drain(&mut self) {
+        self.order = Order::Standing;
+        self.acknowledged = false;
+    }
+
+    pub(super) fn take_back_drain(&mut self) {
+        self.order = Order::TakenBack;
+        self.acknowledged = false;
+    }
+
+    /// When the standing order was given, if it was known before this pass.
+    pub(super) fn ordered(&self) -> Option<Timestamp> {
+        let drain = self.seen.drain.as_ref().filter(|drain| !drain.cancelled)?;
+        (self.order == Order::Standing).then_some(drain.ordered)
+    }
+}

@@ -1,0 +1,11 @@
+//! One file a rule.
+
+pub(super) mod demand;
+pub(super) mod drain;
+pub(super) mod grow;
+pub(super) mod person;
+pub(super) mod recover;
+pub(super) mod shrink;
+pub(super) mod stuck;
+pub(super) mod sweep;
+pub(super) mod warm;

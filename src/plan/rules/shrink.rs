@@ -1,0 +1,206 @@
+//! Machines that were more than needed for the keep-alive are drained, one for each level of surplus that lasted.
+//! Level k began when at least k machines of the pool were more than its queues need. One on its way goes before
+//! one that is ready.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use crate::model::instance::DrainCause;
+use crate::model::money::Rate;
+use crate::model::plan::{Action, Rule};
+use crate::model::reason::Reason;
+use crate::model::settings::GuardKind;
+use crate::plan::index::Pool;
+use crate::plan::machine::{Machine, Order, State};
+use crate::plan::pass::{About, Pass};
+
+pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
+    let index = pass.index;
+    refuse_the_unsure(pass);
+    let stale = index.stale_clearml();
+    if stale.is_some() {
+        // What is needed is not known: the levels stand as they were.
+        pass.surplus.clone_from(&index.snapshot.surplus);
+    }
+    let mut expired = HashMap::new();
+    for (place, pool) in index.pools.iter().enumerate() {
+        let name = &pool.settings.name;
+        let levels = match stale {
+            Some(_) => index.snapshot.surplus.get(name).cloned().unwrap_or_default(),
+            None => levels(pass, place, pool),
+        };
+        let Some(first) = levels.first() else { continue };
+        let lasted = index.now.duration_since(*first);
+        if let Some(stale) = &stale {
+            pass.refuse(Rule::Shrink, &About::pool(name), stale.clone());
+        } else if lasted >= pool.settings.keep_alive {
+            expired.insert(place, levels);
+        } else {
+            let surplus = u32::try_from(levels.len()).unwrap_or(u32::MAX);
+            let cooling = Reason::Cooling { surplus, lasted, keep_alive: pool.settings.keep_alive };
+            note(pass, place, &cooling);
+            pass.refuse(Rule::Shrink, &About::pool(name), cooling);
+            pass.surplus.insert(name.clone(), levels);
+        }
+    }
+    let mut candidates = candidates(pass, &expired);
+    for (place, pool) in index.pools.iter().enumerate() {
+        if let Some(mut levels) = expired.remove(&place) {
+            let drained = let_go(pass, place, pool, &levels, candidates.remove(&place).unwrap_or_default());
+            levels.rotate_left(drained);
+            pass.surplus.insert(pool.settings.name.clone(), levels);
+        }
+    }
+}
+
+/// Since when at least 1, 2, 3, ... machines have been more than needed; as many as are now.
+fn levels(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Vec<Timestamp> {
+    let supply = pass.demand.supply(place);
+    let surplus = usize::try_from(supply.idle + supply.starting).unwrap_or(usize::MAX);
+    let known = pass.index.snapshot.surplus.get(&pool.settings.name).into_iter().flatten();
+    let mut levels: Vec<_> = known.take(surplus).map(|since| (*since).min(pass.index.now)).collect();
+    levels.resize(surplus, pass.index.now);
+    levels.sort_unstable();
+    levels
+}
+
+/// The machines of pools whose surplus lasted, those first that are let go first.
+fn candidates(pass: &Pass<'_>, expired: &HashMap<usize, Vec<Timestamp>>) -> HashMap<usize, Vec<usize>> {
+    let mut candidates: HashMap<usize, Vec<usize>> = HashMap::new();
+    if expired.is_empty() {
+        return candidates;
+    }
+    for (place, machine) in pass.machines.iter().enumerate() {
+        if let Some(pool) = machine.pool.filter(|pool| expired.contains_key(pool))
+            && matches!(machine.state(), State::Starting | State::Idle)
+        {
+            candidates.entry(pool).or_default().push(place);
+        }
+    }
+    for places in candidates.values_mut() {
+        places.sort_by_cached_key(|place| pass.machines.get(*place).map(preference));
+    }
+    candidates
+}
+
+/// On its way before idle, the newest first; then the dearest, then the longest idle. One whose drain was only just
+/// taken back goes last.
+fn preference(machine: &Machine<'_>) -> (bool, bool, Reverse<Option<Timestamp>>, Reverse<Option<Rate>>, Timestamp) {
+    let starting = machine.state() == State::Starting && machine.order != Order::TakenBack;
+    let newest = starting.then_some(machine.seen.launched);
+    (
+        machine.order == Order::TakenBack,
+        !starting,
+        Reverse(newest),
+        Reverse(machine.seen.rate),
+        machine.seen.phase_since,
+    )
+}
+
+/// Drains what may be drained of a pool; says how many.
+fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestamp], candidates: Vec<usize>) -> usize {
+    let now = pass.index.now;
+    let (name, keep_alive) = (&pool.settings.name, pool.settings.keep_alive);
+    let over = levels.iter().take_while(|since| now.duration_since(**since) >= keep_alive);
+    let lasted: Vec<_> = over.map(|since| now.duration_since(*since)).collect();
+    if pool.settings.guard == GuardKind::Off {
+        let reason = Reason::NoGuard { pool: name.clone() };
+        note(pass, place, &reason);
+        pass.refuse(Rule::Shrink, &About::pool(name), reason);
+        return 0;
+    }
+    let mut candidates = candidates.into_iter();
+    let mut drained = 0;
+    let mut refused: Vec<(Option<usize>, Reason)> = Vec::new();
+    for (level, lasted) in (1..).zip(&lasted) {
+        let (min, up) = (pool.settings.min, pass.demand.supply(place).up);
+        if up <= min {
+            refused.push((None, Reason::KeptWarm { pool: name.clone(), min, up }));
+            break;
+        }
+        let Some(machine) = next(pass, place, &mut candidates, &mut refused) else { break };
+        let reason = Reason::Surplus { level, lasted: *lasted, keep_alive };
+        note(pass, place, &reason);
+        order(pass, machine, reason);
+        drained += 1;
+    }
+    for (machine, reason) in refused {
+        let instance = machine.and_then(|machine| pass.machines.get(machine)).map(|machine| &machine.seen.id);
+        note(pass, place, &reason);
+        pass.refuse(Rule::Shrink, &About { pool: Some(name), instance, ..About::default() }, reason);
+    }
+    drained
+}
+
+/// The next machine that may be drained; those that may not be are refused on the way.
+fn next(
+    pass: &mut Pass<'_>,
+    pool: usize,
+    candidates: &mut impl Iterator<Item = usize>,
+    refused: &mut Vec<(Option<usize>, Reason)>,
+) -> Option<usize> {
+    for place in candidates {
+        let machine = pass.machines.get(place)?;
+        if let Some(held) = machine.held() {
+            refused.push((Some(place), held));
+            continue;
+        }
+        if let Some(stale) = pass.index.stale_region(machine.seen.provider, &machine.seen.region) {
+            if !refused.iter().any(|(_, reason)| *reason == stale) {
+                refused.push((None, stale));
+            }
+            continue;
+        }
+        let free = match machine.state() {
+            State::Idle => pass.demand.release_idle(pool),
+            _ => pass.demand.release_starting(machine.home, pool),
+        };
+        if free {
+            return Some(place);
+        }
+    }
+    None
+}
+
+fn order(pass: &mut Pass<'_>, place: usize, reason: Reason) {
+    let Some(machine) = pass.machines.get_mut(place) else { return };
+    machine.order_drain();
+    let instance = machine.seen.id.clone();
+    pass.act(Rule::Shrink, Action::Drain { instance, cause: DrainCause::Surplus }, reason);
+}
+
+fn note(pass: &mut Pass<'_>, pool: usize, reason: &Reason) {
+    if let Some(note) = pass.surplus_notes.get_mut(pool) {
+        note.get_or_insert_with(|| reason.clone());
+    }
+}
+
+/// Machines that would be surplus if anyone knew what they do: a person decides.
+fn refuse_the_unsure(pass: &mut Pass<'_>) {
+    let index = pass.index;
+    let mut needed = vec![false; index.pools.len()];
+    for queue in index.queues.iter().filter(|queue| pass.demand.need(queue.place).more > 0) {
+        for pool in &queue.pools {
+            if let Some(needed) = needed.get_mut(*pool) {
+                *needed = true;
+            }
+        }
+    }
+    let mut refusals = Vec::new();
+    for machine in pass.machines.iter().filter(|machine| machine.hold.is_none() && !machine.acknowledged) {
+        let needed = machine.pool.and_then(|pool| needed.get(pool)).is_some_and(|needed| *needed);
+        let reason = match (machine.state(), machine.seen.fault) {
+            (State::Faulty, Some(fault)) if !machine.overdue && !needed => {
+                Reason::Faulty { instance: machine.seen.id.clone(), fault }
+            }
+            (State::Idle, _) if machine.pool.is_none() => Reason::NoSuchPool { pool: machine.seen.pool.clone() },
+            _ => continue,
+        };
+        refusals.push((&machine.seen.id, reason));
+    }
+    for (instance, reason) in refusals {
+        pass.refuse(Rule::Shrink, &About::instance(instance), reason);
+    }
+}
