@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod guard;
 pub mod prices;
 pub mod secret;
+pub mod sim;
 pub mod tracker;
 
 use std::sync::Arc;

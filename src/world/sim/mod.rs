@@ -1,0 +1,3 @@
+//! The simulated world: what is out there, without being out there.
+
+pub mod clearml;
