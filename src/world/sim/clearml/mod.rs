@@ -153,3 +153,372 @@ impl ClearmlServer {
         format!("{:08x}{rest:024x}", self.made)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::SignedDuration;
+    use proptest::prelude::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn subcode<T>(answer: Result<T, Refused>) -> u16 {
+        answer.err().map_or(0, |refused| refused.subcode)
+    }
+
+    struct Rig {
+        server: ClearmlServer,
+        queue: QueueId,
+        console: UserId,
+        agents: UserId,
+        worker: WorkerId,
+    }
+
+    impl Rig {
+        fn new() -> Self {
+            let mut server = ClearmlServer::new(at(0));
+            let queue = server.create_queue(at(0), "gpu", &[]).unwrap();
+            let (console, agents) = (ClearmlServer::console(), ClearmlServer::agents());
+            Self { server, queue, console, agents, worker: "f:p:t:i-1".into() }
+        }
+
+        fn task(&mut self) -> TaskId {
+            self.server.create_task(at(0), NewTask::new("train", self.console.clone())).unwrap()
+        }
+
+        fn queued(&mut self) -> TaskId {
+            let task = self.task();
+            self.enqueue(&task, false).unwrap();
+            task
+        }
+
+        fn enqueue(&mut self, task: &TaskId, force: bool) -> Result<(), Refused> {
+            self.server.enqueue(at(1), &self.console, task, &self.queue, Said::default(), force).map(drop)
+        }
+
+        fn pull(&mut self) -> Option<TaskId> {
+            self.server.next_task(at(2), &self.queue, None).unwrap().map(|entry| entry.task)
+        }
+
+        fn start(&mut self, now: Timestamp, task: &TaskId) {
+            self.server.started(now, &self.agents, task, Said::message("pulled by agent"), true).unwrap();
+            let report = Report { queues: vec![self.queue.clone()], task: Some(task.clone()), ..Report::default() };
+            self.server.status_report(now, &self.agents, &self.worker, report).unwrap();
+        }
+
+        fn running(&mut self) -> TaskId {
+            let task = self.queued();
+            assert_eq!(self.pull().as_ref(), Some(&task));
+            self.start(at(3), &task);
+            task
+        }
+
+        fn status(&self, task: &TaskId) -> Status {
+            self.server.task(task).unwrap().status
+        }
+
+        fn entries(&self) -> Vec<TaskId> {
+            self.server.queue(&self.queue).unwrap().entries.iter().map(|entry| entry.task.clone()).collect()
+        }
+    }
+
+    #[test]
+    fn one_order_of_calls_gives_one_set_of_ids_in_the_order_of_their_making() {
+        let made = || {
+            let mut rig = Rig::new();
+            (0..100).map(|_| rig.task()).collect::<Vec<_>>()
+        };
+        let ids = made();
+        assert_eq!(ids, made());
+        assert!(ids.windows(2).all(|pair| pair[0] < pair[1] && pair[0].as_str()[..8] != pair[1].as_str()[..8]));
+        assert!(ids.iter().all(|id| id.as_str().len() == 32 && id.as_str().chars().all(|c| c.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn a_pulled_task_is_in_no_queue_and_still_queued_until_it_is_started() {
+        let mut rig = Rig::new();
+        let (first, second) = (rig.queued(), rig.queued());
+        assert_eq!(rig.pull(), Some(first.clone()));
+        let task = rig.server.task(&first).unwrap();
+        assert_eq!((task.status, task.waits(), task.started), (Status::Queued, false, None));
+        assert_eq!(rig.entries(), [second]);
+        rig.start(at(3), &first);
+        let task = rig.server.task(&first).unwrap();
+        assert_eq!(
+            (task.status, task.queue.as_ref(), task.started),
+            (Status::InProgress, Some(&rig.queue), Some(at(3)))
+        );
+        assert_eq!((task.last_worker.as_ref(), task.last_worker_report), (Some(&rig.worker), Some(at(3))));
+    }
+
+    #[test]
+    fn only_the_first_entry_is_pulled_by_its_name() {
+        let mut rig = Rig::new();
+        let (first, second) = (rig.queued(), rig.queued());
+        assert_eq!(rig.server.next_task(at(2), &rig.queue, Some(&second)).unwrap(), None);
+        assert_eq!(rig.server.next_task(at(2), &rig.queue, Some(&first)).unwrap().unwrap().task, first);
+        assert_eq!(rig.pull(), Some(second));
+        assert_eq!(rig.pull(), None);
+        assert_eq!(subcode(rig.server.next_task(at(2), &"nope".into(), None)), 701);
+    }
+
+    #[test]
+    fn an_enqueue_is_refused_by_the_recorded_subcodes() {
+        let mut rig = Rig::new();
+        let task = rig.queued();
+        assert_eq!(subcode(rig.enqueue(&task, false)), 706);
+        assert_eq!(rig.server.task(&task).unwrap().status_reason, "failed enqueueing");
+        assert_eq!((rig.status(&task), rig.entries().len()), (Status::Queued, 1));
+        rig.pull();
+        // A stray goes back without more ado, once.
+        rig.enqueue(&task, false).unwrap();
+        assert_eq!(subcode(rig.enqueue(&task, false)), 706);
+        rig.pull();
+        rig.start(at(3), &task);
+        let refused = rig.enqueue(&task, false).unwrap_err();
+        assert_eq!((refused.code, refused.subcode), (400, 110));
+        assert!(refused.message.ends_with("current_status=in_progress, new_status=queued"), "{}", refused.message);
+        assert_eq!(subcode(rig.enqueue(&"zzz".into(), false)), 101);
+        let made = rig.task();
+        let unknown = rig.server.enqueue(at(4), &rig.console, &made, &"nope".into(), Said::default(), false).map(drop);
+        assert_eq!(subcode(unknown), 701);
+        assert_eq!(rig.status(&made), Status::Created);
+        // Force takes a running one too: that is how a console with an old view does harm.
+        rig.enqueue(&task, true).unwrap();
+        assert_eq!((rig.status(&task), rig.entries().len()), (Status::Queued, 1));
+    }
+
+    #[test]
+    fn a_queued_task_moves_to_another_queue_and_is_then_only_there() {
+        let mut rig = Rig::new();
+        let task = rig.queued();
+        let other = rig.server.create_queue(at(1), "cpu", &[]).unwrap();
+        rig.server.enqueue(at(2), &rig.console, &task, &other, Said::default(), false).unwrap();
+        assert!(rig.entries().is_empty());
+        assert_eq!(rig.server.queue(&other).unwrap().entries.len(), 1);
+        assert_eq!(rig.server.task(&task).unwrap().enqueue_status, Some(Status::Created));
+    }
+
+    #[test]
+    fn a_task_that_is_queued_again_keeps_what_it_was() {
+        let mut rig = Rig::new();
+        let task = rig.running();
+        rig.server.stopped(at(9), &rig.console, &task, Said::reason("vm i-1 lost"), true).unwrap();
+        let stopped = rig.server.task(&task).unwrap();
+        assert_eq!((stopped.status_reason.as_str(), stopped.completed), ("vm i-1 lost", Some(at(9))));
+        rig.enqueue(&task, false).unwrap();
+        let again = rig.server.task(&task).unwrap();
+        assert_eq!((again.enqueue_status, again.started), (Some(Status::Stopped), Some(at(3))));
+        assert_eq!(again.last_worker.as_ref(), Some(&rig.worker));
+        rig.pull();
+        rig.start(at(20), &task);
+        assert_eq!(rig.server.task(&task).unwrap().started, Some(at(3)), "the first start stays");
+    }
+
+    #[test]
+    fn a_dequeue_gives_back_the_status_from_before_and_its_repeat_changes_nothing() {
+        let mut rig = Rig::new();
+        let task = rig.queued();
+        let dequeue = |rig: &mut Rig, next| {
+            rig.server.dequeue(at(4), &rig.console, &task, Said::default(), next).unwrap().map(|task| task.status)
+        };
+        assert_eq!(dequeue(&mut rig, None), Some(Status::Created));
+        assert!(rig.entries().is_empty());
+        assert_eq!(dequeue(&mut rig, None), None);
+        rig.enqueue(&task, false).unwrap();
+        rig.pull();
+        rig.start(at(5), &task);
+        assert_eq!(dequeue(&mut rig, Some(Status::InProgress)), Some(Status::InProgress), "as the agent does");
+    }
+
+    #[test]
+    fn a_removed_task_is_a_stray_unless_its_status_goes_with_it() {
+        let mut rig = Rig::new();
+        let task = rig.queued();
+        rig.server.remove_task(at(2), &rig.queue, &task).unwrap();
+        assert_eq!((rig.status(&task), rig.server.task(&task).unwrap().waits()), (Status::Queued, false));
+        assert_eq!(subcode(rig.server.remove_task(at(2), &rig.queue, &task)), 703);
+        rig.server.add_task(at(3), &rig.queue, &task).unwrap();
+        rig.server.remove_and_dequeue(at(4), &rig.console, &rig.queue, &task).unwrap();
+        let task = rig.server.task(&task).unwrap();
+        assert_eq!((task.status, &task.queue), (Status::Created, &None));
+    }
+
+    #[test]
+    fn a_stop_marks_what_a_live_worker_runs_and_stops_all_else_at_once() {
+        let mut rig = Rig::new();
+        let task = rig.running();
+        let stop = |rig: &mut Rig, task: &TaskId, now| {
+            let task = rig.server.stop(now, &rig.console, task, "", false).unwrap();
+            (task.status, task.status_message.clone())
+        };
+        assert_eq!(stop(&mut rig, &task, at(10)), (Status::InProgress, "stopping".to_owned()));
+        // The agent's own `started` overwrites the mark.
+        rig.start(at(11), &task);
+        assert_eq!(rig.server.task(&task).unwrap().status_message, "pulled by agent");
+        let by_console = (Status::Stopped, "Stopped by console".to_owned());
+        assert_eq!(stop(&mut rig, &task, at(11 + 600)), by_console, "ten minutes without a sign of life");
+        let waiting = rig.queued();
+        assert_eq!(stop(&mut rig, &waiting, at(12)), by_console);
+        assert!(rig.entries().is_empty());
+        assert_eq!(rig.server.task(&waiting).unwrap().queue.as_ref(), Some(&rig.queue));
+    }
+
+    #[test]
+    fn a_task_of_a_dead_worker_is_given_up_after_two_hours() {
+        let mut rig = Rig::new();
+        let task = rig.running();
+        assert!(rig.server.stop_unresponsive(at(3 + 7_200)).is_empty());
+        assert_eq!(rig.server.stop_unresponsive(at(4 + 7_200)), std::slice::from_ref(&task));
+        assert_eq!(rig.status(&task), Status::Stopped);
+    }
+
+    #[test]
+    fn a_worker_lives_ten_minutes_from_report_to_report() {
+        let mut rig = Rig::new();
+        let queues = vec![rig.queue.clone()];
+        rig.server.register_worker(at(0), &rig.agents, &rig.worker, queues, None).unwrap();
+        let count = |rig: &mut Rig, now, seen: Option<i64>| {
+            rig.server.workers(now, seen.map(SignedDuration::from_secs)).count()
+        };
+        assert_eq!(rig.server.workers(at(1), None).next().unwrap().last_report, None);
+        rig.server.status_report(at(100), &rig.agents, &rig.worker, Report::default()).unwrap();
+        let row = rig.server.workers(at(100), None).next().unwrap();
+        assert_eq!((row.queues.len(), row.registered, row.last_report), (1, at(0), Some(at(100))));
+        assert_eq!((count(&mut rig, at(160), Some(60)), count(&mut rig, at(161), Some(60))), (1, 0));
+        assert_eq!((count(&mut rig, at(699), None), count(&mut rig, at(700), None)), (1, 0));
+        rig.server.status_report(at(800), &rig.agents, &rig.worker, Report::default()).unwrap();
+        assert_eq!(rig.server.workers(at(800), None).next().unwrap().registered, at(800), "registered again");
+        let bad = vec![QueueId::new("bad-queue-id")];
+        assert_eq!(subcode(rig.server.register_worker(at(0), &rig.agents, &rig.worker, bad, None)), 701);
+    }
+
+    #[test]
+    fn one_worker_id_under_two_users_is_two_rows_and_each_removes_its_own() {
+        let mut rig = Rig::new();
+        for user in [&rig.console, &rig.agents] {
+            rig.server.register_worker(at(0), user, &rig.worker, Vec::new(), None).unwrap();
+        }
+        assert_eq!(rig.server.workers(at(1), None).count(), 2);
+        for left in [1, 1] {
+            rig.server.unregister_worker(&rig.console, &rig.worker);
+            assert_eq!(rig.server.workers(at(1), None).count(), left);
+        }
+        assert_eq!(rig.server.workers(at(1), None).next().unwrap().user, rig.agents);
+    }
+
+    #[test]
+    fn names_are_unique_and_long_enough_and_hidden_queues_are_listed_when_asked_for() {
+        let mut rig = Rig::new();
+        assert_eq!(subcode(rig.server.create_queue(at(0), "gpu", &[])), 801);
+        assert_eq!(subcode(rig.server.create_queue(at(0), "ab", &[])), 800);
+        let mailbox = rig.server.create_queue(at(0), "drain:i-1", &[HIDING_TAG]).unwrap();
+        assert_eq!((rig.server.queues(false).count(), rig.server.queues(true).count()), (2, 3));
+        for (key, value) in [("want", "drain:n1"), ("state", "drained:n1"), ("want", "run")] {
+            rig.server.set_metadata(at(1), &mailbox, key, value).unwrap();
+        }
+        assert_eq!(rig.server.metadata(&mailbox, "want"), Some("run"));
+        assert_eq!(rig.server.metadata(&mailbox, "state"), Some("drained:n1"));
+        rig.server.delete_queue(at(2), &rig.console, &mailbox, false).unwrap();
+        assert!(rig.server.queue_by_name("drain:i-1").is_none());
+        assert_eq!(subcode(rig.server.delete_queue(at(2), &rig.console, &mailbox, false)), 701);
+        rig.server.create_queue(at(3), "drain:i-1", &[HIDING_TAG]).unwrap();
+    }
+
+    #[test]
+    fn a_deleted_queue_gives_its_tasks_back() {
+        let mut rig = Rig::new();
+        let task = rig.queued();
+        assert_eq!(subcode(rig.server.delete_queue(at(2), &rig.console, &rig.queue, false)), 702);
+        rig.server.delete_queue(at(2), &rig.console, &rig.queue, true).unwrap();
+        let task = rig.server.task(&task).unwrap();
+        assert_eq!(
+            (task.status, task.waits(), task.status_reason.as_str()),
+            (Status::Created, false, "Queue was deleted")
+        );
+    }
+
+    #[test]
+    fn an_entry_moves_within_its_queue() {
+        let mut rig = Rig::new();
+        let [a, b, c] = [rig.queued(), rig.queued(), rig.queued()];
+        let steps = [
+            (&c, Place::Front, 0, [&c, &a, &b]),
+            (&a, Place::Backward(5), 2, [&c, &b, &a]),
+            (&b, Place::Forward(1), 0, [&b, &c, &a]),
+            (&b, Place::Back, 2, [&c, &a, &b]),
+        ];
+        for (task, place, position, wanted) in steps {
+            assert_eq!(rig.server.move_task(at(2), &rig.queue, task, place).unwrap(), position, "{place:?}");
+            assert_eq!(rig.entries().iter().collect::<Vec<_>>(), wanted, "{place:?}");
+        }
+        assert_eq!(subcode(rig.server.move_task(at(2), &rig.queue, &"x".into(), Place::Front)), 703);
+        assert_eq!(rig.pull(), Some(c));
+    }
+
+    #[test]
+    fn a_deleted_task_leaves_its_queue() {
+        let mut rig = Rig::new();
+        let task = rig.queued();
+        assert_eq!(subcode(rig.server.delete_task(at(2), &task, false)), 123);
+        rig.server.delete_task(at(2), &task, true).unwrap();
+        assert!(rig.entries().is_empty() && rig.server.tasks_in(&Status::ALL).next().is_none());
+        assert_eq!(subcode(rig.server.task(&task)), 101);
+    }
+
+    #[test]
+    fn a_panic_under_the_lock_does_not_take_the_server_away() {
+        let shared = ClearmlServer::new(at(0)).shared();
+        let other = shared.clone();
+        let panicked = std::panic::catch_unwind(move || {
+            let _held = lock(&other);
+            panic!("of another");
+        });
+        assert!(panicked.is_err());
+        assert_eq!(lock(&shared).queues(true).count(), 1);
+    }
+
+    /// One call of those that change a task, by number.
+    fn act(rig: &mut Rig, task: &TaskId, action: u8, now: Timestamp, force: bool) {
+        let (server, user, said) = (&mut rig.server, rig.agents.clone(), Said::default());
+        let queue = rig.queue.clone();
+        match action % 12 {
+            0 => drop(server.enqueue(now, &user, task, &queue, said, force).map(drop)),
+            1 => drop(server.next_task(now, &queue, None)),
+            2 => drop(server.started(now, &user, task, said, force).map(drop)),
+            3 => drop(server.completed(now, &user, task, said, force).map(drop)),
+            4 => drop(server.stop(now, &user, task, "", force).map(drop)),
+            5 => drop(server.stopped(now, &user, task, said, force).map(drop)),
+            6 => drop(server.failed(now, &user, task, said, force).map(drop)),
+            7 => drop(server.dequeue(now, &user, task, said, None).map(drop)),
+            8 => drop(server.reset(now, &user, task, force).map(drop)),
+            9 => drop(server.add_task(now, &queue, task)),
+            10 => drop(server.remove_task(now, &queue, task)),
+            _ => drop(server.remove_and_dequeue(now, &user, &queue, task)),
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_called_the_indexes_agree(calls in prop::collection::vec((0_u8..12, 0_usize..4, any::<bool>()), 0..80)) {
+            let mut rig = Rig::new();
+            let tasks = [rig.task(), rig.task(), rig.task(), rig.task()];
+            for (second, (action, task, force)) in calls.into_iter().enumerate() {
+                act(&mut rig, &tasks[task], action, at(i64::try_from(second).unwrap()), force);
+                let entries = rig.entries();
+                for task in &tasks {
+                    let found = rig.server.task(task).unwrap();
+                    let here = entries.iter().filter(|entry| *entry == task).count();
+                    prop_assert!(here <= 1 && found.waits() == (here == 1));
+                    let listed: Vec<_> = Status::ALL
+                        .into_iter()
+                        .filter(|status| rig.server.tasks_in(&[*status]).any(|other| other.id == *task))
+                        .collect();
+                    prop_assert_eq!(listed, [found.status]);
+                }
+            }
+        }
+    }
+}

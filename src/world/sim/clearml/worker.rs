@@ -45,8 +45,8 @@ pub struct Report {
     pub queues: Vec<QueueId>,
     pub task: Option<TaskId>,
     pub queue: Option<QueueId>,
-    /// `None`: as before.
-    pub tags: Option<Vec<String>>,
+    /// Empty: those of its registration are gone, as on the real server.
+    pub tags: Vec<String>,
 }
 
 impl ClearmlServer {
@@ -66,6 +66,13 @@ impl ClearmlServer {
         let row = new_row(now, user, worker, queues, life.unwrap_or(WORKER_LIFE));
         self.workers.insert((user.clone(), worker.clone()), row);
         Ok(())
+    }
+
+    /// Gives a registered worker tags, until its next report.
+    pub(super) fn tag_worker(&mut self, user: &UserId, worker: &WorkerId, tags: Vec<String>) {
+        if let Some(row) = self.workers.get_mut(&(user.clone(), worker.clone())) {
+            row.tags = tags;
+        }
     }
 
     /// Removes the worker of that user. Another user's of the same id stays, and one that is not there is no error.
@@ -88,9 +95,7 @@ impl ClearmlServer {
         }
         row.last_activity = now;
         row.queue = report.queue;
-        if let Some(tags) = report.tags {
-            row.tags = tags;
-        }
+        row.tags = report.tags;
         if !report.queues.is_empty() {
             row.queues = report.queues;
         }
