@@ -2,6 +2,8 @@
 //! (CLEARML.md). It does no I/O and reads no clock: every change is told when it happens, so that one order of
 //! calls is one state.
 
+pub mod http;
+
 mod queue;
 mod refused;
 mod status;
