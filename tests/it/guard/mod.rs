@@ -1,7 +1,5 @@
 //! The boot script with the real agent behind its gate.
 
-mod server;
-
 use jiff::SignedDuration;
 use tidegate::model::ids::{Revision, Term};
 use tidegate::model::money::Money;
@@ -10,17 +8,16 @@ use tidegate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolS
 use tidegate::world::cloud::{AgentAccess, LaunchOrder};
 use tidegate::world::guard::user_data;
 use tidegate::world::secret::Secret;
+use tidegate::world::sim::clearml::Status;
+use tidegate::world::sim::clearml::http::Fault;
 
-use crate::guard::server::Server;
+use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::A_MINUTE;
 
 const MAILBOX: &str = "drain:i-1";
 
-/// Two tasks; an agent takes only a name of this length for an id.
-const TASKS: [&str; 2] = ["0a000000000000000000000000000000", "0b000000000000000000000000000000"];
-
-fn order(server: &str) -> LaunchOrder {
+fn order(server: &Served) -> LaunchOrder {
     LaunchOrder {
         fleet: "test".into(),
         batch: "b1".into(),
@@ -58,12 +55,12 @@ fn order(server: &str) -> LaunchOrder {
         revision: Revision::new("r1"),
         term: Term(1),
         queues: vec!["one".into(), "two".into()],
-        agents: AgentAccess { api_server: server.to_owned(), token: Secret::new(server::token()) },
+        agents: AgentAccess { api_server: server.url.clone(), token: Secret::new(server.agent_token()) },
     }
 }
 
-fn boot(server: &Server, settings: &[(&str, &str)]) -> Machine {
-    Machine::boot_user_data(&user_data(&order(&server.url)).unwrap(), "i-1", settings)
+fn boot(server: &Served, settings: &[(&str, &str)]) -> Machine {
+    Machine::boot_user_data(&user_data(&order(server)).unwrap(), "i-1", settings)
 }
 
 /// Waits, at most a minute, and fails with everything that the machine wrote.
@@ -78,26 +75,27 @@ fn wait(machine: &Machine, what: &str, mut ready: impl FnMut() -> bool) {
 }
 
 /// Pulls go on: at least two more calls arrive.
-fn pulls(machine: &Machine, server: &Server) {
-    let before = server.count("queues.get_next_task");
-    wait(machine, "the agent pulls", || server.count("queues.get_next_task") >= before + 2);
+fn pulls(machine: &Machine, server: &Served) {
+    let before = server.watch.count("queues.get_next_task");
+    wait(machine, "the agent pulls", || server.watch.count("queues.get_next_task") >= before + 2);
 }
 
 /// The gate polls on and lets nothing through, for as many polls of the mailbox.
-fn holds(machine: &Machine, server: &Server) {
-    let looks = || server.count("queues.get_all");
-    let before = (looks(), server.count("queues.get_next_task"));
+fn holds(machine: &Machine, server: &Served) {
+    let looks = || server.watch.count("queues.get_all");
+    let before = (looks(), server.watch.count("queues.get_next_task"));
     wait(machine, "the agent polls", || looks() >= before.0 + 6);
-    assert_eq!(server.count("queues.get_next_task"), before.1, "{}", machine.written());
+    assert_eq!(server.watch.count("queues.get_next_task"), before.1, "{}", machine.written());
 }
 
 #[test]
 fn a_drain_is_answered_holds_is_cancelled_and_given_again() {
-    let server = Server::start(&["one", "two"]);
+    let server = Served::start(&["one", "two"]);
+    let queues = server.server().queues(true).count();
     let machine = boot(&server, &[]);
     pulls(&machine, &server);
-    assert_eq!(server.content().workers, ["test:small:t3.medium:i-1"]);
-    assert!(server.content().queues[MAILBOX].1, "the mailbox is hidden");
+    assert_eq!(server.workers(), ["test:small:t3.medium:i-1"]);
+    assert!(server.server().queue_by_name(MAILBOX).unwrap().hidden());
     assert!(machine.written().contains("prepared"));
     for nonce in ["n1", "n2", "n3"] {
         server.write(MAILBOX, "want", &format!("drain:{nonce}"));
@@ -110,7 +108,7 @@ fn a_drain_is_answered_holds_is_cancelled_and_given_again() {
         pulls(&machine, &server);
     }
     assert!(!machine.is_off());
-    assert_eq!(server.content().queues.len(), 3, "no queue but the mailbox was made");
+    assert_eq!(server.server().queues(true).count(), queues + 1, "no queue but the mailbox was made");
 }
 
 /// Three trials: two tasks arrive around the order, the power is cut at the answer, and nothing was lost:
@@ -118,45 +116,49 @@ fn a_drain_is_answered_holds_is_cancelled_and_given_again() {
 #[test]
 fn what_a_drained_machine_did_not_finish_it_did_not_take() {
     for trial in 0..3 {
-        let server = Server::start(&["one", "two"]);
+        let server = Served::start(&["one", "two"]);
         let machine = boot(&server, &[]);
         pulls(&machine, &server);
-        server.enqueue("one", TASKS[0]);
+        let first = server.enqueue_shell("one", "sleep 1");
         match trial {
             0 => {}
-            1 => wait(&machine, "the first task is taken", || server.content().entries["one"].is_empty()),
-            _ => wait(&machine, "the first task runs", || server.status(TASKS[0]) == "in_progress"),
+            1 => wait(&machine, "the first task is taken", || server.entries("one").is_empty()),
+            _ => wait(&machine, "the first task runs", || server.status(&first) == Status::InProgress),
         }
         server.write(MAILBOX, "want", "drain:n1");
-        server.enqueue("one", TASKS[1]);
+        let second = server.enqueue_shell("one", "sleep 1");
         wait(&machine, "the drain is answered", || server.metadata(MAILBOX, "state").as_deref() == Some("drained:n1"));
         machine.power_cut();
-        for task in TASKS {
-            let waits = server.content().entries["one"].contains(&task.to_owned());
-            let wanted = if waits { "queued" } else { "completed" };
+        for task in [&first, &second] {
+            let wanted = if server.entries("one").contains(task) { Status::Queued } else { Status::Completed };
             assert_eq!(server.status(task), wanted, "trial {trial}, {task}:\n{}", machine.written());
         }
-        assert!(trial == 0 || server.status(TASKS[0]) == "completed", "it was taken before the order");
+        assert!(trial == 0 || server.status(&first) == Status::Completed, "it was taken before the order");
     }
 }
 
 #[test]
 fn a_mailbox_that_cannot_be_read_closes_the_gate_until_it_can() {
-    let server = Server::start(&["one", "two"]);
+    let server = Served::start(&["one", "two"]);
     let machine = boot(&server, &[]);
     pulls(&machine, &server);
-    server.content().broken = true;
+    let mailbox = server.queue(MAILBOX).to_string();
+    server.watch.spoil(move |_, body| {
+        let of_mailbox =
+            body["id"][0] == mailbox.as_str() || body["name"].as_str().is_some_and(|name| name.contains("drain:"));
+        of_mailbox.then_some(Fault::Answer(500))
+    });
     let state = || std::fs::read_to_string(machine.file("state")).unwrap_or_default();
     wait(&machine, "the gate says that it is closed", || state().starts_with("closed: "));
     holds(&machine, &server);
-    server.content().broken = false;
+    server.watch.heal();
     wait(&machine, "the gate opens", || state() == "open\n");
     pulls(&machine, &server);
 }
 
 #[test]
 fn a_drained_machine_that_nobody_ends_ends_itself() {
-    let server = Server::start(&["one", "two"]);
+    let server = Served::start(&["one", "two"]);
     let machine = boot(&server, &[("TIDEGATE_DRAIN_GRACE", "2")]);
     pulls(&machine, &server);
     server.write(MAILBOX, "want", "drain:n1");
@@ -166,7 +168,7 @@ fn a_drained_machine_that_nobody_ends_ends_itself() {
 
 #[test]
 fn a_machine_whose_console_is_lost_ends_itself_when_idle() {
-    let server = Server::start(&["one", "two"]);
+    let server = Served::start(&["one", "two"]);
     server.write("tidegate:test", "lease", "1");
     let limits = [("TIDEGATE_LEASE_LIFE", "4"), ("TIDEGATE_IDLE_LIFE", "2"), ("TIDEGATE_SERVER_EVERY", "1")];
     let machine = boot(&server, &limits);
@@ -177,7 +179,7 @@ fn a_machine_whose_console_is_lost_ends_itself_when_idle() {
 
 #[test]
 fn a_machine_at_the_end_of_its_life_ends_itself() {
-    let server = Server::start(&["one", "two"]);
+    let server = Served::start(&["one", "two"]);
     let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", "3")]);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("end of life"));
@@ -185,12 +187,12 @@ fn a_machine_at_the_end_of_its_life_ends_itself() {
 
 #[test]
 fn a_killed_agent_is_started_again_and_one_that_cannot_live_ends_the_machine() {
-    let server = Server::start(&["one", "two"]);
+    let server = Served::start(&["one", "two"]);
     let machine = boot(&server, &[("TIDEGATE_DEATHS", "1")]);
     pulls(&machine, &server);
-    let registered = server.count("workers.register");
+    let registered = server.watch.count("workers.register");
     kill_agent(&machine);
-    wait(&machine, "it registers again", || server.count("workers.register") > registered);
+    wait(&machine, "it registers again", || server.watch.count("workers.register") > registered);
     kill_agent(&machine);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("the agent does not live"));
@@ -211,40 +213,38 @@ fn job_lives(machine: &Machine, seconds: &str) -> bool {
 
 #[test]
 fn the_job_of_a_dead_agent_is_ended_and_its_task_left_as_lost() {
-    let server = Server::start(&["one", "two"]);
-    server.content().seconds = 611;
+    let server = Served::start(&["one", "two"]);
     let machine = boot(&server, &[]);
-    server.enqueue("one", TASKS[0]);
+    let task = server.enqueue_shell("one", "sleep 611");
     wait(&machine, "the job runs", || job_lives(&machine, "611"));
-    let registered = server.count("workers.register");
+    let registered = server.watch.count("workers.register");
     kill_agent(&machine);
-    wait(&machine, "the agent registers again", || server.count("workers.register") > registered);
+    wait(&machine, "the agent registers again", || server.watch.count("workers.register") > registered);
     assert!(!job_lives(&machine, "611"), "{}", machine.written());
-    assert_eq!(server.status(TASKS[0]), "in_progress");
+    assert_eq!(server.status(&task), Status::InProgress);
 }
 
 /// A task that the agent stops counts as a user's abort; one that is killed with the machine can be put back.
 #[test]
 fn the_end_of_life_leaves_a_running_task_in_progress() {
-    let server = Server::start(&["one", "two"]);
-    server.content().seconds = 612;
-    server.enqueue("one", TASKS[0]);
+    let server = Served::start(&["one", "two"]);
+    let task = server.enqueue_shell("one", "sleep 612");
     let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", "12")]);
     wait(&machine, "the job runs", || job_lives(&machine, "612"));
     wait(&machine, "it switches itself off", || machine.is_off());
     assert!(!job_lives(&machine, "612"), "{}", machine.written());
-    assert_eq!(server.status(TASKS[0]), "in_progress", "{}", machine.written());
+    assert_eq!(server.status(&task), Status::InProgress, "{}", machine.written());
 }
 
 #[test]
 fn a_failing_init_script_and_an_unreachable_server_end_the_machine() {
-    let server = Server::start(&["one", "two"]);
-    let mut failing = order(&server.url);
+    let server = Served::start(&["one", "two"]);
+    let mut failing = order(&server);
     failing.pool.launch.init_script = Some("exit 3".to_owned());
     let machine = Machine::boot_user_data(&user_data(&failing).unwrap(), "i-1", &[]);
     wait(&machine, "it switches itself off", || machine.is_off());
-    assert_eq!(server.content().workers.len(), 0);
-    server.content().down = true;
+    assert_eq!(server.workers().len(), 0);
+    server.watch.spoil(|_, _| Some(Fault::Answer(502)));
     let machine = boot(&server, &[]);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert!(machine.written().contains("no mailbox could be made"), "{}", machine.written());
@@ -252,21 +252,22 @@ fn a_failing_init_script_and_an_unreachable_server_end_the_machine() {
 
 #[test]
 fn term_stops_the_agent_and_leaves_nothing_behind() {
-    let server = Server::start(&["one", "two"]);
+    let server = Served::start(&["one", "two"]);
     let machine = boot(&server, &[]);
     pulls(&machine, &server);
     machine.guard.signal_leader("TERM");
     wait(&machine, "every process has ended", || machine.processes().is_empty());
-    assert_eq!((server.content().workers.len(), machine.is_off()), (0, false));
+    assert_eq!((server.workers().len(), machine.is_off()), (0, false));
 }
 
 #[test]
 fn no_secret_is_on_the_console_and_the_token_is_for_its_owner_only() {
     use std::os::unix::fs::PermissionsExt;
-    let server = Server::start(&["one", "two"]);
-    let machine = boot(&server, &[]);
+    let server = Served::start(&["one", "two"]);
+    let order = order(&server);
+    let machine = Machine::boot_user_data(&user_data(&order).unwrap(), "i-1", &[]);
     pulls(&machine, &server);
-    let token = order(&server.url).agents.token.expose().to_owned();
+    let token = order.agents.token.expose().to_owned();
     assert!(!machine.guard.written().contains(&token));
     let kept = machine.file("../../var/lib/tidegate/token");
     assert_eq!(std::fs::metadata(kept).unwrap().permissions().mode() & 0o777, 0o600);

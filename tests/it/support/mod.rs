@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod conf;
+pub(crate) mod face;
 pub(crate) mod machine;
 pub(crate) mod microburst;
 pub(crate) mod moto;

@@ -202,6 +202,7 @@ async fn answer(State(watch): State<Watch>, uri: Uri, headers: HeaderMap, body: 
         Envelope::new(memory.answered)
     };
     let Some(target) = Target::of_path(uri.path()) else {
+        watch.memory().unknown.insert(uri.path().to_owned());
         let refused = Refused::new(400, 0, format!("Invalid request path {}", uri.path()));
         return envelope.answer(None, Err(refused));
     };

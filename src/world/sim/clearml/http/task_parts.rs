@@ -24,9 +24,14 @@ const PARTS: &[&str] = &[
 /// The parts that an edit merges into; the others are replaced.
 const MERGED: &[&str] = &["execution", "script", "models", "output"];
 
+/// The parts that a clone takes over.
+const CLONED: &[&str] =
+    &["comment", "parent", "container", "execution", "hyperparams", "configuration", "script", "output"];
+
 pub(super) fn answer(call: &mut Call<'_>, action: &str) -> Done {
     Some(match action {
         "create" => create(call),
+        "clone" => clone(call),
         "edit" => edit(call),
         "update" => update(call),
         "set_requirements" => set_requirements(call),
@@ -49,6 +54,36 @@ fn create(call: &mut Call<'_>) -> Result<Value, Refused> {
         kind.clone_into(&mut new.kind);
     }
     write_parts(call, &mut new.body);
+    Ok(json!({ "id": call.server.create_task(call.now, new)?.as_str() }))
+}
+
+/// A new task like another one, without what came of its runs.
+fn clone(call: &mut Call<'_>) -> Result<Value, Refused> {
+    let old = call.server.task(&call.task()?)?.clone();
+    let list = |key: &str, old: &[String]| match call.texts(key) {
+        Some(texts) if !texts.is_empty() => texts.into_iter().map(str::to_owned).collect(),
+        _ => old.to_vec(),
+    };
+    let (tags, mut system_tags) = (list("new_task_tags", &old.tags), list("new_task_system_tags", &old.system_tags));
+    system_tags.retain(|tag| tag != "development" && tag != "archived");
+    let text = |key: &str| call.optional(key).map(str::to_owned);
+    let name = text("new_task_name").unwrap_or(old.name);
+    let project = text("new_task_project").or(old.project);
+    let mut body: Map<_, _> = old.body.into_iter().filter(|(part, _)| CLONED.contains(&part.as_str())).collect();
+    for part in ["comment", "parent", "hyperparams", "configuration", "container"] {
+        if let Some(value) = call.field(&format!("new_task_{part}")) {
+            body.insert(part.to_owned(), value.clone());
+        }
+    }
+    body.entry("parent").or_insert_with(|| json!(old.id.as_str()));
+    within(&mut body, "execution", |execution| {
+        let overrides = call.field("execution_overrides").and_then(Value::as_object);
+        execution.extend(overrides.cloned().unwrap_or_default());
+        if let Some(Value::Array(artifacts)) = execution.get_mut("artifacts") {
+            artifacts.retain(|artifact| artifact.get("mode").is_some_and(|mode| mode == "input"));
+        }
+    });
+    let new = NewTask { name, user: call.user.clone(), project, kind: old.kind, tags, system_tags, body };
     Ok(json!({ "id": call.server.create_task(call.now, new)?.as_str() }))
 }
 
