@@ -96,7 +96,7 @@ impl Scenario {
         }
     }
 
-    pub(in crate::world::sim) fn offer(&self, machine_type: &str) -> Option<&MachineOffer> {
+    pub(super) fn offer(&self, machine_type: &str) -> Option<&MachineOffer> {
         self.machines.iter().find(|offer| offer.name == machine_type)
     }
 }

@@ -1,0 +1,310 @@
+//! clearml-agent: it polls, takes a task, runs it, reports. Polls that would find nothing are left out; those
+//! that remain are at the very moments at which an agent that never sleeps would make them.
+
+mod guard;
+mod run;
+
+use crate::model::ids::{QueueId, QueueName, TaskId, WorkerId};
+use crate::world::sim::clearml::{Report, UserId};
+use crate::world::sim::events::{Event, Index, Millis, SECOND, millis, timestamp};
+use crate::world::sim::scenario::AgentManners;
+use crate::world::sim::state::State;
+
+/// From registering to the first report.
+const FIRST_REPORT: Millis = 3 * SECOND;
+
+/// A row that is brought up to date after a long time gets reports at least this often, so that it lives on.
+const REPORT_AT_LEAST: Millis = 540 * SECOND;
+
+/// One worker: of one of our machines, or of somebody else.
+#[derive(Debug)]
+pub(super) struct Agent {
+    pub(super) worker: WorkerId,
+    pub(super) user: UserId,
+    pub(super) machine: Option<Index>,
+    /// In the order in which it asks them.
+    pub(super) queues: Vec<QueueId>,
+    pub(super) alive: bool,
+    /// A queue of it was deleted: it fails at every poll for good (CLEARML.md section 2).
+    pub(super) deaf: bool,
+    pub(super) doing: Doing,
+    /// The number of its present or last run.
+    run: u64,
+    /// The first poll since it last had a task.
+    polls_from: Millis,
+    idle_since: Millis,
+    /// Polls that are on the line of events.
+    next: [Option<Millis>; 2],
+    gate: Option<Gate>,
+    registered: Millis,
+    reported: Millis,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Doing {
+    Idle,
+    /// Taken off its queue, not yet started.
+    Starting {
+        task: TaskId,
+        queue: QueueId,
+    },
+    Running {
+        task: TaskId,
+        queue: QueueId,
+        since: Millis,
+    },
+}
+
+impl Doing {
+    pub(super) fn task(&self) -> Option<&TaskId> {
+        match self {
+            Self::Idle => None,
+            Self::Starting { task, .. } | Self::Running { task, .. } => Some(task),
+        }
+    }
+}
+
+/// The gate in front of an agent's polls.
+#[derive(Debug)]
+struct Gate {
+    mailbox: QueueName,
+    /// While it is idle: its first reading. While it runs a task: its last.
+    reads_from: Millis,
+    /// The last reading failed: it reads again at each poll.
+    unread: bool,
+    open: bool,
+    drained_since: Option<Millis>,
+}
+
+/// The gate reads at the first poll after `read_every`: on the grid of the polls.
+fn read_period(manners: &AgentManners) -> Millis {
+    let poll = millis(manners.poll_every).max(1);
+    (millis(manners.read_every) + poll - 1).div_euclid(poll).max(1) * poll
+}
+
+/// The first moment of a grid after `after`.
+fn next_on_grid(from: Millis, every: Millis, after: Millis) -> Millis {
+    if after < from { from } else { from + ((after - from).div_euclid(every) + 1) * every }
+}
+
+fn is_on_grid(from: Millis, every: Millis, at: Millis) -> bool {
+    at >= from && (at - from).rem_euclid(every) == 0
+}
+
+impl Agent {
+    fn new(worker: WorkerId, user: UserId, queues: Vec<QueueId>, now: Millis) -> Self {
+        Self {
+            worker,
+            user,
+            machine: None,
+            queues,
+            alive: true,
+            deaf: false,
+            doing: Doing::Idle,
+            run: 0,
+            polls_from: now,
+            idle_since: now,
+            next: [None; 2],
+            gate: None,
+            registered: now,
+            reported: now,
+        }
+    }
+
+    fn waits_for_task(&self) -> bool {
+        self.alive && !self.deaf && self.doing == Doing::Idle
+    }
+
+    /// From now on it is idle: its polls and its gate's readings begin anew.
+    fn rest(&mut self, manners: &AgentManners, now: Millis) {
+        let poll = millis(manners.poll_every).max(1);
+        self.doing = Doing::Idle;
+        self.idle_since = now;
+        self.polls_from = now + millis(manners.first_poll);
+        if let Some(gate) = &mut self.gate {
+            let due = gate.reads_from.saturating_add(millis(manners.read_every));
+            gate.reads_from = next_on_grid(self.polls_from, poll, due - 1);
+        }
+    }
+
+    /// It takes a task: the gate remembers when it read last.
+    fn take(&mut self, manners: &AgentManners, now: Millis) {
+        if let Some(gate) = &mut self.gate {
+            let period = read_period(manners);
+            let readings = (now - gate.reads_from).div_euclid(period);
+            gate.reads_from += readings * period;
+        }
+    }
+}
+
+impl State {
+    /// An agent's next poll shall happen: there may be a task.
+    fn poll_soon(&mut self, index: Index) {
+        let every = millis(self.scenario.agent.poll_every).max(1);
+        let Some(agent) = self.agents.get_mut(index) else { return };
+        let at = next_on_grid(agent.polls_from, every, self.now.max(self.calls.tracker_up_at() - 1));
+        self.poll_at(index, 0, at);
+    }
+
+    /// The next reading of an agent's mailbox shall happen: there is something new.
+    fn read_soon(&mut self, index: Index) {
+        let period = read_period(&self.scenario.agent);
+        let Some(gate) = self.agents.get(index).and_then(|agent| agent.gate.as_ref()) else { return };
+        if gate.unread {
+            return self.poll_soon(index);
+        }
+        let at = next_on_grid(gate.reads_from, period, self.now);
+        self.poll_at(index, 1, at);
+    }
+
+    fn poll_at(&mut self, index: Index, slot: usize, at: Millis) {
+        let Some(agent) = self.agents.get_mut(index).filter(|agent| agent.waits_for_task()) else { return };
+        let known = agent.next.contains(&Some(at));
+        if let Some(next) = agent.next.get_mut(slot) {
+            *next = Some(at);
+        }
+        if !known {
+            self.events.at(at, Event::Polls(index));
+        }
+    }
+
+    /// Something waits in a queue: every idle agent of it that may will poll; the earliest wins.
+    pub(super) fn wake_for(&mut self, queue: &QueueId) {
+        let may = |agent: &Agent| agent.waits_for_task() && agent.gate.as_ref().is_none_or(|gate| gate.open);
+        let listens = |agent: &Agent| agent.queues.contains(queue);
+        let living = self.living.iter().copied();
+        let woken: Vec<Index> =
+            living.filter(|index| self.agents.get(*index).is_some_and(|agent| may(agent) && listens(agent))).collect();
+        for index in woken {
+            self.poll_soon(index);
+        }
+    }
+
+    /// The ClearML server answers again: all that waits for it goes on, and gates read first.
+    pub(super) fn tracker_up(&mut self) {
+        let living: Vec<Index> = self.living.iter().copied().collect();
+        for index in living {
+            if let Some(gate) = self.agents.get_mut(index).and_then(|agent| agent.gate.as_mut()) {
+                gate.unread = true;
+            }
+            self.poll_soon(index);
+        }
+    }
+
+    pub(super) fn foreign_comes(&mut self, index: Index) {
+        let Some(foreign) = self.scenario.foreign.get(index) else { return };
+        let queues: Vec<QueueId> = foreign
+            .queues
+            .iter()
+            .filter_map(|name| self.server.queue_by_name(name))
+            .map(|queue| queue.id.clone())
+            .collect();
+        let worker = WorkerId::from(foreign.worker.as_str());
+        let user = self.server.add_user(timestamp(self.now), "lab");
+        if self.server.register_worker(timestamp(self.now), &user, &worker, queues.clone(), None).is_ok() {
+            self.employ(Agent::new(worker, user, queues, self.now));
+        }
+    }
+
+    /// A registered agent begins to poll.
+    fn employ(&mut self, mut agent: Agent) -> Index {
+        let index = self.agents.len();
+        agent.rest(&self.scenario.agent, self.now);
+        self.agents.push(agent);
+        self.living.insert(index);
+        self.look_out(index);
+        index
+    }
+
+    /// An agent that became idle polls once, and its gate reads once: what came meanwhile is seen then.
+    fn look_out(&mut self, index: Index) {
+        self.poll_soon(index);
+        self.read_soon(index);
+    }
+
+    pub(super) fn poll(&mut self, index: Index) {
+        let now = self.now;
+        let every = millis(self.scenario.agent.poll_every).max(1);
+        let Some(agent) = self.agents.get_mut(index) else { return };
+        for next in &mut agent.next {
+            *next = next.filter(|at| *at > now);
+        }
+        if !agent.waits_for_task() || !is_on_grid(agent.polls_from, every, now) {
+            return;
+        }
+        if self.calls.tracker_is_down(now) {
+            // Woken again when it is up.
+            return;
+        }
+        let due = |gate: &Gate| gate.unread || is_on_grid(gate.reads_from, read_period(&self.scenario.agent), now);
+        if agent.gate.as_ref().is_some_and(due) {
+            self.read_mailbox(index);
+        }
+        let Some(agent) = self.agents.get(index) else { return };
+        if agent.gate.as_ref().is_some_and(|gate| !gate.open) {
+            return;
+        }
+        for queue in agent.queues.clone() {
+            if let Ok(Some(entry)) = self.server.next_task(timestamp(now), &queue, None) {
+                return self.take_task(index, entry.task, queue);
+            }
+        }
+    }
+
+    /// Brings the row of an agent up to its last report.
+    pub(super) fn report(&mut self, index: Index) {
+        let every = millis(self.scenario.agent.report_every).max(1);
+        let up_at = self.calls.tracker_up_at();
+        let Some(agent) = self.agents.get(index).filter(|agent| agent.alive) else { return };
+        let first = agent.registered + FIRST_REPORT;
+        let last = next_on_grid(first, every, self.now) - every;
+        if last < first || last < up_at {
+            return;
+        }
+        let mut at = agent.reported.max(up_at);
+        while last - at > REPORT_AT_LEAST {
+            at += REPORT_AT_LEAST;
+            self.report_at(index, at);
+        }
+        if self.agents.get(index).is_some_and(|agent| agent.reported < last) {
+            self.report_at(index, last);
+        }
+    }
+
+    pub(super) fn report_all(&mut self) {
+        if self.calls.tracker_is_down(self.now) {
+            return;
+        }
+        let living: Vec<Index> = self.living.iter().copied().collect();
+        for index in living {
+            self.report(index);
+        }
+    }
+
+    /// The task in a report is the one since before that time.
+    fn report_at(&mut self, index: Index, at: Millis) {
+        let Some(agent) = self.agents.get_mut(index) else { return };
+        let (task, queue) = match &agent.doing {
+            Doing::Running { task, queue, .. } => (Some(task.clone()), Some(queue.clone())),
+            _ => (None, None),
+        };
+        agent.reported = at;
+        let report = Report { queues: agent.queues.clone(), task, queue, tags: Vec::new() };
+        // Only a task that the server does not know is refused, and there is none.
+        let _ = self.server.status_report(timestamp(at), &agent.user, &agent.worker, report);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grid_has_its_moments() {
+        for (from, after, next) in [(10, 0, 10), (10, 9, 10), (10, 10, 15), (10, 14, 15), (10, 15, 20)] {
+            assert_eq!(next_on_grid(from, 5, after), next, "{from} {after}");
+            assert!(is_on_grid(from, 5, next));
+        }
+        assert!(!is_on_grid(10, 5, 5) && !is_on_grid(10, 5, 12));
+    }
+}

@@ -1,0 +1,139 @@
+//! A task in an agent's hands: taken, started, done; or cut off.
+
+use crate::model::ids::{QueueId, TaskId};
+use crate::world::sim::agent::{Agent, Doing};
+use crate::world::sim::clearml::{Said, Status};
+use crate::world::sim::events::{Event, Index, Millis, SECOND, millis, timestamp};
+use crate::world::sim::random::Dice;
+use crate::world::sim::state::State;
+
+/// A running agent looks this often whether its task was stopped.
+const LOOKS_EVERY: Millis = 5 * SECOND;
+
+impl State {
+    pub(super) fn take_task(&mut self, index: Index, task: TaskId, queue: QueueId) {
+        let now = self.now;
+        let Some(truth) = self.tasks.get_mut(&task) else { return };
+        truth.runs += 1;
+        truth.stranded = None;
+        let mut dice = Dice::new(self.seed, &format!("start:{}", truth.number), truth.runs);
+        let starts = now + dice.spread(&self.scenario.agent.start_takes);
+        let Some(agent) = self.agents.get_mut(index) else { return };
+        agent.take(&self.scenario.agent, now);
+        agent.run += 1;
+        agent.doing = Doing::Starting { task, queue };
+        self.events.at(starts, Event::Starts { agent: index, run: agent.run });
+    }
+
+    /// The agent of a run that still goes on.
+    fn runs(&self, index: Index, run: u64) -> Option<&Agent> {
+        self.agents.get(index).filter(|agent| agent.alive && agent.run == run && agent.doing != Doing::Idle)
+    }
+
+    pub(in crate::world::sim) fn task_starts(&mut self, index: Index, run: u64) {
+        let now = self.now;
+        let Some(agent) = self.runs(index, run) else { return };
+        let Doing::Starting { task, queue } = agent.doing.clone() else { return };
+        if self.calls.tracker_is_down(now) {
+            return self.events.at(self.calls.tracker_up_at() + SECOND, Event::Starts { agent: index, run });
+        }
+        let (time, user) = (timestamp(now), agent.user.clone());
+        // What the agent sends, whatever the server thinks of it by now.
+        let _ = self.server.started(time, &user, &task, Said::message("pulled by agent"), true);
+        let _ = self.server.dequeue(time, &user, &task, Said::message("pulled by agent"), Some(Status::InProgress));
+        let left = self.tasks.get(&task).map_or(0, |truth| (truth.duration - truth.saved).max(1));
+        self.events.at(now + left, Event::Finishes { agent: index, run });
+        if let Some(agent) = self.agents.get_mut(index) {
+            agent.doing = Doing::Running { task, queue, since: now };
+        }
+        self.report_at(index, now);
+    }
+
+    pub(in crate::world::sim) fn task_finishes(&mut self, index: Index, run: u64) {
+        let Some(agent) = self.runs(index, run) else { return };
+        let Some(task) = agent.doing.task().cloned() else { return };
+        if self.calls.tracker_is_down(self.now) {
+            return self.events.at(self.calls.tracker_up_at() + SECOND, Event::Finishes { agent: index, run });
+        }
+        if !self.owns(agent, &task) {
+            return self.run_aborted(index, run);
+        }
+        let (time, user) = (timestamp(self.now), agent.user.clone());
+        let _ = self.server.completed(time, &user, &task, Said::message("worker execution done"), false);
+        if let Some(truth) = self.tasks.get_mut(&task) {
+            truth.done = true;
+        }
+        self.becomes_idle(index);
+    }
+
+    /// Whether the server has the task as this agent's run.
+    fn owns(&self, agent: &Agent, task: &TaskId) -> bool {
+        let known = self.server.task(task).ok();
+        known.is_some_and(|known| {
+            known.status == Status::InProgress && known.last_worker.as_ref() == Some(&agent.worker)
+        })
+    }
+
+    /// Somebody changed a task: an agent that still runs it will notice.
+    pub(in crate::world::sim) fn task_changed(&mut self, task: &TaskId) {
+        let runs_it = |index: &&Index| self.agents.get(**index).is_some_and(|agent| agent.doing.task() == Some(task));
+        let running: Vec<Index> = self.living.iter().filter(runs_it).copied().collect();
+        for index in running {
+            if let Some(agent) = self.agents.get(index) {
+                self.events.at(self.now + LOOKS_EVERY, Event::Aborts { agent: index, run: agent.run });
+            }
+        }
+    }
+
+    pub(in crate::world::sim) fn run_aborted(&mut self, index: Index, run: u64) {
+        let Some(agent) = self.runs(index, run) else { return };
+        let Some(task) = agent.doing.task().cloned() else { return };
+        if self.calls.tracker_is_down(self.now) {
+            return self.events.at(self.calls.tracker_up_at() + SECOND, Event::Aborts { agent: index, run });
+        }
+        // One that is about to start says so to the server, which takes its word.
+        if self.owns(agent, &task) || matches!(agent.doing, Doing::Starting { .. }) {
+            return;
+        }
+        self.counts.interrupted_runs += 1;
+        self.save_progress(index);
+        self.becomes_idle(index);
+    }
+
+    fn becomes_idle(&mut self, index: Index) {
+        let now = self.now;
+        if let Some(agent) = self.agents.get_mut(index) {
+            agent.rest(&self.scenario.agent, now);
+        }
+        if !self.calls.tracker_is_down(now) {
+            self.report_at(index, now);
+        }
+        self.look_out(index);
+    }
+
+    /// An agent is gone without a word; its row stays until the server forgets it.
+    pub(in crate::world::sim) fn cut(&mut self, index: Index) {
+        if self.agents.get(index).is_none_or(|agent| !agent.alive) {
+            return;
+        }
+        if !self.calls.tracker_is_down(self.now) {
+            self.report(index);
+        }
+        self.save_progress(index);
+        let now = self.now;
+        let Some(agent) = self.agents.get_mut(index) else { return };
+        agent.alive = false;
+        self.living.remove(&index);
+        if let Some(truth) = agent.doing.task().and_then(|task| self.tasks.get_mut(task)) {
+            truth.stranded = Some(now);
+        }
+    }
+
+    fn save_progress(&mut self, index: Index) {
+        let Some(every) = self.scenario.checkpoint.map(|every| millis(every).max(1)) else { return };
+        let Some(Doing::Running { task, since, .. }) = self.agents.get(index).map(|agent| &agent.doing) else { return };
+        if let Some(truth) = self.tasks.get_mut(task) {
+            truth.saved += (self.now - since).div_euclid(every) * every;
+        }
+    }
+}

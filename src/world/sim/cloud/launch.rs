@@ -1,0 +1,132 @@
+//! One launch call: one token, one set of machines, as many of those wanted as there are.
+
+use crate::model::ids::{PoolName, Zone};
+use crate::model::settings::Market;
+use crate::model::snapshot::ErrorClass;
+use crate::world::cloud::{CloudError, LaunchOrder, Launched};
+use crate::world::sim::cloud::machine::{BootDraw, Machine};
+use crate::world::sim::cloud::no;
+use crate::world::sim::events::{Event, Index};
+use crate::world::sim::state::State;
+
+/// The machines that one idempotency token made.
+#[derive(Debug)]
+pub(in crate::world::sim) struct Batch {
+    wanted: String,
+    machines: Vec<Index>,
+}
+
+/// What must be the same when a token is used again.
+fn wanted(order: &LaunchOrder) -> String {
+    let launch = &order.launch;
+    let (pool, kind, market, count) = (&launch.pool, &launch.machine_type, launch.market, launch.count);
+    format!("{} {pool} {kind} {market:?} {count} {}", order.fleet, order.pool.region)
+}
+
+impl State {
+    pub(super) fn launch(&mut self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
+        if let Some(batch) = self.batches.get(&order.batch) {
+            return if batch.wanted == wanted(order) {
+                Ok(self.launched(&batch.machines))
+            } else {
+                let said = format!("the token {} was used with other parameters before", order.batch);
+                let refused = no(ErrorClass::BadRequest, "IdempotentParameterMismatch", said);
+                Err(CloudError { may_have_acted: true, ..refused })
+            };
+        }
+        let machine_type = order.launch.machine_type.as_str();
+        let Some(offer) = self.scenario.offer(machine_type).cloned() else {
+            return Err(invalid(format!("Invalid value '{machine_type}' for InstanceType.")));
+        };
+        if order.launch.count == 0 || order.queues.is_empty() {
+            let (machines, queues) = (order.launch.count, order.queues.len());
+            return Err(invalid(format!("a launch of {machines} machines for {queues} queues")));
+        }
+        self.within_quota(order, offer.vcpu)?;
+        let (zone, given) = self.find_room(order)?;
+        let mut machines = Vec::new();
+        for place in 0..given {
+            let boot = self.next_boot(&order.launch.pool);
+            *self.boots.entry(order.launch.pool.clone()).or_default() += 1;
+            machines.push(self.rent(Machine::new(order, place, &offer, zone.clone(), boot, self.now)));
+        }
+        let answer = self.launched(&machines);
+        self.batches.insert(order.batch.clone(), Batch { wanted: wanted(order), machines });
+        Ok(answer)
+    }
+
+    fn launched(&self, machines: &[Index]) -> Vec<Launched> {
+        machines.iter().filter_map(|index| self.machines.get(*index)).map(Machine::launched).collect()
+    }
+
+    fn next_boot(&self, pool: &PoolName) -> BootDraw {
+        let k = self.boots.get(pool).copied().unwrap_or_default();
+        BootDraw::new(&self.scenario, self.seed, pool, k)
+    }
+
+    /// EC2 refuses a request beyond the quota whole.
+    fn within_quota(&self, order: &LaunchOrder, vcpu: u32) -> Result<(), CloudError> {
+        let Some(quota) = self.scenario.cloud.quota_vcpu else { return Ok(()) };
+        let market = order.launch.market;
+        let all = self.listed.iter().filter_map(|index| self.machines.get(*index));
+        let used: u32 = all.filter(|one| one.market == market && one.exists(self.now)).map(|one| one.vcpu).sum();
+        if used.saturating_add(vcpu.saturating_mul(order.launch.count)) <= quota {
+            return Ok(());
+        }
+        let code = match market {
+            Market::OnDemand => "VcpuLimitExceeded",
+            Market::Spot => "MaxSpotInstanceCountExceeded",
+        };
+        let said = format!("more vCPU than the limit of {quota} allows; {used} are in use");
+        Err(no(ErrorClass::Quota, code, said))
+    }
+
+    /// The first zone that has machines, and how many of those wanted it gives.
+    fn find_room(&mut self, order: &LaunchOrder) -> Result<(Zone, u32), CloudError> {
+        let mut zones = order.pool.launch.zones.clone();
+        if zones.is_empty() {
+            zones.clone_from(&self.scenario.cloud.zones);
+            let turn = usize::try_from(self.next_boot(&order.launch.pool).zone).unwrap_or_default();
+            let count = zones.len().max(1);
+            zones.rotate_left(turn % count);
+        }
+        let machine_type = order.launch.machine_type.as_str();
+        for zone in &zones {
+            let given = self.stock.take(machine_type, zone, order.launch.count, self.now);
+            if given > 0 {
+                return Ok((Zone::from(zone.as_str()), given));
+            }
+        }
+        let said = format!("We currently do not have sufficient {machine_type} capacity in {}.", zones.join(", "));
+        Err(no(ErrorClass::Capacity, "InsufficientInstanceCapacity", said))
+    }
+
+    /// Takes a new machine in, with all that will happen to it unless something else happens before.
+    fn rent(&mut self, mut machine: Machine) -> Index {
+        let index = self.machines.len();
+        if self.never_register > 0 {
+            self.never_register -= 1;
+            machine.boot.never_registers = true;
+        }
+        let boot = &machine.boot;
+        if !boot.never_registers {
+            self.events.at(machine.agent_from(), Event::Boots(index));
+        }
+        self.events.at(machine.up_from().saturating_add(machine.max_life), Event::EndOfLife(index));
+        if let Some(after) = boot.breaks {
+            self.events.at(machine.launched.saturating_add(after), Event::MachineDies(index));
+        }
+        if let Some(after) = boot.spot_notice.filter(|_| machine.market == Market::Spot) {
+            self.events.at(machine.launched.saturating_add(after), Event::SpotNotice(index));
+        }
+        self.machine_of.insert(machine.id.clone(), index);
+        self.listed.insert(index);
+        self.machines.push(machine);
+        self.judge_launch(index);
+        index
+    }
+}
+
+fn invalid(message: String) -> CloudError {
+    no(ErrorClass::BadRequest, "InvalidParameterValue", message)
+}

@@ -1,0 +1,233 @@
+//! A rented machine, from the call that made it to its end.
+
+use crate::model::ids::{
+    FleetId, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, Term, WorkerId, WorkerName, Zone,
+};
+use crate::model::observed::{CloudInstance, CloudState, Tags};
+use crate::model::settings::{GuardKind, Market, Provider};
+use crate::world::cloud::{LaunchOrder, Launched};
+use crate::world::sim::events::{Index, Millis, millis, timestamp};
+use crate::world::sim::random::Dice;
+use crate::world::sim::scenario::{MachineOffer, Scenario};
+
+/// One machine.
+#[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "`machine_type` is the field's term; `type` is a word of the language")]
+pub(in crate::world::sim) struct Machine {
+    pub(in crate::world::sim) id: InstanceId,
+    pub(in crate::world::sim) fleet: FleetId,
+    pub(in crate::world::sim) region: String,
+    pub(in crate::world::sim) pool: PoolName,
+    /// The queue that it was launched for.
+    pub(in crate::world::sim) home: QueueName,
+    pub(in crate::world::sim) machine_type: MachineType,
+    pub(in crate::world::sim) market: Market,
+    zone: Zone,
+    pub(in crate::world::sim) vcpu: u32,
+    /// The cloud's own price, in micro-dollars for an hour.
+    pub(in crate::world::sim) price: i64,
+    pub(in crate::world::sim) intent: IntentId,
+    revision: Revision,
+    term: Term,
+    pub(in crate::world::sim) queues: Vec<QueueName>,
+    /// Whether the agent stands behind a gate that answers the mailbox.
+    pub(in crate::world::sim) gate: bool,
+    pub(in crate::world::sim) token: String,
+    pub(in crate::world::sim) boot: BootDraw,
+    pub(in crate::world::sim) max_life: Millis,
+    pub(in crate::world::sim) launched: Millis,
+    /// Left out of the list until then.
+    pub(in crate::world::sim) unlisted_until: Millis,
+    pub(in crate::world::sim) end: Option<End>,
+    pub(in crate::world::sim) agent: Option<Index>,
+    /// What it wrote on its console after it booted.
+    pub(in crate::world::sim) said: Vec<(Millis, String)>,
+}
+
+/// The end of a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::world::sim) struct End {
+    /// Its bill ends here.
+    pub(in crate::world::sim) at: Millis,
+    /// It is `shutting-down` until then.
+    pub(in crate::world::sim) terminated: Millis,
+    pub(in crate::world::sim) cause: Cause,
+}
+
+/// Who or what ended a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::world::sim) enum Cause {
+    /// The terminate call.
+    Call,
+    /// Its own guard.
+    Guard,
+    /// Somebody in the cloud's own console.
+    Outside,
+    /// The cloud took it back.
+    Spot,
+    /// It broke down.
+    Broken,
+}
+
+impl Cause {
+    /// As EC2 words it.
+    fn words(self) -> &'static str {
+        match self {
+            Self::Call | Self::Outside => "Client.UserInitiatedShutdown: User initiated shutdown",
+            Self::Guard => "Client.InstanceInitiatedShutdown: Instance initiated shutdown",
+            Self::Spot => "Server.SpotInstanceTermination: Spot instance termination",
+            Self::Broken => "Server.InternalError: Internal error",
+        }
+    }
+}
+
+/// The luck of one boot: boot `k` of a pool has the same whatever happened before.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::world::sim) struct BootDraw {
+    id: u64,
+    /// Where nobody names a zone the cloud chooses.
+    pub(in crate::world::sim) zone: u32,
+    pending: Millis,
+    pub(in crate::world::sim) os: Millis,
+    pub(in crate::world::sim) agent: Millis,
+    listed_after: Millis,
+    pub(in crate::world::sim) ends_in: Millis,
+    pub(in crate::world::sim) never_registers: bool,
+    /// From the launch.
+    pub(in crate::world::sim) spot_notice: Option<Millis>,
+    pub(in crate::world::sim) breaks: Option<Millis>,
+    /// From registering.
+    pub(in crate::world::sim) agent_dies: Option<Millis>,
+}
+
+impl BootDraw {
+    pub(in crate::world::sim) fn new(scenario: &Scenario, seed: u64, pool: &PoolName, k: u64) -> Self {
+        let mut dice = Dice::new(seed, &format!("boot:{pool}"), k);
+        Self {
+            id: dice.bits(),
+            zone: dice.between(0, 59),
+            pending: dice.spread(&scenario.boot.pending),
+            os: dice.spread(&scenario.boot.os),
+            agent: dice.spread(&scenario.boot.agent),
+            listed_after: dice.spread(&scenario.cloud.listed_after),
+            ends_in: dice.spread(&scenario.cloud.ends_in),
+            never_registers: dice.chance(scenario.hazard.never_registers),
+            spot_notice: dice.hazard(scenario.hazard.spot_per_hour),
+            breaks: dice.hazard(scenario.hazard.machine_per_hour),
+            agent_dies: dice.hazard(scenario.hazard.agent_per_hour),
+        }
+    }
+}
+
+impl Machine {
+    pub(in crate::world::sim) fn new(
+        order: &LaunchOrder,
+        place: u32,
+        offer: &MachineOffer,
+        zone: Zone,
+        boot: BootDraw,
+        now: Millis,
+    ) -> Self {
+        let price = match order.launch.market {
+            Market::OnDemand => offer.on_demand,
+            Market::Spot => offer.spot.unwrap_or(offer.on_demand),
+        };
+        Self {
+            id: InstanceId::new(format!("i-0{:016x}", boot.id)),
+            fleet: order.fleet.clone(),
+            region: order.pool.region.clone(),
+            pool: order.launch.pool.clone(),
+            home: order.launch.queue.clone(),
+            machine_type: order.launch.machine_type.clone(),
+            market: order.launch.market,
+            zone,
+            vcpu: offer.vcpu,
+            price,
+            intent: order.intent(place),
+            revision: order.revision.clone(),
+            term: order.term,
+            queues: order.queues.clone(),
+            gate: order.pool.guard == GuardKind::Gate,
+            token: order.agents.token.expose().to_owned(),
+            max_life: millis(order.pool.max_life),
+            launched: now,
+            unlisted_until: now.saturating_add(boot.listed_after),
+            boot,
+            end: None,
+            agent: None,
+            said: Vec::new(),
+        }
+    }
+
+    pub(in crate::world::sim) fn worker(&self) -> WorkerId {
+        let name = WorkerName {
+            fleet: self.fleet.clone(),
+            pool: self.pool.clone(),
+            machine_type: self.machine_type.clone(),
+            instance: self.id.clone(),
+        };
+        name.worker()
+    }
+
+    pub(in crate::world::sim) fn runs_from(&self) -> Millis {
+        self.launched.saturating_add(self.boot.pending)
+    }
+
+    /// When the operating system is up and the guard begins to count the machine's life.
+    pub(in crate::world::sim) fn up_from(&self) -> Millis {
+        self.runs_from().saturating_add(self.boot.os)
+    }
+
+    pub(in crate::world::sim) fn agent_from(&self) -> Millis {
+        self.up_from().saturating_add(self.boot.agent)
+    }
+
+    pub(in crate::world::sim) fn lives(&self) -> bool {
+        self.end.is_none()
+    }
+
+    /// Whether it still takes a place: until the cloud is done with ending it.
+    pub(in crate::world::sim) fn exists(&self, now: Millis) -> bool {
+        self.end.is_none_or(|end| now < end.terminated)
+    }
+
+    fn state(&self, now: Millis) -> CloudState {
+        match self.end {
+            Some(end) if now >= end.terminated => CloudState::Terminated,
+            Some(_) => CloudState::ShuttingDown,
+            None if now < self.runs_from() => CloudState::Pending,
+            None => CloudState::Running,
+        }
+    }
+
+    pub(in crate::world::sim) fn launched(&self) -> Launched {
+        Launched {
+            id: self.id.clone(),
+            intent: self.intent.clone(),
+            launched: timestamp(self.launched),
+            zone: Some(self.zone.clone()),
+        }
+    }
+
+    pub(in crate::world::sim) fn as_listed(&self, now: Millis) -> CloudInstance {
+        CloudInstance {
+            id: self.id.clone(),
+            provider: Provider::Aws,
+            region: self.region.clone(),
+            machine_type: self.machine_type.clone(),
+            zone: Some(self.zone.clone()),
+            market: self.market,
+            state: self.state(now),
+            launched: timestamp(self.launched),
+            ended: self.end.map(|end| timestamp(end.at)),
+            state_reason: self.end.map(|end| end.cause.words().to_owned()),
+            tags: Tags {
+                pool: Some(self.pool.clone()),
+                queue: Some(self.home.clone()),
+                intent: Some(self.intent.clone()),
+                revision: Some(self.revision.clone()),
+                term: Some(self.term),
+            },
+        }
+    }
+}
