@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, Revision};
 use crate::model::journal::JournalFilter;
+pub use crate::model::settings::Edit;
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
 
@@ -51,12 +52,4 @@ pub enum Command {
     Quit {
         on_exit: Option<OnExit>,
     },
-}
-
-/// One change of the settings, as people write it: `queue.gpu.max` = `8`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Edit {
-    pub key: String,
-    /// `None`: back to the default, the line is removed.
-    pub value: Option<String>,
 }

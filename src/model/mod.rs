@@ -7,6 +7,7 @@ pub mod instance;
 pub mod journal;
 pub mod ledger;
 pub mod money;
+pub mod nearest;
 pub mod observed;
 pub mod plan;
 pub mod reason;

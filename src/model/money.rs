@@ -95,6 +95,40 @@ fn dollars_text(micros: i64) -> String {
     format!("{sign}${}.{:02}", cents / 100, cents % 100)
 }
 
+/// Shows an amount to the last micro-dollar, as the settings write it: `$2500`, `$12.50`, `$0.000125`.
+#[derive(Debug, Clone, Copy)]
+pub struct Exact(pub Money);
+
+impl fmt::Display for Exact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&exact_text(self.0.0))
+    }
+}
+
+/// Shows a price to the last micro-dollar, as the settings write it: `$21.95/h`.
+#[derive(Debug, Clone, Copy)]
+pub struct ExactRate(pub Rate);
+
+impl fmt::Display for ExactRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}/h", exact_text(self.0.0)))
+    }
+}
+
+fn exact_text(micros: i64) -> String {
+    let sign = if micros < 0 { "-" } else { "" };
+    let (dollars, micros) = (
+        micros.unsigned_abs() / MICROS_PER_DOLLAR.unsigned_abs(),
+        micros.unsigned_abs() % MICROS_PER_DOLLAR.unsigned_abs(),
+    );
+    let decimals = format!("{micros:06}");
+    match decimals.trim_end_matches('0') {
+        "" => format!("{sign}${dollars}"),
+        one if one.len() == 1 => format!("{sign}${dollars}.{one}0"),
+        some => format!("{sign}${dollars}.{some}"),
+    }
+}
+
 /// Why a text is not an amount of money.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{text}` is not an amount of money: write it as `$12.50`")]
@@ -238,6 +272,21 @@ mod tests {
         for text in ["ten dollars", "", "$", "$1.2345678", "$1.2.3", "$-5", "99999999999999999999"] {
             assert!(text.parse::<Money>().is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_exact_amount_is_read_back() {
+        for (micros, shown) in [
+            (0, "$0"),
+            (2_500_000_000, "$2500"),
+            (12_500_000, "$12.50"),
+            (1_234_567, "$1.234567"),
+            (-125, "-$0.000125"),
+        ] {
+            assert_eq!(Exact(Money(micros)).to_string(), shown);
+            assert_eq!(shown.parse(), Ok(Money(micros)));
+        }
+        assert_eq!(ExactRate(Rate(1_006_000)).to_string(), "$1.006/h");
     }
 
     #[test]

@@ -1,5 +1,10 @@
 //! The settings as the program uses them. How they are written and checked is the field table's
-//! matter (`fields`); where they are kept is the store's.
+//! matter ([`fields`]), how they are addressed [`key`]'s; where they are kept is the store's.
+
+pub mod check;
+pub mod fields;
+pub mod key;
+pub mod reference;
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -40,6 +45,14 @@ impl Settings {
         queues.sort_by_key(|queue| std::cmp::Reverse(queue.priority));
         queues.into_iter()
     }
+}
+
+/// One change of the settings, as people write it: `queue.gpu.max` = `8`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Edit {
+    pub key: String,
+    /// `None`: back to the default, the line is removed.
+    pub value: Option<String>,
 }
 
 /// Where ClearML is and who we are there.

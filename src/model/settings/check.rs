@@ -1,0 +1,92 @@
+//! What must hold between settings; each by itself is the field table's matter.
+
+use std::collections::BTreeSet;
+
+use crate::model::nearest::did_you_mean;
+use crate::model::settings::fields::{is_house_name, is_line};
+use crate::model::settings::key::Section;
+use crate::model::settings::{BudgetScope, PoolSettings, QueueSettings, Settings};
+use crate::model::span::Exact;
+
+/// Something that does not hold, and where it is to be mended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Complaint {
+    pub section: Section,
+    /// `None`: the section's own name.
+    pub field: Option<&'static str>,
+    pub message: String,
+}
+
+/// Everything that does not hold.
+#[must_use]
+pub fn complaints(settings: &Settings) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for budget in &settings.budgets {
+        if let BudgetScope::Queue(queue) = &budget.scope
+            && settings.queue(queue).is_none()
+        {
+            let hint = did_you_mean(queue.as_str(), settings.queues.iter().map(|known| known.name.as_str()));
+            complaints.push(Complaint {
+                section: Section::Budget(budget.name.clone()),
+                field: Some("scope"),
+                message: format!("no queue is called `{queue}` in these settings{hint}"),
+            });
+        }
+    }
+    complaints.extend(settings.queues.iter().flat_map(|queue| of_queue(settings, queue)));
+    complaints.extend(settings.pools.iter().flat_map(of_pool));
+    complaints
+}
+
+fn of_queue(settings: &Settings, queue: &QueueSettings) -> Vec<Complaint> {
+    let section = Section::Queue(queue.name.clone());
+    let say = |field, message| Complaint { section: section.clone(), field, message };
+    let mut complaints = Vec::new();
+    if !is_line(queue.name.as_str()) {
+        let message = "a queue's name is not empty, on one line, and without spaces around it".to_owned();
+        complaints.push(say(None, message));
+    }
+    let mut seen = BTreeSet::new();
+    for pool in &queue.pools {
+        if settings.pool(pool).is_none() {
+            let hint = did_you_mean(pool.as_str(), settings.pools.iter().map(|known| known.name.as_str()));
+            complaints.push(say(Some("pools"), format!("no pool is called `{pool}` in these settings{hint}")));
+        } else if !seen.insert(pool) {
+            complaints.push(say(Some("pools"), format!("`{pool}` is there twice")));
+        }
+    }
+    complaints
+}
+
+fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
+    let section = Section::Pool(pool.name.clone());
+    let say = |field, message| Complaint { section: section.clone(), field, message };
+    let mut complaints = Vec::new();
+    if !is_house_name(pool.name.as_str()) {
+        complaints.push(say(None, "a pool's name is not empty and without spaces, `:` and `/`".to_owned()));
+    }
+    if let Some(max) = pool.limits.max
+        && pool.min > max
+    {
+        complaints.push(say(Some("min"), format!("`{}` is more than the pool's max, {max}", pool.min)));
+    }
+    if pool.max_boot >= pool.max_life {
+        let (boot, life) = (Exact(pool.max_boot), Exact(pool.max_life));
+        complaints.push(say(Some("max_boot"), format!("`{boot}` is not less than the pool's max_life, {life}")));
+    }
+    let (subnets, zones) = (pool.launch.subnets.len(), pool.launch.zones.len());
+    if subnets > 0 && zones > 0 && subnets != zones {
+        let message =
+            format!("{zones} zones do not match {subnets} subnets one to one: leave zones out, or name each subnet's");
+        complaints.push(say(Some("zones"), message));
+    }
+    for machine_type in repeated(&pool.types) {
+        complaints.push(say(Some("types"), format!("`{machine_type}` is there twice")));
+    }
+    complaints
+}
+
+fn repeated<T: Ord>(items: &[T]) -> impl Iterator<Item = &T> {
+    let mut seen = BTreeSet::new();
+    items.iter().filter(move |item| !seen.insert(*item))
+}

@@ -1,0 +1,176 @@
+//! From a key to the place of its value in [`Settings`].
+
+use jiff::SignedDuration;
+use jiff::tz::TimeZone;
+
+use super::slot::Slot;
+use super::{Default, Key, Part, Settings, Written};
+use crate::model::ids::Revision;
+use crate::model::money::Money;
+use crate::model::settings::key::Section;
+use crate::model::settings::{
+    Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost,
+    Period, Poll, PoolSettings, Provider, QueueSettings,
+};
+
+/// A field's place in the values of its section.
+#[derive(Debug)]
+pub(super) struct Of<T> {
+    pub(super) get: fn(&T) -> &dyn Slot,
+    pub(super) get_mut: fn(&mut T) -> &mut dyn Slot,
+}
+
+/// A field's place, and with it the kind of its section.
+#[derive(Debug)]
+pub(super) enum Lens {
+    Clearml(Of<ClearmlSettings>),
+    Agents(Of<ClearmlSettings>),
+    Loop(Of<LoopSettings>),
+    Limits(Of<Limits>),
+    Budget(Of<Budget>),
+    Queue(Of<QueueSettings>),
+    Pool(Of<PoolSettings>),
+}
+
+impl Lens {
+    pub(super) fn part(&self) -> Part {
+        match self {
+            Self::Clearml(_) => Part::Clearml,
+            Self::Agents(_) => Part::Agents,
+            Self::Loop(_) => Part::Loop,
+            Self::Limits(_) => Part::Limits,
+            Self::Budget(_) => Part::Budget,
+            Self::Queue(_) => Part::Queue,
+            Self::Pool(_) => Part::Pool,
+        }
+    }
+}
+
+/// The value at the key.
+pub(super) fn give(settings: &Settings, key: &Key) -> Option<Written> {
+    let slot = match (&key.field.lens, &key.section) {
+        (Lens::Clearml(of) | Lens::Agents(of), _) => (of.get)(&settings.clearml),
+        (Lens::Loop(of), _) => (of.get)(&settings.the_loop),
+        (Lens::Limits(of), _) => (of.get)(&settings.limits),
+        (Lens::Budget(of), Section::Budget(name)) => {
+            (of.get)(settings.budgets.iter().find(|budget| budget.name == *name)?)
+        }
+        (Lens::Queue(of), Section::Queue(name)) => (of.get)(settings.queue(name)?),
+        (Lens::Pool(of), Section::Pool(name)) => (of.get)(settings.pool(name)?),
+        _ => return None,
+    };
+    slot.give()
+}
+
+/// Takes the value at the key; `false` where it is none of the field's type.
+pub(super) fn take(settings: &mut Settings, key: &Key, value: &Written) -> bool {
+    begin(settings, &key.section);
+    take_in(settings, key, value)
+}
+
+/// The section begins, with its defaults, unless it is there.
+pub(super) fn begin(settings: &mut Settings, section: &Section) {
+    let begun = match section {
+        Section::Budget(name) if settings.budgets.iter().all(|budget| budget.name != *name) => {
+            settings.budgets.push(blank_budget(name.as_str()));
+            true
+        }
+        Section::Queue(name) if settings.queue(name).is_none() => {
+            settings.queues.push(blank_queue(name.as_str()));
+            true
+        }
+        Section::Pool(name) if settings.pool(name).is_none() => {
+            settings.pools.push(blank_pool(name.as_str()));
+            true
+        }
+        _ => false,
+    };
+    if begun {
+        take_defaults(settings, section);
+    }
+}
+
+fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
+    let slot = match (&key.field.lens, &key.section) {
+        (Lens::Clearml(of) | Lens::Agents(of), _) => Some((of.get_mut)(&mut settings.clearml)),
+        (Lens::Loop(of), _) => Some((of.get_mut)(&mut settings.the_loop)),
+        (Lens::Limits(of), _) => Some((of.get_mut)(&mut settings.limits)),
+        (Lens::Budget(of), Section::Budget(name)) => {
+            settings.budgets.iter_mut().find(|budget| budget.name == *name).map(of.get_mut)
+        }
+        (Lens::Queue(of), Section::Queue(name)) => {
+            settings.queues.iter_mut().find(|queue| queue.name == *name).map(of.get_mut)
+        }
+        (Lens::Pool(of), Section::Pool(name)) => {
+            settings.pools.iter_mut().find(|pool| pool.name == *name).map(of.get_mut)
+        }
+        _ => None,
+    };
+    slot.is_some_and(|slot| slot.take(value))
+}
+
+fn take_defaults(settings: &mut Settings, section: &Section) {
+    for field in super::of(section.part()) {
+        if let Default::Is(text) = field.default {
+            take_in(settings, &section.key(field), &field.kind.written(text));
+        }
+    }
+}
+
+impl Settings {
+    /// Nothing but defaults; what is required is empty.
+    pub(crate) fn blank(revision: Revision) -> Self {
+        let mut settings = Self {
+            revision,
+            clearml: ClearmlSettings::default(),
+            the_loop: LoopSettings {
+                fleet: "".into(),
+                poll: Poll::Auto,
+                count_foreign: false,
+                on_exit: OnExit::Leave,
+                time_zone: TimeZone::UTC,
+            },
+            limits: Limits::default(),
+            budgets: Vec::new(),
+            queues: Vec::new(),
+            pools: Vec::new(),
+        };
+        for section in settings.sections() {
+            take_defaults(&mut settings, &section);
+        }
+        settings
+    }
+}
+
+fn blank_budget(name: &str) -> Budget {
+    Budget { name: name.into(), scope: BudgetScope::All, per: Period::Day, limit: Money::ZERO, hard: true }
+}
+
+fn blank_queue(name: &str) -> QueueSettings {
+    QueueSettings {
+        name: name.into(),
+        pools: Vec::new(),
+        priority: 0,
+        limits: Limits::default(),
+        on_lost: OnLost::Never,
+        expected_task: SignedDuration::ZERO,
+    }
+}
+
+fn blank_pool(name: &str) -> PoolSettings {
+    PoolSettings {
+        name: name.into(),
+        provider: Provider::Aws,
+        region: String::new(),
+        types: Vec::new(),
+        market: Market::OnDemand,
+        limits: Limits::default(),
+        min: 0,
+        keep_alive: SignedDuration::ZERO,
+        max_boot: SignedDuration::ZERO,
+        max_life: SignedDuration::ZERO,
+        price: None,
+        guard: GuardKind::Gate,
+        launch: LaunchSettings::default(),
+    }
+}

@@ -1,0 +1,118 @@
+//! Rules for texts that the table's fields share.
+
+use jiff::tz::TimeZone;
+
+use super::kind::Rule;
+use super::slot::is_one;
+use crate::model::settings::{BudgetScope, OnLost, SecretRef};
+
+/// Longest text of a tag that EC2 takes; a name may be half as long.
+const LONGEST_TAG: usize = 256;
+
+/// Tag names that the clouds or we keep for ourselves.
+const RESERVED_TAGS: [&str; 2] = ["aws:", "tidegate-"];
+
+pub(super) const FLEET: Rule =
+    Rule { holds: is_house_name, is: "a name, such as `research`: not empty, without spaces, `:` and `/`" };
+pub(super) const ADDRESS: Rule = Rule { holds: is_address, is: "an address, such as `https://api.example.com`" };
+pub(super) const SECRET: Rule =
+    Rule { holds: is_one::<SecretRef>, is: "`env:NAME` or `file:PATH`, the place where a secret is" };
+pub(super) const TIME_ZONE: Rule =
+    Rule { holds: is_one::<TimeZone>, is: "a time zone, such as `Europe/Berlin` or `UTC`" };
+pub(super) const SCOPE: Rule = Rule { holds: is_one::<BudgetScope>, is: "`all` or `queue:NAME`" };
+pub(super) const BUDGET_NAME: Rule = Rule { holds: is_line, is: "a name on one line" };
+pub(super) const ON_LOST: Rule = Rule { holds: is_one::<OnLost>, is: "`never` or `requeue:N` with N in 1..100" };
+pub(super) const POOL: Rule = Rule { holds: is_house_name, is: "the name of a pool" };
+pub(super) const REGION: Rule = Rule { holds: is_word, is: "a region, such as `us-east-1`" };
+pub(super) const TYPE: Rule = Rule { holds: is_word, is: "a machine type, such as `g5.xlarge`" };
+pub(super) const ZONE: Rule = Rule { holds: is_word, is: "a zone, such as `us-east-1a`" };
+pub(super) const AMI: Rule = Rule { holds: is_word, is: "an image, such as `ami-0123456789abcdef0`" };
+pub(super) const SUBNET: Rule = Rule { holds: is_word, is: "a subnet, such as `subnet-0123456789abcdef0`" };
+pub(super) const GROUP: Rule = Rule { holds: is_line, is: "a security group, such as `sg-0123456789abcdef0`" };
+pub(super) const KEY_NAME: Rule = Rule { holds: is_line, is: "the name of a key pair" };
+pub(super) const PROFILE: Rule = Rule { holds: is_word, is: "the name or ARN of an instance profile" };
+pub(super) const DEVICE: Rule = Rule { holds: is_device, is: "a device, such as `/dev/sda1`" };
+pub(super) const SCRIPT: Rule = Rule { holds: is_script, is: "a text without a zero byte" };
+pub(super) const TAG_NAME: Rule =
+    Rule { holds: is_tag_name, is: "a tag's name: 1..128 letters, not beginning with `aws:` or `tidegate-`" };
+pub(super) const TAG_TEXT: Rule = Rule { holds: is_tag_text, is: "a tag's text on one line, of at most 256 letters" };
+pub(super) const VERSION: Rule = Rule { holds: is_version, is: "an exact version, such as `3.0.3`" };
+pub(super) const ARGUMENT: Rule = Rule { holds: is_line, is: "one argument on one line" };
+
+/// Fit for fleets and pools: a part of worker names, of tags and of directories.
+pub(in crate::model::settings) fn is_house_name(text: &str) -> bool {
+    is_word(text) && !text.contains([':', '/']) && text != "." && text != ".."
+}
+
+pub(in crate::model::settings) fn is_line(text: &str) -> bool {
+    !text.is_empty() && text.trim() == text && !text.contains(char::is_control)
+}
+
+fn is_word(text: &str) -> bool {
+    is_line(text) && !text.contains(char::is_whitespace)
+}
+
+fn is_address(text: &str) -> bool {
+    let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    is_word(text) && host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+}
+
+fn is_device(text: &str) -> bool {
+    is_word(text) && text.strip_prefix('/').is_some_and(|rest| !rest.is_empty())
+}
+
+fn is_script(text: &str) -> bool {
+    !text.contains('\0')
+}
+
+fn is_tag_name(text: &str) -> bool {
+    is_line(text)
+        && text.chars().count() <= LONGEST_TAG / 2
+        && !RESERVED_TAGS.iter().any(|reserved| text.to_ascii_lowercase().starts_with(reserved))
+}
+
+fn is_tag_text(text: &str) -> bool {
+    text.is_empty() || (is_line(text) && text.chars().count() <= LONGEST_TAG)
+}
+
+/// Not a range, a URL or an option of the installer: digits and dots, then perhaps a pre-release (`3.0.3rc1`).
+fn is_version(text: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '.';
+    text.starts_with(|letter: char| letter.is_ascii_digit())
+        && text.ends_with(|letter: char| letter.is_ascii_digit())
+        && text.contains('.')
+        && !text.contains("..")
+        && text.chars().all(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_lets_the_right_texts_through() {
+        for (rule, right, wrong) in [
+            (FLEET, vec!["research", "team-1.gpu"], vec!["", "a:b", "a/b", "a b", "..", " a"]),
+            (
+                ADDRESS,
+                vec!["https://api.example.com", "http://127.0.0.1:8008"],
+                vec!["api.example.com", "https://", "https:///x"],
+            ),
+            (
+                VERSION,
+                vec!["3.0.3", "3.0.3rc1"],
+                vec!["", "3", ">=3.0", "3.0.*", "3..0", "git+https://x/3.0", "3.0.3 --pre"],
+            ),
+            (TAG_NAME, vec!["team", "cost centre"], vec!["", "aws:x", "Tidegate-Fleet", "a\nb"]),
+            (TAG_TEXT, vec!["", "ml"], vec![" ml", "a\nb"]),
+            (DEVICE, vec!["/dev/sda1"], vec!["sda1", "/", "/dev/ sda"]),
+        ] {
+            for text in right {
+                assert!((rule.holds)(text), "{text} is {}", rule.is);
+            }
+            for text in wrong {
+                assert!(!(rule.holds)(text), "{text} is not {}", rule.is);
+            }
+        }
+    }
+}

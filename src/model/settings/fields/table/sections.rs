@@ -1,0 +1,197 @@
+//! Rows of the server, the loop, the limits over everything, budgets and queues.
+
+use jiff::SignedDuration;
+
+use super::super::rules::{ADDRESS, BUDGET_NAME, FLEET, ON_LOST, POOL, SCOPE, SECRET, TIME_ZONE};
+use super::super::{Default, Field, Kind, Takes};
+use super::{at, limits};
+use crate::model::money::{Money, Rate};
+
+pub(super) const CLEARML: &[Field] = &[
+    Field {
+        name: "api_server",
+        kind: Kind::Text(ADDRESS),
+        default: Default::None("from CLEARML_API_HOST or clearml.conf"),
+        takes: Takes::Restart,
+        doc: "The address of the ClearML API server.",
+        example: "https://api.example.com",
+        later: &[],
+        lens: at!(Clearml, api_server),
+    },
+    Field {
+        name: "credentials",
+        kind: Kind::Hidden(SECRET),
+        default: Default::None("from CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, or clearml.conf"),
+        takes: Takes::Restart,
+        doc: "Where the console's own credentials are, never the credentials themselves. `env:NAME` is the variables \
+              NAME_ACCESS_KEY and NAME_SECRET_KEY, or NAME holding `key:secret`; `file:PATH` is a clearml.conf, or one line `key:secret`.",
+        example: "env:TIDEGATE_CLEARML",
+        later: &["keyring:"],
+        lens: at!(Clearml, credentials),
+    },
+];
+
+pub(super) const AGENTS: &[Field] = &[Field {
+    name: "credentials",
+    kind: Kind::Hidden(SECRET),
+    default: Default::None("the console's own, with a warning"),
+    takes: Takes::Restart,
+    doc: "Where the credentials of a second ClearML user are, who mints the machines' tokens: a task on a machine can then \
+          not act as you. Written as in [clearml].",
+    example: "env:AGENTS_CLEARML",
+    later: &["keyring:"],
+    lens: at!(Agents, agents_credentials),
+}];
+
+pub(super) const LOOP: &[Field] = &[
+    Field {
+        name: "fleet",
+        kind: Kind::Text(FLEET),
+        default: Default::Required,
+        takes: Takes::Restart,
+        doc: "The name of the machines that these settings own; it is in every tag and worker name. Unique per ClearML server.",
+        example: "research",
+        later: &[],
+        lens: at!(Loop, fleet),
+    },
+    Field {
+        name: "poll",
+        kind: Kind::Span { min: SignedDuration::from_secs(1), max: SignedDuration::from_mins(10), word: Some("auto") },
+        default: Default::Is("auto"),
+        takes: Takes::AtOnce,
+        doc: "How often the loop looks at the world. `auto` is 10 s while something waits, boots or drains, and up to 60 s when nothing moves.",
+        example: "10s",
+        later: &[],
+        lens: at!(Loop, poll),
+    },
+    Field {
+        name: "count_foreign",
+        kind: Kind::Flag,
+        default: Default::Is("true"),
+        takes: Takes::AtOnce,
+        doc: "Whether idle workers of others on our queues count as capacity.",
+        example: "false",
+        later: &[],
+        lens: at!(Loop, count_foreign),
+    },
+    Field {
+        name: "on_exit",
+        kind: Kind::Choice(&["leave", "stop-idle", "stop-all"]),
+        default: Default::Is("leave"),
+        takes: Takes::AtOnce,
+        doc: "What becomes of the machines when the console is left. `stop-idle` drains those without a task; `stop-all` drains them all.",
+        example: "stop-idle",
+        later: &[],
+        lens: at!(Loop, on_exit),
+    },
+    Field {
+        name: "time_zone",
+        kind: Kind::Text(TIME_ZONE),
+        default: Default::Is("UTC"),
+        takes: Takes::AtOnce,
+        doc: "Where the days and months of budgets begin at midnight.",
+        example: "Europe/Berlin",
+        later: &[],
+        lens: at!(Loop, time_zone),
+    },
+];
+
+pub(super) const LIMITS: &[Field] = limits!(Limits, "in total",);
+
+pub(super) const BUDGET: &[Field] = &[
+    Field {
+        name: "name",
+        kind: Kind::Text(BUDGET_NAME),
+        default: Default::Required,
+        takes: Takes::AtOnce,
+        doc: "What the budget is called; its keys are `budget.\"NAME\".limit` and so on.",
+        example: "team month",
+        later: &[],
+        lens: at!(Budget, name),
+    },
+    Field {
+        name: "scope",
+        kind: Kind::Text(SCOPE),
+        default: Default::Is("all"),
+        takes: Takes::AtOnce,
+        doc: "What it covers: everything, or `queue:NAME`, the machines launched for that queue and the tasks that ran from it.",
+        example: "queue:train",
+        later: &["provider:", "pool:", "project:", "user:"],
+        lens: at!(Budget, scope),
+    },
+    Field {
+        name: "per",
+        kind: Kind::Choice(&["day", "month"]),
+        default: Default::Required,
+        takes: Takes::AtOnce,
+        doc: "The period, by the calendar of `loop.time_zone`.",
+        example: "month",
+        later: &["hour", "week", "rolling"],
+        lens: at!(Budget, per),
+    },
+    Field {
+        name: "limit",
+        kind: Kind::Money { max: Money::from_micros(1_000_000_000_000_000) },
+        default: Default::Required,
+        takes: Takes::AtOnce,
+        doc: "Money for one period.",
+        example: "$200",
+        later: &[],
+        lens: at!(Budget, limit),
+    },
+    Field {
+        name: "hard",
+        kind: Kind::Flag,
+        default: Default::Is("true"),
+        takes: Takes::AtOnce,
+        doc: "Whether it governs launches: none is made that could pass a hard budget. A soft one is only shown.",
+        example: "false",
+        later: &[],
+        lens: at!(Budget, hard),
+    },
+];
+
+pub(super) const QUEUE: &[Field] = &[
+    Field {
+        name: "pools",
+        kind: Kind::List { item: POOL, some: true },
+        default: Default::Required,
+        takes: Takes::AtOnce,
+        doc: "The pools whose machines may serve this ClearML queue, in order of preference.",
+        example: "g5-spot, g5",
+        later: &[],
+        lens: at!(Queue, pools),
+    },
+    Field {
+        name: "priority",
+        kind: Kind::Whole { unit: "", min: -1_000, max: 1_000 },
+        default: Default::Is("0"),
+        takes: Takes::AtOnce,
+        doc: "Among queues that share a pool the higher goes first; equal ones go in the order of the file.",
+        example: "10",
+        later: &[],
+        lens: at!(Queue, priority),
+    },
+    Field {
+        name: "on_lost",
+        kind: Kind::Text(ON_LOST),
+        default: Default::Is("requeue:1"),
+        takes: Takes::AtOnce,
+        doc: "What happens to the task of a machine that is gone: nothing, or it is enqueued again, at most N times.",
+        example: "never",
+        later: &[],
+        lens: at!(Queue, on_lost),
+    },
+    Field {
+        name: "expected_task",
+        kind: Kind::Span { min: SignedDuration::from_secs(1), max: SignedDuration::from_hours(24 * 90), word: None },
+        default: Default::Is("1h"),
+        takes: Takes::AtOnce,
+        doc: "How long a task takes, until there is enough history. A launch reserves it in every hard budget.",
+        example: "20m",
+        later: &[],
+        lens: at!(Queue, expected_task),
+    },
+];
+
+pub(super) const QUEUE_LIMITS: &[Field] = limits!(Queue, "launched for this queue", limits.);
