@@ -3,6 +3,7 @@
 pub mod directory;
 pub mod lock;
 pub mod memory;
+pub mod settings;
 pub mod sqlite;
 
 use std::path::PathBuf;

@@ -1,0 +1,64 @@
+//! The settings file on disk: read whole, written whole or not at all.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use crate::store::StoreError;
+use crate::store::directory::refuse_exposed;
+use crate::store::settings::problem::{Position, Problem, SettingsProblems};
+
+const MODE: u32 = 0o7777;
+
+/// The file's text.
+pub(super) fn read(path: &Path) -> Result<String, SettingsProblems> {
+    let bytes = fs::read(path).map_err(|error| SettingsProblems::unread(path, format!("cannot be read: {error}")))?;
+    if let Err(StoreError::Exposed { mode, .. }) = refuse_exposed(path) {
+        let message = format!("can be written by others (mode {mode:o}): run `chmod go-w {}`", path.display());
+        return Err(SettingsProblems::unread(path, message));
+    }
+    text_of(bytes, path)
+}
+
+fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, SettingsProblems> {
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..valid).map(String::from_utf8_lossy).unwrap_or_default();
+        let message = "this is not TOML: a byte is not UTF-8".to_owned();
+        let problem = Problem { at: Some(Position::of(&before, valid)), key: None, message };
+        SettingsProblems { path: path.to_owned(), problems: vec![problem] }
+    })
+}
+
+/// Puts `text` in the place of `old`. `Ok(false)`, and nothing is written, where the file holds something else by now.
+pub(super) fn replace(path: &Path, old: &str, text: &str) -> io::Result<bool> {
+    let real = fs::canonicalize(path)?;
+    let (Some(folder), Some(name)) = (real.parent(), real.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::IsADirectory));
+    };
+    let mode = fs::metadata(&real)?.mode() & MODE;
+    let beside = folder.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    let put = || -> io::Result<bool> {
+        file.set_permissions(Permissions::from_mode(mode))?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()?;
+        if fs::read(&real)? != old.as_bytes() {
+            return Ok(false);
+        }
+        fs::rename(&beside, &real)?;
+        File::open(folder)?.sync_all()?;
+        Ok(true)
+    };
+    let done = { put }();
+    if !matches!(done, Ok(true)) {
+        // What is left beside does no harm, and the next edit removes it.
+        let _ = fs::remove_file(&beside);
+    }
+    done
+}

@@ -1,0 +1,408 @@
+//! The settings file: read, watched, and edited so that everything a person wrote in it stays.
+
+mod disk;
+mod edit;
+mod locate;
+mod parse;
+mod problem;
+mod splice;
+mod watch;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub use edit::EditError;
+pub use locate::{NotFound, VARIABLE, locate};
+pub use parse::parse;
+pub use problem::{Position, Problem, SettingsProblems};
+pub use watch::{Watcher, watch};
+
+use crate::model::ids::Revision;
+use crate::model::settings::{Edit, Settings};
+
+/// What problems call a text that is in no file.
+const IN_MEMORY: &str = "settings";
+
+/// The settings that run, and the file that they are from.
+#[derive(Debug)]
+pub struct SettingsFile {
+    /// `None`: in memory only.
+    path: Option<PathBuf>,
+    text: String,
+    settings: Arc<Settings>,
+    /// What is wrong with the file as it is now; what ran before runs on.
+    problem: Option<SettingsProblems>,
+}
+
+impl SettingsFile {
+    /// Reads the file; one that others can write is refused.
+    pub fn open(path: &Path) -> Result<Self, SettingsProblems> {
+        let text = disk::read(path)?;
+        let settings = Arc::new(parse(&text, path)?);
+        Ok(Self { path: Some(path.to_owned()), text, settings, problem: None })
+    }
+
+    /// Settings that are in no file: for the demo and for tests.
+    pub fn in_memory(text: &str) -> Result<Self, SettingsProblems> {
+        let settings = Arc::new(parse(text, Path::new(IN_MEMORY))?);
+        Ok(Self { path: None, text: text.to_owned(), settings, problem: None })
+    }
+
+    /// `None`: in memory only.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// What runs.
+    #[must_use]
+    pub fn settings(&self) -> Arc<Settings> {
+        Arc::clone(&self.settings)
+    }
+
+    /// The text of what runs.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Why the file as it is now does not run.
+    #[must_use]
+    pub fn problem(&self) -> Option<String> {
+        self.problem.as_ref().map(SettingsProblems::to_string)
+    }
+
+    /// What the settings would be after the edits; changes nothing.
+    pub fn preview(&self, edits: &[Edit]) -> Result<Settings, EditError> {
+        let text = edit::apply(&self.text, &self.settings, edits)?;
+        self.parse(&text).map_err(EditError::Invalid)
+    }
+
+    /// Writes the edits, all or none. A file that was changed meanwhile is read again first, and the edits are made in
+    /// its new text; with `seen` they are refused if the settings are not that revision any more.
+    pub fn edit(&mut self, edits: &[Edit], seen: Option<&Revision>) -> Result<Arc<Settings>, EditError> {
+        // What another hand wrote becomes what runs with the edit, or by a reread: never by an edit that fails.
+        let changed = self.look().map_err(EditError::Broken)?;
+        let (old, settings) = match &changed {
+            Some((text, settings)) => (text, settings),
+            None => (&self.text, &*self.settings),
+        };
+        if let Some(seen) = seen.filter(|seen| **seen != settings.revision) {
+            return Err(EditError::Changed { seen: seen.clone(), now: settings.revision.clone() });
+        }
+        let text = edit::apply(old, settings, edits)?;
+        let settings = Arc::new(self.parse(&text).map_err(EditError::Invalid)?);
+        if let Some(path) = &self.path
+            && text != *old
+        {
+            let written = disk::replace(path, old, &text);
+            let written =
+                written.map_err(|error| EditError::Write { path: path.clone(), message: error.to_string() })?;
+            if !written {
+                return Err(EditError::Overtaken { path: path.clone() });
+            }
+        }
+        self.text = text;
+        self.settings = Arc::clone(&settings);
+        self.problem = None;
+        Ok(settings)
+    }
+
+    /// Looks at the file again. `None`: nothing new. An error leaves what ran before running, and is kept as the
+    /// [`problem`](Self::problem) until the file is mended.
+    pub fn reread(&mut self) -> Option<Result<Arc<Settings>, SettingsProblems>> {
+        match self.look() {
+            Ok(Some((text, settings))) => {
+                self.text = text;
+                self.settings = Arc::new(settings);
+                self.problem = None;
+                Some(Ok(self.settings()))
+            }
+            Ok(None) => self.problem.take().map(|_| Ok(self.settings())),
+            Err(problems) if self.problem.as_ref() == Some(&problems) => None,
+            Err(problems) => {
+                self.problem = Some(problems.clone());
+                Some(Err(problems))
+            }
+        }
+    }
+
+    /// What the file holds now, where that is not what runs.
+    fn look(&self) -> Result<Option<(String, Settings)>, SettingsProblems> {
+        let Some(path) = &self.path else { return Ok(None) };
+        let text = disk::read(path)?;
+        if text == self.text {
+            return Ok(None);
+        }
+        let settings = parse(&text, path)?;
+        Ok(Some((text, settings)))
+    }
+
+    fn parse(&self, text: &str) -> Result<Settings, SettingsProblems> {
+        parse(text, self.path.as_deref().unwrap_or(Path::new(IN_MEMORY)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, OpenOptions, Permissions};
+    use std::io::Write;
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::model::settings::fields;
+    use crate::model::settings::reference;
+
+    fn write(path: &Path, text: &str) {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn edits(pairs: &[(&str, Option<&str>)]) -> Vec<Edit> {
+        let edit =
+            |(key, value): &(&str, Option<&str>)| Edit { key: (*key).to_owned(), value: value.map(str::to_owned) };
+        pairs.iter().map(edit).collect()
+    }
+
+    /// The reference file in a folder of its own.
+    fn file() -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tidegate.toml");
+        write(&path, &reference::toml());
+        fs::set_permissions(&path, Permissions::from_mode(0o640)).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn an_edit_lands_in_the_file_and_in_what_runs() {
+        let (folder, path) = file();
+        let link = folder.path().join("link.toml");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        // What a crash left behind.
+        write(&folder.path().join(format!(".tidegate.toml.{}.new", std::process::id())), "half");
+        let mut open = SettingsFile::open(&link).unwrap();
+        let before = open.settings();
+        let settings = open.edit(&edits(&[("queue.train.max", Some("3")), ("pool.g5.max", Some("2"))]), None).unwrap();
+        assert_eq!(settings.queue(&"train".into()).unwrap().limits.max, Some(3));
+        assert_eq!(open.settings(), settings);
+        assert_ne!(settings.revision, before.revision);
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o640);
+        assert_eq!(fs::read_to_string(&path).unwrap(), open.text());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+        assert_eq!(*SettingsFile::open(&path).unwrap().settings(), *settings);
+        assert!(open.reread().is_none());
+    }
+
+    #[test]
+    fn edits_are_made_all_or_none() {
+        let (_folder, path) = file();
+        let mut open = SettingsFile::open(&path).unwrap();
+        let place = regex::Regex::new(r"PATH:\d+:\d+:").unwrap();
+        for (pairs, said) in [
+            (
+                vec![("queue.train.max", Some("3")), ("queue.train.max", Some("-1"))],
+                "queue.train.max: `-1` is not in 0..100000",
+            ),
+            (
+                vec![("queue.train.max", Some("3")), ("queue.train.maxx", Some("1"))],
+                "there is no `maxx` in [queue.*]: did you mean `max`?",
+            ),
+            (
+                vec![("pool.g5.min", Some("5"))],
+                "the settings would not be valid: PATH: pool.g5.min: `5` is more than the pool's max, 1",
+            ),
+            (vec![("queue.train.pools", None)], "the settings would not be valid: PATH: queue.train.pools: is missing"),
+            (
+                vec![("queue.trian.max", Some("3"))],
+                "there is no queue `trian` in the settings: did you mean `train`; a new one needs pools",
+            ),
+            (
+                vec![("budget.day.limit", Some("$3"))],
+                "there is no budget `day` in the settings; a new one needs per, limit",
+            ),
+        ] {
+            for error in [open.preview(&edits(&pairs)).unwrap_err(), open.edit(&edits(&pairs), None).unwrap_err()] {
+                let told = error.to_string().replace(path.to_str().unwrap(), "PATH");
+                let told = place.replace(&told, "PATH:");
+                assert!(told.starts_with(said), "{told}\nis not\n{said}");
+            }
+            assert_eq!(fs::read_to_string(&path).unwrap(), reference::toml());
+            assert_eq!(open.text(), reference::toml());
+        }
+    }
+
+    #[test]
+    fn a_new_section_begins_with_all_that_it_needs() {
+        let mut open = SettingsFile::in_memory(&reference::toml()).unwrap();
+        let new = [
+            ("queue.nightly runs.pools", Some("big")),
+            ("pool.big.provider", Some("aws")),
+            ("pool.big.region", Some("us-east-1")),
+            ("pool.big.types", Some("p4d.24xlarge")),
+            ("pool.big.ami", Some("ami-1")),
+            ("budget.\"big day\".per", Some("day")),
+            ("budget.\"big day\".limit", Some("$500")),
+        ];
+        assert!(matches!(open.edit(&edits(&new), None), Err(EditError::Key(_))));
+        let mut new = new;
+        new[0].0 = "queue.\"nightly runs\".pools";
+        let settings = open.edit(&edits(&new), None).unwrap();
+        assert_eq!(settings.queues.last().unwrap().name.as_str(), "nightly runs");
+        assert_eq!(settings.pools.last().unwrap().name.as_str(), "big");
+        assert_eq!(settings.budgets.last().unwrap().name.as_str(), "big day");
+        let grown = open.text().to_owned();
+        let kept = grown.lines().filter(|line| reference::toml().lines().any(|old| old == *line)).count();
+        assert!(kept >= reference::toml().lines().count(), "{grown}");
+        for section in [
+            "\n\n[queue.\"nightly runs\"]\npools = [\"big\"]\n\n# A kind of machine",
+            "\n\n[pool.big]\nprovider = \"aws\"\nregion = \"us-east-1\"\ntypes = [\"p4d.24xlarge\"]\nami = \"ami-1\"\n",
+            "\n\n[[budget]]\nname = \"big day\"\nper = \"day\"\nlimit = \"$500\"\n\n# A ClearML queue",
+        ] {
+            assert!(grown.contains(section), "{grown}");
+        }
+    }
+
+    #[test]
+    fn what_another_hand_wrote_is_never_overwritten() {
+        let (_folder, path) = file();
+        let mut open = SettingsFile::open(&path).unwrap();
+        let seen = open.settings().revision.clone();
+        let outside = reference::toml().replace("max = 4\n", "max = 5 # by hand\n");
+        write(&path, &outside);
+        let three = edits(&[("queue.train.max", Some("3"))]);
+        match open.edit(&three, Some(&seen)) {
+            Err(EditError::Changed { seen: told, now }) => assert!(told == seen && now != seen),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), outside);
+        assert_eq!(open.settings().limits.max, Some(4), "a refused edit brings nothing else");
+        let settings = open.edit(&three, None).unwrap();
+        assert_eq!((settings.limits.max, settings.queues[0].limits.max), (Some(5), Some(3)));
+        assert!(fs::read_to_string(&path).unwrap().contains("max = 5 # by hand\n"));
+        let seen = settings.revision.clone();
+        open.edit(&edits(&[("queue.train.max", Some("4"))]), Some(&seen)).unwrap();
+
+        let broken = "[loop\n";
+        write(&path, broken);
+        let error = open.edit(&three, None).unwrap_err();
+        assert!(matches!(error, EditError::Broken(_)) && error.to_string().contains(":1:6:"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), broken);
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(open.edit(&three, None), Err(EditError::Broken(_))));
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_file_overtaken_between_look_and_write_is_left_alone() {
+        let (folder, path) = file();
+        assert!(!disk::replace(&path, "what was read", "what would be written").unwrap());
+        assert_eq!(fs::read_to_string(&path).unwrap(), reference::toml());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_bad_edit_by_hand_keeps_the_last_good_settings_live() {
+        let (_folder, path) = file();
+        let mut open = SettingsFile::open(&path).unwrap();
+        assert!(open.reread().is_none());
+        write(&path, &reference::toml().replace("max = 4\n", "max = \"four\"\n"));
+        let problems = open.reread().unwrap().unwrap_err();
+        assert!(problems.to_string().ends_with("limits.max: `four` is not a whole number in 0..100000"), "{problems}");
+        assert_eq!(open.problem(), Some(problems.to_string()));
+        assert!(open.reread().is_none(), "told once");
+        assert_eq!(open.settings().limits.max, Some(4));
+        fs::set_permissions(&path, Permissions::from_mode(0o666)).unwrap();
+        assert!(open.reread().unwrap().unwrap_err().to_string().contains("chmod go-w"));
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        write(&path, &reference::toml());
+        assert_eq!(open.reread().unwrap().unwrap().limits.max, Some(4));
+        assert_eq!(open.problem(), None);
+        write(&path, &reference::toml().replace("max = 4\n", "max = 6\n"));
+        assert_eq!(open.reread().unwrap().unwrap().limits.max, Some(6));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_told() {
+        let (folder, path) = file();
+        let told = |path: &Path| SettingsFile::open(path).unwrap_err().to_string();
+        assert!(told(&folder.path().join("none.toml")).contains("none.toml: cannot be read"));
+        for mode in [0o620, 0o602] {
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            assert!(told(&path).contains(&format!("(mode {mode:o}): run `chmod go-w")));
+        }
+        fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
+        let mut bytes = OpenOptions::new().append(true).open(&path).unwrap();
+        bytes.write_all(b"# \xff\n").unwrap();
+        let line = reference::toml().lines().count() + 1;
+        assert!(told(&path).ends_with(&format!(":{line}:3: this is not TOML: a byte is not UTF-8")));
+    }
+
+    #[test]
+    fn a_change_on_disk_is_heard() {
+        let (folder, path) = file();
+        let (tell, heard) = mpsc::channel();
+        let watcher = watch(&path, move || tell.send(()).unwrap_or_default()).unwrap();
+        let is_told = || heard.recv_timeout(Duration::from_secs(20)).is_ok();
+        write(&path, "# in place\n");
+        assert!(is_told());
+        let beside = folder.path().join("editor.tmp");
+        write(&beside, "# renamed over\n");
+        while heard.recv_timeout(Duration::from_millis(200)).is_ok() {}
+        fs::rename(&beside, &path).unwrap();
+        assert!(is_told());
+        while heard.recv_timeout(Duration::from_millis(200)).is_ok() {}
+        fs::read_to_string(&path).unwrap();
+        write(&folder.path().join("other"), "x");
+        assert!(heard.recv_timeout(Duration::from_millis(200)).is_err(), "reading and neighbours are no change");
+        drop(watcher);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(100))]
+
+        #[test]
+        fn any_edits_leave_settings_that_are_what_the_text_says(
+            steps in prop::collection::vec((0_usize..500, 0_usize..500, any::<bool>()), 1..8)
+        ) {
+            let mut open = SettingsFile::in_memory(&reference::toml()).unwrap();
+            for (at, other, removes) in steps {
+                let lines: Vec<_> =
+                    open.settings().sections().iter().flat_map(|section| fields::form(&open.settings(), section)).collect();
+                let line = &lines[at % lines.len()];
+                // The value of another line of the same field, which may or may not do here.
+                let alike: Vec<_> = lines.iter().filter(|other| other.field().name == line.field().name).collect();
+                let typed = [alike[other % alike.len()].text.as_str(), line.field().example][other % 2];
+                let edit = Edit { key: line.key.to_string(), value: (!removes).then(|| typed.to_owned()) };
+                let before = (open.text().to_owned(), open.settings());
+                let Ok(settings) = open.edit(std::slice::from_ref(&edit), None) else {
+                    prop_assert_eq!(before, (open.text().to_owned(), open.settings()));
+                    continue;
+                };
+                prop_assert_eq!(&*settings, &parse(open.text(), Path::new("t")).unwrap());
+                if !removes && line.field().name != "name" {
+                    let read = fields::value(&settings, &line.key).unwrap().to_string();
+                    prop_assert_eq!(line.field().read(&read).unwrap(), line.field().read(typed).unwrap());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_form_shows_what_can_be_typed() {
+        let settings = SettingsFile::in_memory(&reference::toml()).unwrap().settings();
+        let mut shown = 0;
+        for section in settings.sections() {
+            for line in fields::form(&settings, &section).into_iter().filter(|line| !line.text.is_empty()) {
+                let read = line.field().read(&line.text).unwrap();
+                assert_eq!(fields::value(&settings, &line.key), Some(read), "{}", line.key);
+                shown += 1;
+            }
+        }
+        assert!(shown > fields::all().count() / 2, "{shown}");
+    }
+}
