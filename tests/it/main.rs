@@ -15,5 +15,6 @@ mod ec2;
 mod guard;
 mod house;
 mod real_parts;
+mod sim;
 #[allow(dead_code, reason = "each of its parts serves some of the modules")]
 mod support;

@@ -76,3 +76,118 @@ impl Sim {
         self.0.present().limits = limits;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{Revision, Term};
+    use crate::model::money::Money;
+    use crate::model::plan::Launch;
+    use crate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolSettings};
+    use crate::world::cloud::{AgentAccess, LaunchOrder};
+    use crate::world::sim::scenario::{MachineOffer, PlannedTask};
+    use crate::world::tracker::Tracker;
+    use jiff::SignedDuration;
+    use proptest::prelude::*;
+
+    fn order(token: crate::world::secret::Secret) -> LaunchOrder {
+        let pool = PoolSettings {
+            name: "a10g".into(),
+            provider: Provider::Aws,
+            region: "us-east-1".to_owned(),
+            types: vec!["g5.xlarge".into()],
+            market: Market::OnDemand,
+            limits: Limits::default(),
+            min: 0,
+            keep_alive: SignedDuration::from_mins(10),
+            max_boot: SignedDuration::from_mins(10),
+            max_life: SignedDuration::from_hours(72),
+            price: None,
+            guard: GuardKind::Gate,
+            launch: LaunchSettings::default(),
+        };
+        LaunchOrder {
+            fleet: "demo".into(),
+            batch: "b1".into(),
+            launch: Launch {
+                pool: "a10g".into(),
+                queue: "train".into(),
+                machine_type: "g5.xlarge".into(),
+                market: Market::OnDemand,
+                count: 3,
+                vcpu: 4,
+                gpu: 1,
+                rate: None,
+                reservation: Money::ZERO,
+            },
+            pool,
+            revision: Revision::new("abc"),
+            term: Term(1),
+            queues: vec!["train".into()],
+            agents: AgentAccess { api_server: String::new(), token },
+        }
+    }
+
+    fn scenario(tasks: &[(i64, i64)]) -> Scenario {
+        let task = |(at, duration): &(i64, i64)| PlannedTask {
+            at: SignedDuration::from_millis(*at),
+            queue: "train".to_owned(),
+            name: "task".to_owned(),
+            duration: SignedDuration::from_millis(*duration),
+            user: String::new(),
+            project: String::new(),
+        };
+        let machine = MachineOffer { name: "g5.xlarge".to_owned(), vcpu: 4, on_demand: 1_006_000, spot: None };
+        let queue = toml::from_str("name = 'train'").unwrap();
+        let tasks = tasks.iter().map(task).collect();
+        Scenario { queues: vec![queue], machines: vec![machine], tasks, ..Scenario::default() }
+    }
+
+    /// Three machines, tasks, drains and their cancelling; where `dense`, every poll of every agent is made.
+    async fn story(tasks: &[(i64, i64)], orders: &[(i64, usize, bool)], dense: bool) -> String {
+        let clock = Clock::simulated(jiff::Timestamp::UNIX_EPOCH, 1);
+        let sim = Sim::new(scenario(tasks), 1, clock);
+        let world = sim.world();
+        let token = world.tracker.mint_agent_token(SignedDuration::from_hours(1)).await.unwrap();
+        let made = world.cloud(Provider::Aws).unwrap().launch(&order(token)).await.unwrap();
+        let mut orders = orders.to_vec();
+        orders.sort_unstable();
+        for second in 0..1_800 {
+            while let Some((_, machine, drain)) = orders.first().copied().filter(|(at, ..)| *at <= second) {
+                orders.remove(0);
+                let id = &made[machine].id;
+                let tracker: &dyn Tracker = &*world.tracker;
+                if drain { tracker.order_drain(id, "n").await } else { tracker.cancel_drain(id).await }.unwrap();
+            }
+            if dense {
+                let mut state = sim.0.present();
+                for agent in 0..state.agents.len() {
+                    state.poll_soon(agent);
+                }
+            }
+            clock.sleep(SignedDuration::from_secs(1)).await;
+        }
+        let state = sim.0.present();
+        let mailboxes: Vec<_> = state.server.queues(true).map(|queue| (&queue.name, &queue.metadata)).collect();
+        let tasks: Vec<_> =
+            state.server.tasks().map(|task| (&task.id, task.status, task.started, &task.last_worker)).collect();
+        format!("{mailboxes:?} {tasks:?} {:?}", state.judge())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Leaving out the polls that find nothing changes nothing.
+        #[test]
+        fn an_agent_that_skips_its_idle_polls_lives_like_one_that_does_not(
+            tasks in prop::collection::vec((0_i64..1_600_000, 500_i64..300_000), 0..16),
+            orders in prop::collection::vec((250_i64..1_700, 0_usize..3, any::<bool>()), 0..12),
+        ) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+            let (lazy, dense) = runtime.block_on(async {
+                (story(&tasks, &orders, false).await, story(&tasks, &orders, true).await)
+            });
+            prop_assert_eq!(lazy, dense);
+        }
+    }
+}

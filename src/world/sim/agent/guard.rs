@@ -40,7 +40,7 @@ impl State {
         let _ = self.server.register_worker(timestamp(now), &user, &worker, queues.clone(), None);
         let mut agent = Agent::new(worker, user, queues, now);
         agent.machine = Some(index);
-        agent.gate = gated.then_some(Gate { mailbox, reads_from: now, unread: true, open: false, drained_since: None });
+        agent.gate = gated.then_some(Gate { mailbox, read: None, open: false, drained_since: None });
         self.say(index, format!("tidegate guard: worker {}", agent.worker));
         let agent = self.employ(agent);
         let Some(machine) = self.machines.get_mut(index) else { return };
@@ -96,12 +96,10 @@ impl State {
             return;
         };
         let Some(mailbox) = self.server.queue_by_name(gate.mailbox.as_str()).map(|queue| queue.id.clone()) else {
-            (gate.unread, gate.open) = (true, false);
+            (gate.read, gate.open) = (None, false);
             return;
         };
-        if gate.unread {
-            (gate.unread, gate.reads_from) = (false, now);
-        }
+        gate.read = Some(now);
         let value = |key| self.server.metadata(&mailbox, key).unwrap_or_default().to_owned();
         let (want, state) = (value("want"), value("state"));
         let was_open = gate.open;

@@ -68,18 +68,34 @@ impl Doing {
 #[derive(Debug)]
 struct Gate {
     mailbox: QueueName,
-    /// While it is idle: its first reading. While it runs a task: its last.
-    reads_from: Millis,
-    /// The last reading failed: it reads again at each poll.
-    unread: bool,
+    /// The last reading that was made for real; those since then would have found nothing new. `None`: it
+    /// failed, so that the next poll reads again.
+    read: Option<Millis>,
     open: bool,
     drained_since: Option<Millis>,
 }
 
-/// The gate reads at the first poll after `read_every`: on the grid of the polls.
-fn read_period(manners: &AgentManners) -> Millis {
-    let poll = millis(manners.poll_every).max(1);
-    (millis(manners.read_every) + poll - 1).div_euclid(poll).max(1) * poll
+/// The times of polls, and of those polls that read the mailbox.
+#[derive(Debug, Clone, Copy)]
+struct Rhythm {
+    poll: Millis,
+    read: Millis,
+}
+
+impl Rhythm {
+    fn new(manners: &AgentManners) -> Self {
+        Self { poll: millis(manners.poll_every).max(1), read: millis(manners.read_every).max(1) }
+    }
+
+    /// From reading to reading of an idle agent: the gate reads at the first poll at which it is due.
+    fn period(self) -> Millis {
+        (self.read + self.poll - 1).div_euclid(self.poll) * self.poll
+    }
+
+    /// The first reading since `read`, by an agent that polls from `polls_from` on.
+    fn first_reading(self, polls_from: Millis, read: Option<Millis>) -> Millis {
+        read.map_or(polls_from, |read| next_on_grid(polls_from, self.poll, read + self.read - 1))
+    }
 }
 
 /// The first moment of a grid after `after`.
@@ -115,45 +131,49 @@ impl Agent {
         self.alive && !self.deaf && self.doing == Doing::Idle
     }
 
-    /// From now on it is idle: its polls and its gate's readings begin anew.
+    /// From now on it is idle: its polls begin anew.
     fn rest(&mut self, manners: &AgentManners, now: Millis) {
-        let poll = millis(manners.poll_every).max(1);
         self.doing = Doing::Idle;
         self.idle_since = now;
         self.polls_from = now + millis(manners.first_poll);
-        if let Some(gate) = &mut self.gate {
-            let due = gate.reads_from.saturating_add(millis(manners.read_every));
-            gate.reads_from = next_on_grid(self.polls_from, poll, due - 1);
-        }
     }
 
-    /// It takes a task: the gate remembers when it read last.
-    fn take(&mut self, manners: &AgentManners, now: Millis) {
+    /// Whether a poll at this moment reads the mailbox.
+    fn reads_at(&self, rhythm: Rhythm, now: Millis) -> bool {
+        let Some(gate) = &self.gate else { return false };
+        gate.read.is_none() || is_on_grid(rhythm.first_reading(self.polls_from, gate.read), rhythm.period(), now)
+    }
+
+    /// It takes a task: until it is idle again its gate has read last when it would have.
+    fn remember_reading(&mut self, rhythm: Rhythm, now: Millis) {
+        let polls_from = self.polls_from;
         if let Some(gate) = &mut self.gate {
-            let period = read_period(manners);
-            let readings = (now - gate.reads_from).div_euclid(period);
-            gate.reads_from += readings * period;
+            let first = rhythm.first_reading(polls_from, gate.read);
+            if gate.read.is_some() && now >= first {
+                gate.read = Some(now - (now - first).rem_euclid(rhythm.period()));
+            }
         }
     }
 }
 
 impl State {
     /// An agent's next poll shall happen: there may be a task.
-    fn poll_soon(&mut self, index: Index) {
-        let every = millis(self.scenario.agent.poll_every).max(1);
-        let Some(agent) = self.agents.get_mut(index) else { return };
-        let at = next_on_grid(agent.polls_from, every, self.now.max(self.calls.tracker_up_at() - 1));
+    pub(super) fn poll_soon(&mut self, index: Index) {
+        let rhythm = Rhythm::new(&self.scenario.agent);
+        let Some(agent) = self.agents.get(index) else { return };
+        let at = next_on_grid(agent.polls_from, rhythm.poll, self.now.max(self.calls.tracker_up_at() - 1));
         self.poll_at(index, 0, at);
     }
 
     /// The next reading of an agent's mailbox shall happen: there is something new.
     fn read_soon(&mut self, index: Index) {
-        let period = read_period(&self.scenario.agent);
-        let Some(gate) = self.agents.get(index).and_then(|agent| agent.gate.as_ref()) else { return };
-        if gate.unread {
+        let rhythm = Rhythm::new(&self.scenario.agent);
+        let Some(agent) = self.agents.get(index) else { return };
+        let Some(read) = agent.gate.as_ref().map(|gate| gate.read) else { return };
+        if read.is_none() {
             return self.poll_soon(index);
         }
-        let at = next_on_grid(gate.reads_from, period, self.now);
+        let at = next_on_grid(rhythm.first_reading(agent.polls_from, read), rhythm.period(), self.now);
         self.poll_at(index, 1, at);
     }
 
@@ -185,7 +205,7 @@ impl State {
         let living: Vec<Index> = self.living.iter().copied().collect();
         for index in living {
             if let Some(gate) = self.agents.get_mut(index).and_then(|agent| agent.gate.as_mut()) {
-                gate.unread = true;
+                gate.read = None;
             }
             self.poll_soon(index);
         }
@@ -224,20 +244,19 @@ impl State {
 
     pub(super) fn poll(&mut self, index: Index) {
         let now = self.now;
-        let every = millis(self.scenario.agent.poll_every).max(1);
+        let rhythm = Rhythm::new(&self.scenario.agent);
         let Some(agent) = self.agents.get_mut(index) else { return };
         for next in &mut agent.next {
             *next = next.filter(|at| *at > now);
         }
-        if !agent.waits_for_task() || !is_on_grid(agent.polls_from, every, now) {
+        if !agent.waits_for_task() || !is_on_grid(agent.polls_from, rhythm.poll, now) {
             return;
         }
         if self.calls.tracker_is_down(now) {
             // Woken again when it is up.
             return;
         }
-        let due = |gate: &Gate| gate.unread || is_on_grid(gate.reads_from, read_period(&self.scenario.agent), now);
-        if agent.gate.as_ref().is_some_and(due) {
+        if agent.reads_at(rhythm, now) {
             self.read_mailbox(index);
         }
         let Some(agent) = self.agents.get(index) else { return };

@@ -1,7 +1,7 @@
 //! A task in an agent's hands: taken, started, done; or cut off.
 
 use crate::model::ids::{QueueId, TaskId};
-use crate::world::sim::agent::{Agent, Doing};
+use crate::world::sim::agent::{Agent, Doing, Rhythm};
 use crate::world::sim::clearml::{Said, Status};
 use crate::world::sim::events::{Event, Index, Millis, SECOND, millis, timestamp};
 use crate::world::sim::random::Dice;
@@ -19,7 +19,7 @@ impl State {
         let mut dice = Dice::new(self.seed, &format!("start:{}", truth.number), truth.runs);
         let starts = now + dice.spread(&self.scenario.agent.start_takes);
         let Some(agent) = self.agents.get_mut(index) else { return };
-        agent.take(&self.scenario.agent, now);
+        agent.remember_reading(Rhythm::new(&self.scenario.agent), now);
         agent.run += 1;
         agent.doing = Doing::Starting { task, queue };
         self.events.at(starts, Event::Starts { agent: index, run: agent.run });
