@@ -58,3 +58,37 @@ impl Clock {
         }
     }
 }
+
+/// Notices when the wall clock was set, or stood still for us while the machine slept.
+#[derive(Debug)]
+pub struct JumpWatch {
+    clock: Clock,
+    wall: Timestamp,
+    steady: Instant,
+}
+
+/// A smaller step is the daily work of a time service.
+const SMALLEST_JUMP: SignedDuration = SignedDuration::from_secs(20);
+
+impl JumpWatch {
+    /// Watches from now on. Call it inside a runtime.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, wall: clock.now(), steady: Instant::now() }
+    }
+
+    /// By how much the wall clock has jumped since the last look, if it has.
+    #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
+    pub fn look(&mut self) -> Option<SignedDuration> {
+        let (wall, steady) = (self.clock.now(), Instant::now());
+        let passed = SignedDuration::try_from(steady - self.steady).unwrap_or(SignedDuration::MAX);
+        let expected = match self.clock {
+            Clock::Wall => passed,
+            Clock::Simulated { speed, .. } => passed.saturating_mul(i32::try_from(speed).unwrap_or(i32::MAX)),
+        };
+        let jump = wall.duration_since(self.wall) - expected;
+        (self.wall, self.steady) = (wall, steady);
+        (jump.abs() > SMALLEST_JUMP).then_some(jump)
+    }
+}

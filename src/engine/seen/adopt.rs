@@ -1,0 +1,47 @@
+//! Taking a machine of our fleet that the store does not know into the ledger, from its launch on (invariant 5).
+
+use jiff::Timestamp;
+
+use crate::model::instance::{Instance, Origin};
+use crate::model::ledger::{Interval, Share};
+use crate::model::record::{KnownInstance, Opened};
+use crate::model::settings::Settings;
+
+/// The records' part for an orphan of the snapshot. `has_worker`: ClearML lists a worker of its name. A machine that
+/// is past its boot and has none may have had one, with a task: it counts as registered.
+#[must_use]
+pub(in crate::engine) fn adopted(orphan: &Instance, has_worker: bool, settings: &Settings, now: Timestamp) -> Opened {
+    let max_boot = settings.pool(&orphan.pool).map(|pool| pool.max_boot);
+    let past_boot = max_boot.is_none_or(|max_boot| orphan.age(now) > max_boot);
+    Opened {
+        known: KnownInstance {
+            id: orphan.id.clone(),
+            provider: orphan.provider,
+            region: orphan.region.clone(),
+            pool: orphan.pool.clone(),
+            home: orphan.home.clone(),
+            machine_type: orphan.machine_type.clone(),
+            zone: orphan.zone.clone(),
+            market: orphan.market,
+            vcpu: orphan.vcpu,
+            gpu: orphan.gpu,
+            intent: orphan.intent.clone(),
+            origin: Origin::Orphan,
+            launched: orphan.launched,
+            registered: has_worker || past_boot,
+            drain: None,
+            hold: None,
+            stop_sent: None,
+        },
+        interval: Interval {
+            instance: orphan.id.clone(),
+            pool: orphan.pool.clone(),
+            home: orphan.home.clone(),
+            rate: orphan.rate,
+            reservation: orphan.reservation,
+            start: orphan.launched,
+            end: None,
+            shares: vec![Share { from: orphan.launched, queue: orphan.home.clone(), task: None }],
+        },
+    }
+}

@@ -1,0 +1,164 @@
+//! What the sources said last, and how old that is. A source that fails keeps its last good answer: old, not empty.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::ids::{InstanceId, QueueId};
+use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord};
+use crate::model::settings::Provider;
+use crate::model::snapshot::Source;
+
+/// Where machines of a provider are rented.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Region {
+    pub provider: Provider,
+    pub name: String,
+}
+
+/// One look at everything. Each part is whole or an error: an error means that nothing is known, never "none".
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// When the looking began: nothing in it is older.
+    pub began: Timestamp,
+    pub clearml: Result<ClearmlFacts, String>,
+    pub regions: Vec<(Region, Result<Vec<CloudInstance>, String>)>,
+}
+
+/// What ClearML said.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ClearmlFacts {
+    pub queues: Vec<ObservedQueue>,
+    pub workers: Vec<ObservedWorker>,
+    /// `None`: not asked this time.
+    pub mailboxes: Option<Vec<Mailbox>>,
+    /// Tasks of our queues that run or wait by their status; `None`: not asked this time.
+    pub tasks: Option<Vec<TaskRecord>>,
+}
+
+/// The newest good answers.
+#[derive(Debug, Clone, Default)]
+pub struct Facts {
+    pub queues: Vec<ObservedQueue>,
+    pub workers: Vec<ObservedWorker>,
+    pub mailboxes: BTreeMap<InstanceId, Mailbox>,
+    pub tasks: Vec<TaskRecord>,
+    pub machines: BTreeMap<InstanceId, CloudInstance>,
+    clearml: Health,
+    regions: BTreeMap<Region, Health>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Health {
+    last_good: Option<Timestamp>,
+    error: Option<String>,
+}
+
+impl Health {
+    fn good(&mut self, at: Timestamp) {
+        *self = Self { last_good: Some(at), error: None };
+    }
+}
+
+impl Facts {
+    /// Takes in a look at the world; says which parts are new.
+    pub fn take(&mut self, observation: Observation) -> Fresh {
+        let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
+        match observation.clearml {
+            Ok(ClearmlFacts { queues, workers, mailboxes, tasks }) => {
+                fresh.clearml = true;
+                fresh.mailboxes = mailboxes.is_some();
+                fresh.tasks = tasks.is_some();
+                self.queues = queues;
+                self.workers = workers;
+                if let Some(mailboxes) = mailboxes {
+                    self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
+                }
+                if let Some(tasks) = tasks {
+                    self.tasks = tasks;
+                }
+                self.clearml.good(observation.began);
+            }
+            Err(error) => self.clearml.error = Some(error),
+        }
+        self.regions.retain(|known, _| observation.regions.iter().any(|(region, _)| region == known));
+        for (region, answer) in observation.regions {
+            let health = self.regions.entry(region.clone()).or_default();
+            match answer {
+                Ok(machines) => {
+                    health.good(observation.began);
+                    self.machines
+                        .retain(|_, machine| (machine.provider, &machine.region) != (region.provider, &region.name));
+                    self.machines.extend(machines.into_iter().map(|machine| (machine.id.clone(), machine)));
+                    fresh.regions.push(region);
+                }
+                Err(error) => health.error = Some(error),
+            }
+        }
+        fresh
+    }
+
+    /// The clock jumped: nothing that was seen before tells how things are now.
+    pub fn distrust(&mut self) {
+        for health in self.regions.values_mut().chain([&mut self.clearml]) {
+            health.last_good = None;
+        }
+    }
+
+    /// Every source with its age.
+    #[must_use]
+    pub fn sources(&self, stale_after: SignedDuration) -> Vec<Source> {
+        let source = |name: String, health: &Health| Source {
+            name,
+            last_good: health.last_good,
+            stale_after,
+            error: health.error.clone(),
+        };
+        let clearml = source(Source::CLEARML.to_owned(), &self.clearml);
+        let regions =
+            self.regions.iter().map(|(region, health)| source(Source::region(region.provider, &region.name), health));
+        std::iter::once(clearml).chain(regions).collect()
+    }
+
+    /// Whether ClearML has ever answered.
+    #[must_use]
+    pub fn knows_clearml(&self) -> bool {
+        self.clearml.last_good.is_some()
+    }
+
+    /// Whether every region in use has answered.
+    #[must_use]
+    pub fn knows_machines(&self) -> bool {
+        self.regions.values().all(|health| health.last_good.is_some())
+    }
+
+    /// A visible queue's id by its name.
+    #[must_use]
+    pub fn queue_named(&self, name: &str) -> Option<&ObservedQueue> {
+        self.queues.iter().find(|queue| queue.name.as_str() == name)
+    }
+
+    /// A visible queue by its id.
+    #[must_use]
+    pub fn queue(&self, id: &QueueId) -> Option<&ObservedQueue> {
+        self.queues.iter().find(|queue| queue.id == *id)
+    }
+}
+
+/// Which facts an observation renewed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fresh {
+    pub at: Timestamp,
+    pub clearml: bool,
+    pub mailboxes: bool,
+    pub tasks: bool,
+    pub regions: Vec<Region>,
+}
+
+impl Fresh {
+    /// Whether this look said where machines of that region are.
+    #[must_use]
+    pub fn saw(&self, region: &Region) -> bool {
+        self.regions.contains(region)
+    }
+}

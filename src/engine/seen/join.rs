@@ -1,0 +1,364 @@
+//! Sources and memory joined into the snapshot that one pass plans from. Pure. Workers meet machines by the cloud's id;
+//! the cloud's word on a machine wins over ClearML's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::seen::facts::Facts;
+use crate::engine::seen::sight::{IDLE_LOOKS, SILENT_AFTER, Sight, Sights, our_workers};
+use crate::model::catalogue::Catalogue;
+use crate::model::ids::{InstanceId, PoolName, QueueName, WorkerId, WorkerName};
+use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
+use crate::model::money::{Money, Rate};
+use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskStatus};
+use crate::model::record::{KnownInstance, Memory};
+use crate::model::settings::{Market, Settings};
+use crate::model::snapshot::{Breaker, ForeignWorker, Ghost, Order, QueueState, Snapshot, Stray, Surplus};
+
+/// Everything that a snapshot is made of.
+#[derive(Debug)]
+pub struct Parts<'a> {
+    pub facts: &'a Facts,
+    pub sights: &'a Sights,
+    pub memory: &'a Memory,
+    pub settings: &'a Settings,
+    pub catalogue: &'a Arc<Catalogue>,
+    pub breakers: Vec<Breaker>,
+    pub surplus: Surplus,
+    pub orders: Vec<Order>,
+    /// See [`crate::model::snapshot::Source::stale_after`].
+    pub stale_after: SignedDuration,
+}
+
+/// Joins. The phases' beginnings are the last snapshot's where the phase is the same.
+#[must_use]
+pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
+    let Parts { facts, sights, memory, settings, catalogue, .. } = parts;
+    let workers: BTreeMap<InstanceId, &ObservedWorker> =
+        our_workers(facts, &settings.the_loop.fleet).map(|(name, worker)| (name.instance, worker)).collect();
+    let since: BTreeMap<&InstanceId, (Phase, Timestamp)> =
+        before.instances.iter().map(|instance| (&instance.id, (instance.phase, instance.phase_since))).collect();
+    let mut instances: Vec<Instance> = memory
+        .known
+        .values()
+        .map(|known| instance(known, &workers, facts, sights, memory, settings, now))
+        .chain(orphans(facts, memory, settings, catalogue, now))
+        .collect();
+    for instance in &mut instances {
+        instance.phase_since = match since.get(&instance.id) {
+            Some((phase, since)) if *phase == instance.phase => *since,
+            Some(_) => now,
+            None => instance.launched,
+        };
+    }
+    Snapshot {
+        queues: queues(facts, settings),
+        instances,
+        intents: memory.intents.values().cloned().collect(),
+        foreign: foreign(facts, settings, now),
+        ghosts: ghosts(facts, sights, memory, settings),
+        strays: strays(facts, sights, memory, settings, now),
+        breakers: parts.breakers,
+        surplus: parts.surplus,
+        learned: Arc::new(memory.learned.clone()),
+        catalogue: Arc::clone(catalogue),
+        orders: parts.orders,
+        sources: facts.sources(parts.stale_after),
+    }
+}
+
+fn queues(facts: &Facts, settings: &Settings) -> Vec<QueueState> {
+    let by_name: BTreeMap<&str, _> = facts.queues.iter().map(|queue| (queue.name.as_str(), queue)).collect();
+    let state = |name: &QueueName| {
+        let found = by_name.get(name.as_str());
+        QueueState {
+            name: name.clone(),
+            id: found.map(|queue| queue.id.clone()),
+            nearest: if found.is_none() { nearest(name, facts) } else { None },
+            waiting: found.map(|queue| queue.entries.clone()).unwrap_or_default(),
+        }
+    };
+    settings.queues.iter().map(|queue| state(&queue.name)).collect()
+}
+
+fn nearest(name: &QueueName, facts: &Facts) -> Option<QueueName> {
+    const LIKE: f64 = 0.7;
+    let known = facts.queues.iter().map(|queue| &queue.name);
+    let scored = known.map(|known| (strsim::jaro_winkler(known.as_str(), name.as_str()), known));
+    scored.filter(|(likeness, _)| *likeness > LIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known.clone())
+}
+
+fn instance(
+    known: &KnownInstance,
+    workers: &BTreeMap<InstanceId, &ObservedWorker>,
+    facts: &Facts,
+    sights: &Sights,
+    memory: &Memory,
+    settings: &Settings,
+    now: Timestamp,
+) -> Instance {
+    let worker = workers.get(&known.id).copied();
+    let machine = facts.machines.get(&known.id);
+    let sight = sights.of(&known.id);
+    let task = running_task(known, worker, facts, &sight, now);
+    let interval = memory.ledger.open().get(&known.id);
+    Instance {
+        id: known.id.clone(),
+        provider: known.provider,
+        region: known.region.clone(),
+        pool: known.pool.clone(),
+        home: known.home.clone(),
+        machine_type: known.machine_type.clone(),
+        zone: machine.and_then(|machine| machine.zone.clone()).or_else(|| known.zone.clone()),
+        market: known.market,
+        vcpu: known.vcpu,
+        gpu: known.gpu,
+        rate: interval.and_then(|interval| interval.rate),
+        reservation: interval.map_or(Money::ZERO, |interval| interval.reservation),
+        intent: known.intent.clone(),
+        origin: known.origin,
+        launched: known.launched,
+        ended: machine.and_then(|machine| machine.ended),
+        phase: phase(known, machine, task.is_some()),
+        phase_since: now,
+        fault: fault(known, machine, worker, &sight, settings, now),
+        worker: worker.map(|worker| worker.id.clone()),
+        last_report: worker.and_then(|worker| worker.last_report),
+        task,
+        registered: known.registered,
+        drain: known.drain.clone(),
+        hold: known.hold.clone(),
+    }
+}
+
+fn phase(known: &KnownInstance, machine: Option<&CloudInstance>, busy: bool) -> Phase {
+    let ending = machine.is_some_and(|machine| !matches!(machine.state, CloudState::Pending | CloudState::Running));
+    if known.stop_sent.is_some() || ending {
+        return Phase::Stopping;
+    }
+    if known.drain.as_ref().is_some_and(|drain| !drain.cancelled) {
+        return Phase::Draining;
+    }
+    match (known.registered, busy, machine.map(|machine| machine.state)) {
+        (_, true, _) => Phase::Busy,
+        (true, false, _) => Phase::Idle,
+        (false, false, Some(CloudState::Running)) => Phase::Booting,
+        (false, false, _) => Phase::Pending,
+    }
+}
+
+/// By the worker's own row; where that has gone silent, by the tasks that still name it.
+fn running_task(
+    known: &KnownInstance,
+    worker: Option<&ObservedWorker>,
+    facts: &Facts,
+    sight: &Sight,
+    now: Timestamp,
+) -> Option<RunningTask> {
+    let queue_name = |id| facts.queue(id).map(|queue| queue.name.clone());
+    let (id, name, queue) = if let Some(worker) = worker {
+        let task = worker.task.as_ref()?;
+        (task.id.clone(), task.name.clone(), task.queue.as_ref().and_then(queue_name))
+    } else {
+        let ours = |worker: &WorkerId| WorkerName::parse(worker).is_some_and(|name| name.instance == known.id);
+        let running = facts
+            .tasks
+            .iter()
+            .find(|task| task.status == TaskStatus::InProgress && task.last_worker.as_ref().is_some_and(ours))?;
+        (running.id.clone(), running.name.clone(), running.queue.as_ref().and_then(queue_name))
+    };
+    let since = sight.task.as_ref().filter(|(seen, _)| *seen == id).map_or(now, |(_, since)| *since);
+    Some(RunningTask { id, name, queue, since })
+}
+
+fn fault(
+    known: &KnownInstance,
+    machine: Option<&CloudInstance>,
+    worker: Option<&ObservedWorker>,
+    sight: &Sight,
+    settings: &Settings,
+    now: Timestamp,
+) -> Option<Fault> {
+    if let Some(machine) = machine
+        && known.stop_sent.is_none()
+        && matches!(
+            machine.state,
+            CloudState::ShuttingDown | CloudState::Stopping | CloudState::Stopped | CloudState::Terminated
+        )
+    {
+        let spot = machine.state_reason.as_ref().is_some_and(|reason| reason.contains("Spot"));
+        return Some(if spot { Fault::Interrupted } else { Fault::StoppedOutside });
+    }
+    if !known.registered {
+        let max_boot = settings.pool(&known.pool).map(|pool| pool.max_boot)?;
+        return (now.duration_since(known.launched) > max_boot).then_some(Fault::Stuck);
+    }
+    let heard = worker.and_then(|worker| worker.last_report.or(Some(worker.registered)));
+    if heard.is_none_or(|at| now.duration_since(at) > SILENT_AFTER) {
+        return Some(Fault::Lost);
+    }
+    let draining = known.drain.is_some();
+    (!draining && sight.idle_looks > IDLE_LOOKS).then_some(Fault::NotPulling)
+}
+
+/// Machines of our fleet by their tag that neither the ledger nor the list of the gone knows. A machine of an open
+/// intent is not among them: its intent makes it known.
+fn orphans<'a>(
+    facts: &'a Facts,
+    memory: &'a Memory,
+    settings: &'a Settings,
+    catalogue: &'a Catalogue,
+    now: Timestamp,
+) -> impl Iterator<Item = Instance> + 'a {
+    let unknown = facts.machines.values().filter(|machine| {
+        let intended = machine.tags.intent.as_ref().is_some_and(|intent| memory.intents.contains_key(intent));
+        !intended && !memory.known.contains_key(&machine.id) && !memory.gone.contains_key(&machine.id)
+    });
+    unknown.map(move |machine| {
+        let (pool, home) = belongs(machine, settings);
+        let (vcpu, gpu) = catalogue.size(machine.provider, &machine.machine_type).unwrap_or((0, 0));
+        let running = matches!(machine.state, CloudState::Pending | CloudState::Running);
+        Instance {
+            id: machine.id.clone(),
+            provider: machine.provider,
+            region: machine.region.clone(),
+            rate: rate(machine, &pool, settings, catalogue),
+            pool,
+            home,
+            machine_type: machine.machine_type.clone(),
+            zone: machine.zone.clone(),
+            market: machine.market,
+            vcpu,
+            gpu,
+            reservation: Money::ZERO,
+            intent: machine.tags.intent.clone(),
+            origin: Origin::Orphan,
+            launched: machine.launched,
+            ended: machine.ended,
+            phase: if running { Phase::Booting } else { Phase::Stopping },
+            phase_since: now,
+            fault: None,
+            worker: None,
+            last_report: None,
+            task: None,
+            // Until its worker is looked for by name, it may have one with a task.
+            registered: true,
+            drain: None,
+            hold: None,
+        }
+    })
+}
+
+/// The pool and home queue of a machine by its tags; what no setting knows keeps the tag's name.
+fn belongs(machine: &CloudInstance, settings: &Settings) -> (PoolName, QueueName) {
+    let pool = machine.tags.pool.clone().unwrap_or_else(|| PoolName::new("unknown"));
+    let home = machine.tags.queue.clone();
+    let home = home.or_else(|| settings.queues_of(&pool).next().map(|queue| queue.name.clone()));
+    (pool, home.unwrap_or_else(|| QueueName::new("unknown")))
+}
+
+/// What a machine costs: as its pool's settings say, else by its type and market.
+pub(super) fn rate(
+    machine: &CloudInstance,
+    pool: &PoolName,
+    settings: &Settings,
+    catalogue: &Catalogue,
+) -> Option<Rate> {
+    if let Some(pool) = settings.pool(pool) {
+        return catalogue.offer(pool, &machine.machine_type).rate;
+    }
+    let spec = catalogue.spec(machine.provider, &machine.region, &machine.machine_type)?;
+    match machine.market {
+        Market::OnDemand => spec.on_demand,
+        Market::Spot => spec.spot.or(spec.on_demand),
+    }
+}
+
+fn foreign(facts: &Facts, settings: &Settings, now: Timestamp) -> Vec<ForeignWorker> {
+    let ours: BTreeSet<_> = our_workers(facts, &settings.the_loop.fleet).map(|(_, worker)| worker.id.clone()).collect();
+    let served: BTreeMap<_, _> = facts
+        .queues
+        .iter()
+        .filter(|queue| settings.queue(&queue.name).is_some())
+        .map(|queue| (&queue.id, &queue.name))
+        .collect();
+    let others = facts.workers.iter().filter(|worker| !ours.contains(&worker.id));
+    others
+        .filter_map(|worker| {
+            let queues: Vec<_> =
+                worker.queues.iter().filter_map(|id| served.get(id).map(|name| (*name).clone())).collect();
+            let heard = worker.last_report.unwrap_or(worker.registered);
+            (!queues.is_empty()).then(|| ForeignWorker {
+                id: worker.id.clone(),
+                queues,
+                task: worker.task.as_ref().map(|task| task.id.clone()),
+                last_report: worker.last_report,
+                fresh: now.duration_since(heard) <= SILENT_AFTER,
+            })
+        })
+        .collect()
+}
+
+/// Whether a machine that we do not bill is proved gone.
+fn is_gone(instance: &InstanceId, sights: &Sights, memory: &Memory) -> bool {
+    memory.gone.contains_key(instance) || (!memory.known.contains_key(instance) && sights.of(instance).is_gone())
+}
+
+fn ghosts(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings) -> Vec<Ghost> {
+    our_workers(facts, &settings.the_loop.fleet)
+        .filter(|(name, _)| is_gone(&name.instance, sights, memory))
+        .map(|(name, worker)| Ghost {
+            worker: worker.id.clone(),
+            instance: name.instance,
+            task: worker.task.as_ref().map(|task| task.id.clone()),
+            last_report: worker.last_report,
+        })
+        .collect()
+}
+
+/// How long a task must be in no queue, and at how many looks, before it is put back (GUARD.md section 4).
+const NOWHERE_FOR: SignedDuration = SignedDuration::from_secs(90);
+const NOWHERE_LOOKS: u32 = 2;
+
+fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, now: Timestamp) -> Vec<Stray> {
+    let name_of = |id| facts.queue(id).map(|queue| queue.name.clone()).filter(|name| settings.queue(name).is_some());
+    let mut strays = Vec::new();
+    for task in &facts.tasks {
+        let Some(queue) = task.queue.as_ref().and_then(name_of) else { continue };
+        match task.status {
+            TaskStatus::InProgress if !memory.requeueing.contains_key(&task.id) => {
+                let worker = task.last_worker.as_ref().filter(|worker| {
+                    WorkerName::parse(worker).is_some_and(|name| {
+                        name.fleet == settings.the_loop.fleet && is_gone(&name.instance, sights, memory)
+                    })
+                });
+                if let Some(worker) = worker
+                    && let Some(name) = WorkerName::parse(worker)
+                {
+                    strays.push(Stray::OfGoneMachine {
+                        task: task.id.clone(),
+                        name: task.name.clone(),
+                        queue,
+                        worker: worker.clone(),
+                        instance: name.instance,
+                        started: task.started,
+                        requeues: memory.requeues.get(&task.id).copied().unwrap_or_default(),
+                    });
+                }
+            }
+            TaskStatus::Queued => {
+                let changed = task.status_changed.is_some_and(|at| now.duration_since(at) > NOWHERE_FOR);
+                if let Some((since, looks)) = sights.nowhere(&task.id)
+                    && changed
+                    && looks >= NOWHERE_LOOKS
+                {
+                    strays.push(Stray::QueuedNowhere { task: task.id.clone(), name: task.name.clone(), queue, since });
+                }
+            }
+            _ => {}
+        }
+    }
+    strays
+}

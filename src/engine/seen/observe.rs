@@ -1,0 +1,70 @@
+//! Looking at the world: every source in parallel, each with a deadline.
+
+use futures::future::join_all;
+use jiff::SignedDuration;
+
+use crate::engine::seen::facts::{ClearmlFacts, Observation, Region};
+use crate::model::ids::{FleetId, QueueId, QueueName};
+use crate::model::observed::{CloudInstance, ObservedQueue, TaskStatus};
+use crate::world::World;
+use crate::world::clock::Clock;
+use crate::world::cloud::CloudError;
+use crate::world::tracker::TrackerError;
+
+/// A source that has not answered by then says nothing this time.
+pub(in crate::engine) const DEADLINE: SignedDuration = SignedDuration::from_secs(45);
+
+/// What to look at.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct Look {
+    pub fleet: FleetId,
+    /// The queues of the settings.
+    pub queues: Vec<QueueName>,
+    pub regions: Vec<Region>,
+    pub mailboxes: bool,
+    pub tasks: bool,
+}
+
+/// Looks once.
+pub(in crate::engine) async fn observe(world: World, clock: Clock, look: Look) -> Observation {
+    let began = clock.now();
+    let regions = join_all(
+        look.regions
+            .iter()
+            .map(|region| async { (region.clone(), machines(&world, clock, &look.fleet, region).await) }),
+    );
+    let (clearml, regions) = futures::join!(clearml(&world, clock, &look), regions);
+    Observation { began, clearml, regions }
+}
+
+async fn machines(world: &World, clock: Clock, fleet: &FleetId, region: &Region) -> Result<Vec<CloudInstance>, String> {
+    let cloud = world.cloud(region.provider).map_err(|error| error.to_string())?;
+    let listed = clock.deadline(DEADLINE, cloud.list(fleet, &region.name)).await;
+    listed.unwrap_or_else(|| Err(CloudError::deadline("the listing"))).map_err(|error| error.to_string())
+}
+
+async fn clearml(world: &World, clock: Clock, look: &Look) -> Result<ClearmlFacts, String> {
+    let late = || TrackerError::Deadline { endpoint: "the look at queues and workers".to_owned() };
+    let seen = clock.deadline(DEADLINE, ask(world, look)).await;
+    seen.unwrap_or_else(|| Err(late())).map_err(|error| error.to_string())
+}
+
+/// Workers before queues: a task that is pulled in between is then neither waiting nor running, which starts nothing.
+/// The other way round it would be both, and a machine would be started for a task that has one.
+async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
+    let tracker = &world.tracker;
+    let workers = tracker.workers(&look.fleet).await?;
+    let mailboxes = if look.mailboxes { Some(tracker.mailboxes().await?) } else { None };
+    let queues = tracker.queues().await?;
+    let tasks = if look.tasks {
+        let ours = ids(&queues, &look.queues);
+        Some(tracker.tasks(&ours, &[TaskStatus::InProgress, TaskStatus::Queued]).await?)
+    } else {
+        None
+    };
+    Ok(ClearmlFacts { queues, workers, mailboxes, tasks })
+}
+
+fn ids(queues: &[ObservedQueue], ours: &[QueueName]) -> Vec<QueueId> {
+    queues.iter().filter(|queue| ours.contains(&queue.name)).map(|queue| queue.id.clone()).collect()
+}
