@@ -1,0 +1,163 @@
+//! From a plan's actions to records and deeds: what is written down first, and what is then done. Pure.
+
+use jiff::Timestamp;
+
+use crate::engine::act::deed::{Deed, LaunchDeed};
+use crate::engine::act::naming::Naming;
+use crate::engine::seen::adopt::adopted;
+use crate::engine::seen::facts::Facts;
+use crate::engine::seen::sight::our_workers;
+use crate::engine::words::{Line, line};
+use crate::model::ids::{IntentId, Term};
+use crate::model::instance::Drain;
+use crate::model::journal::EntryKind;
+use crate::model::observed::LostTask;
+use crate::model::plan::{Action, Launch, Plan, Planned};
+use crate::model::record::{Intent, IntentOutcome, Memory, Record};
+use crate::model::settings::{PoolSettings, Settings};
+use crate::model::snapshot::Snapshot;
+use crate::world::cloud::intent_of;
+
+/// What an action comes to: records that are written first, and a deed, where the world has part in it.
+#[derive(Debug)]
+pub(in crate::engine) struct Decision {
+    pub records: Vec<Record>,
+    pub deed: Option<Deed>,
+}
+
+/// What is known while deciding.
+#[derive(Debug)]
+pub(in crate::engine) struct Ground<'a> {
+    pub plan: &'a Plan,
+    pub snapshot: &'a Snapshot,
+    pub settings: &'a Settings,
+    pub memory: &'a Memory,
+    pub facts: &'a Facts,
+    pub term: Term,
+    pub now: Timestamp,
+}
+
+impl Ground<'_> {
+    /// Decides one action. `None`: what it is about went away meanwhile.
+    pub(in crate::engine) fn decide(&self, planned: &Planned, naming: &mut Naming) -> Option<Decision> {
+        let told = self.told(planned);
+        match &planned.action {
+            Action::Launch(launch) => self.launch(launch, told, naming),
+            Action::Stop { instance, .. } => {
+                let known = self.memory.known.get(instance)?;
+                let stop = Record::StopSent { instance: instance.clone(), at: self.now };
+                let deed =
+                    Deed::Stop { provider: known.provider, region: known.region.clone(), instance: instance.clone() };
+                Some(Decision { records: vec![stop, told.about_machine(known).record()], deed: Some(deed) })
+            }
+            Action::Drain { instance, cause } => {
+                let known = self.memory.known.get(instance)?;
+                let nonce = naming.nonce();
+                let drain = Drain {
+                    nonce: nonce.clone(),
+                    cause: *cause,
+                    by: planned.by.clone(),
+                    ordered: self.now,
+                    acknowledged: None,
+                    cancelled: false,
+                };
+                let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
+                let deed = Deed::Drain { instance: instance.clone(), nonce };
+                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
+            }
+            Action::CancelDrain { instance } => {
+                let known = self.memory.known.get(instance)?;
+                let drain = Drain { cancelled: true, ..known.drain.clone()? };
+                let nonce = drain.nonce.clone();
+                let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
+                let deed = Deed::CancelDrain { instance: instance.clone(), nonce };
+                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
+            }
+            Action::Adopt { instance } => {
+                let orphan = self.snapshot.instance(instance)?;
+                let has_worker = !self.facts.knows_clearml()
+                    || our_workers(self.facts, &self.settings.the_loop.fleet)
+                        .any(|(name, _)| name.instance == *instance);
+                let opened = adopted(orphan, has_worker, self.settings, self.now);
+                let told = told.about_machine(&opened.known).intent(opened.known.intent.as_ref());
+                Some(Decision { records: vec![Record::Opened(Box::new(opened)), told.record()], deed: None })
+            }
+            Action::Hold { instance, hold } => {
+                let known = self.memory.known.get(instance)?;
+                let set = Record::HoldSet { instance: instance.clone(), hold: Some(hold.clone()) };
+                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: None })
+            }
+            Action::Release { instance } => {
+                let known = self.memory.known.get(instance)?;
+                let set = Record::HoldSet { instance: instance.clone(), hold: None };
+                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: None })
+            }
+            Action::Requeue { task, queue, worker, instance, started, attempt } => {
+                let lost = LostTask {
+                    task: task.clone(),
+                    queue: self.facts.queue_named(queue.as_str())?.id.clone(),
+                    worker: worker.clone(),
+                    instance: instance.clone(),
+                    started: *started,
+                };
+                let records = vec![Record::RequeueOpened(lost.clone()), told.about(planned.action.subject()).record()];
+                Some(Decision { records, deed: Some(Deed::Requeue { lost, attempt: *attempt }) })
+            }
+            Action::Enqueue { task, queue } => {
+                let queue = self.facts.queue_named(queue.as_str())?.id.clone();
+                let records = vec![told.about(planned.action.subject()).record()];
+                Some(Decision { records, deed: Some(Deed::Enqueue { task: task.clone(), queue }) })
+            }
+            Action::Unregister { worker } => {
+                let records = vec![told.about(planned.action.subject()).record()];
+                Some(Decision { records, deed: Some(Deed::Unregister { worker: worker.clone() }) })
+            }
+        }
+    }
+
+    fn told(&self, planned: &Planned) -> Line {
+        line(self.now, EntryKind::Decided, planned.action.to_string())
+            .by(&planned.by)
+            .because(&planned.reason)
+            .revision(&self.plan.revision)
+    }
+
+    /// Each machine of the call gets an intent of its own; the batch is the call's idempotency token.
+    fn launch(&self, launch: &Launch, told: Line, naming: &mut Naming) -> Option<Decision> {
+        let pool = self.settings.pool(&launch.pool)?;
+        let batch = naming.batch();
+        let intents = (0..launch.count).map(|place| Record::IntentOpened(self.intent(launch, pool, &batch, place)));
+        let mut records: Vec<Record> = intents.collect();
+        records.push(told.about(Action::Launch(launch.clone()).subject()).intent(Some(&batch)).record());
+        let deed = LaunchDeed {
+            fleet: self.settings.the_loop.fleet.clone(),
+            batch,
+            launch: launch.clone(),
+            pool: pool.clone(),
+            queues: self.settings.queues_of(&pool.name).map(|queue| queue.name.clone()).collect(),
+            revision: self.plan.revision.clone(),
+            term: self.term,
+        };
+        Some(Decision { records, deed: Some(Deed::Launch(Box::new(deed))) })
+    }
+
+    fn intent(&self, launch: &Launch, pool: &PoolSettings, batch: &IntentId, place: u32) -> Intent {
+        Intent {
+            id: intent_of(batch, place),
+            batch: batch.clone(),
+            pool: launch.pool.clone(),
+            queue: launch.queue.clone(),
+            provider: pool.provider,
+            region: pool.region.clone(),
+            machine_type: launch.machine_type.clone(),
+            market: launch.market,
+            vcpu: launch.vcpu,
+            gpu: launch.gpu,
+            rate: launch.rate,
+            reservation: launch.reservation,
+            opened: self.now,
+            revision: self.plan.revision.clone(),
+            outcome: IntentOutcome::Open,
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! Deeds on the world: one call or a short row of calls, each with a deadline. The loop never waits for one.
+
+use jiff::SignedDuration;
+
+use crate::engine::act::crash::{CrashPoints, Crashed, DeedKind, Point};
+use crate::model::ids::{
+    FleetId, InstanceId, IntentId, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId,
+};
+use crate::model::observed::LostTask;
+use crate::model::plan::Launch;
+use crate::model::settings::{PoolSettings, Provider};
+use crate::model::snapshot::ErrorClass;
+use crate::world::World;
+use crate::world::clock::Clock;
+use crate::world::cloud::{AgentAccess, CloudError, LaunchOrder, Launched};
+use crate::world::tracker::{Requeue, TrackerError};
+
+/// Longer than a launch's own time limits, so that the cloud's answer is heard.
+const LAUNCH_DEADLINE: SignedDuration = SignedDuration::from_secs(90);
+const CALL_DEADLINE: SignedDuration = SignedDuration::from_secs(60);
+
+/// A machine's boot token lives this much longer than its pool's `max_boot` (GUARD.md section 7).
+const TOKEN_RESERVE: SignedDuration = SignedDuration::from_mins(15);
+
+/// What is done.
+#[derive(Debug, Clone)]
+pub(in crate::engine) enum Deed {
+    Launch(Box<LaunchDeed>),
+    Stop {
+        provider: Provider,
+        region: String,
+        instance: InstanceId,
+    },
+    Drain {
+        instance: InstanceId,
+        nonce: String,
+    },
+    CancelDrain {
+        instance: InstanceId,
+        nonce: String,
+    },
+    Requeue {
+        lost: LostTask,
+        attempt: u32,
+    },
+    Enqueue {
+        task: TaskId,
+        queue: QueueId,
+    },
+    Unregister {
+        worker: WorkerId,
+    },
+    /// So that a person's drain finds it at once; the machine makes it, too.
+    CreateMailbox {
+        instance: InstanceId,
+    },
+    DeleteMailbox {
+        instance: InstanceId,
+    },
+    RenewLease {
+        fleet: FleetId,
+        value: String,
+    },
+    /// For a person who asked.
+    BootLog {
+        provider: Provider,
+        region: String,
+        instance: InstanceId,
+        request: u64,
+    },
+}
+
+/// One launch call.
+#[derive(Debug, Clone)]
+pub(in crate::engine) struct LaunchDeed {
+    pub fleet: FleetId,
+    pub batch: IntentId,
+    pub launch: Launch,
+    pub pool: PoolSettings,
+    pub queues: Vec<QueueName>,
+    pub revision: Revision,
+    pub term: Term,
+}
+
+impl Deed {
+    /// Its kind, where a crash in it is to be survived.
+    #[must_use]
+    pub(in crate::engine) fn kind(&self) -> Option<DeedKind> {
+        match self {
+            Self::Launch(_) => Some(DeedKind::Launch),
+            Self::Stop { .. } => Some(DeedKind::Stop),
+            Self::Drain { .. } => Some(DeedKind::Drain),
+            Self::CancelDrain { .. } => Some(DeedKind::CancelDrain),
+            Self::Requeue { .. } => Some(DeedKind::Requeue),
+            Self::Enqueue { .. } => Some(DeedKind::Enqueue),
+            Self::Unregister { .. } => Some(DeedKind::Unregister),
+            Self::CreateMailbox { .. }
+            | Self::DeleteMailbox { .. }
+            | Self::RenewLease { .. }
+            | Self::BootLog { .. } => None,
+        }
+    }
+
+    #[must_use]
+    pub(in crate::engine) fn deadline(&self) -> SignedDuration {
+        if matches!(self, Self::Launch(_)) { LAUNCH_DEADLINE } else { CALL_DEADLINE }
+    }
+
+    /// The pool that it is about, where no machine is known yet.
+    #[must_use]
+    pub(in crate::engine) fn pool(&self) -> Option<&PoolName> {
+        match self {
+            Self::Launch(order) => Some(&order.launch.pool),
+            _ => None,
+        }
+    }
+
+    /// Whether the loop must hear of it before it may end.
+    #[must_use]
+    pub(in crate::engine) fn matters(&self) -> bool {
+        self.kind().is_some()
+    }
+
+    /// The machine that it is about.
+    #[must_use]
+    pub(in crate::engine) fn instance(&self) -> Option<&InstanceId> {
+        match self {
+            Self::Stop { instance, .. }
+            | Self::Drain { instance, .. }
+            | Self::CancelDrain { instance, .. }
+            | Self::CreateMailbox { instance }
+            | Self::DeleteMailbox { instance }
+            | Self::BootLog { instance, .. } => Some(instance),
+            Self::Requeue { lost, .. } => Some(&lost.instance),
+            Self::Launch(_) | Self::Enqueue { .. } | Self::Unregister { .. } | Self::RenewLease { .. } => None,
+        }
+    }
+}
+
+/// As people read it while it is under way.
+impl std::fmt::Display for Deed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Launch(order) => {
+                let Launch { count, machine_type, pool, .. } = &order.launch;
+                write!(f, "launch {count} x {machine_type} in {pool}")
+            }
+            Self::Stop { instance, .. } => write!(f, "stop {instance}"),
+            Self::Drain { instance, .. } => write!(f, "order {instance} to drain"),
+            Self::CancelDrain { instance, .. } => write!(f, "cancel the drain of {instance}"),
+            Self::Requeue { lost, .. } => write!(f, "enqueue task {} again", lost.task),
+            Self::Enqueue { task, .. } => write!(f, "enqueue task {task}"),
+            Self::Unregister { worker } => write!(f, "unregister {worker}"),
+            Self::CreateMailbox { instance } => write!(f, "make the mailbox of {instance}"),
+            Self::DeleteMailbox { instance } => write!(f, "remove the mailbox of {instance}"),
+            Self::RenewLease { .. } => write!(f, "renew the lease"),
+            Self::BootLog { instance, .. } => write!(f, "read the console of {instance}"),
+        }
+    }
+}
+
+/// What became of a deed.
+#[derive(Debug)]
+pub(in crate::engine) struct Outcome {
+    pub deed: Deed,
+    pub result: Result<Done, Failed>,
+}
+
+/// It went well.
+#[derive(Debug)]
+pub(in crate::engine) enum Done {
+    Launched(Vec<Launched>),
+    Requeue(Requeue),
+    Text(String),
+    Nothing,
+}
+
+/// It did not, or nobody knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::engine) struct Failed {
+    pub class: ErrorClass,
+    pub message: String,
+    /// It may have been done all the same.
+    pub may_have_acted: bool,
+}
+
+impl From<CloudError> for Failed {
+    fn from(error: CloudError) -> Self {
+        Self { class: error.class, message: error.to_string(), may_have_acted: error.may_have_acted }
+    }
+}
+
+impl From<TrackerError> for Failed {
+    fn from(error: TrackerError) -> Self {
+        let class = match &error {
+            TrackerError::Credentials { .. } => ErrorClass::Credentials,
+            TrackerError::Refused { .. } => ErrorClass::BadRequest,
+            _ => ErrorClass::Unknown,
+        };
+        let may_have_acted = !matches!(error, TrackerError::Credentials { .. } | TrackerError::Refused { .. });
+        Self { class, message: error.to_string(), may_have_acted }
+    }
+}
+
+/// Does it. An unknown outcome is an error that says so.
+///
+/// # Errors
+/// A test wants the loop dead at a point of this deed.
+pub(in crate::engine) async fn perform(
+    world: World,
+    clock: Clock,
+    deed: Deed,
+    crash: CrashPoints,
+) -> Result<Outcome, Crashed> {
+    let result = match clock.deadline(deed.deadline(), call(&world, &deed)).await {
+        Some(result) => result,
+        None => Err(CloudError::deadline("the call").into()),
+    };
+    if let Some(kind) = deed.kind() {
+        crash.pass(kind, Point::AfterCall)?;
+    }
+    Ok(Outcome { deed, result })
+}
+
+async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
+    let tracker = &world.tracker;
+    match deed {
+        Deed::Launch(order) => launch(world, order).await,
+        Deed::Stop { provider, region, instance } => {
+            world.cloud(*provider)?.terminate(region, std::slice::from_ref(instance)).await?;
+            Ok(Done::Nothing)
+        }
+        Deed::Drain { instance, nonce } => nothing(tracker.order_drain(instance, nonce).await),
+        Deed::CancelDrain { instance, .. } => nothing(tracker.cancel_drain(instance).await),
+        Deed::Requeue { lost, .. } => Ok(Done::Requeue(tracker.requeue_lost(lost).await?)),
+        Deed::Enqueue { task, queue } => Ok(Done::Requeue(tracker.enqueue(task, queue).await?)),
+        Deed::Unregister { worker } => nothing(tracker.unregister(worker).await),
+        Deed::CreateMailbox { instance } => nothing(tracker.create_mailbox(instance).await),
+        Deed::DeleteMailbox { instance } => nothing(tracker.delete_mailbox(instance).await),
+        Deed::RenewLease { fleet, value } => nothing(tracker.renew_lease(fleet, value).await),
+        Deed::BootLog { provider, region, instance, .. } => {
+            Ok(Done::Text(world.cloud(*provider)?.console(region, instance).await?))
+        }
+    }
+}
+
+fn nothing(answer: Result<(), TrackerError>) -> Result<Done, Failed> {
+    answer.map(|()| Done::Nothing).map_err(Failed::from)
+}
+
+async fn launch(world: &World, deed: &LaunchDeed) -> Result<Done, Failed> {
+    let life = deed.pool.max_boot + TOKEN_RESERVE;
+    let token = world.tracker.mint_agent_token(life).await.map_err(|error| Failed {
+        message: format!("no token for the machine's agent: {error}"),
+        // Nothing was asked of the cloud yet.
+        may_have_acted: false,
+        ..Failed::from(error)
+    })?;
+    let order = LaunchOrder {
+        fleet: deed.fleet.clone(),
+        batch: deed.batch.clone(),
+        launch: deed.launch.clone(),
+        pool: deed.pool.clone(),
+        revision: deed.revision.clone(),
+        term: deed.term,
+        queues: deed.queues.clone(),
+        agents: AgentAccess { api_server: world.tracker.api_server(), token },
+    };
+    Ok(Done::Launched(world.cloud(deed.pool.provider)?.launch(&order).await?))
+}

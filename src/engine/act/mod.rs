@@ -1,0 +1,9 @@
+//! What is done: a plan's actions become records, written first, and deeds ([`decide`]); a [`deed`] is done with a
+//! deadline, and what became of it is records again ([`outcome`]).
+
+pub(super) mod breakers;
+pub mod crash;
+pub(super) mod decide;
+pub(super) mod deed;
+pub mod naming;
+pub(super) mod outcome;
