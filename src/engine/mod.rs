@@ -1,5 +1,20 @@
 //! THE LOOP: observe, plan, check, act, record. Commands in, events out.
+//!
+//! One task owns the memory, the store and the settings (`run`, `pass`, `orders`); looks at the world and deeds on it are
+//! tasks of their own with deadlines, and the loop never waits for one.
 
+pub mod act;
 pub mod command;
 pub mod event;
+mod orders;
+mod pass;
+mod publish;
+mod run;
+pub mod seen;
 pub mod socket;
+mod spend;
+mod start;
+mod words;
+
+pub use run::EngineError;
+pub use start::{Handle, Planner, Setup, run, start};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
 
 use super::SocketError;
 use crate::engine::command::{Command, Request};
@@ -52,9 +53,7 @@ impl Client {
 
     /// Sends a request without waiting; its answer is one of the events.
     pub async fn send(&mut self, request: &Request) -> Result<(), SocketError> {
-        let mut line = serde_json::to_vec(request).map_err(|error| SocketError::Lost(error.to_string()))?;
-        line.push(b'\n');
-        self.writer.write_all(&line).await.map_err(|error| SocketError::Lost(error.to_string()))
+        write_request(&mut self.writer, request).await
     }
 
     /// The next view; the first comes at once, if the loop has made one.
@@ -70,13 +69,49 @@ impl Client {
 
     /// The next event, whatever it is.
     pub async fn next(&mut self) -> Result<Event, SocketError> {
-        let mut line = String::new();
-        let read = self.reader.read_line(&mut line).await.map_err(|error| SocketError::Lost(error.to_string()))?;
-        if read == 0 {
-            return Err(SocketError::Lost("the connection was closed".to_owned()));
-        }
-        serde_json::from_str(&line).map_err(|error| complaint(&line, &error))
+        read_event(&mut self.reader).await
     }
+
+    /// Stands between a screen and the loop: what is requested goes there, what the loop tells comes here, until the
+    /// loop ends or goes away.
+    pub async fn relay(self, mut requests: mpsc::Receiver<Request>, mut tell: impl FnMut(Event)) -> SocketError {
+        let Self { mut reader, mut writer, .. } = self;
+        let told = async {
+            loop {
+                match read_event(&mut reader).await {
+                    Ok(event) => tell(event),
+                    Err(error) => return error,
+                }
+            }
+        };
+        let asked = async {
+            while let Some(request) = requests.recv().await {
+                if let Err(error) = write_request(&mut writer, &request).await {
+                    return error;
+                }
+            }
+            SocketError::Lost("the screen was left".to_owned())
+        };
+        tokio::select! {
+            error = told => error,
+            error = asked => error,
+        }
+    }
+}
+
+async fn read_event(reader: &mut BufReader<OwnedReadHalf>) -> Result<Event, SocketError> {
+    let mut line = String::new();
+    let read = reader.read_line(&mut line).await.map_err(|error| SocketError::Lost(error.to_string()))?;
+    if read == 0 {
+        return Err(SocketError::Lost("the connection was closed".to_owned()));
+    }
+    serde_json::from_str(&line).map_err(|error| complaint(&line, &error))
+}
+
+async fn write_request(writer: &mut OwnedWriteHalf, request: &Request) -> Result<(), SocketError> {
+    let mut line = serde_json::to_vec(request).map_err(|error| SocketError::Lost(error.to_string()))?;
+    line.push(b'\n');
+    writer.write_all(&line).await.map_err(|error| SocketError::Lost(error.to_string()))
 }
 
 /// The server's complaint about what we sent, or ours about what it sent.

@@ -1,0 +1,225 @@
+//! What people ask of the loop, by the screen or over the socket, and its answers.
+
+use crate::engine::act::deed::Deed;
+use crate::engine::command::{Command, Edit, Request};
+use crate::engine::event::{Answer, Leader};
+use crate::engine::run::{Ending, EngineError, Loop};
+use crate::engine::words::line;
+use crate::model::ids::{Actor, InstanceId, Revision};
+use crate::model::instance::Phase;
+use crate::model::journal::EntryKind;
+use crate::model::plan::Rule;
+use crate::model::record::Record;
+use crate::model::settings::OnExit;
+use crate::model::snapshot::{Ask, Order};
+
+type Answered = Result<Answer, String>;
+
+impl Loop {
+    pub(super) async fn handle(&mut self, request: Request) -> Result<(), EngineError> {
+        let Request { id, by, command } = request;
+        let answered = match command {
+            Command::Arm => self.arm(&by, true).await?,
+            Command::Disarm => self.arm(&by, false).await?,
+            Command::Pause => self.pause(&by, true).await?,
+            Command::Resume => self.pause(&by, false).await?,
+            Command::Refresh => {
+                self.look();
+                Ok(Answer::Done)
+            }
+            Command::Ask(asks) => self.ask(&by, asks).await?,
+            Command::Set { edits, seen } => self.set(&by, &edits, seen.as_ref()).await?,
+            Command::Preview(edits) => self.previewed(&edits),
+            Command::ResetBackOff { pool, machine_type } => {
+                let failing = self.breakers.reset(&(pool.clone(), machine_type.clone()));
+                let text = format!("{pool} {machine_type} is tried again");
+                if failing {
+                    let line = line(self.setup.clock.now(), EntryKind::Edited, &text).by(&by);
+                    self.commit(vec![line.record()]).await;
+                    self.replan(Vec::new()).await?;
+                }
+                Ok(Answer::Said(if failing { text } else { format!("{pool} {machine_type} was not backing off") }))
+            }
+            Command::BootLog(instance) => match self.boot_log(id, &instance) {
+                // The answer comes with the cloud's.
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error),
+            },
+            Command::Journal(filter) => {
+                let lines = self.setup.store.journal(&filter).await;
+                lines.map(Answer::Journal).map_err(|error| error.to_string())
+            }
+            Command::Quit { on_exit } => {
+                let on_exit = on_exit.unwrap_or(self.settings.the_loop.on_exit);
+                self.quit(&by, on_exit).await?;
+                Ok(Answer::Done)
+            }
+        };
+        self.answer(id, answered);
+        Ok(())
+    }
+
+    /// A loop that only watches changes nothing.
+    fn may_change(&self) -> Result<(), String> {
+        match &self.setup.leader {
+            Leader::Us(_) => Ok(()),
+            Leader::Other(who) => Err(format!("this loop only watches: {who} leads")),
+        }
+    }
+
+    async fn arm(&mut self, by: &Actor, armed: bool) -> Result<Answered, EngineError> {
+        let word = if armed { "armed: the loop acts" } else { "disarmed: a dry run from now on" };
+        self.turn(by, self.memory.armed == armed, Record::Armed(armed), word).await
+    }
+
+    async fn pause(&mut self, by: &Actor, paused: bool) -> Result<Answered, EngineError> {
+        let word = if paused { "paused: only what people ask for is done" } else { "resumed" };
+        self.turn(by, self.memory.paused == paused, Record::Paused(paused), word).await
+    }
+
+    async fn turn(&mut self, by: &Actor, already: bool, record: Record, text: &str) -> Result<Answered, EngineError> {
+        if let Err(error) = self.may_change() {
+            return Ok(Err(error));
+        }
+        if already {
+            return Ok(Ok(Answer::Said(format!("already {text}"))));
+        }
+        let line = line(self.setup.clock.now(), EntryKind::Edited, text).by(by);
+        if !self.commit(vec![record, line.record()]).await {
+            return Ok(Err(self.store_problem.clone().unwrap_or_default()));
+        }
+        self.replan(Vec::new()).await?;
+        Ok(Ok(Answer::Said(text.to_owned())))
+    }
+
+    async fn ask(&mut self, by: &Actor, asks: Vec<Ask>) -> Result<Answered, EngineError> {
+        if let Err(error) = self.may_change() {
+            return Ok(Err(error));
+        }
+        let only_notes = asks.iter().all(|ask| matches!(ask, Ask::Hold { .. } | Ask::Release(_)));
+        if !self.memory.armed && !only_notes {
+            return Ok(Err("the loop is not armed, this is a dry run: arm it first (`tidegate arm`)".to_owned()));
+        }
+        if asks.contains(&Ask::StopAll) {
+            let text = "emergency stop: every machine is ended, and the loop is paused";
+            let line = line(self.setup.clock.now(), EntryKind::Edited, text).by(by);
+            self.commit(vec![Record::Paused(true), line.record()]).await;
+        }
+        let orders = asks.into_iter().map(|what| Order { by: by.clone(), what }).collect();
+        self.replan(orders).await?;
+        Ok(self.what_became(by))
+    }
+
+    /// The plan's words on what a person asked for.
+    fn what_became(&self, by: &Actor) -> Answered {
+        let done = self.plan.actions.iter().filter(|planned| planned.rule == Rule::Person && planned.by == *by);
+        let done: Vec<String> = done.map(|planned| planned.action.to_string()).collect();
+        let refused = self.plan.refusals.iter().filter(|refusal| refusal.rule == Rule::Person && refusal.by == *by);
+        let refused: Vec<String> = refused
+            .map(|refusal| match refusal.reason.remedy() {
+                Some(remedy) => format!("{}; {remedy}", refusal.reason),
+                None => refusal.reason.to_string(),
+            })
+            .collect();
+        match (done.is_empty(), refused.is_empty()) {
+            (true, false) => Err(refused.join("; ")),
+            (false, false) => Ok(Answer::Said(format!("{}; refused: {}", done.join(", "), refused.join("; ")))),
+            (_, true) => Ok(Answer::Said(done.join(", "))),
+        }
+    }
+
+    async fn set(&mut self, by: &Actor, edits: &[Edit], seen: Option<&Revision>) -> Result<Answered, EngineError> {
+        if let Err(error) = self.may_change() {
+            return Ok(Err(error));
+        }
+        let settings = match self.setup.settings.edit(edits, seen) {
+            Ok(settings) => settings,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let now = self.setup.clock.now();
+        let told: Vec<String> = edits.iter().map(said).collect();
+        let lines = told
+            .iter()
+            .map(|text| line(now, EntryKind::Edited, text.as_str()).by(by).revision(&settings.revision).record());
+        let lines = lines.collect();
+        self.settings = settings;
+        self.commit(lines).await;
+        self.replan(Vec::new()).await?;
+        Ok(Ok(Answer::Said(told.join(", "))))
+    }
+
+    fn previewed(&self, edits: &[Edit]) -> Answered {
+        let settings = self.setup.settings.preview(edits).map_err(|error| error.to_string())?;
+        Ok(Answer::Preview(Box::new(self.preview(&settings))))
+    }
+
+    /// The file on disk may have changed.
+    pub(super) async fn reread(&mut self) -> Result<(), EngineError> {
+        let now = self.setup.clock.now();
+        match self.setup.settings.reread() {
+            None => return Ok(()),
+            Some(Ok(settings)) => {
+                let text = format!("the settings were changed on disk: revision {}", settings.revision);
+                self.settings = settings;
+                self.commit(vec![line(now, EntryKind::Edited, text).by(&Actor::new("someone")).record()]).await;
+            }
+            Some(Err(problems)) => {
+                let text = "the settings on disk are not valid: the last good ones stay live";
+                self.commit(vec![line(now, EntryKind::Alarm, text).because(&problems).record()]).await;
+            }
+        }
+        self.replan(Vec::new()).await
+    }
+
+    fn boot_log(&mut self, request: u64, instance: &InstanceId) -> Result<(), String> {
+        let found = self.snapshot.instance(instance);
+        let found = found.ok_or_else(|| format!("there is no machine `{instance}` in this fleet"))?;
+        let deed = Deed::BootLog {
+            provider: found.provider,
+            region: found.region.clone(),
+            instance: instance.clone(),
+            request,
+        };
+        self.begin(deed);
+        Ok(())
+    }
+
+    /// Ends gracefully: what is under way is waited for, and machines are left or stopped as `on_exit` says.
+    async fn quit(&mut self, by: &Actor, on_exit: OnExit) -> Result<(), EngineError> {
+        if self.ending.is_some() {
+            return Ok(());
+        }
+        let acts = self.leads() && self.memory.armed;
+        let on_exit = if acts { on_exit } else { OnExit::Leave };
+        self.ending = Some(Ending { on_exit, since: self.setup.clock.now() });
+        let asks = match on_exit {
+            OnExit::Leave => Vec::new(),
+            OnExit::StopAll => vec![Ask::StopAll],
+            OnExit::StopIdle => self.idle_machines().map(Ask::Drain).collect(),
+        };
+        if !asks.is_empty() {
+            let orders = asks.into_iter().map(|what| Order { by: by.clone(), what }).collect();
+            self.replan(orders).await?;
+        }
+        Ok(())
+    }
+
+    fn idle_machines(&self) -> impl Iterator<Item = InstanceId> {
+        let now = self.setup.clock.now();
+        let idle = |phase| matches!(phase, Phase::Idle | Phase::Pending | Phase::Booting);
+        self.snapshot
+            .instances
+            .iter()
+            .filter(move |instance| idle(instance.phase) && !instance.is_held(now))
+            .map(|instance| instance.id.clone())
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+fn said(edit: &Edit) -> String {
+    match &edit.value {
+        Some(value) => format!("{} = {value}", edit.key),
+        None => format!("{} is back to its default", edit.key),
+    }
+}

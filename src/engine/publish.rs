@@ -1,0 +1,45 @@
+//! The loop's view of everything, for whoever listens.
+
+use std::sync::Arc;
+
+use crate::engine::event::{ActUnderWay, Event, Mode, View};
+use crate::engine::run::Loop;
+use crate::engine::spend::spend;
+
+impl Loop {
+    /// Tells everyone how things are.
+    pub(super) fn publish(&self) {
+        let now = self.setup.clock.now();
+        let settings = &self.setup.settings;
+        self.tell(Event::View(Arc::new(View {
+            at: now,
+            fleet: self.settings.the_loop.fleet.clone(),
+            mode: Mode { armed: self.memory.armed, paused: self.memory.paused },
+            leader: self.setup.leader.clone(),
+            snapshot: Arc::clone(&self.snapshot),
+            plan: Arc::clone(&self.plan),
+            settings: Arc::clone(&self.settings),
+            settings_problem: settings.problem(),
+            settings_path: settings.path().map(|path| path.display().to_string()),
+            spend: spend(&self.memory, &self.settings, now),
+            acts: self
+                .under_way
+                .iter()
+                .filter(|(deed, _)| deed.matters())
+                .map(|(deed, since)| ActUnderWay {
+                    what: deed.to_string(),
+                    instance: deed.instance().cloned(),
+                    pool: deed.pool().cloned(),
+                    since: *since,
+                    deadline: deed.deadline(),
+                })
+                .collect(),
+            next_pass: self.next_pass,
+            warnings: self.warnings(),
+        })));
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.setup.warnings.iter().cloned().chain(self.store_problem.clone()).collect()
+    }
+}

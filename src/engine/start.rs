@@ -1,0 +1,149 @@
+//! Starting the loop: on a thread and runtime of its own, so that a stalled screen never delays scaling and a hung
+//! cloud never delays a key; or on the caller's runtime, where time is simulated.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use jiff::Timestamp;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinSet;
+
+use crate::engine::act::crash::CrashPoints;
+use crate::engine::act::naming::Naming;
+use crate::engine::command::Request;
+use crate::engine::event::{Event, Leader};
+use crate::engine::run::{EngineError, Loop};
+use crate::engine::socket::Server;
+use crate::model::catalogue::Catalogue;
+use crate::model::ledger::Ledger;
+use crate::model::plan::Plan;
+use crate::model::settings::Settings;
+use crate::model::snapshot::Snapshot;
+use crate::store::Store;
+use crate::store::settings::SettingsFile;
+use crate::world::World;
+use crate::world::clock::Clock;
+
+/// What decides: [`crate::plan::plan`], or a policy of one's own. Whatever it returns, the check before each act holds.
+pub type Planner = fn(&Snapshot, &Settings, &Ledger, Timestamp) -> Plan;
+
+/// Everything that a loop is made of.
+pub struct Setup {
+    pub settings: SettingsFile,
+    pub world: World,
+    pub store: Box<dyn Store>,
+    pub clock: Clock,
+    pub catalogue: Arc<Catalogue>,
+    /// Who acts: the holder of the state directory's lock.
+    pub leader: Leader,
+    pub naming: Naming,
+    pub planner: Planner,
+    /// Nowhere, outside tests.
+    pub crash: CrashPoints,
+    /// Serve the socket of this state directory.
+    pub socket: Option<PathBuf>,
+    /// What a person should know from the start on.
+    pub warnings: Vec<String>,
+}
+
+impl std::fmt::Debug for Setup {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Setup").field("leader", &self.leader).field("socket", &self.socket).finish_non_exhaustive()
+    }
+}
+
+/// Requests that wait for the loop; it answers within a pass.
+const REQUESTS: usize = 256;
+/// Events that a listener may be behind.
+const EVENTS: usize = 1024;
+
+/// A running loop.
+#[derive(Debug)]
+pub struct Handle {
+    pub requests: mpsc::Sender<Request>,
+    pub events: broadcast::Sender<Event>,
+    thread: JoinHandle<Result<(), EngineError>>,
+}
+
+impl Handle {
+    /// Waits until the loop has ended.
+    ///
+    /// # Errors
+    /// Why it could not go on.
+    pub fn join(self) -> Result<(), EngineError> {
+        let Self { requests, events, thread } = self;
+        drop((requests, events));
+        thread.join().unwrap_or(Err(EngineError::Panicked))
+    }
+
+    /// Whether the loop has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+}
+
+/// Starts the loop on a thread of its own. `make` runs there, inside its runtime: what it makes may need one.
+///
+/// # Errors
+/// No thread can be had.
+pub fn start<M, F>(make: M) -> Result<Handle, EngineError>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future<Output = Result<Setup, EngineError>>,
+{
+    let (requests, asked) = mpsc::channel(REQUESTS);
+    let events = broadcast::Sender::new(EVENTS);
+    let (told, heard) = (events.clone(), requests.clone());
+    let thread = std::thread::Builder::new().name("loop".to_owned()).spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| EngineError::Runtime(error.to_string()))?;
+        runtime.block_on(live(make, asked, heard, told))
+    });
+    let thread = thread.map_err(|error| EngineError::Runtime(error.to_string()))?;
+    Ok(Handle { requests, events, thread })
+}
+
+/// The loop and its socket, to the end of both.
+async fn live<M, F>(
+    make: M,
+    asked: mpsc::Receiver<Request>,
+    heard: mpsc::Sender<Request>,
+    events: broadcast::Sender<Event>,
+) -> Result<(), EngineError>
+where
+    M: FnOnce() -> F,
+    F: Future<Output = Result<Setup, EngineError>>,
+{
+    let mut sockets = JoinSet::new();
+    let ended = async {
+        let mut setup = make().await?;
+        if let Some(directory) = &setup.socket {
+            match Server::bind(directory) {
+                Ok(server) => drop(sockets.spawn(server.serve(heard, events.subscribe()))),
+                Err(error) => setup.warnings.push(error.to_string()),
+            }
+        }
+        run(setup, asked, events.clone()).await
+    }
+    .await;
+    // Whoever listens learns of the end, whatever it was.
+    let _ = events.send(Event::Ended);
+    while sockets.join_next().await.is_some() {}
+    ended
+}
+
+/// Runs the loop on the present runtime until it is told to quit.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn run(
+    setup: Setup,
+    requests: mpsc::Receiver<Request>,
+    events: broadcast::Sender<Event>,
+) -> Result<(), EngineError> {
+    Loop::new(setup, requests, events).await?.run().await
+}
