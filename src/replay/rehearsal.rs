@@ -1,0 +1,153 @@
+//! A simulated day as fast as it can be computed, and what came of it.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::sync::{broadcast, mpsc};
+
+use crate::engine::command::{Command, Edit, Request};
+use crate::engine::event::{Event, View};
+use crate::engine::{EngineError, Setup, run};
+use crate::model::ids::{Actor, InstanceId};
+use crate::model::snapshot::Ask;
+use crate::world::clock::Clock;
+use crate::world::sim::scenario::Scenario;
+use crate::world::sim::{Judgement, Sim};
+
+/// What came of it: the simulator's verdict, and the loop's own ledger beside the simulator's bill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Outcome {
+    #[serde(flatten)]
+    pub judgement: Judgement,
+    /// What our ledger says was spent. It must be the simulator's `bill_microusd`.
+    pub spent_microusd: i64,
+    /// When the last machine was gone.
+    pub ended: Timestamp,
+}
+
+/// When the last machines have not drained by then, the day ends all the same.
+const PATIENCE: SignedDuration = SignedDuration::from_hours(48);
+
+const REQUESTS: usize = 16;
+const EVENTS: usize = 4096;
+
+/// How often the end of the day is looked for.
+const LOOK: SignedDuration = SignedDuration::from_secs(30);
+
+/// Simulates a day on a clock that runs as fast as the computer: tasks arrive for `span`, then no machine is started any
+/// more, and the last ones drain. `make` puts the loop together around the world and its clock; after each crash that a
+/// test wants it does so again.
+///
+/// # Errors
+/// The loop could not go on.
+pub fn rehearse<M, F>(scenario: Scenario, seed: u64, span: SignedDuration, make: M) -> Result<Outcome, EngineError>
+where
+    M: FnMut(Sim, Clock) -> F,
+    F: Future<Output = Result<Setup, EngineError>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .map_err(|error| EngineError::Runtime(error.to_string()))?;
+    runtime.block_on(async {
+        let clock = Clock::simulated(scenario.start, 1);
+        let sim = Sim::new(scenario, seed, clock);
+        let (requests, asked) = mpsc::channel(REQUESTS);
+        let events = broadcast::Sender::new(EVENTS);
+        let watched = events.subscribe();
+        let lives = lives(make, &sim, clock, asked, &events);
+        let (ended, last) = futures::join!(lives, end_of_day(clock, span, requests, watched));
+        ended?;
+        Ok(Outcome {
+            judgement: sim.judge(),
+            spent_microusd: last.map_or(0, |view| view.spend.total.micros()),
+            ended: clock.now(),
+        })
+    })
+}
+
+/// One loop after another, each for as long as it lives.
+async fn lives<M, F>(
+    mut make: M,
+    sim: &Sim,
+    clock: Clock,
+    mut asked: mpsc::Receiver<Request>,
+    events: &broadcast::Sender<Event>,
+) -> Result<(), EngineError>
+where
+    M: FnMut(Sim, Clock) -> F,
+    F: Future<Output = Result<Setup, EngineError>>,
+{
+    loop {
+        let setup = make(sim.clone(), clock).await?;
+        let (requests, heard) = mpsc::channel(REQUESTS);
+        let pass_on = async {
+            while let Some(request) = asked.recv().await {
+                if requests.send(request).await.is_err() {
+                    break;
+                }
+            }
+            std::future::pending().await
+        };
+        let ended = tokio::select! {
+            ended = run(setup, heard, events.clone()) => ended,
+            never = pass_on => never,
+        };
+        if !matches!(ended, Err(EngineError::Crashed(_))) {
+            return ended;
+        }
+    }
+}
+
+/// When the time is up: no new machines, every machine drains, and the loop ends with the last one. The last view.
+async fn end_of_day(
+    clock: Clock,
+    span: SignedDuration,
+    requests: mpsc::Sender<Request>,
+    mut events: broadcast::Receiver<Event>,
+) -> Option<Arc<View>> {
+    clock.sleep(span).await;
+    let by = Actor::new("demo");
+    let ask = |command| Request { id: 0, by: by.clone(), command };
+    let nothing_new = Edit { key: "limits.max".to_owned(), value: Some("0".to_owned()) };
+    requests.send(ask(Command::Set { edits: vec![nothing_new], seen: None })).await.ok()?;
+    let deadline = clock.now().saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
+    let mut told: BTreeSet<InstanceId> = BTreeSet::new();
+    let mut last = None;
+    loop {
+        clock.sleep(LOOK).await;
+        while let Some(event) = next(&mut events) {
+            if let Event::View(view) = event {
+                last = Some(view);
+            }
+        }
+        let Some(view) = &last else { continue };
+        let up: Vec<_> = view.snapshot.instances.iter().filter(|instance| instance.counts()).collect();
+        let new: Vec<Ask> = up
+            .iter()
+            .filter(|instance| told.insert(instance.id.clone()))
+            .map(|instance| Ask::Drain(instance.id.clone()))
+            .collect();
+        if !new.is_empty() {
+            requests.send(ask(Command::Ask(new))).await.ok()?;
+        }
+        if (up.is_empty() && view.snapshot.intents.is_empty()) || clock.now() > deadline {
+            requests.send(ask(Command::Quit { on_exit: None })).await.ok()?;
+            return last;
+        }
+    }
+}
+
+/// The next event that is there already; those that were missed are passed over.
+fn next(events: &mut broadcast::Receiver<Event>) -> Option<Event> {
+    loop {
+        match events.try_recv() {
+            Ok(event) => return Some(event),
+            Err(broadcast::error::TryRecvError::Lagged(_)) => {}
+            Err(_) => return None,
+        }
+    }
+}
