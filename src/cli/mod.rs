@@ -3,8 +3,6 @@
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 settings invalid, 4 not reachable, 5 refused by a rule.
 
 mod change;
-#[cfg(test)]
-mod example;
 mod failure;
 mod generated;
 pub mod log;

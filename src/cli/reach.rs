@@ -91,7 +91,7 @@ mod tests {
         let (sender, mut requests) = mpsc::channel::<Request>(4);
         let events = broadcast::Sender::new(16);
         tasks.spawn(Server::bind(directory).unwrap().serve(sender, events.subscribe()));
-        events.send(Event::View(Arc::new(crate::cli::example::view()))).unwrap();
+        events.send(Event::View(Arc::new(crate::example::view()))).unwrap();
         tasks.spawn(async move {
             while let Some(Request { id, by, command: _ }) = requests.recv().await {
                 let result = Err(format!("no, {by}"));
@@ -106,7 +106,7 @@ mod tests {
         let mut tasks = JoinSet::new();
         refuse_everything(directory.path(), &mut tasks);
         let mut the_loop = Loop::connect(Some(directory.path())).await.unwrap();
-        assert_eq!(*the_loop.view().await.unwrap(), crate::cli::example::view());
+        assert_eq!(*the_loop.view().await.unwrap(), crate::example::view());
         let refused = the_loop.order(Command::Pause).await.unwrap_err();
         assert_eq!((refused.code(), refused.to_string()), (5, format!("no, {}", person())));
     }

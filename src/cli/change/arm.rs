@@ -53,7 +53,7 @@ fn deed(view: &View) -> Deed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::example::view;
+    use crate::example::view;
 
     #[test]
     fn arming_shows_what_comes_first() {

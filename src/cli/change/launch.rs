@@ -46,7 +46,7 @@ impl Launch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::example::view;
+    use crate::example::view;
 
     #[test]
     fn the_queue_of_highest_priority_is_served() {

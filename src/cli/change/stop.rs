@@ -110,7 +110,7 @@ fn emergency(view: &View) -> Deed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::example::view;
+    use crate::example::view;
 
     fn stop(instances: &[&str], kill: bool) -> Stop {
         Stop { instances: instances.iter().map(|id| (*id).to_owned()).collect(), all: false, kill, yes: false }

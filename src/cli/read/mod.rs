@@ -61,7 +61,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::cli::example::view;
+    use crate::example::view;
 
     #[test]
     fn the_tables() {

@@ -250,7 +250,7 @@ fn settings() -> Settings {
     }
 }
 
-pub(super) fn view() -> View {
+pub(crate) fn view() -> View {
     View {
         at: ago(0),
         fleet: "lab".into(),

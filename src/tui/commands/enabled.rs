@@ -1,0 +1,114 @@
+//! Why a command cannot be done now.
+
+use jiff::tz::TimeZone;
+
+use crate::model::instance::Instance;
+use crate::tui::list;
+use crate::tui::state::State;
+use crate::tui::state::place::{Page, Subject};
+
+type Answer = Result<(), String>;
+
+#[expect(clippy::unnecessary_wraps, reason = "a line of the table like any other")]
+pub(super) fn always(_: &State) -> Answer {
+    Ok(())
+}
+
+pub(super) fn seen(state: &State) -> Answer {
+    state.live.as_ref().map(|_| ()).ok_or_else(|| "the loop has not looked yet".to_owned())
+}
+
+pub(super) fn leads(state: &State) -> Answer {
+    state.can_order().map(|_| ())
+}
+
+fn machine(state: &State) -> Result<&Instance, String> {
+    state.can_order()?;
+    match state.subject() {
+        Some(Subject::Instance(id)) => {
+            let found = state.machine(&id).filter(|instance| instance.counts());
+            found.ok_or_else(|| format!("{id} is gone"))
+        }
+        _ => Err("select a machine first".to_owned()),
+    }
+}
+
+pub(super) fn drain(state: &State) -> Answer {
+    let machine = machine(state)?;
+    match &machine.drain {
+        Some(drain) if !drain.cancelled => {
+            let zone = state.live.as_ref().map_or(TimeZone::UTC, |view| view.settings.the_loop.time_zone.clone());
+            let since = drain.ordered.to_zoned(zone).strftime("%H:%M").to_string();
+            Err(format!("already draining since {since}; D cancels"))
+        }
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn cancel_drain(state: &State) -> Answer {
+    match &machine(state)?.drain {
+        Some(drain) if !drain.cancelled => Ok(()),
+        Some(_) => Err("it is cancelled already".to_owned()),
+        None => Err("it is not draining".to_owned()),
+    }
+}
+
+pub(super) fn stop(state: &State) -> Answer {
+    let machine = machine(state)?;
+    if machine.phase == crate::model::instance::Phase::Stopping {
+        return Err("it is being stopped already".to_owned());
+    }
+    Ok(())
+}
+
+pub(super) fn machine_up(state: &State) -> Answer {
+    machine(state).map(|_| ())
+}
+
+pub(super) fn back_off(state: &State) -> Answer {
+    let view = state.can_order()?;
+    if view.snapshot.breakers.is_empty() { Err("nothing backs off".to_owned()) } else { Ok(()) }
+}
+
+pub(super) fn undo(state: &State) -> Answer {
+    state.can_order()?;
+    if state.undo.is_empty() { Err("nothing was done here that could be undone".to_owned()) } else { Ok(()) }
+}
+
+pub(super) fn sorts(state: &State) -> Answer {
+    if list::sorts(&state.place) { Ok(()) } else { Err("the journal is a line of time".to_owned()) }
+}
+
+pub(super) fn inverts(state: &State) -> Answer {
+    sorts(state)?;
+    if state.look().sort.is_some() { Ok(()) } else { Err("s sorts first".to_owned()) }
+}
+
+pub(super) fn up(state: &State) -> Answer {
+    if state.place.up().is_some() || !state.look().filter.is_empty() {
+        Ok(())
+    } else {
+        Err("this is the top".to_owned())
+    }
+}
+
+pub(super) fn previous(state: &State) -> Answer {
+    if state.back.is_empty() { Err("nothing was seen before".to_owned()) } else { Ok(()) }
+}
+
+pub(super) fn next(state: &State) -> Answer {
+    if state.forward.is_empty() { Err("nothing was seen after".to_owned()) } else { Ok(()) }
+}
+
+pub(super) fn opens(state: &State) -> Answer {
+    match (state.place.page, state.subject()) {
+        (Page::Queues | Page::Instances | Page::Why | Page::Journal, Some(_)) if state.is_table() => Ok(()),
+        (Page::Settings, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
+        _ => Err("there is nothing below".to_owned()),
+    }
+}
+
+pub(super) fn has_problems(state: &State) -> Answer {
+    let lasting = state.view().is_some_and(|view| !crate::tui::state::lasting(view).is_empty());
+    if lasting || !state.errors.is_empty() { Ok(()) } else { Err("there are no errors".to_owned()) }
+}

@@ -1,0 +1,169 @@
+//! The one table of commands: keys, help, footer, palette and action menu are all made from it.
+
+mod enabled;
+mod table;
+
+use std::fmt;
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+use super::state::State;
+use super::state::place::{Page, Subject};
+
+pub(crate) use table::TABLE;
+
+/// What a command does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Id {
+    Down,
+    Up,
+    PageDown,
+    PageUp,
+    HalfDown,
+    HalfUp,
+    Top,
+    Bottom,
+    Open,
+    Leave,
+    Previous,
+    Next,
+    Go(Page),
+    Why,
+    Drain,
+    CancelDrain,
+    Stop,
+    Hold,
+    Launch,
+    BootLog,
+    TryAgain,
+    Pause,
+    Arm,
+    EmergencyStop,
+    Undo,
+    Filter,
+    Sort,
+    Invert,
+    Actions,
+    Refresh,
+    Copy,
+    Freeze,
+    Theme,
+    Problems,
+    Suspend,
+    Quit,
+}
+
+/// A key as the table has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub code: KeyCode,
+    pub ctrl: bool,
+}
+
+impl Key {
+    pub(crate) const fn of(letter: char) -> Self {
+        Self { code: KeyCode::Char(letter), ctrl: false }
+    }
+
+    pub(crate) const fn ctrl(letter: char) -> Self {
+        Self { code: KeyCode::Char(letter), ctrl: true }
+    }
+
+    pub(crate) const fn named(code: KeyCode) -> Self {
+        Self { code, ctrl: false }
+    }
+}
+
+impl From<KeyEvent> for Key {
+    fn from(event: KeyEvent) -> Self {
+        Self { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) }
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = match self.code {
+            KeyCode::Char(' ') => "Space".to_owned(),
+            KeyCode::Char(letter) if self.ctrl => format!("Ctrl-{}", letter.to_ascii_uppercase()),
+            KeyCode::Char(letter) => letter.to_string(),
+            KeyCode::PageDown => "PgDn".to_owned(),
+            KeyCode::PageUp => "PgUp".to_owned(),
+            other => format!("{other:?}"),
+        };
+        f.pad(&name)
+    }
+}
+
+/// Where a command makes sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Everywhere,
+    /// Pages with rows.
+    Rows,
+    /// A machine is selected or shown.
+    Machine,
+    /// A queue is selected.
+    Queue,
+    /// Anything that has a name is selected or shown.
+    Subject,
+}
+
+impl Scope {
+    /// `Err`: what is missing.
+    fn holds(self, state: &State) -> Result<(), &'static str> {
+        let subject = state.subject();
+        match self {
+            Self::Everywhere => Ok(()),
+            Self::Rows if state.is_table() => Ok(()),
+            Self::Rows => Err("this page has no rows"),
+            Self::Machine if matches!(subject, Some(Subject::Instance(_))) => Ok(()),
+            Self::Machine => Err("select a machine first: 2 shows them"),
+            Self::Queue if matches!(subject, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
+            Self::Queue => Err("select a queue first: 1 shows them"),
+            Self::Subject if subject.is_some() => Ok(()),
+            Self::Subject => Err("select a row first"),
+        }
+    }
+}
+
+/// A line of the table.
+#[derive(Debug)]
+pub(crate) struct Command {
+    pub id: Id,
+    /// The first one is shown.
+    pub keys: &'static [Key],
+    /// For the palette; unique.
+    pub name: &'static str,
+    pub doc: &'static str,
+    pub scope: Scope,
+    /// For the footer; `None`: not shown there.
+    pub hint: Option<&'static str>,
+    /// Besides the scope; `Err`: why not now.
+    when: fn(&State) -> Result<(), String>,
+}
+
+impl Command {
+    /// Whether it can be done now, and if not, why.
+    pub(crate) fn enabled(&self, state: &State) -> Result<(), String> {
+        self.scope.holds(state)?;
+        (self.when)(state)
+    }
+
+    pub(crate) fn in_scope(&self, state: &State) -> bool {
+        self.scope.holds(state).is_ok()
+    }
+
+    /// Its keys, as help and menus show them.
+    pub(crate) fn shown_keys(&self) -> String {
+        self.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+}
+
+pub(crate) fn find(id: Id) -> Option<&'static Command> {
+    TABLE.iter().find(|command| command.id == id)
+}
+
+/// The command of a key.
+pub(crate) fn by_key(key: Key) -> Option<&'static Command> {
+    TABLE.iter().find(|command| command.keys.contains(&key))
+}

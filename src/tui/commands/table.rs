@@ -1,0 +1,185 @@
+//! The table itself. The footer shows its hints in this order.
+
+use crossterm::event::KeyCode;
+
+use super::enabled::{self, always, leads, seen};
+use super::{Command, Id, Key, Scope};
+use crate::tui::state::State;
+use crate::tui::state::place::Page;
+
+const fn on(
+    scope: Scope,
+    id: Id,
+    keys: &'static [Key],
+    name: &'static str,
+    hint: Option<&'static str>,
+    when: fn(&State) -> Result<(), String>,
+    doc: &'static str,
+) -> Command {
+    Command { id, keys, name, doc, scope, hint, when }
+}
+
+const fn go(page: Page, key: &'static [Key], name: &'static str, doc: &'static str) -> Command {
+    on(Scope::Everywhere, Id::Go(page), key, name, None, always, doc)
+}
+
+use Scope::{Everywhere, Machine, Queue, Rows, Subject};
+
+const fn k(letter: char) -> Key {
+    Key::of(letter)
+}
+
+const fn n(code: KeyCode) -> Key {
+    Key::named(code)
+}
+
+/// Every command.
+pub(crate) static TABLE: &[Command] = &[
+    on(Everywhere, Id::Open, &[n(KeyCode::Enter)], "open", Some("open"), enabled::opens, "Open what is selected"),
+    on(
+        Machine,
+        Id::Drain,
+        &[k('d')],
+        "drain",
+        Some("drain"),
+        enabled::drain,
+        "Take no more tasks, finish the present one, stop",
+    ),
+    on(
+        Machine,
+        Id::CancelDrain,
+        &[k('D')],
+        "cancel-drain",
+        Some("cancel drain"),
+        enabled::cancel_drain,
+        "Let a draining machine take tasks again",
+    ),
+    on(
+        Machine,
+        Id::Stop,
+        &[k('x')],
+        "stop",
+        Some("stop"),
+        enabled::stop,
+        "End the machine; one that may have a task is killed, and its id must be typed",
+    ),
+    on(
+        Machine,
+        Id::Hold,
+        &[k('h')],
+        "hold",
+        Some("hold"),
+        enabled::machine_up,
+        "Let the loop leave the machine alone for a while, or end that",
+    ),
+    on(Machine, Id::BootLog, &[k('l')], "boot-log", Some("log"), seen, "Show what the machine wrote on its console"),
+    on(
+        Queue,
+        Id::Launch,
+        &[k('L')],
+        "launch",
+        Some("launch"),
+        leads,
+        "Launch one machine, whatever waits, within limits and budgets",
+    ),
+    on(Subject, Id::Why, &[k('w')], "why", Some("why"), seen, "Say why it is as it is, and what would change it"),
+    on(Everywhere, Id::Pause, &[k('P')], "pause", Some("pause"), leads, "Pause the loop, or let it act again"),
+    on(Everywhere, Id::Arm, &[k('A')], "arm", Some("arm"), leads, "Let the loop act, or go back to the dry run"),
+    on(
+        Rows,
+        Id::Filter,
+        &[k('/')],
+        "filter",
+        Some("filter"),
+        always,
+        "Show only rows with these words; !word shuts rows out",
+    ),
+    on(Everywhere, Id::Go(Page::Help), &[k('?')], "help", Some("help"), always, "Show every key"),
+    on(
+        Everywhere,
+        Id::Undo,
+        &[k('u')],
+        "undo",
+        Some("undo"),
+        enabled::undo,
+        "Take back the last edit, or a drain that was not answered yet",
+    ),
+    on(Rows, Id::Sort, &[k('s')], "sort", Some("sort"), enabled::sorts, "Choose the column to sort by"),
+    on(Rows, Id::Invert, &[k('S')], "invert", None, enabled::inverts, "Turn the order round"),
+    on(
+        Everywhere,
+        Id::Actions,
+        &[k('a')],
+        "actions",
+        Some("actions"),
+        always,
+        "Show everything that can be done here, and why not",
+    ),
+    on(Everywhere, Id::Refresh, &[k('r'), Key::ctrl('r')], "refresh", None, seen, "Look at the world at once"),
+    on(Subject, Id::Copy, &[k('y')], "copy", None, always, "Copy the name or id to the terminal's clipboard"),
+    on(
+        Everywhere,
+        Id::Freeze,
+        &[k('f')],
+        "freeze",
+        None,
+        seen,
+        "Hold the screen still, or let it go on; the loop goes on",
+    ),
+    on(
+        Everywhere,
+        Id::TryAgain,
+        &[k('b')],
+        "try-again",
+        None,
+        enabled::back_off,
+        "End the back-off of a kind of machine",
+    ),
+    on(Everywhere, Id::Problems, &[k('!')], "errors", None, enabled::has_problems, "Read the errors and warnings"),
+    on(Everywhere, Id::Theme, &[k('t')], "theme", None, always, "Change the colours: dark, light, mono"),
+    on(
+        Everywhere,
+        Id::EmergencyStop,
+        &[k('X')],
+        "emergency-stop",
+        None,
+        leads,
+        "End every machine of the fleet; its name must be typed",
+    ),
+    go(Page::Queues, &[k('1')], "queues", "What waits, and what happens next?"),
+    go(Page::Instances, &[k('2')], "instances", "What is up?"),
+    go(Page::Spend, &[k('3')], "spend", "What does it cost?"),
+    go(Page::Why, &[k('4')], "plan", "What did the last pass decide, and why?"),
+    go(Page::Journal, &[k('5')], "journal", "Who did what?"),
+    go(Page::Settings, &[k('6')], "settings", "What is allowed?"),
+    go(Page::Logs, &[k('7')], "logs", "What does the program itself report?"),
+    on(Everywhere, Id::Down, &[n(KeyCode::Down), k('j')], "down", None, always, "One line down"),
+    on(Everywhere, Id::Up, &[n(KeyCode::Up), k('k')], "up", None, always, "One line up"),
+    on(Everywhere, Id::PageDown, &[n(KeyCode::PageDown)], "page-down", None, always, "One page down"),
+    on(Everywhere, Id::PageUp, &[n(KeyCode::PageUp)], "page-up", None, always, "One page up"),
+    on(Everywhere, Id::HalfDown, &[Key::ctrl('d')], "half-page-down", None, always, "Half a page down"),
+    on(Everywhere, Id::HalfUp, &[Key::ctrl('u')], "half-page-up", None, always, "Half a page up"),
+    on(Everywhere, Id::Top, &[k('g'), n(KeyCode::Home)], "top", None, always, "To the first line"),
+    on(Everywhere, Id::Bottom, &[k('G'), n(KeyCode::End)], "bottom", None, always, "To the last line"),
+    on(
+        Everywhere,
+        Id::Leave,
+        &[n(KeyCode::Esc)],
+        "back",
+        None,
+        enabled::up,
+        "Close the dialog, else clear the filter, else one level up",
+    ),
+    on(Everywhere, Id::Previous, &[k('[')], "previous", None, enabled::previous, "To the view before"),
+    on(Everywhere, Id::Next, &[k(']')], "next", None, enabled::next, "To the view after"),
+    on(
+        Everywhere,
+        Id::Suspend,
+        &[Key::ctrl('z')],
+        "suspend",
+        None,
+        always,
+        "Stop the program until the shell continues it; the loop stops, too",
+    ),
+    on(Everywhere, Id::Quit, &[k('q'), Key::ctrl('c')], "quit", None, always, "End the loop and leave"),
+];

@@ -1,0 +1,141 @@
+//! Deeds that are asked about first, as data, and what each would do, in words made from the newest view.
+
+use jiff::Timestamp;
+
+use super::consequence::{self, Question};
+use crate::engine::command::{Command, Edit};
+use crate::engine::event::View;
+use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision};
+use crate::model::instance::Hold;
+use crate::model::settings::OnExit;
+use crate::model::snapshot::Ask;
+use crate::tui::state::Undo;
+
+/// Something that a person may order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Deed {
+    Drain(InstanceId),
+    CancelDrain(InstanceId),
+    /// Ends a machine that surely has no task.
+    Stop(InstanceId),
+    /// Ends a machine with the task that it has or may have.
+    Kill(InstanceId),
+    Hold {
+        instance: InstanceId,
+        hold: Hold,
+    },
+    Release(InstanceId),
+    Launch {
+        pool: PoolName,
+        queue: QueueName,
+    },
+    Pause,
+    Resume,
+    Arm,
+    Disarm,
+    StopAll,
+    /// Edits that need more than an Apply, or that are taken back.
+    Set {
+        edits: Vec<Edit>,
+        seen: Option<Revision>,
+        back: Option<Vec<Edit>>,
+        proof: Option<String>,
+    },
+    ResetBackOff {
+        pool: PoolName,
+        machine_type: MachineType,
+    },
+    /// Ends the loop and the program; `None`: by `loop.on_exit`.
+    Quit(Option<OnExit>),
+    /// Leaves a screen whose loop runs elsewhere, or has died.
+    Detach,
+    /// Stops the whole program, the loop with it, until it is continued.
+    Suspend,
+}
+
+impl Deed {
+    /// What it would do, by the newest view; `Err`: it cannot be done any more, and why.
+    pub(crate) fn question(&self, view: &View, now: Timestamp) -> Result<Question, String> {
+        consequence::of(self, view, now)
+    }
+
+    /// What the loop is told; `None` where the screen itself acts.
+    pub(crate) fn command(&self) -> Option<Command> {
+        let ask = match self {
+            Self::Drain(instance) => Ask::Drain(instance.clone()),
+            Self::CancelDrain(instance) => Ask::CancelDrain(instance.clone()),
+            Self::Stop(instance) => Ask::Stop { instance: instance.clone(), kill: false },
+            Self::Kill(instance) => Ask::Stop { instance: instance.clone(), kill: true },
+            Self::Hold { instance, hold } => Ask::Hold { instance: instance.clone(), hold: hold.clone() },
+            Self::Release(instance) => Ask::Release(instance.clone()),
+            Self::Launch { pool, queue } => Ask::Launch { pool: pool.clone(), queue: queue.clone() },
+            Self::StopAll => Ask::StopAll,
+            Self::Pause => return Some(Command::Pause),
+            Self::Resume => return Some(Command::Resume),
+            Self::Arm => return Some(Command::Arm),
+            Self::Disarm => return Some(Command::Disarm),
+            Self::Set { edits, seen, .. } => {
+                return Some(Command::Set { edits: edits.clone(), seen: seen.clone() });
+            }
+            Self::ResetBackOff { pool, machine_type } => {
+                return Some(Command::ResetBackOff { pool: pool.clone(), machine_type: machine_type.clone() });
+            }
+            Self::Quit(on_exit) => return Some(Command::Quit { on_exit: *on_exit }),
+            Self::Detach | Self::Suspend => return None,
+        };
+        Some(Command::Ask(vec![ask]))
+    }
+
+    /// How it is taken back once it is done.
+    pub(crate) fn undo(&self) -> Option<Undo> {
+        match self {
+            Self::Drain(instance) => Some(Undo::Drain(instance.clone())),
+            Self::Set { back: Some(back), .. } => Some(Undo::Edits(back.clone())),
+            _ => None,
+        }
+    }
+
+    /// As it is told afterwards.
+    pub(crate) fn what(&self) -> String {
+        match self {
+            Self::Drain(instance) => format!("drain {instance}"),
+            Self::CancelDrain(instance) => format!("cancel the drain of {instance}"),
+            Self::Stop(instance) => format!("stop {instance}"),
+            Self::Kill(instance) => format!("kill {instance}"),
+            Self::Hold { instance, .. } => format!("hold {instance}"),
+            Self::Release(instance) => format!("release {instance}"),
+            Self::Launch { pool, queue } => format!("launch one in {pool} for {queue}"),
+            Self::Pause => "pause".to_owned(),
+            Self::Resume => "resume".to_owned(),
+            Self::Arm => "arm".to_owned(),
+            Self::Disarm => "disarm".to_owned(),
+            Self::StopAll => "emergency stop".to_owned(),
+            Self::Set { edits, .. } => in_words(edits),
+            Self::ResetBackOff { pool, machine_type } => format!("try {machine_type} of {pool} again"),
+            Self::Quit(_) => "quit".to_owned(),
+            Self::Detach => "leave".to_owned(),
+            Self::Suspend => "suspend".to_owned(),
+        }
+    }
+
+    /// Whether it is an order to the loop that acts on the fleet, rather than to the screen.
+    pub(crate) fn is_order(&self) -> bool {
+        !matches!(self, Self::Quit(_) | Self::Detach | Self::Suspend)
+    }
+
+    pub(crate) fn hold(instance: InstanceId, until: Timestamp, by: Actor, why: String) -> Self {
+        Self::Hold { instance, hold: Hold { until, by, why } }
+    }
+}
+
+/// `set queue.train.max = 3, unset limits.max`
+pub(crate) fn in_words(edits: &[Edit]) -> String {
+    let words: Vec<_> = edits
+        .iter()
+        .map(|edit| match &edit.value {
+            Some(value) => format!("set {} = {value}", edit.key),
+            None => format!("unset {}", edit.key),
+        })
+        .collect();
+    words.join(", ")
+}

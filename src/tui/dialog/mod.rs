@@ -1,0 +1,42 @@
+//! What stands over the page and takes the keys.
+
+pub(crate) mod consequence;
+pub(crate) mod deed;
+pub(crate) mod picker;
+
+use tui_input::Input;
+
+use deed::Deed;
+use picker::Picker;
+
+/// The open dialog.
+#[derive(Debug)]
+pub(crate) enum Dialog {
+    Confirm(Confirm),
+    Picker(Picker),
+    /// The filter being typed, with what it was before.
+    Filter {
+        input: Input,
+        before: String,
+    },
+    /// Errors and lasting warnings, from this line on.
+    Problems {
+        top: usize,
+    },
+}
+
+impl Dialog {
+    pub(crate) fn confirm(deed: Deed) -> Self {
+        Self::Confirm(Confirm { deed, typed: Input::default(), hint: None })
+    }
+}
+
+/// A question before a deed. It carries the deed as data; what it says is made from the newest view each time.
+#[derive(Debug)]
+pub(crate) struct Confirm {
+    pub deed: Deed,
+    /// What has been typed as proof.
+    pub typed: Input,
+    /// Why the last key did nothing.
+    pub hint: Option<String>,
+}

@@ -1,0 +1,42 @@
+//! One of several things, chosen from a list.
+
+use super::deed::Deed;
+use crate::tui::commands::Id;
+
+/// A list to choose from.
+#[derive(Debug)]
+pub(crate) struct Picker {
+    pub title: String,
+    pub items: Vec<Item>,
+    pub at: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Item {
+    pub label: String,
+    pub doc: String,
+    pub choice: Choice,
+    /// Why it cannot be chosen now.
+    pub off: Option<String>,
+}
+
+/// What choosing does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Choice {
+    Command(Id),
+    /// Sort by the column of this name; `None`: the natural order.
+    Sort(Option<&'static str>),
+    /// Ask before this.
+    Deed(Deed),
+}
+
+impl Picker {
+    pub(crate) fn step(&mut self, down: bool) {
+        let last = self.items.len().saturating_sub(1);
+        self.at = if down { (self.at + 1).min(last) } else { self.at.saturating_sub(1) };
+    }
+
+    pub(crate) fn chosen(&self) -> Option<&Item> {
+        self.items.get(self.at)
+    }
+}

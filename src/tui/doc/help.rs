@@ -1,0 +1,79 @@
+//! Help: made from the command table, so that it cannot lie.
+
+use super::{Line, heading, wrapped};
+use crate::tui::commands::{Command, Id, Scope, TABLE};
+use crate::tui::theme::Tone;
+
+/// Whether a command belongs in a section.
+type Holds = fn(&Command) -> bool;
+
+pub(super) fn lines(width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    let sections: [(&str, Holds); 4] = [
+        ("What is selected", |command| matches!(command.scope, Scope::Machine | Scope::Queue | Scope::Subject)),
+        ("The loop and the screen", |command| {
+            matches!(command.scope, Scope::Everywhere | Scope::Rows) && !moves(command) && !is_page(command)
+        }),
+        ("Views", is_page),
+        ("Moving", moves),
+    ];
+    for (title, holds) in sections {
+        lines.push(heading(title));
+        for command in TABLE.iter().filter(|command| holds(command)) {
+            lines.push(line(command, width));
+        }
+        lines.push(Line::default());
+    }
+    lines.push(heading("In a dialog"));
+    lines.extend(wrapped(
+        "Esc or Enter cancels; y agrees. What destroys a task asks for a name to be typed. In a form Tab goes to the \
+         next field and Ctrl-S applies.",
+        Tone::Plain,
+        width,
+    ));
+    lines.push(Line::default());
+    lines.push(heading("Signs"));
+    for (glyph, word) in [
+        ("●", "busy: runs a task"),
+        ("◌", "idle"),
+        ("◐", "pending or booting; ◔ intended: not known to exist yet"),
+        ("▼", "draining: takes no more tasks, finishes the present one"),
+        ("■", "stopping"),
+        ("✖", "a fault: stuck, lost, not pulling, interrupted, stopped outside; or a ghost"),
+        ("◇", "foreign: a worker of others; never acted on"),
+    ] {
+        lines.push(Line::of(format!("{glyph} "), Tone::Key).and(word, Tone::Plain));
+    }
+    lines
+}
+
+fn moves(command: &Command) -> bool {
+    matches!(
+        command.id,
+        Id::Down
+            | Id::Up
+            | Id::PageDown
+            | Id::PageUp
+            | Id::HalfDown
+            | Id::HalfUp
+            | Id::Top
+            | Id::Bottom
+            | Id::Open
+            | Id::Leave
+            | Id::Previous
+            | Id::Next
+    )
+}
+
+fn is_page(command: &Command) -> bool {
+    matches!(command.id, Id::Go(_))
+}
+
+fn line(command: &Command, width: usize) -> Line {
+    let keys = format!("{:<9}", command.shown_keys());
+    let line = Line::of(keys, Tone::Key);
+    if width < 60 {
+        return line.and(command.doc, Tone::Plain);
+    }
+    line.and(format!("{:<16}", command.name), Tone::Strong).and(command.doc, Tone::Plain)
+}

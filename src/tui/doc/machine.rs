@@ -1,0 +1,61 @@
+//! Everything about one machine.
+
+use jiff::Timestamp;
+
+use super::{Line, fact, heading, why};
+use crate::engine::event::View;
+use crate::model::instance::Instance;
+use crate::tui::list::{charged, notes, state_of};
+use crate::tui::state::place::Subject;
+use crate::tui::theme::Tone;
+use crate::tui::words::{clock, short};
+
+pub(super) fn lines(view: &View, about: Option<&Subject>, width: usize, now: Timestamp) -> Vec<Line> {
+    let Some(Subject::Instance(id)) = about else { return Vec::new() };
+    let Some(instance) = view.snapshot.instance(id) else {
+        return vec![Line::of(format!("{id} is gone. 5 shows what became of it."), Tone::Dim)];
+    };
+    let (glyph, word, tone) = state_of(instance);
+    let lasted = short(now.duration_since(instance.phase_since));
+    let mut lines = vec![
+        Line::of(format!("{glyph} {word}"), tone).and(format!("  {} for {lasted}", instance.phase.word()), Tone::Plain),
+    ];
+    for note in notes(instance, view, now) {
+        lines.push(Line::of(format!("  {note}"), Tone::Warn));
+    }
+    lines.push(Line::default());
+    for (name, value) in facts(instance, view, now) {
+        lines.extend(fact(name, &value, width));
+    }
+    lines.push(Line::default());
+    lines.push(heading("Why"));
+    lines.extend(why::steps(view, &Subject::Instance(id.clone()), width));
+    lines
+}
+
+fn facts(instance: &Instance, view: &View, now: Timestamp) -> Vec<(&'static str, String)> {
+    let zone = &view.settings.the_loop.time_zone;
+    let dash = || "-".to_owned();
+    let ago = |at: Timestamp| format!("{} ({} ago)", clock(at, zone), short(now.duration_since(at)));
+    let task = instance.task.as_ref().map(|task| {
+        let lasted = short(now.duration_since(task.since));
+        format!("{} ({}), here for {lasted}", task.name, task.id)
+    });
+    vec![
+        (
+            "task",
+            task.unwrap_or_else(|| {
+                if instance.may_have_task() { "none seen; it may have one" } else { "none" }.to_owned()
+            }),
+        ),
+        ("queue", format!("{}, launched for {}", charged(instance), instance.home)),
+        ("pool", instance.pool.to_string()),
+        ("type", format!("{}, {} vCPU, {} GPU", instance.machine_type, instance.vcpu, instance.gpu)),
+        ("place", instance.zone.as_ref().map_or_else(|| instance.region.clone(), ToString::to_string)),
+        ("price", instance.rate.map_or_else(|| "not known; it counts as nothing".to_owned(), |rate| rate.to_string())),
+        ("launched", ago(instance.launched)),
+        ("worker", instance.worker.as_ref().map_or_else(dash, ToString::to_string)),
+        ("reported", instance.last_report.map_or_else(dash, ago)),
+        ("intent", instance.intent.as_ref().map_or_else(dash, ToString::to_string)),
+    ]
+}

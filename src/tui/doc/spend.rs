@@ -1,0 +1,143 @@
+//! What it costs: now, today, this month; each budget with its bar; by queue and pool; hour by hour.
+
+use std::collections::BTreeMap;
+
+use super::{Line, fact, heading};
+use crate::engine::event::{BudgetState, View};
+use crate::model::money::Money;
+use crate::tui::theme::Tone;
+use crate::tui::words::{clock, dollars, plural};
+
+pub(super) fn lines(view: &View, width: usize) -> Vec<Line> {
+    let spend = &view.spend;
+    let mut lines = vec![
+        Line::of(format!("now {}", spend.rate), Tone::Strong)
+            .and(format!("   today {}   month {}   in all {}", spend.today, spend.month, spend.total), Tone::Plain),
+    ];
+    lines.extend(whole(view, width));
+    if !spend.budgets.is_empty() {
+        lines.push(Line::default());
+        lines.push(heading("Budgets"));
+        for budget in &spend.budgets {
+            lines.extend(budget_lines(budget, view, width));
+        }
+    }
+    lines.push(Line::default());
+    lines.extend(hours(&spend.today_by_hour, width));
+    lines.push(Line::default());
+    lines.push(heading("Today by queue"));
+    lines.extend(shares(spend.queue_today.iter().map(|(queue, money)| (queue.to_string(), *money)), width));
+    let mut pools: BTreeMap<String, Money> = BTreeMap::new();
+    for (account, money) in &spend.today_by_account {
+        *pools.entry(account.pool.to_string()).or_default() += *money;
+    }
+    lines.push(Line::default());
+    lines.push(heading("Today by pool"));
+    lines.extend(shares(pools.into_iter(), width));
+    lines
+}
+
+/// How far the figures can be trusted.
+fn whole(view: &View, width: usize) -> Vec<Line> {
+    let zone = &view.settings.the_loop.time_zone;
+    let since = match view.spend.whole_since {
+        Some(since) => format!("every machine since {}", clock(since, zone)),
+        None => "not known to be whole: money before this start may be missing".to_owned(),
+    };
+    let mut lines = fact("ledger", &since, width);
+    if !view.spend.unpriced.is_empty() {
+        let ids: Vec<_> = view.spend.unpriced.iter().map(ToString::to_string).collect();
+        let text = format!(
+            "{} without a known price, counted as nothing: {}",
+            plural(ids.len(), "machine", "machines"),
+            ids.join(", ")
+        );
+        lines.extend(super::wrapped(&text, Tone::Warn, width));
+    }
+    lines
+}
+
+/// A part of the whole as a bar: spent, committed, free.
+fn bar(spent: Money, committed: Money, limit: Money, cells: usize) -> (String, String, String) {
+    let cells_of = |money: Money| {
+        let limit = i128::from(limit.micros().max(1));
+        let part = i128::from(money.micros().max(0)) * i128::try_from(cells).unwrap_or(0) / limit;
+        usize::try_from(part).unwrap_or(cells).min(cells)
+    };
+    let spent_cells = cells_of(spent);
+    let used_cells = cells_of(spent + committed).max(spent_cells);
+    ("█".repeat(spent_cells), "▓".repeat(used_cells - spent_cells), "░".repeat(cells - used_cells))
+}
+
+fn budget_lines(budget: &BudgetState, view: &View, width: usize) -> Vec<Line> {
+    let zone = &view.settings.the_loop.time_zone;
+    let cells = (width / 3).clamp(8, 40);
+    let used = budget.spent + budget.committed;
+    let tone = if used >= budget.limit {
+        Tone::Bad
+    } else if used.micros() >= budget.limit.micros() / 100 * 80 {
+        Tone::Warn
+    } else {
+        Tone::Good
+    };
+    let (spent, committed, free) = bar(budget.spent, budget.committed, budget.limit, cells);
+    let percent = i128::from(used.micros()) * 100 / i128::from(budget.limit.micros().max(1));
+    let kind = if budget.hard { "hard" } else { "soft" };
+    let end = clock(budget.period_end, zone);
+    let left = (budget.limit - used).max(Money::ZERO);
+    vec![
+        Line::of(format!("{:<14} ", budget.name), Tone::Strong)
+            .and(spent, tone)
+            .and(committed, Tone::Active)
+            .and(free, Tone::Dim)
+            .and(format!(" {percent}%"), tone),
+        Line::plain(format!(
+            "  {} spent + {} committed of {}; {left} free; {kind}; until {end}",
+            budget.spent, budget.committed, budget.limit
+        )),
+    ]
+}
+
+/// One bar an hour; the tallest is the dearest.
+fn hours(by_hour: &[Money], width: usize) -> Vec<Line> {
+    const LEVELS: [&str; 8] = ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"];
+    let Some(most) = by_hour.iter().copied().max().filter(|most| *most > Money::ZERO) else {
+        return vec![heading("Today by hour"), Line::of("nothing yet", Tone::Dim)];
+    };
+    let each = if width >= 74 { 3 } else { 1 };
+    let mut bars = String::new();
+    for money in by_hour {
+        let level = i128::from(money.micros().max(0)) * 8 / i128::from(most.micros().max(1));
+        let level = usize::try_from(level).unwrap_or(0).min(7);
+        let sign = if *money == Money::ZERO { " " } else { LEVELS.get(level).copied().unwrap_or(" ") };
+        bars.push_str(&sign.repeat(each));
+    }
+    let mut scale = String::new();
+    for hour in 0..by_hour.len() {
+        let label = format!("{hour:<each$}");
+        scale.push_str(if each > 1 || hour % 10 == 0 { label.get(..each).unwrap_or(" ") } else { " " });
+    }
+    vec![
+        heading("Today by hour")
+            .and(format!("   most {most}, this hour {}", by_hour.last().copied().unwrap_or_default()), Tone::Plain),
+        Line::of(bars, Tone::Active),
+        Line::of(scale, Tone::Dim),
+    ]
+}
+
+/// Names with amounts, the dearest first, each with its part of the whole.
+fn shares(parts: impl Iterator<Item = (String, Money)>, width: usize) -> Vec<Line> {
+    let mut parts: Vec<_> = parts.filter(|(_, money)| *money > Money::ZERO).collect();
+    parts.sort_by(|(one_name, one), (other_name, other)| other.cmp(one).then_with(|| one_name.cmp(other_name)));
+    let all: Money = parts.iter().map(|(_, money)| *money).sum();
+    let cells = (width / 3).clamp(6, 40);
+    let lines: Vec<_> = parts
+        .into_iter()
+        .map(|(name, money)| {
+            let (bar, ..) = bar(money, Money::ZERO, all, cells);
+            let name = crate::tui::words::fit(&name, 16);
+            Line::of(format!("{name:<16} {:>9} ", dollars(money)), Tone::Plain).and(bar, Tone::Active)
+        })
+        .collect();
+    if lines.is_empty() { vec![Line::of("nothing yet", Tone::Dim)] } else { lines }
+}

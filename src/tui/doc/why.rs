@@ -1,0 +1,215 @@
+//! Why something is as it is: the reason, the number that would change it, the plan's steps, and what was done before.
+
+use std::collections::VecDeque;
+
+use jiff::Timestamp;
+
+use super::{Line, heading, wrapped};
+use crate::engine::event::View;
+use crate::model::ids::QueueName;
+use crate::model::journal::Entry;
+use crate::model::plan::Outlook;
+use crate::model::snapshot::Breaker;
+use crate::tui::list::{notes, state_of, steps_about};
+use crate::tui::state::place::Subject;
+use crate::tui::theme::Tone;
+use crate::tui::usage::Usage;
+use crate::tui::words::{clock, short};
+
+pub(super) fn lines(
+    view: &View,
+    subject: &Subject,
+    journal: &VecDeque<Entry>,
+    width: usize,
+    now: Timestamp,
+) -> Vec<Line> {
+    let mut lines = wrapped(&stands(view, subject, now), Tone::Plain, width);
+    lines.push(Line::default());
+    if let Subject::Queue(name) = subject {
+        lines.extend(decides(view, name, width));
+    }
+    for note in notes_of(view, subject, now) {
+        lines.extend(wrapped(&note, Tone::Warn, width));
+    }
+    lines.push(heading("The last pass"));
+    lines.extend(steps(view, subject, width));
+    lines.push(Line::default());
+    lines.push(heading("Before"));
+    lines.extend(before(view, subject, journal, width));
+    lines
+}
+
+/// How it stands, in one sentence.
+fn stands(view: &View, subject: &Subject, now: Timestamp) -> String {
+    match subject {
+        Subject::Queue(name) => match outlook(view, name) {
+            Some(outlook) => queue_stands(view, outlook, now),
+            None => format!("The settings name no queue {name}."),
+        },
+        Subject::Instance(id) => match view.snapshot.instance(id) {
+            Some(instance) => {
+                let lasted = short(now.duration_since(instance.phase_since));
+                format!(
+                    "{id} is {} for {lasted}, in pool {}, for queue {}.",
+                    state_of(instance).1,
+                    instance.pool,
+                    instance.home
+                )
+            }
+            None => format!("{id} is gone."),
+        },
+        Subject::Pool(name) => {
+            let usage = Usage::of(view, subject);
+            let max = view.settings.pool(name).and_then(|pool| pool.limits.max);
+            let max = max.map_or_else(|| "no limit of its own".to_owned(), |max| format!("pool.{name}.max is {max}"));
+            format!("Pool {name}: {} up or on the way, {}; {max}.", usage.instances, usage.rate)
+        }
+        Subject::Intent(id) => format!(
+            "{id} was written down before it was asked for. It counts against limits until its machine is seen, or surely is not."
+        ),
+        Subject::Foreign(id) => {
+            let counts = if view.settings.the_loop.count_foreign { "is" } else { "is not" };
+            format!("{id} is not of this fleet. Idle and fresh, it {counts} counted as capacity; it is never acted on.")
+        }
+        Subject::Ghost(id) => {
+            format!("The server still lists {id}; its machine is gone. It is unregistered, and its task recovered.")
+        }
+        Subject::Budget(_) | Subject::All | Subject::Step(_) | Subject::Line(..) => {
+            format!("{}: see Spend (3) and Settings (6).", subject.name())
+        }
+    }
+}
+
+fn outlook<'a>(view: &'a View, name: &QueueName) -> Option<&'a Outlook> {
+    view.plan.outlooks.iter().find(|outlook| outlook.queue == *name)
+}
+
+fn queue_stands(view: &View, outlook: &Outlook, now: Timestamp) -> String {
+    let oldest = outlook.oldest.map(|oldest| format!(" (oldest {})", short(now.duration_since(oldest))));
+    let of = view.settings.queue(&outlook.queue).and_then(|queue| queue.limits.max);
+    let of = of.map(|max| format!(" of {max}")).unwrap_or_default();
+    let used = Usage::of(view, &Subject::Queue(outlook.queue.clone())).instances;
+    let mut parts =
+        vec![format!("{} wait{}, {used}{of} up or on the way", outlook.waiting, oldest.unwrap_or_default())];
+    for (count, word) in [
+        (outlook.running, "running"),
+        (outlook.idle, "idle"),
+        (outlook.starting, "starting"),
+        (outlook.draining, "draining"),
+        (outlook.faults, "with a fault"),
+    ] {
+        if count > 0 {
+            parts.push(format!("{count} {word}"));
+        }
+    }
+    let need = if outlook.need > 0 { format!("; {} more needed", outlook.need) } else { String::new() };
+    format!("{}: {}{need}.", outlook.queue, parts.join(", "))
+}
+
+/// The deciding reason of a queue, and what would change it.
+fn decides(view: &View, name: &QueueName, width: usize) -> Vec<Line> {
+    let Some(outlook) = outlook(view, name) else { return Vec::new() };
+    let Some(reason) = &outlook.next else {
+        return vec![Line::of("Nothing waits and nothing changes.", Tone::Dim), Line::default()];
+    };
+    let mut lines = wrapped(&reason.to_string(), Tone::Strong, width);
+    if let Some(remedy) = reason.remedy() {
+        lines.extend(wrapped(&remedy, Tone::Active, width));
+    }
+    lines.push(Line::default());
+    lines
+}
+
+/// A queue's why for the pane under the table.
+pub(crate) fn in_short(view: &View, name: &QueueName, now: Timestamp, width: usize) -> Vec<Line> {
+    let Some(outlook) = outlook(view, name) else { return Vec::new() };
+    let mut lines = wrapped(&queue_stands(view, outlook, now), Tone::Plain, width);
+    let missing = view.snapshot.queue(name).filter(|queue| queue.id.is_none());
+    if let Some(missing) = missing {
+        let nearest = missing.nearest.as_ref().map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
+        lines.extend(wrapped(
+            &format!("The server has no queue {name}; it is not created.{nearest}"),
+            Tone::Bad,
+            width,
+        ));
+        return lines;
+    }
+    if let Some(reason) = &outlook.next {
+        let remedy = reason.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        lines.extend(wrapped(&format!("{reason}{remedy}"), Tone::Active, width));
+    }
+    lines
+}
+
+fn notes_of(view: &View, subject: &Subject, now: Timestamp) -> Vec<String> {
+    match subject {
+        Subject::Instance(id) => {
+            view.snapshot.instance(id).map(|instance| notes(instance, view, now)).unwrap_or_default()
+        }
+        Subject::Pool(name) => back_offs(view, now, |breaker| breaker.pool == *name),
+        Subject::Queue(name) => {
+            let pools = view.settings.queue(name).map(|queue| queue.pools.clone()).unwrap_or_default();
+            back_offs(view, now, |breaker| pools.contains(&breaker.pool))
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn back_offs(view: &View, now: Timestamp, is_about: impl Fn(&Breaker) -> bool) -> Vec<String> {
+    let breakers = view.snapshot.breakers.iter().filter(|breaker| is_about(breaker));
+    breakers
+        .map(|breaker| {
+            format!(
+                "{} {} backs off for {} more ({}, {} in a row): {}",
+                breaker.pool,
+                breaker.machine_type,
+                short(breaker.until.duration_since(now)),
+                breaker.class.word(),
+                breaker.strikes,
+                breaker.message
+            )
+        })
+        .collect()
+}
+
+/// The plan's steps about something.
+pub(super) fn steps(view: &View, subject: &Subject, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for step in steps_about(view, subject) {
+        let (word, tone) = step.word();
+        lines.push(Line::of(format!("{word:<8}"), tone).and(step.what(), Tone::Plain));
+        let why =
+            step.remedy().map_or_else(|| step.reason().to_string(), |remedy| format!("{}; {remedy}", step.reason()));
+        for part in crate::tui::words::wrap(&why, width.saturating_sub(8)) {
+            lines.push(Line::plain(format!("        {part}")));
+        }
+    }
+    if lines.is_empty() {
+        lines.push(Line::of("decided nothing about it and refused nothing.", Tone::Dim));
+    }
+    lines
+}
+
+/// The journal's newest lines about it.
+fn before(view: &View, subject: &Subject, journal: &VecDeque<Entry>, width: usize) -> Vec<Line> {
+    const SHOWN: usize = 12;
+    let names = |entry: &Entry| match subject {
+        Subject::Queue(name) => entry.subject.queue.as_ref() == Some(name),
+        Subject::Pool(name) => entry.subject.pool.as_ref() == Some(name),
+        Subject::Instance(id) => entry.subject.instance.as_ref() == Some(id),
+        _ => false,
+    };
+    let zone = &view.settings.the_loop.time_zone;
+    let lines: Vec<_> = journal
+        .iter()
+        .filter(|entry| names(entry))
+        .take(SHOWN)
+        .flat_map(|entry| {
+            let reason = if entry.reason.is_empty() { String::new() } else { format!(": {}", entry.reason) };
+            let time = clock(entry.at, zone);
+            let text = format!("{} {} {}{reason}", time.get(..8).unwrap_or_default(), entry.by, entry.text);
+            wrapped(&text, Tone::Plain, width)
+        })
+        .collect();
+    if lines.is_empty() { vec![Line::of("the journal has nothing about it.", Tone::Dim)] } else { lines }
+}

@@ -1,0 +1,98 @@
+//! Where things stand on the screen; shared by `update`, which scrolls, and `view`, which draws.
+
+use ratatui::layout::Rect;
+
+use super::state::State;
+use super::state::place::Page;
+
+/// How much room there is. Columns drop out as it shrinks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Class {
+    /// From 40 columns.
+    Small,
+    /// From 80.
+    Medium,
+    /// From 100.
+    Wide,
+    /// From 140.
+    Huge,
+}
+
+impl Class {
+    /// `None`: there is room for one line of totals only.
+    pub(crate) fn of(width: u16, height: u16) -> Option<Self> {
+        match (width, height) {
+            (_, 0..10) | (0..40, _) => None,
+            (40..80, _) => Some(Self::Small),
+            (80..100, _) => Some(Self::Medium),
+            (100..140, _) => Some(Self::Wide),
+            _ => Some(Self::Huge),
+        }
+    }
+
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// The regions, from top to bottom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub class: Class,
+    pub header: Rect,
+    /// What is wrong and lasts.
+    pub banner: Rect,
+    pub crumbs: Rect,
+    /// The page's table or text.
+    pub main: Rect,
+    /// More about the selected row.
+    pub detail: Rect,
+    /// What just happened, or an error that has not been read.
+    pub notice: Rect,
+    pub footer: Rect,
+}
+
+impl Layout {
+    /// `None`: too small.
+    pub(crate) fn of(state: &State, area: Rect) -> Option<Self> {
+        let class = Class::of(area.width, area.height)?;
+        let header = if class == Class::Small && area.height >= 12 { 2 } else { 1 };
+        let banner = u16::from(state.banner().is_some());
+        let notice = u16::from(state.shown_notice().is_some());
+        let body = area.height.saturating_sub(header + banner + 1 + notice + 1);
+        let main = main_height(state, body);
+        let mut y = area.y;
+        let mut take = |height: u16| {
+            let rect = Rect { y, height, ..area };
+            y += height;
+            rect
+        };
+        Some(Self {
+            class,
+            header: take(header),
+            banner: take(banner),
+            crumbs: take(1),
+            main: take(main),
+            detail: take(body - main),
+            notice: take(notice),
+            footer: take(1),
+        })
+    }
+}
+
+/// How many lines of the body the page's own table or text takes.
+fn main_height(state: &State, body: u16) -> u16 {
+    const HEAD: u16 = 1;
+    if body < 9 {
+        return body;
+    }
+    let rows = u16::try_from(state.list.rows.len()).unwrap_or(u16::MAX);
+    let least = (rows.saturating_add(HEAD)).max(3);
+    match state.place.page {
+        Page::Queues => least.min(body * 45 / 100),
+        Page::Why if state.place.about.is_none() => body - 6.min(body / 2),
+        Page::Settings => body - 6.min(body / 2),
+        Page::Instances | Page::Journal => body - 4.min(body / 3),
+        _ => body,
+    }
+}

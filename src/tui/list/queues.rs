@@ -1,0 +1,79 @@
+//! The queues: demand, supply, limits, money, and what happens next.
+
+use super::{Cell, Column, Data, FILL, Row};
+use crate::model::money::Money;
+use crate::model::plan::Outlook;
+use crate::model::snapshot::QueueState;
+use crate::tui::state::place::Subject;
+use crate::tui::theme::Tone;
+use crate::tui::words::{dollars, next_in_short, rate, short};
+
+pub(super) const COLUMNS: [Column; 11] = [
+    Column::left("QUEUE", [10, 13, 18, 26]),
+    Column::right("WAIT", [4, 5, 6, 6]),
+    Column::right("OLDEST", [6, 6, 7, 7]),
+    Column::right("RUN", [3, 4, 5, 5]),
+    Column::right("IDLE", [0, 4, 5, 5]),
+    Column::right("START", [0, 5, 5, 5]),
+    Column::right("MIN/MAX", [0, 7, 8, 8]),
+    Column::right("$/H", [0, 6, 8, 9]),
+    Column::right("TODAY", [0, 7, 9, 9]),
+    Column::right("FAULT", [0, 0, 5, 5]),
+    Column::left("NEXT", [FILL, FILL, FILL, FILL]),
+];
+
+pub(super) fn rows(data: &Data<'_>) -> Vec<Row> {
+    let outlooks = data.view.plan.outlooks.iter().enumerate();
+    outlooks.map(|(at, outlook)| Row { subject: Subject::Queue(outlook.queue.clone()), at }).collect()
+}
+
+pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
+    let outlook = data.view.plan.outlooks.get(at)?;
+    Some(match column {
+        "QUEUE" => Cell::text(&outlook.queue).toned(Tone::Strong),
+        "WAIT" => Cell::count(outlook.waiting),
+        "OLDEST" => outlook.oldest.map_or_else(Cell::none, |oldest| {
+            let waited = data.now.duration_since(oldest);
+            Cell::number(&short(waited), waited.as_secs())
+        }),
+        "RUN" => Cell::count(outlook.running),
+        "IDLE" => Cell::count(outlook.idle),
+        "START" => Cell::count(outlook.starting),
+        "MIN/MAX" => bounds(data, outlook),
+        "$/H" => {
+            let rate_now = data.facts.rate_by_queue.get(&outlook.queue).copied().unwrap_or_default();
+            Cell::number(&rate(rate_now), rate_now.micros_per_hour())
+        }
+        "TODAY" => {
+            let spent = data.view.spend.queue_today.iter().find(|(queue, _)| *queue == outlook.queue);
+            let spent = spent.map_or(Money::ZERO, |(_, money)| *money);
+            Cell::number(&dollars(spent), spent.micros())
+        }
+        "FAULT" => Cell::count(outlook.faults).toned(if outlook.faults > 0 { Tone::Bad } else { Tone::Dim }),
+        _ => next(data, outlook),
+    })
+}
+
+/// What its pools keep up, and the most that it may have.
+fn bounds(data: &Data<'_>, outlook: &Outlook) -> Cell {
+    let Some(settings) = data.view.settings.queue(&outlook.queue) else { return Cell::none() };
+    let pools = settings.pools.iter().filter_map(|pool| data.view.settings.pool(pool));
+    let min: u32 = pools.map(|pool| pool.min).sum();
+    let max = settings.limits.max;
+    let shown = max.map_or_else(|| "-".to_owned(), |max| max.to_string());
+    Cell::number(&format!("{min}/{shown}"), max.map_or(i64::MAX, i64::from))
+}
+
+fn next(data: &Data<'_>, outlook: &Outlook) -> Cell {
+    let missing = data.view.snapshot.queue(&outlook.queue).is_some_and(|QueueState { id, .. }| id.is_none());
+    if missing {
+        return Cell::text("no such queue").toned(Tone::Bad);
+    }
+    match &outlook.next {
+        None => Cell::none(),
+        Some(reason) => {
+            let (text, tone) = next_in_short(reason, data.view.plan.at, data.now);
+            Cell::text(&text).toned(tone)
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The screen. Messages in, effects out: `update` changes the state, `view` draws it; only `run` and `terminal` touch
+//! the terminal and the loop's channels. It knows the loop by its commands and events alone, so that the same screen
+//! sits on a loop in another process.
+
+mod commands;
+mod dialog;
+mod doc;
+mod inbox;
+mod layout;
+mod list;
+mod message;
+mod panics;
+mod run;
+mod state;
+mod terminal;
+pub mod theme;
+mod update;
+mod usage;
+mod view;
+mod words;
+
+pub use message::{Ending, Signal};
+pub use run::{Link, Options, ScreenError, run};

@@ -1,0 +1,201 @@
+//! The screen's own loop: messages to `update`, its effects done, a frame when something has changed.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{broadcast, mpsc};
+
+use super::inbox::Inbox;
+use super::message::{Effect, Ending, Message};
+use super::panics::Watch;
+use super::state::{Setup, State};
+use super::terminal::Terminal;
+use super::theme::Theme;
+use super::update::update;
+use super::view;
+use crate::engine::command::Request;
+use crate::engine::event::Event;
+use crate::model::ids::Actor;
+
+/// At most 60 frames a second.
+const BETWEEN_FRAMES: Duration = Duration::from_millis(16);
+/// A flood of messages does not keep a frame back for longer than this many of them.
+const MOST_AT_ONCE: u32 = 1_000;
+/// How long the terminal may take to tell its background.
+const COLOUR_PATIENCE: Duration = Duration::from_millis(100);
+
+/// The two ends that join the screen to a loop.
+#[derive(Debug)]
+pub struct Link {
+    pub requests: mpsc::Sender<Request>,
+    pub events: broadcast::Receiver<Event>,
+}
+
+/// How the screen is to be.
+#[derive(Clone)]
+pub struct Options {
+    /// The loop's clock, which in the demo is not the wall's: ages are counted by it.
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Who sits in front of it, for the journal.
+    pub by: Actor,
+    /// `None`: what suits the terminal, `NO_COLOR` and the locale.
+    pub theme: Option<Theme>,
+    /// The log's file, or the directory that has one for each day.
+    pub log: Option<PathBuf>,
+    /// How many times faster than the wall the loop's clock runs.
+    pub speed: Option<u32>,
+    /// The loop runs elsewhere: leaving the screen does not end it.
+    pub attached: bool,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { now: _, by, theme, log, speed, attached } = self;
+        f.debug_struct("Options")
+            .field("by", by)
+            .field("theme", theme)
+            .field("log", log)
+            .field("speed", speed)
+            .field("attached", attached)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Why there is no screen.
+#[derive(Debug, thiserror::Error)]
+pub enum ScreenError {
+    #[error("the terminal cannot be used: {0}; `tidegate status` needs none")]
+    Terminal(#[source] io::Error),
+    #[error("the screen's runtime or its signals: {0}")]
+    System(#[source] io::Error),
+}
+
+/// Shows a loop until the person leaves, the loop ends, or the system says so. The terminal is as before afterwards.
+pub fn run(link: Link, options: &Options) -> Result<Ending, ScreenError> {
+    let theme = options.theme.unwrap_or_else(detect);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ScreenError::System)?;
+    let ending = runtime.block_on(screen(link, options, theme));
+    // A reading of the log that hangs is left behind.
+    runtime.shutdown_background();
+    ending
+}
+
+/// Asked before the alternate screen is entered.
+fn detect() -> Theme {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let locale =
+        ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
+    let mut query = QueryOptions::default();
+    query.timeout = COLOUR_PATIENCE;
+    let light = !no_color && matches!(theme_mode(query), Ok(ThemeMode::Light));
+    Theme::fitting(no_color, light, locale.as_deref())
+}
+
+async fn screen(link: Link, options: &Options, theme: Theme) -> Result<Ending, ScreenError> {
+    let (_watch, panics) = Watch::start();
+    let mut inbox = Inbox::open(link.events, panics).map_err(ScreenError::System)?;
+    let mut terminal = Terminal::enter().map_err(ScreenError::Terminal)?;
+    let setup = Setup {
+        by: options.by.clone(),
+        speed: options.speed,
+        has_log: options.log.is_some(),
+        attached: options.attached,
+    };
+    let size = terminal.size().map_err(ScreenError::Terminal)?;
+    let mut state = State::new(setup, theme, size);
+    loop {
+        draw(&mut terminal, &mut state, &mut inbox, options);
+        if let Some(ending) = between_frames(&mut inbox, &mut state, &mut terminal, &link.requests, options).await {
+            return Ok(ending);
+        }
+    }
+}
+
+/// Handles messages until a frame is due. Some: the screen is left.
+async fn between_frames(
+    inbox: &mut Inbox,
+    state: &mut State,
+    terminal: &mut Terminal,
+    requests: &mpsc::Sender<Request>,
+    options: &Options,
+) -> Option<Ending> {
+    let rest = tokio::time::sleep(BETWEEN_FRAMES);
+    tokio::pin!(rest);
+    let mut handled = 0;
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = inbox.next(), if handled < MOST_AT_ONCE => message,
+            () = &mut rest, if state.dirty => return None,
+        };
+        handled += 1;
+        if matches!(message, Message::Resumed) && terminal.is_open() {
+            // It was stopped without being asked, and others have used the terminal since.
+            let _ = terminal.reenter();
+        }
+        let mut todo = update(state, message, (options.now)());
+        while !todo.is_empty() {
+            let mut troubles = Vec::new();
+            for effect in todo {
+                match perform(effect, inbox, terminal, requests, options) {
+                    Ok(Some(ending)) => return Some(ending),
+                    Ok(None) => {}
+                    Err(trouble) => troubles.push(trouble),
+                }
+            }
+            todo = troubles.into_iter().flat_map(|trouble| update(state, *trouble, (options.now)())).collect();
+        }
+    }
+}
+
+fn draw(terminal: &mut Terminal, state: &mut State, inbox: &mut Inbox, options: &Options) {
+    if !std::mem::take(&mut state.dirty) || !terminal.is_open() {
+        return;
+    }
+    let now = (options.now)();
+    if let Err(error) = terminal.draw(|frame| view::draw(frame, state, now)) {
+        tracing::warn!(%error, "the terminal is gone");
+        inbox.terminal_gone();
+    }
+}
+
+fn perform(
+    effect: Effect,
+    inbox: &mut Inbox,
+    terminal: &mut Terminal,
+    requests: &mpsc::Sender<Request>,
+    options: &Options,
+) -> Result<Option<Ending>, Box<Message>> {
+    let trouble = |what: &str, error: &dyn fmt::Display| Box::new(Message::Trouble(format!("{what}: {error}")));
+    match effect {
+        Effect::Send(request) => match requests.try_send(request) {
+            Ok(()) => {}
+            Err(TrySendError::Full(request)) => {
+                return Err(Box::new(Message::Unsent(request.id, "the loop is too busy to listen")));
+            }
+            Err(TrySendError::Closed(request)) => {
+                return Err(Box::new(Message::Unsent(request.id, "the loop has ended")));
+            }
+        },
+        Effect::Copy(text) => Terminal::copy(&text).map_err(|error| trouble("copy", &error))?,
+        Effect::ReadLog => {
+            if let Some(place) = &options.log {
+                inbox.read_log(place.clone());
+            }
+        }
+        Effect::Suspend => terminal.suspend().map_err(|error| trouble("suspend", &error))?,
+        Effect::CloseScreen => {
+            inbox.stop_keys();
+            // A terminal that is gone cannot be put back.
+            let _ = terminal.close();
+        }
+        Effect::Leave(ending) => return Ok(Some(ending)),
+    }
+    Ok(None)
+}

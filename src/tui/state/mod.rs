@@ -1,0 +1,226 @@
+//! Everything that the screen knows. `update` changes it, `view` draws it.
+
+mod cursor;
+mod notices;
+pub(crate) mod place;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use ratatui::layout::Rect;
+
+use super::dialog::Dialog;
+use super::dialog::deed::Deed;
+use super::list::{Data, Facts, List};
+use super::theme::Theme;
+use crate::engine::command::Edit;
+use crate::engine::event::{Leader, View};
+use crate::model::ids::{Actor, InstanceId, Revision};
+use crate::model::instance::Instance;
+use crate::model::journal::Entry;
+use crate::model::settings::OnExit;
+use place::{Look, Page, Place, Subject};
+
+pub(crate) use cursor::Move;
+pub(crate) use notices::{Notice, Shown, lasting};
+
+/// What the screen is told when it starts, and never changes.
+#[derive(Debug, Clone)]
+pub(crate) struct Setup {
+    pub by: Actor,
+    /// How many times faster than the wall the loop's clock runs.
+    pub speed: Option<u32>,
+    pub has_log: bool,
+    /// The loop runs elsewhere: leaving the screen does not end it.
+    pub attached: bool,
+}
+
+/// What was asked of the loop and is not answered yet.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Asked {
+    /// A deed, in words; `undo` is kept once it is done.
+    Deed {
+        what: String,
+        undo: Option<Undo>,
+    },
+    BootLog(InstanceId),
+    Journal {
+        limit: u32,
+    },
+    Quit,
+}
+
+/// How something done here is taken back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Undo {
+    /// Sets the settings back.
+    Edits(Vec<Edit>),
+    /// Cancels a drain.
+    Drain(InstanceId),
+}
+
+/// A machine's console output, or why there is none.
+pub(crate) type BootLog = Result<Vec<String>, String>;
+
+/// The screen waits for the loop's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Leaving {
+    pub on_exit: OnExit,
+    /// Seconds of wall time until it is left behind.
+    pub seconds_left: u32,
+    pub waited: u32,
+}
+
+#[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, not a state of one machine")]
+pub(crate) struct State {
+    pub setup: Setup,
+    pub theme: Theme,
+    pub size: Rect,
+    /// The loop's newest view.
+    pub live: Option<Arc<View>>,
+    /// The view that is shown while the screen is frozen, and since when.
+    pub frozen: Option<(Arc<View>, Timestamp)>,
+    pub facts: Facts,
+    pub loop_gone: bool,
+    pub place: Place,
+    pub back: Vec<Place>,
+    pub forward: Vec<Place>,
+    pub looks: BTreeMap<Place, Look>,
+    pub list: List,
+    /// Newest first.
+    pub journal: VecDeque<Entry>,
+    /// The journal's store has older lines.
+    pub journal_goes_on: bool,
+    pub log: Option<Result<Vec<String>, String>>,
+    pub reading_log: bool,
+    pub boot_logs: BTreeMap<InstanceId, Option<BootLog>>,
+    pub dialog: Option<Dialog>,
+    pub notice: Option<Notice>,
+    pub errors: VecDeque<String>,
+    /// Warnings of the loop that a person has read.
+    pub read: BTreeSet<String>,
+    pub asked: BTreeMap<u64, Asked>,
+    pub next_id: u64,
+    pub undo: Vec<Undo>,
+    pub leaving: Option<Leaving>,
+    /// What the rows are made from has changed.
+    pub relist: bool,
+    /// Something has changed that is not on the screen yet.
+    pub dirty: bool,
+}
+
+impl State {
+    pub(crate) fn new(setup: Setup, theme: Theme, size: Rect) -> Self {
+        Self {
+            setup,
+            theme,
+            size,
+            live: None,
+            frozen: None,
+            facts: Facts::default(),
+            loop_gone: false,
+            place: Place::of(Page::Queues),
+            back: Vec::new(),
+            forward: Vec::new(),
+            looks: BTreeMap::new(),
+            list: List::default(),
+            journal: VecDeque::new(),
+            journal_goes_on: false,
+            log: None,
+            reading_log: false,
+            boot_logs: BTreeMap::new(),
+            dialog: None,
+            notice: None,
+            errors: VecDeque::new(),
+            read: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            next_id: 1,
+            undo: Vec::new(),
+            leaving: None,
+            relist: true,
+            dirty: true,
+        }
+    }
+
+    /// The view that is shown: the newest, or the frozen one.
+    pub(crate) fn view(&self) -> Option<&View> {
+        self.frozen.as_ref().map(|(view, _)| view.as_ref()).or(self.live.as_deref())
+    }
+
+    /// The time that ages are counted to.
+    pub(crate) fn shown_at(&self, now: Timestamp) -> Timestamp {
+        self.frozen.as_ref().map_or(now, |(_, at)| *at)
+    }
+
+    pub(crate) fn data(&self, now: Timestamp) -> Option<Data<'_>> {
+        let now = self.shown_at(now);
+        self.view().map(|view| Data { view, facts: &self.facts, journal: &self.journal, now })
+    }
+
+    pub(crate) fn look(&self) -> Look {
+        self.looks.get(&self.place).cloned().unwrap_or_default()
+    }
+
+    pub(crate) fn look_mut(&mut self) -> &mut Look {
+        self.looks.entry(self.place.clone()).or_default()
+    }
+
+    /// What commands are about: the page's own subject, or the selected row's.
+    pub(crate) fn subject(&self) -> Option<Subject> {
+        match (self.place.page, &self.place.about) {
+            (Page::Machine | Page::BootLog | Page::Why, Some(about)) => Some(about.clone()),
+            (Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal, _) => self.selected(),
+            _ => None,
+        }
+    }
+
+    /// The row under the cursor; a step of the plan and a journal line stand for what they are about.
+    fn selected(&self) -> Option<Subject> {
+        let cursor = self.looks.get(&self.place)?.cursor.as_ref()?;
+        match cursor {
+            Subject::Step(_) => {
+                let index = self.list.position(cursor)?;
+                let view = self.view()?;
+                self.list.rows.get(index)?.step(view)?.subject()
+            }
+            Subject::Line(..) => {
+                let index = self.list.position(cursor)?;
+                let names = &self.list.rows.get(index)?.entry(&self.journal)?.subject;
+                let instance = names.instance.clone().map(Subject::Instance);
+                instance.or(names.queue.clone().map(Subject::Queue)).or(names.pool.clone().map(Subject::Pool))
+            }
+            other => Some(other.clone()),
+        }
+    }
+
+    /// A machine of the newest view: deeds are done on what is, not on what is shown.
+    pub(crate) fn machine(&self, id: &InstanceId) -> Option<&Instance> {
+        self.live.as_ref()?.snapshot.instance(id)
+    }
+
+    /// Whether orders reach a loop that acts, and if not, why.
+    pub(crate) fn can_order(&self) -> Result<&View, String> {
+        if self.loop_gone {
+            return Err("the loop has died: nothing is acted on".to_owned());
+        }
+        if self.leaving.is_some() {
+            return Err("the loop is ending".to_owned());
+        }
+        let view = self.live.as_deref().ok_or_else(|| "the loop has not looked yet".to_owned())?;
+        match &view.leader {
+            Leader::Us(_) => Ok(view),
+            Leader::Other(who) => Err(format!("{who} leads: this console only watches")),
+        }
+    }
+
+    pub(crate) fn revision(&self) -> Option<Revision> {
+        self.live.as_ref().map(|view| view.settings.revision.clone())
+    }
+
+    /// Something to be agreed to before it is done.
+    pub(crate) fn ask_person(&mut self, deed: Deed) {
+        self.dialog = Some(Dialog::confirm(deed));
+    }
+}

@@ -1,0 +1,87 @@
+//! The terminal: entered, left, entered again. Whoever leaves this program in whatever way finds it as it was.
+
+use std::io::{self, Stdout, Write};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::execute;
+use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use ratatui::Frame;
+use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Rect;
+
+/// The screen of this process, taken over until it is dropped.
+#[derive(Debug)]
+pub(super) struct Terminal {
+    screen: ratatui::Terminal<CrosstermBackend<Stdout>>,
+    open: bool,
+}
+
+/// Puts the terminal back, whoever holds it; safe to do twice.
+pub(super) fn restore() -> io::Result<()> {
+    let mut out = io::stdout();
+    let left = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, crossterm::cursor::Show);
+    disable_raw_mode()?;
+    left
+}
+
+impl Terminal {
+    pub(super) fn enter() -> io::Result<Self> {
+        let screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let mut terminal = Self { screen, open: false };
+        terminal.open()?;
+        Ok(terminal)
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        // From here on it must be put back, even if the next step fails.
+        self.open = true;
+        enable_raw_mode()?;
+        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
+        self.screen.hide_cursor()?;
+        self.screen.clear()
+    }
+
+    pub(super) fn close(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.open) { restore() } else { Ok(()) }
+    }
+
+    /// Takes the terminal over again, whatever has become of it.
+    pub(super) fn reenter(&mut self) -> io::Result<()> {
+        self.open()
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    pub(super) fn size(&self) -> io::Result<Rect> {
+        let size = self.screen.size()?;
+        Ok(Rect::new(0, 0, size.width, size.height))
+    }
+
+    pub(super) fn draw(&mut self, frame: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        self.screen.draw(frame).map(|_| ())
+    }
+
+    /// Gives the terminal back and stops this process until the shell continues it.
+    pub(super) fn suspend(&mut self) -> io::Result<()> {
+        self.close()?;
+        signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
+        self.open()
+    }
+
+    /// To the clipboard of the terminal, wherever that is (OSC 52).
+    pub(super) fn copy(text: &str) -> io::Result<()> {
+        let mut out = io::stdout();
+        write!(out, "\x1b]52;c;{}\x07", STANDARD.encode(text))?;
+        out.flush()
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.close();
+    }
+}

@@ -1,0 +1,199 @@
+//! What things look like. A state is always a shape, a word and a colour, so that any two of them may be missing.
+
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier, Style};
+
+use crate::model::instance::Phase;
+
+/// What a piece of text means; the theme gives it its look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Tone {
+    #[default]
+    Plain,
+    Dim,
+    Strong,
+    Good,
+    Active,
+    Warn,
+    Bad,
+    Key,
+}
+
+/// The colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Palette {
+    Dark,
+    Light,
+    /// No colour at all: reverse video, bold and words.
+    Mono,
+}
+
+impl Palette {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Dark => "dark",
+            Self::Light => "light",
+            Self::Mono => "mono",
+        }
+    }
+}
+
+/// Colours and glyphs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Theme {
+    pub palette: Palette,
+    /// Only characters that any terminal has.
+    pub ascii: bool,
+}
+
+impl Theme {
+    /// The one for this terminal: no colour where `no_color` asks for none, ASCII where the locale is not UTF-8.
+    #[must_use]
+    pub fn fitting(no_color: bool, light: bool, locale: Option<&str>) -> Self {
+        let palette = match (no_color, light) {
+            (true, _) => Palette::Mono,
+            (false, true) => Palette::Light,
+            (false, false) => Palette::Dark,
+        };
+        let utf8 = locale.is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        });
+        Self { palette, ascii: !utf8 }
+    }
+
+    pub(crate) fn next(self) -> Self {
+        let palette = match self.palette {
+            Palette::Dark => Palette::Light,
+            Palette::Light => Palette::Mono,
+            Palette::Mono => Palette::Dark,
+        };
+        Self { palette, ..self }
+    }
+
+    pub(crate) fn style(self, tone: Tone) -> Style {
+        let plain = Style::default();
+        let weight = match tone {
+            Tone::Strong | Tone::Bad | Tone::Key => plain.add_modifier(Modifier::BOLD),
+            Tone::Dim if self.palette == Palette::Dark => plain,
+            Tone::Dim => plain.add_modifier(Modifier::DIM),
+            _ => plain,
+        };
+        match self.colour(tone) {
+            Some(colour) => weight.fg(colour),
+            None => weight,
+        }
+    }
+
+    fn colour(self, tone: Tone) -> Option<Color> {
+        let (dark, light) = match tone {
+            Tone::Plain | Tone::Strong => return None,
+            Tone::Dim => (Color::DarkGray, Color::Gray),
+            Tone::Good => (Color::Green, Color::Indexed(22)),
+            Tone::Active => (Color::Cyan, Color::Indexed(24)),
+            Tone::Warn => (Color::Yellow, Color::Indexed(94)),
+            Tone::Bad => (Color::LightRed, Color::Indexed(124)),
+            Tone::Key => (Color::LightBlue, Color::Indexed(19)),
+        };
+        match self.palette {
+            Palette::Dark => Some(dark),
+            Palette::Light if tone == Tone::Dim => None,
+            Palette::Light => Some(light),
+            Palette::Mono => None,
+        }
+    }
+
+    /// The selected row: reverse video, which needs no colour.
+    pub(crate) fn selected() -> Style {
+        Style::default().add_modifier(Modifier::REVERSED)
+    }
+
+    /// A badge such as the mode: its word stands out without colour, too.
+    pub(crate) fn badge(self, tone: Tone) -> Style {
+        self.style(tone).add_modifier(Modifier::REVERSED | Modifier::BOLD)
+    }
+}
+
+pub(crate) const FOREIGN: &str = "◇";
+pub(crate) const GHOST: &str = "✖";
+pub(crate) const INTENDED: &str = "◔";
+pub(crate) const FAULT: &str = "✖";
+
+pub(crate) fn phase_glyph(phase: Phase) -> (&'static str, Tone) {
+    match phase {
+        Phase::Pending | Phase::Booting => ("◐", Tone::Active),
+        Phase::Idle => ("◌", Tone::Plain),
+        Phase::Busy => ("●", Tone::Good),
+        Phase::Draining => ("▼", Tone::Warn),
+        Phase::Stopping => ("■", Tone::Warn),
+        Phase::Gone => ("·", Tone::Dim),
+    }
+}
+
+/// What stands for a glyph where only ASCII can be shown.
+const SUBSTITUTES: [(&str, &str); 27] = [
+    ("●", "*"),
+    ("◐", "+"),
+    ("◔", "+"),
+    ("◌", "o"),
+    ("▼", "v"),
+    ("■", "#"),
+    ("✖", "x"),
+    ("◇", "~"),
+    ("·", "."),
+    ("…", "~"),
+    ("▁", "_"),
+    ("▂", "."),
+    ("▃", ":"),
+    ("▄", "-"),
+    ("▅", "="),
+    ("▆", "+"),
+    ("▇", "*"),
+    ("█", "#"),
+    ("▓", "%"),
+    ("░", "."),
+    ("│", "|"),
+    ("─", "-"),
+    ("┌", "+"),
+    ("┐", "+"),
+    ("└", "+"),
+    ("┘", "+"),
+    ("↑", "^"),
+];
+
+/// Replaces everything that is not ASCII. Names from elsewhere lose their letters rather than tear the screen.
+pub(crate) fn to_ascii(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if !cell.symbol().is_ascii() {
+            let substitute =
+                SUBSTITUTES.iter().find(|(glyph, _)| *glyph == cell.symbol()).map_or("?", |(_, ascii)| ascii);
+            cell.set_symbol(substitute);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_terminal_decides() {
+        for (no_color, light, locale, palette, ascii) in [
+            (false, false, Some("en_US.UTF-8"), Palette::Dark, false),
+            (false, true, Some("C.utf8"), Palette::Light, false),
+            (true, true, Some("C"), Palette::Mono, true),
+            (false, false, None, Palette::Dark, true),
+        ] {
+            assert_eq!(Theme::fitting(no_color, light, locale), Theme { palette, ascii }, "{locale:?}");
+        }
+    }
+
+    #[test]
+    fn mono_has_no_colour() {
+        let mono = Theme { palette: Palette::Mono, ascii: false };
+        for tone in [Tone::Plain, Tone::Dim, Tone::Strong, Tone::Good, Tone::Active, Tone::Warn, Tone::Bad, Tone::Key] {
+            assert_eq!((mono.style(tone).fg, mono.style(tone).bg), (None, None), "{tone:?}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Keys while a dialog is open. Enter never agrees to a deed by itself.
+
+use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent};
+use jiff::Timestamp;
+use tui_input::backend::crossterm::EventHandler;
+
+use super::{obey, order};
+use crate::model::settings::OnExit;
+use crate::tui::commands::{self, Key};
+use crate::tui::dialog::consequence::Proof;
+use crate::tui::dialog::deed::Deed;
+use crate::tui::dialog::picker::{Choice, Picker};
+use crate::tui::dialog::{Confirm, Dialog};
+use crate::tui::message::Effect;
+use crate::tui::state::State;
+
+pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(dialog) = state.dialog.take() else { return };
+    let key = Key::from(event);
+    let cancels = key == Key::named(KeyCode::Esc) || key == Key::ctrl('c');
+    match dialog {
+        Dialog::Filter { before, .. } if cancels => {
+            state.look_mut().filter = before;
+            state.relist = true;
+        }
+        Dialog::Problems { .. } if cancels => read(state),
+        _ if cancels => {}
+        Dialog::Confirm(confirm) => confirming(state, confirm, event, now, effects),
+        Dialog::Picker(picker) => picking(state, picker, key, now, effects),
+        Dialog::Filter { mut input, before } => {
+            if event.code == KeyCode::Enter {
+                return;
+            }
+            input.handle_event(&TerminalEvent::Key(event));
+            input.value().clone_into(&mut state.look_mut().filter);
+            state.relist = true;
+            state.dialog = Some(Dialog::Filter { input, before });
+        }
+        Dialog::Problems { top } => match event.code {
+            KeyCode::Down | KeyCode::Char('j') => state.dialog = Some(Dialog::Problems { top: top + 1 }),
+            KeyCode::Up | KeyCode::Char('k') => state.dialog = Some(Dialog::Problems { top: top.saturating_sub(1) }),
+            _ => read(state),
+        },
+    }
+}
+
+/// Everything that was shown is read.
+fn read(state: &mut State) {
+    state.errors.clear();
+    if let Some(view) = state.view() {
+        let lasting = crate::tui::state::lasting(view);
+        // What is wrong with the settings stays on the screen until it is mended.
+        let problem = view.settings_problem.clone().unwrap_or_default();
+        state.read = lasting.into_iter().filter(|text| problem.is_empty() || !text.ends_with(&problem)).collect();
+    }
+}
+
+fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Timestamp, effects: &mut Vec<Effect>) {
+    let Some(view) = state.live.clone() else {
+        if !confirm.deed.is_order() {
+            order::perform(state, &confirm.deed, effects);
+        }
+        return;
+    };
+    let question = match confirm.deed.question(&view, now) {
+        Ok(question) => question,
+        Err(why) => {
+            state.inform(why);
+            return;
+        }
+    };
+    if let (Deed::Quit(on_exit), KeyCode::Tab) = (&confirm.deed, event.code) {
+        let next = match on_exit.unwrap_or(view.settings.the_loop.on_exit) {
+            OnExit::Leave => OnExit::StopIdle,
+            OnExit::StopIdle => OnExit::StopAll,
+            OnExit::StopAll => OnExit::Leave,
+        };
+        state.dialog = Some(Dialog::confirm(Deed::Quit(Some(next))));
+        return;
+    }
+    let agreed = match &question.proof {
+        Proof::Yes => Key::from(event) == Key::of('y'),
+        Proof::Type(text) => event.code == KeyCode::Enter && confirm.typed.value() == text,
+    };
+    if agreed {
+        order::perform(state, &confirm.deed, effects);
+        return;
+    }
+    match (&question.proof, event.code) {
+        (Proof::Type(text), KeyCode::Enter) if !confirm.typed.value().is_empty() => {
+            confirm.hint = Some(format!("type {text} to {}", question.verb));
+            state.dialog = Some(Dialog::Confirm(confirm));
+        }
+        (_, KeyCode::Enter) | (Proof::Yes, KeyCode::Char('n' | 'q')) => state.inform("nothing was done"),
+        (Proof::Type(_), _) => {
+            confirm.typed.handle_event(&TerminalEvent::Key(event));
+            confirm.hint = None;
+            state.dialog = Some(Dialog::Confirm(confirm));
+        }
+        (Proof::Yes, _) => {
+            confirm.hint = Some(format!("y: {}, Esc or Enter: cancel", question.verb));
+            state.dialog = Some(Dialog::Confirm(confirm));
+        }
+    }
+}
+
+fn picking(state: &mut State, mut picker: Picker, key: Key, now: Timestamp, effects: &mut Vec<Effect>) {
+    match key.code {
+        KeyCode::Down | KeyCode::Char('j') => picker.step(true),
+        KeyCode::Up | KeyCode::Char('k') => picker.step(false),
+        KeyCode::Enter => {
+            let Some(item) = picker.chosen() else { return };
+            if let Some(why) = &item.off {
+                state.inform(why.clone());
+            } else {
+                choose(state, item.choice.clone(), now, effects);
+                return;
+            }
+        }
+        KeyCode::Char('q') => return,
+        _ => {}
+    }
+    state.dialog = Some(Dialog::Picker(picker));
+}
+
+pub(super) fn choose(state: &mut State, choice: Choice, now: Timestamp, effects: &mut Vec<Effect>) {
+    match choice {
+        Choice::Sort(column) => {
+            let look = state.look_mut();
+            look.sort = column;
+            look.inverted = false;
+            state.relist = true;
+        }
+        Choice::Deed(deed) => state.ask_person(deed),
+        Choice::Command(id) => {
+            let Some(command) = commands::find(id) else { return };
+            match command.enabled(state) {
+                Ok(()) => obey::obey(state, id, now, effects),
+                Err(why) => state.inform(format!("{}: {why}", command.name)),
+            }
+        }
+    }
+}
+
+/// Pasted text goes where text is typed, and is never taken for keys.
+pub(super) fn paste(state: &mut State, text: &str) {
+    use tui_input::InputRequest::InsertChar;
+    let mut filter = None;
+    match &mut state.dialog {
+        Some(Dialog::Filter { input, .. }) => {
+            for letter in text.chars().filter(|letter| !letter.is_control()) {
+                input.handle(InsertChar(letter));
+            }
+            filter = Some(input.value().to_owned());
+        }
+        Some(Dialog::Confirm(confirm)) => {
+            for letter in text.chars().filter(|letter| !letter.is_control()) {
+                confirm.typed.handle(InsertChar(letter));
+            }
+        }
+        _ => {}
+    }
+    if let Some(filter) = filter {
+        state.look_mut().filter = filter;
+        state.relist = true;
+    }
+}

@@ -1,0 +1,145 @@
+//! What the loop tells.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::order;
+use crate::engine::command::Command;
+use crate::engine::event::{Answer, Event, View};
+use crate::model::journal::{Entry, JournalFilter};
+use crate::tui::dialog::Dialog;
+use crate::tui::message::{Effect, Ending};
+use crate::tui::state::{Asked, State};
+
+/// So many journal lines are asked for at first.
+pub(super) const FIRST_LINES: u32 = 500;
+/// More are not kept.
+const LINES_KEPT: usize = 20_000;
+/// Undoing goes back so far.
+const UNDO_KEPT: usize = 50;
+
+pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &mut Vec<Effect>) {
+    match event {
+        Event::View(view) => show(state, view, now, effects),
+        Event::Journal(entry) => {
+            state.journal.push_front(entry);
+            state.journal.truncate(LINES_KEPT);
+            state.relist = true;
+        }
+        Event::Answer { id, result } => {
+            if let Some(asked) = state.asked.remove(&id) {
+                answered(state, asked, result);
+            }
+        }
+        Event::Ended => effects.push(Effect::Leave(Ending::Ended)),
+    }
+}
+
+fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Effect>) {
+    let first = state.live.replace(view).is_none();
+    state.relist = true;
+    if first {
+        ask_journal(state, FIRST_LINES, effects);
+    }
+    recheck(state, now);
+}
+
+/// Closes a dialog whose deed cannot be done any more: its machine is gone, or has changed under it.
+fn recheck(state: &mut State, now: Timestamp) {
+    let (Some(Dialog::Confirm(confirm)), Some(view)) = (&state.dialog, &state.live) else { return };
+    if let Err(why) = confirm.deed.question(view, now) {
+        state.dialog = None;
+        state.inform(why);
+    }
+}
+
+pub(super) fn ask_journal(state: &mut State, limit: u32, effects: &mut Vec<Effect>) {
+    let waits = state.asked.values().any(|asked| matches!(asked, Asked::Journal { .. }));
+    if !waits {
+        let filter = JournalFilter { since: None, text: None, limit };
+        order::send(state, Command::Journal(filter), Asked::Journal { limit }, effects);
+    }
+}
+
+fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>) {
+    match (asked, result) {
+        (Asked::Deed { what, undo }, Ok(answer)) => {
+            state.inform(said(&what, &answer));
+            state.undo.extend(undo);
+            let over = state.undo.len().saturating_sub(UNDO_KEPT);
+            state.undo.drain(..over);
+        }
+        (Asked::Deed { what, .. }, Err(error)) => state.complain(format!("{what}: {error}")),
+        (Asked::BootLog(id), Ok(Answer::BootLog(text))) => {
+            let lines = text.lines().map(str::to_owned).collect();
+            state.boot_logs.insert(id, Some(Ok(lines)));
+        }
+        (Asked::BootLog(id), Ok(_)) => {
+            state.boot_logs.insert(id, Some(Ok(Vec::new())));
+        }
+        (Asked::BootLog(id), Err(error)) => {
+            state.boot_logs.insert(id, Some(Err(error)));
+        }
+        (Asked::Journal { limit }, Ok(Answer::Journal(entries))) => merge(state, limit, entries),
+        (Asked::Journal { .. }, Err(error)) => state.complain(format!("the journal: {error}")),
+        (Asked::Quit, Err(error)) => {
+            state.leaving = None;
+            state.complain(format!("quit: {error}"));
+        }
+        (Asked::Quit | Asked::Journal { .. }, Ok(_)) => {}
+    }
+}
+
+/// A request did not leave: as if it had been refused.
+pub(super) fn unsent(state: &mut State, id: u64, why: &str) {
+    if let Some(asked) = state.asked.remove(&id) {
+        answered(state, asked, Err(why.to_owned()));
+    }
+}
+
+fn said(what: &str, answer: &Answer) -> String {
+    match answer {
+        Answer::Said(text) if !text.is_empty() => text.clone(),
+        _ => format!("{what}: done"),
+    }
+}
+
+/// The store's lines, with those in front that were told since they were read.
+fn merge(state: &mut State, limit: u32, entries: Vec<Entry>) {
+    state.journal_goes_on = entries.len() >= usize::try_from(limit).unwrap_or(usize::MAX);
+    let newest = entries.first().map(|entry| entry.at);
+    let told: Vec<_> = state
+        .journal
+        .iter()
+        .filter(|entry| newest.is_none_or(|newest| entry.at >= newest))
+        .filter(|entry| !entries.contains(entry))
+        .cloned()
+        .collect();
+    state.journal = told.into_iter().chain(entries).take(LINES_KEPT).collect();
+    state.relist = true;
+}
+
+/// Events came too fast: answers may be among those that were lost.
+pub(super) fn missed(state: &mut State, count: u64, effects: &mut Vec<Effect>) {
+    let lost = std::mem::take(&mut state.asked);
+    for asked in lost.into_values() {
+        if let Asked::Deed { what, .. } = asked {
+            state.complain(format!("{what}: the answer was lost; the journal tells what became of it"));
+        }
+    }
+    tracing::warn!(count, "the screen missed events");
+    ask_journal(state, FIRST_LINES, effects);
+}
+
+pub(super) fn gone(state: &mut State, effects: &mut Vec<Effect>) {
+    state.loop_gone = true;
+    if state.leaving.is_some() {
+        effects.push(Effect::Leave(Ending::Ended));
+    }
+}
+
+pub(super) fn log(state: &mut State, lines: Result<Vec<String>, String>) {
+    state.reading_log = false;
+    state.log = Some(lines);
+}

@@ -1,0 +1,72 @@
+//! A message in, effects out. Pure: whatever touches the terminal, the disk or the loop is an effect.
+
+mod dialogs;
+mod hear;
+mod leave;
+mod obey;
+mod order;
+
+use crossterm::event::{KeyEvent, KeyEventKind};
+use jiff::Timestamp;
+
+use super::commands::{self, Key};
+use super::message::{Effect, Message};
+use super::state::State;
+use super::state::place::Page;
+
+/// Changes the state by what happened. `now` is the loop's time.
+pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    match message {
+        Message::Key(key) if key.kind == KeyEventKind::Release => return effects,
+        Message::Key(key) => press(state, key, now, &mut effects),
+        Message::Paste(text) => dialogs::paste(state, &text),
+        Message::Resize(width, height) => {
+            state.size.width = width;
+            state.size.height = height;
+        }
+        Message::Tick => tick(state, &mut effects),
+        Message::Engine(event) => hear::event(state, event, now, &mut effects),
+        Message::Missed(count) => hear::missed(state, count, &mut effects),
+        Message::LoopGone => hear::gone(state, &mut effects),
+        Message::Unsent(id, why) => hear::unsent(state, id, why),
+        Message::Log(lines) => hear::log(state, lines),
+        Message::Resumed => {}
+        Message::Signal(signal) => leave::signalled(state, signal, &mut effects),
+        Message::Trouble(text) => state.complain(text),
+    }
+    state.dirty = true;
+    state.settle(now);
+    effects
+}
+
+fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects: &mut Vec<Effect>) {
+    let key = Key::from(event);
+    if state.leaving.is_some() {
+        leave::press(state, key, effects);
+        return;
+    }
+    if state.dialog.is_some() {
+        dialogs::press(state, event, now, effects);
+        return;
+    }
+    let Some(command) = commands::by_key(key) else { return };
+    match command.enabled(state) {
+        Ok(()) => obey::obey(state, command.id, now, effects),
+        Err(why) => state.inform(format!("{}: {why}", command.name)),
+    }
+}
+
+/// A second of wall time has passed.
+fn tick(state: &mut State, effects: &mut Vec<Effect>) {
+    if let Some(notice) = &mut state.notice {
+        notice.seconds_left = notice.seconds_left.saturating_sub(1);
+        if notice.seconds_left == 0 {
+            state.notice = None;
+        }
+    }
+    if state.place.page == Page::Logs {
+        obey::read_log(state, effects);
+    }
+    leave::tick(state, effects);
+}

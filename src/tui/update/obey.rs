@@ -1,0 +1,311 @@
+//! Commands: what each does to the state, or asks first.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{hear, leave, order};
+use crate::engine::command::Command;
+use crate::model::ids::{InstanceId, QueueName};
+use crate::tui::commands::{Id, Scope, TABLE};
+use crate::tui::dialog::Dialog;
+use crate::tui::dialog::deed::Deed;
+use crate::tui::dialog::picker::{Choice, Item, Picker};
+use crate::tui::list;
+use crate::tui::message::Effect;
+use crate::tui::state::place::{Page, Place, Subject};
+use crate::tui::state::{Asked, Move, State, Undo};
+
+/// How long a machine is held.
+const HOLD: SignedDuration = SignedDuration::from_hours(1);
+
+/// Does a command that is enabled.
+pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<Effect>) {
+    match id {
+        Id::Down => step(state, Move::By(1), now, effects),
+        Id::Up => step(state, Move::By(-1), now, effects),
+        Id::PageDown => step(state, Move::Pages(1), now, effects),
+        Id::PageUp => step(state, Move::Pages(-1), now, effects),
+        Id::HalfDown => step(state, Move::HalfPages(1), now, effects),
+        Id::HalfUp => step(state, Move::HalfPages(-1), now, effects),
+        Id::Top => step(state, Move::Top, now, effects),
+        Id::Bottom => step(state, Move::Bottom, now, effects),
+        Id::Open => open(state, effects),
+        Id::Leave => up(state, effects),
+        Id::Previous => history(state, effects, true),
+        Id::Next => history(state, effects, false),
+        Id::Go(page) => visit(state, Place::of(page), effects),
+        Id::Why => about(state, Page::Why, effects),
+        Id::BootLog => about(state, Page::BootLog, effects),
+        Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold => machine(state, id, now),
+        Id::Launch => launch(state),
+        Id::TryAgain => try_again(state),
+        Id::Pause => ask_mode(state, |armed, paused| match (armed, paused) {
+            (_, true) => Deed::Resume,
+            (_, false) => Deed::Pause,
+        }),
+        Id::Arm => ask_mode(state, |armed, _| if armed { Deed::Disarm } else { Deed::Arm }),
+        Id::EmergencyStop => state.ask_person(Deed::StopAll),
+        Id::Undo => undo(state),
+        Id::Filter => {
+            let before = state.look().filter;
+            state.dialog = Some(Dialog::Filter { input: before.as_str().into(), before });
+        }
+        Id::Sort => sort(state),
+        Id::Invert => {
+            let look = state.look_mut();
+            look.inverted = !look.inverted;
+            state.relist = true;
+        }
+        Id::Actions => actions(state),
+        Id::Refresh => {
+            let asked = Asked::Deed { what: "refresh".to_owned(), undo: None };
+            order::send(state, Command::Refresh, asked, effects);
+        }
+        Id::Copy => copy(state, effects),
+        Id::Freeze => freeze(state, now),
+        Id::Theme => {
+            state.theme = state.theme.next();
+            state.inform(format!("colours: {}", state.theme.palette.word()));
+        }
+        Id::Problems => state.dialog = Some(Dialog::Problems { top: 0 }),
+        Id::Suspend => suspend(state, effects),
+        Id::Quit => leave::wanted(state, effects),
+    }
+}
+
+fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut Vec<Effect>) {
+    let before = state.look().row;
+    state.go(step, now);
+    let at_end = state.look().row + 1 >= state.list.rows.len() && before <= state.look().row;
+    if state.place.page == Page::Journal && at_end && state.journal_goes_on {
+        let held = u32::try_from(state.journal.len()).unwrap_or(u32::MAX);
+        hear::ask_journal(state, held.max(hear::FIRST_LINES).saturating_mul(4), effects);
+    }
+}
+
+/// Goes to a place; the way back is kept.
+pub(super) fn visit(state: &mut State, place: Place, effects: &mut Vec<Effect>) {
+    const KEPT: usize = 100;
+    if state.place == place {
+        return;
+    }
+    state.back.push(std::mem::replace(&mut state.place, place));
+    let over = state.back.len().saturating_sub(KEPT);
+    state.back.drain(..over);
+    state.forward.clear();
+    arrived(state, effects);
+}
+
+fn history(state: &mut State, effects: &mut Vec<Effect>, back: bool) {
+    let from = if back { &mut state.back } else { &mut state.forward };
+    let Some(place) = from.pop() else { return };
+    let left = std::mem::replace(&mut state.place, place);
+    let to = if back { &mut state.forward } else { &mut state.back };
+    to.push(left);
+    arrived(state, effects);
+}
+
+fn arrived(state: &mut State, effects: &mut Vec<Effect>) {
+    state.relist = true;
+    match (state.place.page, &state.place.about) {
+        (Page::Logs, _) => read_log(state, effects),
+        (Page::BootLog, Some(Subject::Instance(id))) => {
+            let id = id.clone();
+            fetch_boot_log(state, id, effects);
+        }
+        _ => {}
+    }
+}
+
+/// At most one reading at a time.
+pub(super) fn read_log(state: &mut State, effects: &mut Vec<Effect>) {
+    if state.setup.has_log && !state.reading_log {
+        state.reading_log = true;
+        effects.push(Effect::ReadLog);
+    }
+}
+
+fn fetch_boot_log(state: &mut State, id: InstanceId, effects: &mut Vec<Effect>) {
+    let waits = state.asked.values().any(|asked| matches!(asked, Asked::BootLog(other) if *other == id));
+    if !waits {
+        state.boot_logs.entry(id.clone()).or_insert(None);
+        order::send(state, Command::BootLog(id.clone()), Asked::BootLog(id), effects);
+    }
+}
+
+fn open(state: &mut State, effects: &mut Vec<Effect>) {
+    let place = match (state.place.page, state.subject()) {
+        (_, Some(Subject::Instance(id))) => Place::about(Page::Machine, Subject::Instance(id)),
+        (Page::Queues | Page::Settings, Some(subject @ (Subject::Queue(_) | Subject::Pool(_)))) => {
+            Place::about(Page::Instances, subject)
+        }
+        (_, Some(subject)) => Place::about(Page::Why, subject),
+        (_, None) => return,
+    };
+    visit(state, place, effects);
+}
+
+/// Clears the filter, else goes one level up.
+fn up(state: &mut State, effects: &mut Vec<Effect>) {
+    if state.look().filter.is_empty() {
+        if let Some(place) = state.place.up() {
+            visit(state, place, effects);
+        }
+    } else {
+        state.look_mut().filter.clear();
+        state.relist = true;
+    }
+}
+
+fn about(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
+    if let Some(subject) = state.subject() {
+        visit(state, Place::about(page, subject), effects);
+    }
+}
+
+/// Orders about one machine: each is asked about first.
+fn machine(state: &mut State, id: Id, now: Timestamp) {
+    let Some(Subject::Instance(instance)) = state.subject() else { return };
+    let Some(machine) = state.machine(&instance) else { return };
+    let deed = match id {
+        Id::Drain => Deed::Drain(instance),
+        Id::CancelDrain => Deed::CancelDrain(instance),
+        Id::Stop if machine.may_have_task() => Deed::Kill(instance),
+        Id::Stop => Deed::Stop(instance),
+        _ if machine.is_held(now) => Deed::Release(instance),
+        _ => {
+            let until = now.saturating_add(HOLD).unwrap_or(now);
+            Deed::hold(instance, until, state.setup.by.clone(), "no reason given".to_owned())
+        }
+    };
+    state.ask_person(deed);
+}
+
+fn launch(state: &mut State) {
+    let Some(view) = state.live.as_deref() else { return };
+    let pairs: Vec<(crate::model::ids::PoolName, QueueName)> = match state.subject() {
+        Some(Subject::Queue(queue)) => {
+            let pools = view.settings.queue(&queue).map(|settings| settings.pools.clone()).unwrap_or_default();
+            pools.into_iter().map(|pool| (pool, queue.clone())).collect()
+        }
+        Some(Subject::Pool(pool)) => {
+            view.settings.queues_of(&pool).map(|queue| (pool.clone(), queue.name.clone())).collect()
+        }
+        _ => Vec::new(),
+    };
+    match pairs.as_slice() {
+        [] => state.inform("launch: the settings name no pool for it"),
+        [(pool, queue)] => state.ask_person(Deed::Launch { pool: pool.clone(), queue: queue.clone() }),
+        _ => {
+            let items = pairs.iter().map(|(pool, queue)| Item {
+                label: pool.to_string(),
+                doc: format!("for {queue}"),
+                choice: Choice::Deed(Deed::Launch { pool: pool.clone(), queue: queue.clone() }),
+                off: None,
+            });
+            let items = items.collect();
+            state.dialog = Some(Dialog::Picker(Picker { title: "Launch one in".to_owned(), items, at: 0 }));
+        }
+    }
+}
+
+fn try_again(state: &mut State) {
+    let Some(view) = state.live.as_deref() else { return };
+    let items: Vec<_> = view
+        .snapshot
+        .breakers
+        .iter()
+        .map(|breaker| Item {
+            label: format!("{} {}", breaker.pool, breaker.machine_type),
+            doc: format!("{}, {} in a row: {}", breaker.class.word(), breaker.strikes, breaker.message),
+            choice: Choice::Deed(Deed::ResetBackOff {
+                pool: breaker.pool.clone(),
+                machine_type: breaker.machine_type.clone(),
+            }),
+            off: None,
+        })
+        .collect();
+    state.dialog = Some(Dialog::Picker(Picker { title: "Try again".to_owned(), items, at: 0 }));
+}
+
+fn ask_mode(state: &mut State, deed: impl FnOnce(bool, bool) -> Deed) {
+    let Some(mode) = state.live.as_ref().map(|view| view.mode) else { return };
+    state.ask_person(deed(mode.armed, mode.paused));
+}
+
+/// The newest thing that can still be taken back.
+fn undo(state: &mut State) {
+    while let Some(undo) = state.undo.last().cloned() {
+        match undo {
+            Undo::Edits(back) => {
+                let seen = state.revision();
+                state.ask_person(Deed::Set { edits: back, seen, back: None, proof: None });
+                return;
+            }
+            Undo::Drain(instance) => {
+                let drain = state.machine(&instance).and_then(|machine| machine.drain.as_ref());
+                if drain.is_some_and(|drain| drain.acknowledged.is_none() && !drain.cancelled) {
+                    state.ask_person(Deed::CancelDrain(instance));
+                    return;
+                }
+            }
+        }
+        state.undo.pop();
+    }
+    state.inform("undo: what was done last has run its course");
+}
+
+fn sort(state: &mut State) {
+    let sorted = state.look().sort;
+    let natural = Item { label: "as it comes".to_owned(), doc: String::new(), choice: Choice::Sort(None), off: None };
+    let columns = list::columns(&state.place).iter().map(|column| Item {
+        label: column.name.to_owned(),
+        doc: String::new(),
+        choice: Choice::Sort(Some(column.name)),
+        off: None,
+    });
+    let items: Vec<_> = std::iter::once(natural).chain(columns).collect();
+    let at = items.iter().position(|item| item.choice == Choice::Sort(sorted)).unwrap_or(0);
+    state.dialog = Some(Dialog::Picker(Picker { title: "Sort by".to_owned(), items, at }));
+}
+
+/// Everything that can be done to what is selected.
+fn actions(state: &mut State) {
+    let items: Vec<_> = TABLE
+        .iter()
+        .filter(|command| command.hint.is_some() && command.id != Id::Actions)
+        .filter(|command| command.scope == Scope::Everywhere || command.in_scope(state))
+        .map(|command| Item {
+            label: format!("{:<6} {}", command.shown_keys(), command.name),
+            doc: command.doc.to_owned(),
+            choice: Choice::Command(command.id),
+            off: command.enabled(state).err(),
+        })
+        .collect();
+    let title = state.subject().map_or_else(|| "Actions".to_owned(), |subject| subject.name());
+    state.dialog = Some(Dialog::Picker(Picker { title, items, at: 0 }));
+}
+
+fn copy(state: &mut State, effects: &mut Vec<Effect>) {
+    if let Some(subject) = state.subject() {
+        let name = subject.name();
+        state.inform(format!("copied {name}"));
+        effects.push(Effect::Copy(name));
+    }
+}
+
+fn freeze(state: &mut State, now: Timestamp) {
+    state.frozen = match (&state.frozen, &state.live) {
+        (None, Some(view)) => Some((view.clone(), now)),
+        _ => None,
+    };
+    state.relist = true;
+}
+
+fn suspend(state: &mut State, effects: &mut Vec<Effect>) {
+    let acts = state.can_order().is_ok_and(|view| view.mode.armed && !view.mode.paused);
+    if acts && !state.setup.attached {
+        state.ask_person(Deed::Suspend);
+    } else {
+        effects.push(Effect::Suspend);
+    }
+}

@@ -1,0 +1,153 @@
+//! What stands over the page: a question, a list to choose from, the errors, the end.
+
+use jiff::Timestamp;
+use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr;
+
+use super::canvas::Canvas;
+use crate::tui::dialog::consequence::{Proof, Question, exit_word};
+use crate::tui::dialog::picker::Picker;
+use crate::tui::dialog::{Confirm, Dialog};
+use crate::tui::doc::Line;
+use crate::tui::state::{Leaving, State, lasting};
+use crate::tui::theme::{Theme, Tone};
+use crate::tui::words::wrap;
+
+pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Timestamp) {
+    if let Some(leaving) = &state.leaving {
+        ending(canvas, area, state, leaving);
+        return;
+    }
+    match &state.dialog {
+        Some(Dialog::Confirm(confirm)) => confirming(canvas, area, state, confirm, now),
+        Some(Dialog::Picker(picker)) => picking(canvas, area, picker),
+        Some(Dialog::Problems { top }) => problems(canvas, area, state, *top),
+        Some(Dialog::Filter { .. }) | None => {}
+    }
+}
+
+/// A box in the middle, as high as its lines; the room inside.
+pub(super) fn open(canvas: &mut Canvas<'_>, area: Rect, title: &str, lines: usize, tone: Tone) -> Rect {
+    let width = area.width.min(78);
+    let height = u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
+    let frame = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    canvas.clear(frame);
+    let style = canvas.theme.style(tone);
+    if frame.height < 3 || frame.width < 8 {
+        return frame;
+    }
+    let across = "─".repeat(usize::from(width - 2));
+    canvas.put(frame, 0, 0, &format!("┌{across}┐"), style);
+    canvas.put(frame, 0, height - 1, &format!("└{across}┘"), style);
+    for y in 1..height - 1 {
+        canvas.put(frame, 0, y, "│", style);
+        canvas.put(frame, width - 1, y, "│", style);
+    }
+    let title_room = Rect { x: frame.x + 2, width: width - 4, height: 1, ..frame };
+    canvas.text(title_room, 0, &format!(" {title} "), Tone::Strong);
+    Rect { x: frame.x + 2, y: frame.y + 1, width: width - 4, height: height - 2 }
+}
+
+pub(super) fn inner_width(area: Rect) -> usize {
+    usize::from(area.width.min(78).saturating_sub(4)).max(1)
+}
+
+fn confirming(canvas: &mut Canvas<'_>, area: Rect, state: &State, confirm: &Confirm, now: Timestamp) {
+    let width = inner_width(area);
+    let question = match &state.live {
+        Some(view) => confirm.deed.question(view, now),
+        None => Err("the loop has not looked yet".to_owned()),
+    };
+    let Ok(Question { title, lines, verb, proof }) = question else { return };
+    let mut shown: Vec<Line> =
+        lines.iter().flat_map(|line| wrap(line, width)).map(|line| Line(vec![(line, Tone::Plain)])).collect();
+    // The keys stay visible on a small screen.
+    shown.truncate(usize::from(area.height).saturating_sub(5).max(1));
+    shown.push(Line::default());
+    shown.push(match &proof {
+        Proof::Yes => Line(vec![
+            ("> Cancel".to_owned(), Tone::Strong),
+            (" (Enter, Esc)      ".to_owned(), Tone::Dim),
+            ("y".to_owned(), Tone::Key),
+            (format!(" {verb}"), Tone::Plain),
+        ]),
+        Proof::Type(text) => Line(vec![
+            (format!("Type {text} to {verb}: "), Tone::Plain),
+            (format!("{}_", confirm.typed.value()), Tone::Key),
+        ]),
+    });
+    let hint = match (&confirm.hint, &proof) {
+        (Some(hint), _) => Line(vec![(hint.clone(), Tone::Warn)]),
+        (None, Proof::Type(_)) => Line(vec![("Esc, or Enter with nothing typed: cancel".to_owned(), Tone::Dim)]),
+        (None, Proof::Yes) => Line::default(),
+    };
+    shown.push(hint);
+    let tone = if matches!(proof, Proof::Type(_)) { Tone::Bad } else { Tone::Plain };
+    let inside = open(canvas, area, &title, shown.len(), tone);
+    for (y, line) in (0..inside.height).zip(&shown) {
+        canvas.line(inside, y, line);
+    }
+}
+
+fn picking(canvas: &mut Canvas<'_>, area: Rect, picker: &Picker) {
+    let room = usize::from(area.height).saturating_sub(3).max(1);
+    let inside = open(canvas, area, &picker.title, picker.items.len().min(room) + 1, Tone::Plain);
+    let rows = usize::from(inside.height).saturating_sub(1).max(1);
+    let top = (picker.at + 1).saturating_sub(rows);
+    let labels = picker.items.iter().map(|item| item.label.width()).max().unwrap_or(0);
+    for (y, (index, item)) in (0..).zip(picker.items.iter().enumerate().skip(top).take(rows)) {
+        let selected = index == picker.at;
+        let mark = if selected { ">" } else { " " };
+        let (doc, tone) = match &item.off {
+            Some(why) => (format!("not now: {why}"), Tone::Dim),
+            None => (item.doc.clone(), Tone::Plain),
+        };
+        let label = format!("{mark} {:<labels$}  ", item.label);
+        canvas.line(inside, y, &Line(vec![(label, tone), (doc, Tone::Dim)]));
+        if selected {
+            canvas.restyle(Rect { y: inside.y + y, height: 1, ..inside }, Theme::selected());
+        }
+    }
+    let last = inside.height.saturating_sub(1);
+    canvas.text(inside, last, "Enter chooses, Esc cancels", Tone::Dim);
+}
+
+fn problems(canvas: &mut Canvas<'_>, area: Rect, state: &State, top: usize) {
+    let width = inner_width(area);
+    let lasting = state.view().map(lasting).unwrap_or_default();
+    let errors = state.errors.iter().map(|error| (error.clone(), Tone::Bad));
+    let texts = errors.chain(lasting.into_iter().map(|text| (text, Tone::Warn)));
+    let lines: Vec<_> = texts
+        .flat_map(|(text, tone)| {
+            let parts = wrap(&text, width.saturating_sub(2));
+            parts.into_iter().enumerate().map(move |(at, part)| {
+                let mark = if at == 0 { "! " } else { "  " };
+                Line(vec![(format!("{mark}{part}"), tone)])
+            })
+        })
+        .collect();
+    let inside = open(canvas, area, "Errors and warnings", lines.len() + 1, Tone::Warn);
+    let rows = inside.height.saturating_sub(1);
+    let top = top.min(lines.len().saturating_sub(usize::from(rows)));
+    for (y, line) in (0..rows).zip(lines.iter().skip(top)) {
+        canvas.line(inside, y, line);
+    }
+    canvas.text(inside, rows, "Esc: read", Tone::Dim);
+}
+
+fn ending(canvas: &mut Canvas<'_>, area: Rect, state: &State, leaving: &Leaving) {
+    let acts = state.live.as_ref().map(|view| view.acts.clone()).unwrap_or_default();
+    let mut lines = vec![format!(
+        "On exit: {}. Waited {} s, at most {} s more.",
+        exit_word(leaving.on_exit),
+        leaving.waited,
+        leaving.seconds_left
+    )];
+    lines.extend(acts.iter().take(5).map(|act| format!("under way: {}", act.what)));
+    lines.push("Ctrl-C leaves now; machines stay as they are.".to_owned());
+    let lines: Vec<_> = lines.iter().flat_map(|line| wrap(line, inner_width(area))).collect();
+    let inside = open(canvas, area, "The loop is ending", lines.len(), Tone::Warn);
+    for (y, line) in (0..inside.height).zip(&lines) {
+        canvas.text(inside, y, line, Tone::Plain);
+    }
+}

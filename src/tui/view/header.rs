@@ -1,0 +1,138 @@
+//! The header: fleet, mode, leader, the age of every source, money. What matters least drops out first; STALE never does.
+
+use jiff::{SignedDuration, Timestamp};
+use ratatui::layout::Rect;
+use ratatui::style::Style;
+use unicode_width::UnicodeWidthStr;
+
+use super::canvas::Canvas;
+use crate::engine::event::{BudgetState, Leader, Mode, View};
+use crate::model::snapshot::Source;
+use crate::tui::layout::{Class, Layout};
+use crate::tui::state::State;
+use crate::tui::theme::Tone;
+use crate::tui::words::{plural, short};
+
+/// A piece of the header; the highest rank drops out first.
+struct Piece {
+    text: String,
+    style: Style,
+    rank: u8,
+}
+
+pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, state: &State, now: Timestamp) {
+    let area = layout.header;
+    let Some(view) = state.view() else {
+        canvas.text(area, 0, " tidegate: the loop has not looked yet", Tone::Dim);
+        return;
+    };
+    let now = state.shown_at(now);
+    let who = who(canvas, state, view, now);
+    let facts: Vec<Piece> = sources(canvas, view, now).into_iter().chain(money(canvas, view, layout.class)).collect();
+    if layout.class == Class::Small && area.height > 1 {
+        place(canvas, Rect { height: 1, ..area }, who);
+        place(canvas, Rect { y: area.y + 1, height: 1, ..area }, facts);
+    } else {
+        place(canvas, area, who.into_iter().chain(facts).collect());
+    }
+}
+
+fn place(canvas: &mut Canvas<'_>, area: Rect, mut pieces: Vec<Piece>) {
+    let total = |pieces: &[Piece]| pieces.iter().map(|piece| piece.text.width() + 2).sum::<usize>();
+    while total(&pieces) > usize::from(area.width) && pieces.len() > 1 {
+        let worst = pieces.iter().map(|piece| piece.rank).max().unwrap_or(0);
+        let Some(at) = pieces.iter().rposition(|piece| piece.rank == worst) else { break };
+        pieces.remove(at);
+    }
+    let mut x = 1;
+    for piece in pieces {
+        x = canvas.put(area, x, 0, &piece.text, piece.style).saturating_add(2);
+    }
+}
+
+pub(super) fn mode_tone(mode: Mode) -> Tone {
+    match (mode.armed, mode.paused) {
+        (false, _) => Tone::Active,
+        (true, true) => Tone::Warn,
+        (true, false) => Tone::Good,
+    }
+}
+
+fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp) -> Vec<Piece> {
+    let theme = canvas.theme;
+    let piece = |text: String, style, rank| Piece { text, style, rank };
+    let mut pieces = vec![piece(view.fleet.to_string(), theme.style(Tone::Strong), 1)];
+    if state.loop_gone {
+        pieces.push(piece(" LOOP DEAD ".to_owned(), theme.badge(Tone::Bad), 0));
+    } else {
+        pieces.push(piece(format!(" {} ", view.mode.word()), theme.badge(mode_tone(view.mode)), 0));
+    }
+    if let Leader::Other(who) = &view.leader {
+        pieces.push(piece(format!("WATCHING: {who} leads"), theme.style(Tone::Warn), 0));
+    }
+    if state.frozen.is_some() {
+        pieces.push(piece(" FROZEN ".to_owned(), theme.badge(Tone::Warn), 0));
+    }
+    let left = view.next_pass.duration_since(now);
+    if left >= SignedDuration::ZERO {
+        pieces.push(piece(format!("next {}", short(left)), theme.style(Tone::Dim), 6));
+    } else if left < SignedDuration::from_secs(-30) {
+        pieces.push(piece(format!("late {}", short(-left)), theme.style(Tone::Warn), 2));
+    }
+    if !view.acts.is_empty() {
+        pieces.push(piece(plural(view.acts.len(), "call", "calls"), theme.style(Tone::Active), 7));
+    }
+    if let Some(speed) = state.setup.speed {
+        pieces.push(piece(format!("demo {speed}x"), theme.style(Tone::Dim), 8));
+    }
+    pieces
+}
+
+fn sources(canvas: &Canvas<'_>, view: &View, now: Timestamp) -> Vec<Piece> {
+    let theme = canvas.theme;
+    view.snapshot
+        .sources
+        .iter()
+        .map(|source| {
+            let (text, stale) = source_text(source, now);
+            let (tone, rank) = if stale { (Tone::Bad, 0) } else { (Tone::Plain, 5) };
+            Piece { text, style: theme.style(tone), rank }
+        })
+        .collect()
+}
+
+fn source_text(source: &Source, now: Timestamp) -> (String, bool) {
+    let stale = source.is_stale(now);
+    let age = source.age(now).map_or_else(|| "no answer yet".to_owned(), short);
+    let mark = match (stale, &source.error) {
+        (true, _) => " STALE",
+        (false, Some(_)) => "!",
+        (false, None) => "",
+    };
+    (format!("{} {age}{mark}", source.name), stale)
+}
+
+fn money(canvas: &Canvas<'_>, view: &View, class: Class) -> Vec<Piece> {
+    let theme = canvas.theme;
+    let rate = Piece { text: view.spend.rate.to_string(), style: theme.style(Tone::Strong), rank: 2 };
+    let budget = tightest(view).map(|budget| {
+        let used = budget.spent + budget.committed;
+        let tone = if used >= budget.limit { Tone::Bad } else { Tone::Plain };
+        Piece { text: format!("{} {used} of {}", budget.name, budget.limit), style: theme.style(tone), rank: 3 }
+    });
+    let today = Piece {
+        text: format!("today {}", view.spend.today),
+        style: theme.style(Tone::Plain),
+        rank: if class >= Class::Wide { 4 } else { 9 },
+    };
+    [Some(rate), Some(today), budget].into_iter().flatten().collect()
+}
+
+/// The budget with the least left of it.
+pub(super) fn tightest(view: &View) -> Option<&BudgetState> {
+    let part = |budget: &&BudgetState| {
+        let used = i128::from((budget.spent + budget.committed).micros());
+        used * 1_000_000 / i128::from(budget.limit.micros().max(1))
+    };
+    view.spend.budgets.iter().max_by_key(part)
+}

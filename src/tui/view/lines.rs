@@ -1,0 +1,92 @@
+//! The single lines: banner, crumbs, notice, footer, and the totals where nothing else fits.
+
+use jiff::Timestamp;
+use ratatui::layout::Rect;
+use unicode_width::UnicodeWidthStr;
+
+use super::canvas::Canvas;
+use crate::tui::commands::{Id, TABLE};
+use crate::tui::dialog::Dialog;
+use crate::tui::state::State;
+use crate::tui::theme::Tone;
+use crate::tui::words::plural;
+
+pub(super) fn banner(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
+    if let Some(text) = state.banner() {
+        canvas.text(area, 0, &format!(" ! {text}"), Tone::Warn);
+    }
+}
+
+/// `Queues > train   /gpu (2 of 9)`
+pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
+    let mut x = canvas.put(area, 1, 0, &state.place.crumbs().join(" > "), canvas.theme.style(Tone::Strong));
+    let look = state.look();
+    let typed = match &state.dialog {
+        Some(Dialog::Filter { input, .. }) => Some(format!("/{}_", input.value())),
+        _ if !look.filter.is_empty() => Some(format!("/{}", look.filter)),
+        _ => None,
+    };
+    if let Some(typed) = typed {
+        let text = format!("   {typed} ({} of {})", state.list.rows.len(), state.list.total);
+        x = canvas.put(area, x, 0, &text, canvas.theme.style(Tone::Key));
+    } else if state.is_table() {
+        let count = format!("   {}", state.list.total);
+        x = canvas.put(area, x, 0, &count, canvas.theme.style(Tone::Dim));
+    }
+    if let Some(column) = look.sort {
+        let order = if look.inverted { "falling" } else { "rising" };
+        canvas.put(area, x, 0, &format!("   by {column}, {order}"), canvas.theme.style(Tone::Dim));
+    }
+}
+
+pub(super) fn notice(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
+    if let Some(shown) = state.shown_notice() {
+        let (text, tone) = super::notice_text(&shown);
+        canvas.text(area, 0, &format!(" {text}"), tone);
+    }
+}
+
+/// The keys that do something now; `? help` always has room.
+pub(super) fn footer(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
+    let hints: Vec<_> = TABLE
+        .iter()
+        .filter(|command| command.enabled(state).is_ok())
+        .filter_map(|command| {
+            let key = command.keys.first()?.to_string();
+            Some((command.id, key, command.hint?))
+        })
+        .collect();
+    let help = hints.iter().filter(|(id, ..)| is_help(*id));
+    let width = |(_, key, hint): &(Id, String, &str)| key.width() + hint.width() + 3;
+    let mut room = usize::from(area.width).saturating_sub(1 + help.clone().map(width).sum::<usize>());
+    let fitting = hints.iter().filter(|(id, ..)| !is_help(*id)).take_while(|hint| {
+        let fits = width(hint) <= room;
+        room = room.saturating_sub(width(hint));
+        fits
+    });
+    let mut x = 1;
+    for (_, key, says) in fitting.chain(help) {
+        x = canvas.put(area, x, 0, key, canvas.theme.style(Tone::Key));
+        x = canvas.put(area, x + 1, 0, says, canvas.theme.style(Tone::Plain)).saturating_add(2);
+    }
+}
+
+fn is_help(id: Id) -> bool {
+    id == Id::Go(crate::tui::state::place::Page::Help)
+}
+
+/// All that fits on a very small screen.
+pub(super) fn totals(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Timestamp) {
+    let text = match state.view() {
+        None => "tidegate: not looked yet".to_owned(),
+        Some(view) => {
+            let up = view.snapshot.instances.iter().filter(|instance| instance.counts()).count();
+            let waiting: u32 = view.plan.outlooks.iter().map(|outlook| outlook.waiting).sum();
+            let old = if view.snapshot.stale(state.shown_at(now)).is_some() { " STALE" } else { "" };
+            let errors = state.errors.len();
+            let errors = if errors > 0 { format!(" {}", plural(errors, "error", "errors")) } else { String::new() };
+            format!("{}{old} {} {waiting} wait {up} up{errors} {}", view.mode.word(), view.spend.rate, view.fleet)
+        }
+    };
+    canvas.text(area, 0, &text, Tone::Plain);
+}

@@ -1,0 +1,87 @@
+//! A table: the head, and the rows that are visible. Only those are built.
+
+use ratatui::layout::Rect;
+use ratatui::style::Modifier;
+use unicode_width::UnicodeWidthStr;
+
+use super::canvas::Canvas;
+use crate::tui::layout::Class;
+use crate::tui::list::{self, Column, Data, FILL, Side};
+use crate::tui::state::State;
+use crate::tui::state::place::{Look, Place};
+use crate::tui::theme::{Theme, Tone};
+use crate::tui::words::fit;
+
+/// Room for the cursor's mark.
+const MARK: u16 = 1;
+
+pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &State, data: &Data<'_>) {
+    let columns = placed(list::columns(&state.place), class, area.width);
+    let look = state.look();
+    head(canvas, area, &columns, &look);
+    if state.list.rows.is_empty() {
+        let text = if state.list.total > 0 { "No row passes the filter; Esc clears it." } else { empty(&state.place) };
+        canvas.text(Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area }, 1, text, Tone::Dim);
+        return;
+    }
+    let visible = state.list.rows.iter().enumerate().skip(look.top).take(usize::from(area.height.saturating_sub(1)));
+    for (y, (index, row)) in (1..).zip(visible) {
+        let selected = index == look.row;
+        for (column, x, width) in &columns {
+            let cell = list::cell(&state.place, data, row, column.name);
+            let text = fit(&cell.text, usize::from(*width));
+            let space = width.saturating_sub(u16::try_from(text.width()).unwrap_or(*width));
+            let x = if column.side == Side::Right { x + space } else { *x };
+            let style = canvas.theme.style(if selected && cell.tone == Tone::Dim { Tone::Plain } else { cell.tone });
+            canvas.put(area, x, y, &text, style);
+        }
+        if selected {
+            canvas.put(area, 0, y, ">", canvas.theme.style(Tone::Strong));
+            let line = Rect { y: area.y + y, height: 1, ..area };
+            canvas.restyle(line, Theme::selected());
+        }
+    }
+}
+
+fn empty(place: &Place) -> &'static str {
+    use crate::tui::state::place::Page;
+    match place.page {
+        Page::Queues => "The settings name no queue.",
+        Page::Instances => "No machine is up, and none is on its way.",
+        Page::Why => "Nothing to do, nothing refused.",
+        Page::Journal => "The journal is empty.",
+        _ => "",
+    }
+}
+
+fn head(canvas: &mut Canvas<'_>, area: Rect, columns: &[(&Column, u16, u16)], look: &Look) {
+    let style = canvas.theme.style(Tone::Dim).add_modifier(Modifier::BOLD);
+    for (column, x, width) in columns {
+        let mark = match (look.sort == Some(column.name), look.inverted) {
+            (false, _) => "",
+            (true, false) => "↑",
+            (true, true) => "▼",
+        };
+        let text = fit(&format!("{}{mark}", column.name), usize::from(*width));
+        let space = width.saturating_sub(u16::try_from(text.width()).unwrap_or(*width));
+        let x = if column.side == Side::Right { x + space } else { *x };
+        canvas.put(area, x, 0, &text, style);
+    }
+}
+
+/// The columns that this class shows, each with its place and width; one of them takes what is left.
+fn placed(columns: &'static [Column], class: Class, width: u16) -> Vec<(&'static Column, u16, u16)> {
+    let wanted = |column: &Column| column.widths.get(class.index()).copied().unwrap_or(0);
+    let shown: Vec<_> = columns.iter().filter(|column| wanted(column) > 0).collect();
+    let fixed: u16 = shown.iter().map(|column| wanted(column)).filter(|width| *width != FILL).sum();
+    let gaps = u16::try_from(shown.len().saturating_sub(1)).unwrap_or(0);
+    let left = width.saturating_sub(MARK + fixed + gaps);
+    let mut x = MARK;
+    let mut placed = Vec::new();
+    for column in shown {
+        let own = if wanted(column) == FILL { left } else { wanted(column) };
+        placed.push((column, x, own));
+        x += own + 1;
+    }
+    placed
+}

@@ -1,0 +1,165 @@
+//! How the screen says things: amounts under a `$` heading, spans, times, and what happens next in a few words.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use unicode_width::UnicodeWidthStr;
+
+use super::theme::Tone;
+use crate::model::money::{Money, Rate};
+use crate::model::reason::{LimitKind, Reason};
+use crate::model::span::Short;
+
+/// An amount without its `$`.
+pub(crate) fn dollars(money: Money) -> String {
+    money.to_string().replace('$', "")
+}
+
+/// A price without its `$` and `/h`.
+pub(crate) fn rate(rate: Rate) -> String {
+    dollars(Money::from_micros(rate.micros_per_hour()))
+}
+
+pub(crate) fn short(span: SignedDuration) -> String {
+    Short(span).to_string()
+}
+
+/// An instant as the loop's time zone has it: the time first, for narrow columns cut the day off.
+pub(crate) fn clock(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%H:%M:%S %Y-%m-%d").to_string()
+}
+
+pub(crate) fn plural(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
+}
+
+/// What decides a queue's next step, short enough for a column.
+pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp) -> (String, Tone) {
+    let passed = now.duration_since(planned).max(SignedDuration::ZERO);
+    match reason {
+        Reason::Waiting { need, .. } => (format!("grow by {need}"), Tone::Active),
+        Reason::Warm { min, .. } => (format!("warm to {min}"), Tone::Active),
+        Reason::Surplus { .. } => ("shrink now".to_owned(), Tone::Active),
+        Reason::Drained { .. } => ("stop drained".to_owned(), Tone::Active),
+        Reason::Cooling { lasted, keep_alive, .. } => {
+            let left = keep_alive.saturating_sub(*lasted).saturating_sub(passed);
+            (format!("shrink in {}", short(left)), Tone::Plain)
+        }
+        Reason::Limit { limit, max, .. } => {
+            let number = if *limit == LimitKind::Hourly { String::new() } else { format!(" {max}") };
+            (format!("hold: {}{number}", limit.field()), Tone::Warn)
+        }
+        Reason::Budget { .. } => ("hold: budget".to_owned(), Tone::Warn),
+        Reason::NoPrice { .. } => ("hold: no price".to_owned(), Tone::Warn),
+        Reason::BackOff { until, .. } => (format!("hold: retry {}", short(until.duration_since(now))), Tone::Warn),
+        Reason::Stale { .. } => ("hold: STALE".to_owned(), Tone::Bad),
+        Reason::Faulty { .. } => ("hold: fault".to_owned(), Tone::Bad),
+        Reason::NoGuard { .. } => ("hold: no guard".to_owned(), Tone::Warn),
+        Reason::KeptWarm { min, .. } => (format!("kept warm {min}"), Tone::Plain),
+        Reason::Held { .. } => ("held".to_owned(), Tone::Plain),
+        Reason::Busy { .. } => ("busy".to_owned(), Tone::Plain),
+        Reason::Served { starting, .. } if *starting > 0 => ("starting".to_owned(), Tone::Active),
+        Reason::Served { .. } => ("enough is up".to_owned(), Tone::Good),
+        Reason::NoSuchQueue { .. } => ("no such queue".to_owned(), Tone::Bad),
+        other => (other.to_string(), Tone::Plain),
+    }
+}
+
+/// Text of elsewhere that cannot move the cursor or break the line.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// Cut to a width in columns; what is cut is marked.
+pub(crate) fn fit(text: &str, width: usize) -> String {
+    let text = plain(text);
+    if text.width() <= width {
+        return text;
+    }
+    let (head, _) = split_at_width(&text, width.saturating_sub(1));
+    if width == 0 { String::new() } else { format!("{head}…") }
+}
+
+/// Cut into lines of a width, between words where that is possible. Line ends of the text stay.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let width = width.max(1);
+    let mut lines = Vec::new();
+    for paragraph in text.split('\n') {
+        let mut line = String::new();
+        for word in plain(paragraph).split(' ') {
+            let mut word = word.to_owned();
+            let room = width.saturating_sub(line.width());
+            if !line.is_empty() && word.width() + 1 > room {
+                lines.push(std::mem::take(&mut line));
+            }
+            while word.width() > width {
+                let (head, tail) = split_at_width(&word, width);
+                if head.is_empty() {
+                    // A letter of two columns where there is one.
+                    break;
+                }
+                let rest = tail.to_owned();
+                lines.push(head.to_owned());
+                word = rest;
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(&word);
+        }
+        lines.push(line);
+    }
+    lines
+}
+
+/// The longest beginning that is at most so wide, and the rest.
+fn split_at_width(text: &str, width: usize) -> (&str, &str) {
+    let mut at = 0;
+    for (index, letter) in text.char_indices() {
+        let end = index + letter.len_utf8();
+        if text.get(..end).is_none_or(|head| head.width() > width) {
+            break;
+        }
+        at = end;
+    }
+    text.split_at(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn amounts_stand_under_their_heading() {
+        assert_eq!(dollars("$1204.5".parse().unwrap()), "1204.50");
+        assert_eq!(dollars("-$0.5".parse().unwrap()), "-0.50");
+        assert_eq!(rate("$21.957642/h".parse().unwrap()), "21.96");
+    }
+
+    #[test]
+    fn text_is_wrapped_between_words() {
+        assert_eq!(wrap("one two three", 7), ["one two", "three"]);
+        assert_eq!(wrap("a\nb", 7), ["a", "b"]);
+        assert_eq!(wrap("abcdefgh", 3), ["abc", "def", "gh"]);
+        assert_eq!(wrap("", 3), [""]);
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_is_wider_than_asked(text in ".*", width in 1_usize..40) {
+            prop_assert!(fit(&text, width).width() <= width);
+            if width > 1 {
+                for line in wrap(&text, width) {
+                    prop_assert!(line.width() <= width, "{line:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn no_letter_is_lost(text in "[a-z ]{0,60}", width in 1_usize..20) {
+            let squeezed = |text: &str| text.replace(' ', "");
+            prop_assert_eq!(squeezed(&wrap(&text, width).concat()), squeezed(&text));
+        }
+    }
+}
