@@ -9,10 +9,11 @@
 //! | [`world`] | what is out there: the only code that talks to a network |
 //! | [`store`] | what we remember: settings, intents, ledger, journal |
 //! | [`engine`] | the loop: observe, plan, check, act, record; commands in, events out |
+//! | [`replay`] | what would have happened: virtual time |
 //! | [`tui`] | the screen: state, message, update, one command table; `view` has a file a region |
 //! | [`cli`] | one file a subcommand: each speaks to people and, with `--json`, to programs |
 //!
-//! Imports point one way: `model <- plan <- engine -> world, store`; `tui -> model` and the
+//! Imports point one way: `model <- plan <- engine -> world, store`; `replay -> engine, world::sim`; `tui -> model` and the
 //! engine's commands and events only; `cli` starts anything. A test checks the arrows.
 //!
 //! # Invariants
@@ -43,6 +44,7 @@ pub mod engine;
 mod example;
 pub mod model;
 pub mod plan;
+pub mod replay;
 pub mod store;
 pub mod tui;
 pub mod world;

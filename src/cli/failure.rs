@@ -1,5 +1,6 @@
 //! How a subcommand fails: in words for people, with an exit code for programs.
 
+use crate::engine::EngineError;
 use crate::engine::socket::SocketError;
 use crate::store::StoreError;
 
@@ -11,6 +12,9 @@ pub(super) enum Failure {
     /// The arguments ask for nothing that can be done.
     #[error("{0}")]
     Usage(String),
+    /// No settings, or settings that cannot be used.
+    #[error("{0}")]
+    Settings(String),
     /// No running loop, or a server or cloud that does not answer.
     #[error("{0}")]
     NotReachable(String),
@@ -24,6 +28,7 @@ impl Failure {
         match self {
             Self::Failed(_) => 1,
             Self::Usage(_) => 2,
+            Self::Settings(_) => 3,
             Self::NotReachable(_) => 4,
             Self::Refused(_) => 5,
         }
@@ -42,6 +47,12 @@ impl From<SocketError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
+        Self::Failed(error.to_string())
+    }
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
         Self::Failed(error.to_string())
     }
 }

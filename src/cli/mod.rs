@@ -3,11 +3,16 @@
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 settings invalid, 4 not reachable, 5 refused by a rule.
 
 mod change;
+mod check;
+mod console;
+mod demo;
 mod failure;
 mod generated;
+mod live;
 pub mod log;
 mod reach;
 mod read;
+mod run;
 mod say;
 mod table;
 
@@ -20,14 +25,14 @@ use failure::Failure;
 
 /// An operator's console for ClearML queues on rented machines.
 ///
-/// It scales them, holds their budgets and says why.
+/// It scales them, holds their budgets and says why. Without a subcommand it opens the console: the screen with its loop.
 #[derive(Debug, Parser)]
-#[command(name = "tidegate", version, arg_required_else_help = true, after_help = EXIT_CODES)]
+#[command(name = "tidegate", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     place: Place,
     #[command(subcommand)]
-    command: Command,
+    command: Option<Command>,
 }
 
 const EXIT_CODES: &str = "\
@@ -39,10 +44,16 @@ struct Place {
     /// Directory of the store, the socket and the logs [default: the fleet's, in your state directory]
     #[arg(long, global = true, value_name = "DIR", env = crate::store::directory::VARIABLE, hide_env_values = true)]
     state_dir: Option<PathBuf>,
+    /// The settings [default: tidegate/tidegate.toml in your configuration directory]
+    #[arg(long, global = true, value_name = "FILE", env = crate::store::settings::VARIABLE, hide_env_values = true)]
+    config: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
+    Check(check::Check),
     Status(read::status::Status),
     Queues(read::queues::Queues),
     Instances(read::instances::Instances),
@@ -82,28 +93,44 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))?;
     let place = &cli.place;
     match cli.command {
-        Command::Status(command) => runtime.block_on(command.run(place)),
-        Command::Queues(command) => runtime.block_on(command.run(place)),
-        Command::Instances(command) => runtime.block_on(command.run(place)),
-        Command::Plan(command) => runtime.block_on(command.run(place)),
-        Command::Why(command) => runtime.block_on(command.run(place)),
-        Command::Journal(command) => runtime.block_on(command.run(place)),
-        Command::Arm(command) => runtime.block_on(command.run(place)),
-        Command::Disarm(command) => runtime.block_on(command.run(place)),
-        Command::Pause(command) => runtime.block_on(command.run(place)),
-        Command::Resume(command) => runtime.block_on(command.run(place)),
-        Command::Drain(command) => runtime.block_on(command.run(place)),
-        Command::Stop(command) => runtime.block_on(command.run(place)),
-        Command::Hold(command) => runtime.block_on(command.run(place)),
-        Command::Launch(command) => runtime.block_on(command.run(place)),
-        Command::Set(command) => runtime.block_on(command.run(place)),
-        Command::Completions(command) => command.run(),
-        Command::Man(command) => command.run(),
+        // Those that have runtimes of their own: a screen's, a loop's, simulated time.
+        None => console::run(place),
+        Some(Command::Demo(command)) => command.run(),
+        Some(Command::Run(command)) => command.run(place),
+        Some(Command::Completions(command)) => command.run(),
+        Some(Command::Man(command)) => command.run(),
+        Some(command) => runtime()?.block_on(ask(command, place)),
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Failed(format!("no runtime: {error}")))
+}
+
+/// Those that ask or order a running loop, or look for themselves.
+async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
+    match command {
+        Command::Check(command) => command.run(place).await,
+        Command::Status(command) => command.run(place).await,
+        Command::Queues(command) => command.run(place).await,
+        Command::Instances(command) => command.run(place).await,
+        Command::Plan(command) => command.run(place).await,
+        Command::Why(command) => command.run(place).await,
+        Command::Journal(command) => command.run(place).await,
+        Command::Arm(command) => command.run(place).await,
+        Command::Disarm(command) => command.run(place).await,
+        Command::Pause(command) => command.run(place).await,
+        Command::Resume(command) => command.run(place).await,
+        Command::Drain(command) => command.run(place).await,
+        Command::Stop(command) => command.run(place).await,
+        Command::Hold(command) => command.run(place).await,
+        Command::Launch(command) => command.run(place).await,
+        Command::Set(command) => command.run(place).await,
+        Command::Demo(_) | Command::Run(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }

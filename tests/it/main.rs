@@ -14,6 +14,7 @@ mod cli;
 mod ec2;
 mod guard;
 mod house;
+mod main_job;
 mod real_parts;
 mod sim;
 #[allow(dead_code, reason = "each of its parts serves some of the modules")]

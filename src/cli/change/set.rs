@@ -4,9 +4,14 @@ use clap::Args;
 
 use crate::cli::Place;
 use crate::cli::failure::Failure;
+use crate::cli::live::Ground;
+use crate::cli::reach::Loop;
+use crate::cli::say::say;
 use crate::engine::command::{Command, Edit};
 
 /// Change a setting: the running loop checks it, writes it to the file and obeys it within one pass
+///
+/// Without a running loop the file is changed, by the same checks.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Set {
     /// The setting, such as `queue.train.max` or `budget."team month".limit`
@@ -22,6 +27,17 @@ pub(in crate::cli) struct Set {
 impl Set {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let edit = Edit { key: self.key.clone(), value: self.value.clone() };
-        super::order(place, Command::Set { edits: vec![edit], seen: None }).await
+        match Loop::connect(place.state_dir.as_deref()).await {
+            Ok(mut the_loop) => the_loop.order(Command::Set { edits: vec![edit], seen: None }).await,
+            Err(Failure::NotReachable(_)) => edit_file(place, &edit),
+            Err(failure) => Err(failure),
+        }
     }
+}
+
+fn edit_file(place: &Place, edit: &Edit) -> Result<(), Failure> {
+    let mut settings = Ground::find(place)?.settings;
+    settings.edit(std::slice::from_ref(edit), None).map_err(|error| Failure::Refused(error.to_string()))?;
+    let path = settings.path().map(|path| path.display().to_string()).unwrap_or_default();
+    say(&format!("written to {path}; no loop of yours is running\n"))
 }

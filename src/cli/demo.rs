@@ -1,0 +1,144 @@
+//! `demo`: the console on a simulated ClearML and cloud, without credentials.
+
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::say::{VERSION, say};
+use crate::engine::act::crash::CrashPoints;
+use crate::engine::act::naming::Naming;
+use crate::engine::event::Leader;
+use crate::engine::{EngineError, Setup, start};
+use crate::model::catalogue::Catalogue;
+use crate::model::ids::Term;
+use crate::model::money::Money;
+use crate::model::record::Record;
+use crate::model::span::{self, Exact};
+use crate::replay::{Outcome, rehearse};
+use crate::store::Store;
+use crate::store::memory::MemoryStore;
+use crate::store::settings::SettingsFile;
+use crate::world::clock::Clock;
+use crate::world::sim::scenario::Scenario;
+use crate::world::sim::{Judgement, Sim};
+
+/// The settings that the demo begins with.
+const SETTINGS: &str = include_str!("../../assets/demo/settings.toml");
+
+/// The console on a simulated ClearML and cloud: no credentials, nothing is touched, everything works
+///
+/// A busy Monday of a research group, from one seed always the same. On the screen an hour passes in a minute.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// Which of the possible days
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Simulated seconds in one of yours
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600), conflicts_with = "headless")]
+    speed: u32,
+    /// Without a screen, as fast as it can; tasks arrive for so long, then the last machines drain
+    #[arg(long)]
+    headless: bool,
+    /// For how long tasks arrive, such as 2h
+    #[arg(long = "for", value_name = "SPAN", default_value = "2h", value_parser = span::parse, requires = "headless")]
+    span: SignedDuration,
+    /// Print one line of JSON
+    #[arg(long, requires = "headless")]
+    json: bool,
+}
+
+impl Demo {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        if self.headless { self.headless() } else { self.screen() }
+    }
+
+    fn headless(&self) -> Result<(), Failure> {
+        let (catalogue, seed) = (super::live::price_table()?, self.seed);
+        let make = |sim: Sim, clock| {
+            let catalogue = catalogue.clone();
+            async move {
+                let settings = settings().map_err(|failure| EngineError::Setup(failure.to_string()))?;
+                setup(&sim, settings, catalogue, seed, clock).await
+            }
+        };
+        let outcome = rehearse(scenario()?, seed, self.span, make)?;
+        if self.json { self.say_json(&outcome) } else { self.say_text(&outcome) }
+    }
+
+    fn say_json(&self, outcome: &Outcome) -> Result<(), Failure> {
+        let mut line = json!({ "version": VERSION, "seed": self.seed, "for_seconds": self.span.as_secs() });
+        let outcome = serde_json::to_value(outcome).map_err(|error| Failure::Failed(error.to_string()))?;
+        if let (Some(line), serde_json::Value::Object(outcome)) = (line.as_object_mut(), outcome) {
+            line.extend(outcome);
+        }
+        say(&format!("{line}\n"))
+    }
+
+    fn say_text(&self, outcome: &Outcome) -> Result<(), Failure> {
+        let Judgement {
+            tasks_done, tasks_lost, tasks_waiting, launched, stopped, limit_violations, bill_microusd, ..
+        } = &outcome.judgement;
+        say(&format!(
+            "seed {}, {} of tasks\n\
+             tasks     {tasks_done} done, {tasks_waiting} still wait, {tasks_lost} lost\n\
+             machines  {launched} launched, {stopped} stopped, limits passed {limit_violations} times\n\
+             money     {} by our ledger, {} by the simulator's own bill\n",
+            self.seed,
+            Exact(self.span),
+            Money::from_micros(outcome.spent_microusd),
+            Money::from_micros(*bill_microusd),
+        ))
+    }
+
+    fn screen(&self) -> Result<(), Failure> {
+        let (scenario, settings, catalogue) = (scenario()?, settings()?, super::live::price_table()?);
+        let seed = self.seed;
+        let pace = self.speed;
+        let (tell, clock) = std::sync::mpsc::channel();
+        let handle = start(move || async move {
+            let clock = Clock::simulated(scenario.start, pace);
+            // Nobody waits for it when the screen could not be opened.
+            let _ = tell.send(clock);
+            let sim = Sim::new(scenario, seed, clock);
+            setup(&sim, settings, catalogue, seed, clock).await
+        })?;
+        let clock = clock.recv().map_err(|_| Failure::Failed("the loop did not start".to_owned()))?;
+        super::console::show(handle, clock, None, Some(pace))
+    }
+}
+
+/// The loop of a rehearsal: armed from the start, with a memory that is gone at its end.
+async fn setup(
+    sim: &Sim,
+    settings: SettingsFile,
+    catalogue: Catalogue,
+    seed: u64,
+    clock: Clock,
+) -> Result<Setup, EngineError> {
+    let mut store = MemoryStore::default();
+    store.commit(&[Record::Armed(true)]).await?;
+    Ok(Setup {
+        settings,
+        world: sim.world(),
+        store: Box::new(store),
+        clock,
+        catalogue: Arc::new(catalogue),
+        leader: Leader::Us(Term(1)),
+        naming: Naming::seeded(seed),
+        planner: crate::plan::plan,
+        crash: CrashPoints::default(),
+        socket: None,
+        warnings: Vec::new(),
+    })
+}
+
+fn scenario() -> Result<Scenario, Failure> {
+    Scenario::demo().map_err(|error| Failure::Failed(error.to_string()))
+}
+
+fn settings() -> Result<SettingsFile, Failure> {
+    SettingsFile::in_memory(SETTINGS).map_err(|error| Failure::Failed(error.to_string()))
+}

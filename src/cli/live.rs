@@ -1,0 +1,158 @@
+//! The live loop: settings, the state directory's lock, the store, ClearML and the clouds, put together.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tracing_appender::non_blocking::WorkerGuard;
+
+use super::Place;
+use super::failure::Failure;
+use crate::engine::act::crash::{CrashAt, CrashPoints};
+use crate::engine::act::naming::Naming;
+use crate::engine::event::Leader;
+use crate::engine::{EngineError, Handle, Setup, start};
+use crate::model::catalogue::Catalogue;
+use crate::model::ids::Term;
+use crate::model::settings::Settings;
+use crate::store::directory::{prepare, state_dir};
+use crate::store::lock::{Holder, Lock, LockError};
+use crate::store::settings::{SettingsFile, locate};
+use crate::store::sqlite::SqliteStore;
+use crate::world::World;
+use crate::world::clearml::Clearml;
+use crate::world::clearml::credentials::Credentials;
+use crate::world::clock::Clock;
+use crate::world::cloud::Clouds;
+use crate::world::prices;
+
+/// For tests of what a crash leaves behind: the program aborts when the loop passes this point, such as
+/// `launch:after-call`.
+const CRASH_AT: &str = "TIDEGATE_CRASH_AT";
+
+/// The settings and the place of a fleet's state, before anything is started.
+#[derive(Debug)]
+pub(super) struct Ground {
+    pub settings: SettingsFile,
+    pub directory: PathBuf,
+}
+
+impl Ground {
+    /// Finds and reads the settings, and names the state directory of their fleet.
+    pub(super) fn find(place: &Place) -> Result<Self, Failure> {
+        let path = locate(place.config.as_deref()).map_err(|error| Failure::Settings(error.to_string()))?;
+        let settings = SettingsFile::open(&path).map_err(|error| Failure::Settings(error.to_string()))?;
+        let directory = state_dir(&settings.settings().the_loop.fleet, place.state_dir.as_deref())?;
+        Ok(Self { settings, directory })
+    }
+
+    /// Takes the lead on this host, or says who has it.
+    pub(super) fn take_lead(self) -> Result<Lead, Failure> {
+        prepare(&self.directory)?;
+        match Lock::acquire(&self.directory, Clock::Wall.now()) {
+            Ok(lock) => Ok(Lead::Ours(Leading { ground: self, lock })),
+            Err(LockError::Held { holder, .. }) => Ok(Lead::Theirs { directory: self.directory, holder }),
+            Err(LockError::Store(error)) => Err(error.into()),
+        }
+    }
+}
+
+/// Who acts on this host.
+pub(super) enum Lead {
+    Ours(Leading),
+    Theirs { directory: PathBuf, holder: Option<Holder> },
+}
+
+/// The fleet is ours to act on.
+pub(super) struct Leading {
+    pub ground: Ground,
+    lock: Lock,
+}
+
+/// A loop that runs.
+pub(super) struct Running {
+    pub handle: Handle,
+    pub directory: PathBuf,
+    /// Keep it until the loop has ended.
+    pub held: Held,
+}
+
+/// The lead on this host, and the log: both are given back when this goes.
+pub(super) struct Held {
+    _lock: Lock,
+    _log: WorkerGuard,
+}
+
+impl Leading {
+    /// Starts the loop, its socket and its log.
+    pub(super) fn start(self) -> Result<Running, Failure> {
+        let Self { ground: Ground { settings, directory }, lock } = self;
+        let log = super::log::start(&directory).map_err(|error| Failure::Failed(error.to_string()))?;
+        let crash = crash_points()?;
+        let (world, warnings) = world(&settings.settings())?;
+        let catalogue = Arc::new(price_table()?);
+        let place = directory.clone();
+        let made = move || async move {
+            let store = SqliteStore::open(&place, Clock::Wall.now()).await?;
+            Ok::<_, EngineError>(Setup {
+                settings,
+                world,
+                store: Box::new(store),
+                clock: Clock::Wall,
+                catalogue,
+                leader: Leader::Us(Term(1)),
+                naming: Naming::random(),
+                planner: crate::plan::plan,
+                crash,
+                socket: Some(place),
+                warnings,
+            })
+        };
+        let handle = start(made)?;
+        Ok(Running { handle, directory, held: Held { _lock: lock, _log: log } })
+    }
+}
+
+/// The price table that ships with the program.
+pub(super) fn price_table() -> Result<Catalogue, Failure> {
+    prices::catalogue().map_err(|error| Failure::Failed(error.to_string()))
+}
+
+/// ClearML and the clouds of the settings, and what is unsafe about them. Nobody is called yet.
+pub(super) fn world(settings: &Settings) -> Result<(World, Vec<String>), Failure> {
+    let credentials = credentials(settings)?;
+    let warnings = credentials.warning().into_iter().collect();
+    let tracker = Clearml::new(credentials, Clock::Wall).map_err(|error| Failure::NotReachable(error.to_string()))?;
+    Ok((World { tracker: Arc::new(tracker), clouds: clouds() }, warnings))
+}
+
+/// Who we are on the ClearML server.
+pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
+    let environment = |name: &str| std::env::var(name).ok();
+    let home = directories::BaseDirs::new().map(|dirs| dirs.home_dir().to_owned());
+    Credentials::find(&settings.clearml, &environment, home.as_deref())
+        .map_err(|error| Failure::Settings(error.to_string()))
+}
+
+fn clouds() -> Clouds {
+    #[cfg(feature = "aws")]
+    {
+        use crate::model::settings::Provider;
+        use crate::world::aws::Ec2;
+        use crate::world::cloud::Cloud;
+        Clouds::from([(Provider::Aws, Arc::new(Ec2::new()) as Arc<dyn Cloud>)])
+    }
+    #[cfg(not(feature = "aws"))]
+    Clouds::new()
+}
+
+fn crash_points() -> Result<CrashPoints, Failure> {
+    let Ok(wanted) = std::env::var(CRASH_AT) else { return Ok(CrashPoints::default()) };
+    let wanted: CrashAt = wanted.parse().map_err(|error| Failure::Usage(format!("{CRASH_AT}: {error}")))?;
+    Ok(CrashPoints::watched(Arc::new(move |here| {
+        if here == wanted {
+            // As `kill -9` does: nothing is tidied, nothing is flushed.
+            std::process::abort();
+        }
+        true
+    })))
+}

@@ -1,0 +1,68 @@
+//! `run --headless`: the loop alone, as a service.
+
+use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::Place;
+use super::failure::Failure;
+use super::live::{Ground, Lead, Running};
+use super::reach::person;
+use super::say::complain;
+use crate::engine::command::{Command, Request};
+use crate::engine::event::Event;
+
+/// Run the loop without a screen, as a service; `status`, `drain`, `set` and the others speak to it
+///
+/// SIGTERM and SIGINT end it gracefully: what is under way is waited for, and `loop.on_exit` says what becomes of the
+/// machines.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Without a screen
+    #[arg(long, required = true)]
+    headless: bool,
+}
+
+impl Run {
+    #[expect(clippy::unused_self, reason = "each subcommand is run the same way")]
+    pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
+        let leading = match Ground::find(place)?.take_lead()? {
+            Lead::Ours(leading) => leading,
+            Lead::Theirs { directory, holder } => {
+                let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+                return Err(Failure::Refused(format!("{who} leads this fleet already ({})", directory.display())));
+            }
+        };
+        let running = leading.start()?;
+        complain(&format!("tidegate: the loop runs; its log, store and socket are in {}", running.directory.display()));
+        super::runtime()?.block_on(until_told(&running))?;
+        let Running { handle, held, .. } = running;
+        let ended = handle.join();
+        drop(held);
+        Ok(ended?)
+    }
+}
+
+/// Waits for a signal or for the loop's own end; a signal asks it to quit.
+async fn until_told(running: &Running) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::Failed(format!("no signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut events = running.handle.events.subscribe();
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => quit(running).await,
+            _ = interrupt.recv() => quit(running).await,
+            event = events.recv() => match event {
+                Ok(Event::Ended) | Err(RecvError::Closed) => return Ok(()),
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+            },
+        }
+    }
+}
+
+async fn quit(running: &Running) {
+    let request = Request { id: 0, by: person(), command: Command::Quit { on_exit: None } };
+    // If it is gone already, its end is on its way.
+    let _ = running.handle.requests.send(request).await;
+}
