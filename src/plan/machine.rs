@@ -15,8 +15,10 @@ pub(super) enum State {
     Faulty,
     /// Takes no more tasks.
     Draining,
-    /// Pulls tasks soon: pending, booting, or with a drain that was taken back and not yet heard.
-    Starting,
+    /// Pending or booting.
+    Booting,
+    /// Has not yet heard that its drain was taken back; pulls tasks once it has.
+    Returning,
     Idle,
     Busy,
 }
@@ -78,16 +80,16 @@ impl<'a> Machine<'a> {
         match (self.order, self.seen.phase) {
             (Order::Standing, _) | (Order::None, Phase::Draining) => State::Draining,
             _ if self.seen.task.is_some() => State::Busy,
-            (Order::TakenBack, _) => State::Starting,
+            (Order::TakenBack, _) => State::Returning,
             (_, Phase::Busy) => State::Busy,
             (_, Phase::Idle) => State::Idle,
-            _ => State::Starting,
+            _ => State::Booting,
         }
     }
 
     /// Takes tasks, now or soon, or runs one: counts towards a pool's minimum.
     pub(super) fn is_up(&self) -> bool {
-        matches!(self.state(), State::Starting | State::Idle | State::Busy)
+        matches!(self.state(), State::Booting | State::Returning | State::Idle | State::Busy)
     }
 
     /// A task runs here or may; see [`Instance::may_have_task`].

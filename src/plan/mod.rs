@@ -13,12 +13,12 @@ mod outlook;
 mod pass;
 mod rules;
 
-//#[cfg(test)]
-//mod example;
-//#[cfg(test)]
-//mod generated;
-//#[cfg(test)]
-//mod properties;
+#[cfg(test)]
+mod example;
+#[cfg(test)]
+mod generated;
+#[cfg(test)]
+mod properties;
 
 use jiff::Timestamp;
 

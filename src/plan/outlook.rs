@@ -1,7 +1,7 @@
 //! What happens next on each queue, and the reason that decides it.
 
 use super::index::{Index, Queue};
-use super::machine::{Machine, Order, State};
+use super::machine::{Machine, State};
 use super::pass::Pass;
 use crate::model::plan::Outlook;
 use crate::model::reason::Reason;
@@ -29,10 +29,9 @@ pub(super) fn seen(index: &Index<'_>, machines: &[Machine<'_>]) -> Vec<Seen> {
         let Some(seen) = queue.and_then(|queue| queues.get_mut(queue)) else { continue };
         match state {
             State::Busy => seen.running += 1,
-            // It runs; only its next look at the order is awaited.
-            State::Starting if machine.order == Order::TakenBack && machine.seen.registered => seen.idle += 1,
-            State::Idle => seen.idle += 1,
-            State::Starting => seen.starting += 1,
+            // One that returns needs only its next look at the order.
+            State::Idle | State::Returning => seen.idle += 1,
+            State::Booting => seen.starting += 1,
             State::Draining => seen.draining += 1,
             State::Faulty => seen.faults += 1,
             State::Stopping | State::Gone => {}

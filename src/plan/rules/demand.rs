@@ -1,10 +1,13 @@
-//! What waits against what is there for it. Only tasks that wait in a queue are demand; each machine is supply once:
+//! What waits against what is there for it. Only tasks that wait in a queue are demand; each machine is supply once,
+//! the nearest to being ready first:
 //!
 //! 1. An idle worker, a foreign one first, takes a task of the queue of highest priority that it listens to.
-//! 2. A machine on its way serves the queue it was launched for.
-//! 3. One that its own queue does not need serves the others that it will listen to, by priority.
+//! 2. A booting machine serves the queue it was launched for; one that this queue does not need serves the others
+//!    that it will listen to, by priority.
+//! 3. So does one that cannot be told anything yet: an intent, or a machine that has not heard that its drain was
+//!    taken back.
 //!
-//! What is left over of either is surplus of its pool.
+//! What is left over is the surplus of its pool.
 
 use std::collections::HashMap;
 
@@ -18,8 +21,8 @@ use crate::plan::pass::{About, Pass};
 pub(in crate::plan) struct Demand {
     queues: Vec<Need>,
     pools: Vec<Supply>,
-    /// Machines on their way that their own queue does not need, by queue and pool.
-    unneeded: HashMap<(Option<usize>, usize), u32>,
+    /// Booting machines that their own queue does not need.
+    unneeded: ByHome,
 }
 
 /// A queue's tasks, and what is there for them.
@@ -38,13 +41,20 @@ pub(in crate::plan) struct Need {
 pub(in crate::plan) struct Supply {
     /// Working, idle or on their way, intents and this pass's launches included.
     pub(in crate::plan) up: u32,
-    /// Not needed by any task.
-    pub(in crate::plan) idle: u32,
-    /// On their way, and not needed by any task.
-    pub(in crate::plan) starting: u32,
-    /// Not yet known to the cloud: nothing can be told to them.
-    pub(in crate::plan) intended: u32,
+    idle: u32,
+    booting: u32,
+    unheard: u32,
 }
+
+impl Supply {
+    /// Needed by no task.
+    pub(in crate::plan) fn surplus(&self) -> u32 {
+        self.idle + self.booting + self.unheard
+    }
+}
+
+/// Machines by home queue and pool.
+type ByHome = HashMap<(Option<usize>, usize), u32>;
 
 impl Need {
     /// Why machines are launched.
@@ -88,15 +98,13 @@ impl Demand {
         self.pools.get_mut(pool).is_some_and(|supply| take_one(&mut supply.idle, &mut supply.up))
     }
 
-    /// One machine on its way that no task needs, now or by its own queue, is let go.
-    pub(in crate::plan) fn release_starting(&mut self, home: Option<usize>, pool: usize) -> bool {
+    /// One booting machine that no task needs, least of all its own queue's, is let go.
+    pub(in crate::plan) fn release_booting(&mut self, home: Option<usize>, pool: usize) -> bool {
         let Some(supply) = self.pools.get_mut(pool) else { return false };
         let Some(own) = self.unneeded.get_mut(&(home, pool)).filter(|own| **own > 0) else { return false };
-        if supply.starting <= supply.intended {
-            return false;
-        }
-        *own -= 1;
-        take_one(&mut supply.starting, &mut supply.up)
+        let released = take_one(&mut supply.booting, &mut supply.up);
+        *own -= u32::from(released);
+        released
     }
 }
 
@@ -112,26 +120,13 @@ fn take_one(free: &mut u32, up: &mut u32) -> bool {
 pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
     let index = pass.index;
     let mut queues: Vec<Need> = index.queues.iter().map(waiting).collect();
-    let (mut pools, mut own) = supply(pass);
+    let (mut pools, mut booting, mut unheard) = supply(pass);
     share_foreign(index, &mut queues);
     for (queue, need) in index.queues.iter().zip(&mut queues) {
-        need.idle = take_from(&mut pools, queue, need, |supply| &mut supply.idle);
+        need.idle = take(&mut pools, queue, need, |supply| &mut supply.idle);
     }
-    for (queue, need) in index.queues.iter().zip(&mut queues) {
-        for pool in &queue.pools {
-            if let Some(free) = own.get_mut(&(Some(queue.place), *pool)) {
-                need.starting += need.take(free);
-            }
-        }
-    }
-    for ((_, pool), free) in &own {
-        if let Some(supply) = pools.get_mut(*pool) {
-            supply.starting += free;
-        }
-    }
-    for (queue, need) in index.queues.iter().zip(&mut queues) {
-        need.starting += take_from(&mut pools, queue, need, |supply| &mut supply.starting);
-    }
+    share_starting(index, &mut queues, &mut pools, &mut booting, |supply| &mut supply.booting);
+    share_starting(index, &mut queues, &mut pools, &mut unheard, |supply| &mut supply.unheard);
     for queue in index.queues.iter().filter(|queue| queue.state.is_some()) {
         if let Some(missing) = queue.missing() {
             pass.refuse(Rule::Demand, &About::queue(&queue.settings.name), missing.clone());
@@ -140,7 +135,7 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
             }
         }
     }
-    pass.demand = Demand { queues, pools, unneeded: own };
+    pass.demand = Demand { queues, pools, unneeded: booting };
 }
 
 fn waiting(queue: &Queue<'_>) -> Need {
@@ -148,7 +143,33 @@ fn waiting(queue: &Queue<'_>) -> Need {
     Need { waiting, more: waiting, ..Need::default() }
 }
 
-fn take_from(pools: &mut [Supply], queue: &Queue<'_>, need: &mut Need, free: fn(&mut Supply) -> &mut u32) -> u32 {
+/// Shares machines on their way: to their own queues first, then what is left by priority.
+fn share_starting(
+    index: &Index<'_>,
+    queues: &mut [Need],
+    pools: &mut [Supply],
+    own: &mut ByHome,
+    free: fn(&mut Supply) -> &mut u32,
+) {
+    for (queue, need) in index.queues.iter().zip(&mut *queues) {
+        for pool in &queue.pools {
+            if let Some(own) = own.get_mut(&(Some(queue.place), *pool)) {
+                need.starting += need.take(own);
+            }
+        }
+    }
+    for ((_, pool), own) in own {
+        if let Some(supply) = pools.get_mut(*pool) {
+            *free(supply) += *own;
+        }
+    }
+    for (queue, need) in index.queues.iter().zip(queues) {
+        need.starting += take(pools, queue, need, free);
+    }
+}
+
+/// Takes from the pools of a queue what it needs; says how many.
+fn take(pools: &mut [Supply], queue: &Queue<'_>, need: &mut Need, free: fn(&mut Supply) -> &mut u32) -> u32 {
     let mut taken = 0;
     for pool in &queue.least_shared {
         if need.more == 0 {
@@ -159,20 +180,20 @@ fn take_from(pools: &mut [Supply], queue: &Queue<'_>, need: &mut Need, free: fn(
     taken
 }
 
-/// Machines on their way, by home queue and pool.
-type Starting = HashMap<(Option<usize>, usize), u32>;
-
-fn supply(pass: &Pass<'_>) -> (Vec<Supply>, Starting) {
+/// What every pool has, idle machines counted; those on their way by home queue, booting or not yet to be told
+/// anything.
+fn supply(pass: &Pass<'_>) -> (Vec<Supply>, ByHome, ByHome) {
     let index = pass.index;
     let mut pools = vec![Supply::default(); index.pools.len()];
-    let mut own = Starting::new();
+    let (mut booting, mut unheard) = (ByHome::new(), ByHome::new());
     for machine in &pass.machines {
         let Some(place) = machine.pool else { continue };
         let Some(supply) = pools.get_mut(place) else { continue };
         supply.up += u32::from(machine.is_up());
         match machine.state() {
             State::Idle => supply.idle += 1,
-            State::Starting => *own.entry((machine.home, place)).or_default() += 1,
+            State::Booting => *booting.entry((machine.home, place)).or_default() += 1,
+            State::Returning => *unheard.entry((machine.home, place)).or_default() += 1,
             _ => {}
         }
     }
@@ -185,11 +206,10 @@ fn supply(pass: &Pass<'_>) -> (Vec<Supply>, Starting) {
     for (home, pool, count) in intents.chain(launched) {
         if let Some(supply) = pools.get_mut(pool) {
             supply.up += count;
-            supply.intended += count;
-            *own.entry((home, pool)).or_default() += count;
+            *unheard.entry((home, pool)).or_default() += count;
         }
     }
-    (pools, own)
+    (pools, booting, unheard)
 }
 
 /// Workers of others, idle and fresh, on our queues.

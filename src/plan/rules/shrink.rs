@@ -13,7 +13,7 @@ use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::model::settings::GuardKind;
 use crate::plan::index::Pool;
-use crate::plan::machine::{Machine, Order, State};
+use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
 
 pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
@@ -57,8 +57,7 @@ pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
 
 /// Since when at least 1, 2, 3, ... machines have been more than needed; as many as are now.
 fn levels(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Vec<Timestamp> {
-    let supply = pass.demand.supply(place);
-    let surplus = usize::try_from(supply.idle + supply.starting).unwrap_or(usize::MAX);
+    let surplus = usize::try_from(pass.demand.supply(place).surplus()).unwrap_or(usize::MAX);
     let known = pass.index.snapshot.surplus.get(&pool.settings.name).into_iter().flatten();
     let mut levels: Vec<_> = known.take(surplus).map(|since| (*since).min(pass.index.now)).collect();
     levels.resize(surplus, pass.index.now);
@@ -74,7 +73,7 @@ fn candidates(pass: &Pass<'_>, expired: &HashMap<usize, Vec<Timestamp>>) -> Hash
     }
     for (place, machine) in pass.machines.iter().enumerate() {
         if let Some(pool) = machine.pool.filter(|pool| expired.contains_key(pool))
-            && matches!(machine.state(), State::Starting | State::Idle)
+            && matches!(machine.state(), State::Booting | State::Idle)
         {
             candidates.entry(pool).or_default().push(place);
         }
@@ -85,18 +84,10 @@ fn candidates(pass: &Pass<'_>, expired: &HashMap<usize, Vec<Timestamp>>) -> Hash
     candidates
 }
 
-/// On its way before idle, the newest first; then the dearest, then the longest idle. One whose drain was only just
-/// taken back goes last.
-fn preference(machine: &Machine<'_>) -> (bool, bool, Reverse<Option<Timestamp>>, Reverse<Option<Rate>>, Timestamp) {
-    let starting = machine.state() == State::Starting && machine.order != Order::TakenBack;
-    let newest = starting.then_some(machine.seen.launched);
-    (
-        machine.order == Order::TakenBack,
-        !starting,
-        Reverse(newest),
-        Reverse(machine.seen.rate),
-        machine.seen.phase_since,
-    )
+/// Booting before idle, the newest first; then the dearest, then the longest idle.
+fn preference(machine: &Machine<'_>) -> (Reverse<Option<Timestamp>>, Reverse<Option<Rate>>, Timestamp) {
+    let newest = (machine.state() == State::Booting).then_some(machine.seen.launched);
+    (Reverse(newest), Reverse(machine.seen.rate), machine.seen.phase_since)
 }
 
 /// Drains what may be drained of a pool; says how many.
@@ -155,7 +146,7 @@ fn next(
         }
         let free = match machine.state() {
             State::Idle => pass.demand.release_idle(pool),
-            _ => pass.demand.release_starting(machine.home, pool),
+            _ => pass.demand.release_booting(machine.home, pool),
         };
         if free {
             return Some(place);

@@ -1,0 +1,308 @@
+//! Worlds at random: small ones, in which everything meets everything, contradictions included. One seed, one world.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use super::example::{self, World, ago, now, secs};
+use crate::model::ids::{InstanceId, PoolName, QueueName};
+use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase};
+use crate::model::ledger::Share;
+use crate::model::money::{Money, Rate};
+use crate::model::record::{Learned, Samples};
+use crate::model::settings::{
+    Budget, BudgetScope, GuardKind, Limits, OnLost, Period, PoolSettings, Provider, QueueSettings,
+};
+use crate::model::snapshot::{Ask, Breaker, ErrorClass, ForeignWorker, Ghost, Order, Stray};
+
+const TYPES: [&str; 5] = ["g5.xlarge", "g5.12xlarge", "m5.large", "u1.huge", "x9.unlisted"];
+const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
+const ZONES: [&str; 3] = ["UTC", "Europe/Berlin", "America/Los_Angeles"];
+
+/// The world of a seed.
+pub(super) fn world(seed: u64) -> World {
+    Dice(ChaCha8Rng::seed_from_u64(seed)).world()
+}
+
+struct Dice(ChaCha8Rng);
+
+impl Dice {
+    fn up_to(&mut self, most: u32) -> u32 {
+        self.0.random_range(0..=most)
+    }
+
+    fn seconds(&mut self, least: i64, most: i64) -> i64 {
+        self.0.random_range(least..=most)
+    }
+
+    fn in_hundred(&mut self, percent: u32) -> bool {
+        self.up_to(99) < percent
+    }
+
+    fn pick<T: Clone>(&mut self, from: &[T]) -> T {
+        let last = u32::try_from(from.len() - 1).unwrap();
+        from[usize::try_from(self.up_to(last)).unwrap()].clone()
+    }
+
+    fn world(&mut self) -> World {
+        let mut world = World::new();
+        self.settings(&mut world);
+        let pools: Vec<_> = world.settings.pools.iter().map(|pool| pool.name.clone()).chain(["gone".into()]).collect();
+        let queues: Vec<_> =
+            world.settings.queues.iter().map(|queue| queue.name.clone()).chain(["gone".into()]).collect();
+        self.machines(&mut world, &pools, &queues);
+        self.intents(&mut world);
+        self.queues(&mut world);
+        self.surroundings(&mut world, &pools, &queues);
+        self.orders(&mut world, &pools, &queues);
+        world
+    }
+
+    fn limits(&mut self) -> Limits {
+        let hourly = i64::from(self.up_to(12)) * 1_006_000;
+        Limits {
+            max: self.in_hundred(35).then(|| self.up_to(8)),
+            max_gpu: self.in_hundred(10).then(|| self.up_to(10)),
+            max_vcpu: self.in_hundred(10).then(|| self.up_to(60)),
+            max_hourly: self.in_hundred(10).then_some(Rate::from_micros_per_hour(hourly)),
+        }
+    }
+
+    fn settings(&mut self, world: &mut World) {
+        let settings = &mut world.settings;
+        let pools: Vec<String> = (0..=self.up_to(2)).map(|place| format!("p{place}")).collect();
+        settings.pools = pools.iter().map(|name| self.pool(name)).collect();
+        settings.queues = (0..=self.up_to(3)).map(|place| self.queue(&format!("q{place}"), &pools)).collect();
+        settings.limits = self.limits();
+        settings.the_loop.count_foreign = self.in_hundred(70);
+        let zone = self.pick(&ZONES);
+        settings.the_loop.time_zone = jiff::tz::TimeZone::get(zone).unwrap();
+        let names: Vec<_> = settings.queues.iter().map(|queue| queue.name.clone()).chain(["gone".into()]).collect();
+        settings.budgets = (0..self.up_to(3).saturating_sub(1))
+            .map(|place| Budget {
+                name: format!("b{place}").as_str().into(),
+                scope: if self.in_hundred(50) { BudgetScope::All } else { BudgetScope::Queue(self.pick(&names)) },
+                per: self.pick(&[Period::Day, Period::Month]),
+                limit: Money::from_micros(self.seconds(0, 40_000_000)),
+                hard: self.in_hundred(80),
+            })
+            .collect();
+    }
+
+    fn pool(&mut self, name: &str) -> PoolSettings {
+        let first = self.pick(&TYPES);
+        let types = [first, self.pick(&TYPES)];
+        let types = if types[0] == types[1] { &types[..1] } else { &types[..] };
+        let mut pool = example::pool(name, types);
+        self.pick(&REGIONS).clone_into(&mut pool.region);
+        pool.limits = self.limits();
+        pool.min = self.up_to(4).saturating_sub(2);
+        pool.keep_alive = secs(self.pick(&[0, 60, 600]));
+        pool.price = self.in_hundred(20).then_some(Rate::from_micros_per_hour(500_000));
+        pool.guard = if self.in_hundred(15) { GuardKind::Off } else { GuardKind::Gate };
+        pool.launch.disk_gb = self.in_hundred(30).then_some(120);
+        pool
+    }
+
+    fn queue(&mut self, name: &str, pools: &[String]) -> QueueSettings {
+        let mut pools: Vec<&str> = pools.iter().map(String::as_str).collect();
+        let kept = usize::try_from(self.up_to(2)).unwrap() + 1;
+        while pools.len() > kept {
+            pools.remove(self.0.random_range(0..pools.len()));
+        }
+        if self.in_hundred(50) {
+            pools.reverse();
+        }
+        let mut queue = example::queue(name, &pools);
+        queue.priority = self.pick(&[0, 0, 5, -5]);
+        queue.limits = self.limits();
+        queue.on_lost = self.pick(&[OnLost::Never, OnLost::Requeue(1), OnLost::Requeue(3)]);
+        queue.expected_task = secs(self.pick(&[60, 3_600, 40_000]));
+        queue
+    }
+
+    fn machines(&mut self, world: &mut World, pools: &[PoolName], queues: &[QueueName]) {
+        for place in 0..self.up_to(9) {
+            let instance = self.machine(&format!("i-{place}"), &world.settings.pools, pools, queues);
+            let billed = if instance.origin == Origin::Orphan { self.in_hundred(50) } else { true };
+            if billed && instance.phase != Phase::Gone {
+                let mut interval = example::interval(&instance);
+                if self.in_hundred(30) {
+                    let share = Share { from: ago(200), queue: self.pick(queues), task: Some("t".into()) };
+                    interval.shares.push(share);
+                }
+                world.ledger.open_interval(interval);
+            }
+            if self.in_hundred(20) {
+                let mut closed = example::interval(&instance);
+                closed.instance = format!("old-{place}").as_str().into();
+                closed.start = ago(self.seconds(3_700, 2_000_000));
+                closed.end = Some(ago(self.seconds(0, 3_600)));
+                world.ledger.add_closed(&closed);
+            }
+            world.snapshot.instances.push(instance);
+        }
+    }
+
+    fn machine(&mut self, id: &str, known: &[PoolSettings], pools: &[PoolName], queues: &[QueueName]) -> Instance {
+        let phases = [Phase::Pending, Phase::Booting, Phase::Idle, Phase::Idle, Phase::Busy, Phase::Draining];
+        let phase = if self.in_hundred(12) { self.pick(&[Phase::Stopping, Phase::Gone]) } else { self.pick(&phases) };
+        let mut instance = example::instance(id, phase);
+        instance.pool = if self.in_hundred(95) { self.pick(&pools[..pools.len() - 1]) } else { self.pick(pools) };
+        instance.home = if self.in_hundred(95) { self.pick(&queues[..queues.len() - 1]) } else { self.pick(queues) };
+        let region = known.iter().find(|pool| pool.name == instance.pool).map_or(REGIONS[0], |pool| &pool.region);
+        region.clone_into(&mut instance.region);
+        if self.in_hundred(5) {
+            self.pick(&REGIONS).clone_into(&mut instance.region);
+        }
+        if self.in_hundred(30) {
+            (instance.vcpu, instance.gpu, instance.rate) = (48, 4, Some(Rate::from_micros_per_hour(5_672_000)));
+        }
+        if self.in_hundred(10) {
+            instance.rate = None;
+        }
+        let most = self.pick(&[100, 1_000, 3_000, 100_000]);
+        instance.launched = ago(self.seconds(0, most));
+        instance.phase_since = instance.launched;
+        if self.in_hundred(10) {
+            instance.registered = !instance.registered;
+        }
+        if self.in_hundred(12) {
+            let faults = [Fault::Stuck, Fault::Lost, Fault::NotPulling, Fault::Interrupted, Fault::StoppedOutside];
+            instance.fault = Some(self.pick(&faults));
+        }
+        if self.in_hundred(20) {
+            instance.origin = Origin::Orphan;
+        }
+        if phase == Phase::Draining || self.in_hundred(12) {
+            instance.drain = self.drain();
+        }
+        if self.in_hundred(12) {
+            instance.hold = Some(example::hold(self.seconds(-50, 500)));
+        }
+        instance
+    }
+
+    fn drain(&mut self) -> Option<Drain> {
+        let cause = self.pick(&[
+            DrainCause::Surplus,
+            DrainCause::Surplus,
+            DrainCause::Stuck,
+            DrainCause::Person,
+            DrainCause::Exit,
+        ]);
+        let acknowledged = self.in_hundred(40).then_some(10);
+        let mut drain = example::drain(cause, self.pick(&[11, 63, 70, 300]), acknowledged);
+        drain.cancelled = self.in_hundred(25);
+        self.in_hundred(90).then_some(drain)
+    }
+
+    fn intents(&mut self, world: &mut World) {
+        for place in 0..self.up_to(4).saturating_sub(1) {
+            let queue = self.pick(&world.settings.queues);
+            let pool = self.pick(&queue.pools);
+            world.snapshot.intents.push(example::intent(&format!("n.{place}"), pool.as_str(), queue.name.as_str()));
+        }
+    }
+
+    fn queues(&mut self, world: &mut World) {
+        for queue in &world.settings.queues {
+            let count = if self.in_hundred(35) { 0 } else { self.up_to(6) };
+            let mut state = example::state(&queue.name, usize::try_from(count).unwrap());
+            if self.in_hundred(8) {
+                state.id = None;
+            }
+            if self.in_hundred(96) {
+                world.snapshot.queues.push(state);
+            }
+        }
+    }
+
+    fn surroundings(&mut self, world: &mut World, pools: &[PoolName], queues: &[QueueName]) {
+        let snapshot = &mut world.snapshot;
+        for source in &mut snapshot.sources {
+            if self.in_hundred(10) {
+                source.last_good = self.in_hundred(60).then(|| ago(61));
+            }
+        }
+        if self.in_hundred(3) {
+            snapshot.sources.pop();
+        }
+        for place in 0..self.up_to(3).saturating_sub(1) {
+            snapshot.foreign.push(ForeignWorker {
+                id: format!("host:{place}").as_str().into(),
+                queues: queues.iter().filter(|_| self.in_hundred(60)).cloned().collect(),
+                task: self.in_hundred(30).then(|| "t".into()),
+                last_report: None,
+                fresh: self.in_hundred(80),
+            });
+        }
+        for place in 0..self.up_to(3).saturating_sub(1) {
+            let instance: InstanceId = self.pick(&["i-0", "i-1", "i-90", "i-91"]).into();
+            let (task, queue) = (format!("s{}", self.up_to(2)).as_str().into(), self.pick(queues));
+            snapshot.ghosts.push(Ghost {
+                worker: format!("lab:p0:g5.xlarge:{instance}").as_str().into(),
+                instance: instance.clone(),
+                task: None,
+                last_report: None,
+            });
+            snapshot.strays.push(if place == 0 {
+                Stray::OfGoneMachine {
+                    task,
+                    name: "bert".to_owned(),
+                    queue,
+                    worker: format!("lab:p0:g5.xlarge:{instance}").as_str().into(),
+                    instance,
+                    started: None,
+                    requeues: self.up_to(3),
+                }
+            } else {
+                Stray::QueuedNowhere { task, name: "bert".to_owned(), queue, since: ago(100) }
+            });
+        }
+        for _ in 0..self.up_to(2).saturating_sub(1) {
+            snapshot.breakers.push(Breaker {
+                pool: self.pick(pools),
+                machine_type: self.pick(&TYPES).into(),
+                until: ago(self.seconds(-100, 20)),
+                class: ErrorClass::Capacity,
+                strikes: 2,
+                message: "InsufficientInstanceCapacity".to_owned(),
+            });
+        }
+        for pool in pools {
+            let levels = (0..self.up_to(5)).map(|_| ago(self.seconds(-30, 1_500))).collect();
+            snapshot.surplus.insert(pool.clone(), levels);
+        }
+        if self.in_hundred(20) {
+            let mut samples = Samples::default();
+            (0..30).for_each(|sample| samples.push(SignedDuration::from_secs(sample * 100)));
+            let tasks = queues.iter().map(|queue| (queue.clone(), samples.clone())).collect();
+            let boots = pools.iter().map(|pool| (pool.clone(), samples.clone())).collect();
+            snapshot.learned = Arc::new(Learned { tasks, boots });
+        }
+        assert_eq!(world.now, now());
+        assert!(snapshot.instances.iter().all(|instance| instance.provider == Provider::Aws));
+    }
+
+    fn orders(&mut self, world: &mut World, pools: &[PoolName], queues: &[QueueName]) {
+        let ids: Vec<InstanceId> =
+            world.snapshot.instances.iter().map(|instance| instance.id.clone()).chain(["i-nobody".into()]).collect();
+        for _ in 0..self.up_to(5).saturating_sub(2) {
+            let instance = self.pick(&ids);
+            let what = match self.up_to(8) {
+                0 => Ask::Drain(instance),
+                1 => Ask::CancelDrain(instance),
+                2 => Ask::Stop { instance, kill: false },
+                3 => Ask::Stop { instance, kill: true },
+                4 => Ask::Hold { instance, hold: example::hold(self.seconds(-10, 100)) },
+                5 => Ask::Release(instance),
+                6 if self.in_hundred(20) => Ask::StopAll,
+                _ => Ask::Launch { pool: self.pick(pools), queue: self.pick(queues) },
+            };
+            world.snapshot.orders.push(Order { by: "ann".into(), what });
+        }
+    }
+}

@@ -1,0 +1,274 @@
+//! The invariants, over worlds at random: each property judges the world that the plan would leave behind, counted
+//! anew, and not the plan's own numbers.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::check::{Invariant, check};
+use super::example::{self, World, told};
+use super::generated::world;
+use crate::model::calendar;
+use crate::model::ids::Actor;
+use crate::model::instance::{Drain, Phase};
+use crate::model::money::{Money, Rate};
+use crate::model::plan::{Action, Plan, Planned};
+use crate::model::settings::{BudgetScope, Limits};
+use crate::model::snapshot::{Ask, Stray};
+
+/// Each property over this many worlds.
+fn many() -> ProptestConfig {
+    ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// The world in which everything that was planned has been carried out, and nothing else has happened.
+fn carried_out(world: &World, plan: &Plan) -> World {
+    let mut after = world.clone();
+    after.snapshot.orders.clear();
+    after.snapshot.surplus.clone_from(&plan.surplus);
+    for planned in &plan.actions {
+        carry_out(&mut after, planned);
+    }
+    after
+}
+
+fn carry_out(world: &mut World, planned: &Planned) {
+    let World { snapshot, ledger, now, .. } = world;
+    let place = planned.action.subject().instance;
+    let machine = snapshot.instances.iter_mut().find(|machine| Some(&machine.id) == place.as_ref());
+    match (&planned.action, machine) {
+        (Action::Launch(launch), _) => {
+            for _ in 0..launch.count {
+                let id = format!("new.{}", snapshot.intents.len());
+                let mut intent = example::intent(&id, launch.pool.as_str(), launch.queue.as_str());
+                intent.machine_type = launch.machine_type.clone();
+                (intent.vcpu, intent.gpu, intent.rate) = (launch.vcpu, launch.gpu, launch.rate);
+                intent.reservation = launch.reservation;
+                snapshot.intents.push(intent);
+            }
+        }
+        (Action::Drain { cause, .. }, Some(machine)) => {
+            let (nonce, by, cause) = ("new".to_owned(), planned.by.clone(), *cause);
+            machine.drain = Some(Drain { nonce, cause, by, ordered: *now, acknowledged: None, cancelled: false });
+        }
+        (Action::CancelDrain { .. }, Some(machine)) => machine.drain.as_mut().unwrap().cancelled = true,
+        (Action::Stop { .. }, Some(machine)) => machine.phase = Phase::Stopping,
+        (Action::Adopt { .. }, Some(machine)) => ledger.open_interval(example::interval(machine)),
+        (Action::Hold { hold, .. }, Some(machine)) => machine.hold = Some(hold.clone()),
+        (Action::Release { .. }, Some(machine)) => machine.hold = None,
+        (Action::Requeue { task, .. } | Action::Enqueue { task, .. }, _) => {
+            snapshot.strays.retain(|stray| match stray {
+                Stray::OfGoneMachine { task: lost, .. } | Stray::QueuedNowhere { task: lost, .. } => lost != task,
+            })
+        }
+        (Action::Unregister { worker }, _) => snapshot.ghosts.retain(|ghost| ghost.worker != *worker),
+        (action, None) => panic!("{action} is about a machine that nobody knows"),
+    }
+}
+
+/// Instances, GPU, vCPU and micro-dollars per hour that `of` counts, of everything that may exist.
+fn used(world: &World, of: impl Fn(&str, &str) -> bool) -> [i64; 4] {
+    let up = world.snapshot.instances.iter().filter(|machine| machine.phase != Phase::Gone);
+    let up = up.map(|machine| (&machine.home, &machine.pool, machine.gpu, machine.vcpu, machine.rate));
+    let coming = world.snapshot.intents.iter();
+    let coming = coming.map(|intent| (&intent.queue, &intent.pool, intent.gpu, intent.vcpu, intent.rate));
+    up.chain(coming).filter(|(queue, pool, ..)| of(queue.as_str(), pool.as_str())).fold([0; 4], |sum, each| {
+        let (_, _, gpu, vcpu, rate) = each;
+        let hourly = rate.unwrap_or_default().micros_per_hour();
+        [sum[0] + 1, sum[1] + i64::from(gpu), sum[2] + i64::from(vcpu), sum[3] + hourly]
+    })
+}
+
+fn maxima(limits: &Limits) -> [Option<i64>; 4] {
+    let hourly = limits.max_hourly.map(Rate::micros_per_hour);
+    [limits.max.map(i64::from), limits.max_gpu.map(i64::from), limits.max_vcpu.map(i64::from), hourly]
+}
+
+fn passed(before: [i64; 4], after: [i64; 4], limits: &Limits) -> bool {
+    let rows = before.into_iter().zip(after).zip(maxima(limits));
+    rows.into_iter().any(|((before, after), max)| max.is_some_and(|max| after > max && after > before))
+}
+
+fn launched_for(plan: &Plan, scope: &BudgetScope) -> bool {
+    plan.actions.iter().any(|planned| matches!(&planned.action, Action::Launch(launch) if scope.covers(&launch.queue)))
+}
+
+proptest! {
+    #![proptest_config(many())]
+
+    #[test]
+    fn no_limit_is_passed(seed in any::<u64>()) {
+        let before = world(seed);
+        let plan = before.plan();
+        let after = carried_out(&before, &plan);
+        let settings = &before.settings;
+        prop_assert!(!passed(used(&before, |_, _| true), used(&after, |_, _| true), &settings.limits));
+        for queue in &settings.queues {
+            let of = |home: &str, _: &str| home == queue.name.as_str();
+            prop_assert!(!passed(used(&before, of), used(&after, of), &queue.limits), "{:?}", told(&plan));
+        }
+        for pool in &settings.pools {
+            let of = |_: &str, of: &str| of == pool.name.as_str();
+            prop_assert!(!passed(used(&before, of), used(&after, of), &pool.limits), "{:?}", told(&plan));
+        }
+    }
+
+    #[test]
+    fn no_hard_budget_is_crossed_by_a_launch(seed in any::<u64>()) {
+        let before = world(seed);
+        let plan = before.plan();
+        let after = carried_out(&before, &plan);
+        for budget in before.settings.budgets.iter().filter(|budget| budget.hard) {
+            if !launched_for(&plan, &budget.scope) {
+                continue;
+            }
+            let start = calendar::bounds(budget.per, &before.settings.the_loop.time_zone, before.now).start;
+            let spent = after.ledger.spent(&budget.scope, start, after.now);
+            let committed = after.ledger.committed(&budget.scope, after.now);
+            let intents = after.snapshot.intents.iter().filter(|intent| budget.scope.covers(&intent.queue));
+            let unpriced = plan.actions.iter().any(|planned| {
+                matches!(&planned.action, Action::Launch(launch)
+                    if launch.rate.is_none() && budget.scope.covers(&launch.queue))
+            });
+            let intents: Money = intents.map(|intent| intent.reservation).sum();
+            prop_assert!(spent + committed + intents <= budget.limit && !unpriced, "{:?}", told(&plan));
+        }
+    }
+
+    #[test]
+    fn what_may_have_a_task_is_stopped_by_a_kill_only(seed in any::<u64>()) {
+        let world = world(seed);
+        let plan = world.plan();
+        for planned in &plan.actions {
+            let Action::Stop { instance, kill } = &planned.action else { continue };
+            let machine = world.snapshot.instance(instance).unwrap();
+            if *kill {
+                let asked = |order: &crate::model::snapshot::Order| {
+                    order.what == Ask::StopAll || order.what == Ask::Stop { instance: instance.clone(), kill: true }
+                };
+                prop_assert!(planned.by != Actor::the_loop() && world.snapshot.orders.iter().any(asked));
+                continue;
+            }
+            let answered = machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
+            prop_assert!(machine.task.is_none() && (answered || !machine.registered), "{:?}", told(&plan));
+            let held = machine.hold.as_ref().is_some_and(|hold| hold.until > world.now);
+            let released = plan.actions.iter().any(|other| other.action == Action::Release { instance: instance.clone() });
+            let rehold = plan.actions.iter().any(|other| matches!(&other.action, Action::Hold { .. }));
+            prop_assert!(planned.by != Actor::the_loop() || !held || released || rehold, "held: {:?}", told(&plan));
+        }
+    }
+
+    #[test]
+    fn nothing_is_done_by_the_loop_on_stale_word(seed in any::<u64>(), blind in 0_usize..3) {
+        let mut world = world(seed);
+        let names = ["clearml", "aws us-east-1", "aws eu-west-1"];
+        world.snapshot.sources.retain(|source| source.name != names[blind]);
+        let plan = world.plan();
+        for planned in plan.actions.iter().filter(|planned| planned.by == Actor::the_loop()) {
+            let region = match &planned.action {
+                Action::Adopt { .. } => continue,
+                Action::Launch(launch) => Some(&world.settings.pool(&launch.pool).unwrap().region),
+                Action::Drain { instance, .. } | Action::Stop { instance, .. } => {
+                    Some(&world.snapshot.instance(instance).unwrap().region)
+                }
+                _ => None,
+            };
+            prop_assert!(blind != 0, "ClearML is not heard: {:?}", told(&plan));
+            prop_assert!(region.is_none_or(|region| !names[blind].ends_with(region.as_str())), "{:?}", told(&plan));
+        }
+    }
+
+    #[test]
+    fn the_plan_of_a_world_in_which_the_plan_was_carried_out_is_empty(seed in any::<u64>()) {
+        let mut before = world(seed);
+        // Whoever stops everything pauses the loop, or it starts again what is needed.
+        before.snapshot.orders.retain(|order| order.what != Ask::StopAll);
+        let plan = before.plan();
+        let after = carried_out(&before, &plan).plan();
+        prop_assert!(after.actions.is_empty(), "first {:#?}\nthen {:#?}", told(&plan), told(&after));
+    }
+
+    #[test]
+    fn a_dry_run_says_the_same_again(seed in any::<u64>()) {
+        let mut world = world(seed);
+        let plan = world.plan();
+        world.snapshot.surplus.clone_from(&plan.surplus);
+        prop_assert_eq!(told(&plan), told(&world.plan()));
+    }
+
+    #[test]
+    fn planted_excess_is_found(seed in any::<u64>(), by in 1_u32..50) {
+        let world = world(seed);
+        let mut plan = world.plan();
+        let limited = maxima(&world.settings.limits)[0].is_some();
+        let Some(place) = plan.actions.iter().position(|planned| matches!(planned.action, Action::Launch(_))) else {
+            return Ok(());
+        };
+        let room = world.settings.limits.max.unwrap_or(0);
+        let Action::Launch(launch) = &mut plan.actions[place].action else { unreachable!() };
+        launch.count = room + by;
+        let broken = check(&plan, &world.snapshot, &world.settings, &world.ledger, world.now);
+        let found = broken.iter().any(|broken| broken.action == place && broken.invariant == Invariant::Limits);
+        prop_assert!(found || !limited, "{broken:?}");
+    }
+}
+
+/// Of all that the rules can say, what the worlds at random make them say.
+#[test]
+fn the_worlds_at_random_reach_every_action_and_reason() {
+    let mut seen: BTreeSet<String> = BTreeSet::new();
+    for seed in 0..4_000 {
+        let plan = world(seed).plan();
+        let reasons = plan.actions.iter().map(|planned| &planned.reason);
+        let reasons = reasons.chain(plan.refusals.iter().map(|refusal| &refusal.reason));
+        seen.extend(reasons.map(|reason| name(&format!("{reason:?}"))));
+        seen.extend(plan.actions.iter().map(|planned| name(&format!("{:?}", planned.action))));
+        seen.extend(plan.outlooks.iter().filter_map(|outlook| Some(name(&format!("{:?}", outlook.next.as_ref()?)))));
+    }
+    let expected = [
+        "Adopt",
+        "Already",
+        "Asked",
+        "BackOff",
+        "Budget",
+        "Busy",
+        "CancelDrain",
+        "Cooling",
+        "Drain",
+        "Drained",
+        "Enqueue",
+        "Faulty",
+        "GhostWorker",
+        "Held",
+        "Hold",
+        "KeptWarm",
+        "Launch",
+        "Limit",
+        "MachineGone",
+        "NeverRegistered",
+        "NoGuard",
+        "NoPrice",
+        "NoSuchInstance",
+        "NoSuchPool",
+        "NoSuchQueue",
+        "NotOffered",
+        "QueuedNowhere",
+        "Release",
+        "Requeue",
+        "RequeuesUsed",
+        "Served",
+        "Stale",
+        "Stop",
+        "Surplus",
+        "Unknown",
+        "Unmeasured",
+        "Unregister",
+        "Waiting",
+        "Warm",
+    ];
+    assert_eq!(seen.iter().map(String::as_str).collect::<Vec<_>>(), expected);
+}
+
+fn name(debug: &str) -> String {
+    debug.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
