@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::model::settings::fields::{self, Default, Field};
+use crate::model::settings::fields::{self, Field, Unset};
 use crate::model::settings::key::{Part, Section, word};
 
 /// Letters of a comment line.
@@ -83,7 +83,7 @@ pub fn toml() -> String {
                 Some(value) => text.push_str(&line(field, value)),
                 None if told.contains(&part) => {}
                 None => {
-                    let value = if let Default::Is(value) = field.default { value } else { field.example };
+                    let value = if let Unset::Is(value) = field.unset { value } else { field.example };
                     text.extend(["#", &line(field, value)]);
                 }
             }
@@ -103,10 +103,10 @@ fn line(field: &Field, value: &str) -> String {
 
 /// What a field takes, what holds without it, and when a change counts.
 fn facts(field: &Field) -> String {
-    let default = match field.default {
-        Default::Required => "required".to_owned(),
-        Default::Is(value) => format!("default `{value}`"),
-        Default::None(meaning) => format!("default: {meaning}"),
+    let default = match field.unset {
+        Unset::Required => "required".to_owned(),
+        Unset::Is(value) => format!("default `{value}`"),
+        Unset::Means(meaning) => format!("default: {meaning}"),
     };
     format!("{}; {default}; a change counts {}", takes(field), field.takes.words())
 }
@@ -158,10 +158,10 @@ pub fn markdown() -> String {
         let _ = write!(text, "\n## `{}`\n\n{}\n\n", part.heading(), of_part(part));
         text.push_str("| key | what it is | it takes | without it | a change counts |\n|---|---|---|---|---|\n");
         for field in fields::of(part) {
-            let default = match field.default {
-                Default::Required => "required".to_owned(),
-                Default::Is(value) => format!("`{value}`"),
-                Default::None(meaning) => meaning.to_owned(),
+            let default = match field.unset {
+                Unset::Required => "required".to_owned(),
+                Unset::Is(value) => format!("`{value}`"),
+                Unset::Means(meaning) => meaning.to_owned(),
             };
             let (name, doc, counts) = (field.name, field.doc, field.takes.words());
             let _ = writeln!(text, "| `{name}` | {doc} | {} | {default} | {counts} |", takes(field));

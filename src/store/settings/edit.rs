@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::model::ids::Revision;
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::fields::{self, Default, Wrong};
+use crate::model::settings::fields::{self, Unset, Wrong};
 use crate::model::settings::key::{Key, KeyError, Part, Section};
 use crate::model::settings::{Edit, Settings};
 use crate::store::settings::problem::SettingsProblems;
@@ -56,7 +56,7 @@ pub(super) fn apply(text: &str, settings: &Settings, edits: &[Edit]) -> Result<S
 fn refuse_half_a_section(key: &Key, keys: &[Key], known: &[Section]) -> Result<(), EditError> {
     let part = key.section.part();
     let name = key.section.name().unwrap_or_default();
-    let needed = fields::of(part).filter(|field| field.default == Default::Required);
+    let needed = fields::of(part).filter(|field| field.unset == Unset::Required);
     // A budget's name comes with the key.
     let needed: Vec<_> = needed.map(|field| field.name).filter(|field| *field != "name").collect();
     let comes = |field: &&str| keys.iter().any(|other| other.section == key.section && other.field.name == *field);

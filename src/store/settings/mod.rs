@@ -154,7 +154,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::settings::fields;
+    use crate::model::settings::fields::{self, Unset};
     use crate::model::settings::reference;
 
     fn write(path: &Path, text: &str) {
@@ -362,14 +362,42 @@ mod tests {
         drop(watcher);
     }
 
+    /// Settings in every other way that TOML has.
+    const ODD: &str = r#"# odd
+loop.fleet = 'odd' # fleet
+"queue".'a b'.pools = [ "p", ] # pools
+queue."a b".max = 0x4
+limits = { max = 3, max_gpu = 8 }
+budget = [ { name = "b", per = "day", limit = "$3" }, { name = "c", per = "month", limit = "$9", scope = "queue:a b" } ]
+
+[pool] # pools
+  p.provider = "aws"
+  p.region = """us-east-1"""
+  p.types = [
+    "g5.xlarge", # small
+    "g5.2xlarge", # large
+  ]
+  p.tags.team = "a" # team
+  p.ami = "ami-1"
+
+[pool.q]
+provider = "aws"
+region = "us-east-1"
+types = ["g5.xlarge"]
+ami = "ami-1"
+min = 1
+[pool.q.tags]
+# nothing yet"#;
+
     proptest! {
-        #![proptest_config(ProptestConfig::with_cases(100))]
+        #![proptest_config(ProptestConfig::with_cases(150))]
 
         #[test]
         fn any_edits_leave_settings_that_are_what_the_text_says(
-            steps in prop::collection::vec((0_usize..500, 0_usize..500, any::<bool>()), 1..8)
+            start in prop::sample::select(vec![reference::toml(), ODD.to_owned(), ODD.replace('\n', "\r\n")]),
+            steps in prop::collection::vec((0_usize..500, 0_usize..500, prop::bool::weighted(0.2)), 1..12)
         ) {
-            let mut open = SettingsFile::in_memory(&reference::toml()).unwrap();
+            let mut open = SettingsFile::in_memory(&start).unwrap();
             for (at, other, removes) in steps {
                 let lines: Vec<_> =
                     open.settings().sections().iter().flat_map(|section| fields::form(&open.settings(), section)).collect();
@@ -384,9 +412,18 @@ mod tests {
                     continue;
                 };
                 prop_assert_eq!(&*settings, &parse(open.text(), Path::new("t")).unwrap());
-                if !removes && line.field().name != "name" {
-                    let read = fields::value(&settings, &line.key).unwrap().to_string();
-                    prop_assert_eq!(line.field().read(&read).unwrap(), line.field().read(typed).unwrap());
+                if line.field().name == "name" {
+                    continue;
+                }
+                let mut expected = (*before.1).clone();
+                expected.revision = settings.revision.clone();
+                let value = match (edit.value.as_deref(), line.field().unset) {
+                    (Some(typed), _) | (None, Unset::Is(typed)) => Some(line.field().read(typed).unwrap()),
+                    (None, _) => None,
+                };
+                if let Some(value) = value {
+                    fields::put(&mut expected, &line.key, &value).unwrap();
+                    prop_assert_eq!(&*settings, &expected, "{} = {:?}\n{}", line.key, edit.value, open.text());
                 }
             }
         }

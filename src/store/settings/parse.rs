@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue};
 use crate::model::ids::Revision;
 use crate::model::settings::Settings;
 use crate::model::settings::check::complaints;
-use crate::model::settings::fields::{self, Default, Field, Written};
+use crate::model::settings::fields::{self, Field, Unset, Written};
 use crate::model::settings::key::{Part, Section, unknown_section};
 use crate::store::settings::problem::{Position, Problem, SettingsProblems};
 
@@ -183,7 +183,7 @@ impl Reader<'_> {
             self.seen.push(Seen { section: Section::Loop, at: 0..0, fields: Vec::new() });
         }
         for seen in std::mem::take(&mut self.seen) {
-            for field in fields::of(seen.section.part()).filter(|field| field.default == Default::Required) {
+            for field in fields::of(seen.section.part()).filter(|field| field.unset == Unset::Required) {
                 if !seen.fields.iter().any(|(there, _)| there.name == field.name) {
                     let key = seen.section.key(field).to_string();
                     let example = field.kind.written(field.example).to_toml();

@@ -1,6 +1,6 @@
 //! A section as a form shows it: every field with its present value as text.
 
-use super::{Default, Field, Key, Settings, of, value};
+use super::{Field, Key, Settings, Unset, of, value};
 use crate::model::settings::key::Section;
 
 /// One field of a section, with its present value.
@@ -26,10 +26,10 @@ pub fn form(settings: &Settings, section: &Section) -> Vec<Line> {
     let lines = of(section.part()).map(|field| {
         let key = section.key(field);
         let written = value(settings, &key);
-        let is_default = match field.default {
-            Default::Required => false,
-            Default::Is(text) => written.as_ref() == Some(&field.kind.written(text)),
-            Default::None(_) => written.as_ref().is_none_or(|written| *written == field.kind.written("")),
+        let is_default = match field.unset {
+            Unset::Required => false,
+            Unset::Is(text) => written.as_ref() == Some(&field.kind.written(text)),
+            Unset::Means(_) => written.as_ref().is_none_or(|written| *written == field.kind.written("")),
         };
         Line { key, text: written.map(|written| written.to_string()).unwrap_or_default(), is_default }
     });

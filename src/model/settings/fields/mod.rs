@@ -42,13 +42,13 @@ impl Takes {
 
 /// What holds where the file has no line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Default {
+pub enum Unset {
     /// Nothing: the file must have the line.
     Required,
     /// This value, as people write it.
     Is(&'static str),
     /// No value, which means this.
-    None(&'static str),
+    Means(&'static str),
 }
 
 /// One setting.
@@ -56,7 +56,7 @@ pub enum Default {
 pub struct Field {
     pub name: &'static str,
     pub kind: Kind,
-    pub default: Default,
+    pub unset: Unset,
     pub takes: Takes,
     /// One or two sentences.
     pub doc: &'static str,
@@ -152,7 +152,7 @@ mod tests {
     fn every_example_and_default_is_taken_and_given_back() {
         for field in all() {
             let mut settings = Settings::blank(Revision::new("0"));
-            let texts = [Some(field.example), if let Default::Is(text) = field.default { Some(text) } else { None }];
+            let texts = [Some(field.example), if let Unset::Is(text) = field.unset { Some(text) } else { None }];
             for text in texts.into_iter().flatten() {
                 let read = field.read(text).unwrap_or_else(|wrong| panic!("{}: {wrong}", field.pattern()));
                 put(&mut settings, &key(field), &read).unwrap();
@@ -184,12 +184,12 @@ mod tests {
         place::begin(&mut settings, &Section::new(Part::Budget, "one"));
         for field in all() {
             let given = value(&settings, &key(field));
-            match field.default {
-                Default::Is(text) => assert_eq!(given.unwrap(), field.read(text).unwrap(), "{}", field.pattern()),
-                Default::None(_) => {
+            match field.unset {
+                Unset::Is(text) => assert_eq!(given.unwrap(), field.read(text).unwrap(), "{}", field.pattern()),
+                Unset::Means(_) => {
                     assert!(matches!(given, None | Some(Written::List(_) | Written::Table(_))), "{}", field.pattern());
                 }
-                Default::Required => {}
+                Unset::Required => {}
             }
         }
     }

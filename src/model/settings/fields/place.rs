@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use super::slot::Slot;
-use super::{Default, Key, Part, Settings, Written};
+use super::{Key, Part, Settings, Unset, Written};
 use crate::model::ids::Revision;
 use crate::model::money::Money;
 use crate::model::settings::key::Section;
@@ -111,7 +111,7 @@ fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
 
 fn take_defaults(settings: &mut Settings, section: &Section) {
     for field in super::of(section.part()) {
-        if let Default::Is(text) = field.default {
+        if let Unset::Is(text) = field.unset {
             take_in(settings, &section.key(field), &field.kind.written(text));
         }
     }

@@ -39,7 +39,7 @@ macro_rules! limits {
             Field {
                 name: "max",
                 kind: Kind::Whole { unit: "instances", min: 0, max: 100_000 },
-                default: Default::None("not limited"),
+                unset: Unset::Means("not limited"),
                 takes: Takes::AtOnce,
                 doc: concat!("Instances ", $over, " at most, those that are decided or not yet proved gone included; 0 for none."),
                 example: "4",
@@ -49,7 +49,7 @@ macro_rules! limits {
             Field {
                 name: "max_gpu",
                 kind: Kind::Whole { unit: "GPUs", min: 0, max: 1_000_000 },
-                default: Default::None("not limited"),
+                unset: Unset::Means("not limited"),
                 takes: Takes::AtOnce,
                 doc: concat!("GPUs of the instances ", $over, " at most; 0 for none."),
                 example: "16",
@@ -59,7 +59,7 @@ macro_rules! limits {
             Field {
                 name: "max_vcpu",
                 kind: Kind::Whole { unit: "vCPUs", min: 0, max: 10_000_000 },
-                default: Default::None("not limited"),
+                unset: Unset::Means("not limited"),
                 takes: Takes::AtOnce,
                 doc: concat!("vCPUs of the instances ", $over, " at most; 0 for none."),
                 example: "256",
@@ -69,7 +69,7 @@ macro_rules! limits {
             Field {
                 name: "max_hourly",
                 kind: Kind::Rate { max: Rate::from_micros_per_hour(1_000_000_000_000) },
-                default: Default::None("not limited"),
+                unset: Unset::Means("not limited"),
                 takes: Takes::AtOnce,
                 doc: concat!("What the instances ", $over, " may cost in an hour at most."),
                 example: "$20/h",

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::super::rules::{
     AMI, ARGUMENT, DEVICE, GROUP, KEY_NAME, PROFILE, REGION, SCRIPT, SUBNET, TAG_NAME, TAG_TEXT, TYPE, VERSION, ZONE,
 };
-use super::super::{Default, Field, Kind, Takes};
+use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
 use crate::model::money::Rate;
 
@@ -13,7 +13,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "provider",
         kind: Kind::Choice(&["aws"]),
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::Restart,
         doc: "Who rents out the machines.",
         example: "aws",
@@ -23,7 +23,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "region",
         kind: Kind::Text(REGION),
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::Restart,
         doc: "The provider's region.",
         example: "us-east-1",
@@ -33,7 +33,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "types",
         kind: Kind::List { item: TYPE, some: true },
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::NewMachines,
         doc: "Machine types, in order of preference.",
         example: "g5.xlarge, g5.2xlarge",
@@ -43,7 +43,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "market",
         kind: Kind::Choice(&["on-demand", "spot"]),
-        default: Default::Is("on-demand"),
+        unset: Unset::Is("on-demand"),
         takes: Takes::NewMachines,
         doc: "How machines are bought. The cloud may take a `spot` machine back at any time.",
         example: "spot",
@@ -53,7 +53,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "min",
         kind: Kind::Whole { unit: "instances", min: 0, max: 100_000 },
-        default: Default::Is("0"),
+        unset: Unset::Is("0"),
         takes: Takes::AtOnce,
         doc: "Instances that are kept up whatever waits.",
         example: "1",
@@ -63,7 +63,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "keep_alive",
         kind: Kind::Span { min: SignedDuration::ZERO, max: SignedDuration::from_hours(24 * 30), word: None },
-        default: Default::Is("10m"),
+        unset: Unset::Is("10m"),
         takes: Takes::AtOnce,
         doc: "How long a machine too many stays idle before it is drained.",
         example: "5m",
@@ -73,7 +73,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "max_boot",
         kind: Kind::Span { min: SignedDuration::from_secs(10), max: SignedDuration::from_hours(24), word: None },
-        default: Default::Is("15m"),
+        unset: Unset::Is("15m"),
         takes: Takes::AtOnce,
         doc: "A machine without a worker for this long after its launch is stuck.",
         example: "20m",
@@ -83,7 +83,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "max_life",
         kind: Kind::Span { min: SignedDuration::from_mins(1), max: SignedDuration::from_hours(24 * 365), word: None },
-        default: Default::Is("3d"),
+        unset: Unset::Is("3d"),
         takes: Takes::NewMachines,
         doc: "The machine ends itself after this, whatever happens to the console. Longer tasks are cut off.",
         example: "12h",
@@ -93,9 +93,9 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "price",
         kind: Kind::Rate { max: Rate::from_micros_per_hour(1_000_000_000_000) },
-        default: Default::None("from the price table"),
+        unset: Unset::Means("from the price table"),
         takes: Takes::AtOnce,
-        doc: "What a machine of this pool costs in an hour; it wins over the price table. Under a hard budget nothing is \
+        doc: "What a machine of this pool costs in an hour; it wins over the price table. Under a budget nothing is \
               launched at an unknown price.",
         example: "$1.20/h",
         later: &[],
@@ -104,7 +104,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "guard",
         kind: Kind::Choice(&["gate", "off"]),
-        default: Default::Is("gate"),
+        unset: Unset::Is("gate"),
         takes: Takes::NewMachines,
         doc: "How a machine learns to take no more tasks: `gate` runs the agent behind our gate. With `off` nothing there \
               answers, and idle machines are stopped only by hand.",
@@ -115,7 +115,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "ami",
         kind: Kind::Text(AMI),
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::NewMachines,
         doc: "The image of the machines, with Python 3 on it.",
         example: "ami-0123456789abcdef0",
@@ -125,7 +125,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "subnets",
         kind: Kind::List { item: SUBNET, some: false },
-        default: Default::None("the default subnet"),
+        unset: Unset::Means("the default subnet"),
         takes: Takes::NewMachines,
         doc: "Subnets, tried in order.",
         example: "subnet-0123456789abcdef0",
@@ -135,7 +135,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "zones",
         kind: Kind::List { item: ZONE, some: false },
-        default: Default::None("any"),
+        unset: Unset::Means("any"),
         takes: Takes::NewMachines,
         doc: "Availability zones, tried in order. Where there are subnets too: the zone of each of them, one to one.",
         example: "us-east-1a",
@@ -145,7 +145,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "security_groups",
         kind: Kind::List { item: GROUP, some: false },
-        default: Default::None("the network's default group"),
+        unset: Unset::Means("the network's default group"),
         takes: Takes::NewMachines,
         doc: "Security groups, by id or, in the default network, by name.",
         example: "sg-0123456789abcdef0",
@@ -155,7 +155,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "key_name",
         kind: Kind::Text(KEY_NAME),
-        default: Default::None("no key"),
+        unset: Unset::Means("no key"),
         takes: Takes::NewMachines,
         doc: "The key pair whose owner may log in to the machines.",
         example: "ops",
@@ -165,7 +165,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "instance_profile",
         kind: Kind::Text(PROFILE),
-        default: Default::None("no role"),
+        unset: Unset::Means("no role"),
         takes: Takes::NewMachines,
         doc: "The instance profile, by name or ARN: what tasks on the machine may do in the cloud.",
         example: "clearml-tasks",
@@ -175,7 +175,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "disk_gb",
         kind: Kind::Whole { unit: "GiB", min: 1, max: 65_536 },
-        default: Default::None("as the image has it"),
+        unset: Unset::Means("as the image has it"),
         takes: Takes::NewMachines,
         doc: "The size of the root disk.",
         example: "100",
@@ -185,7 +185,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "disk_device",
         kind: Kind::Text(DEVICE),
-        default: Default::Is("/dev/sda1"),
+        unset: Unset::Is("/dev/sda1"),
         takes: Takes::NewMachines,
         doc: "The device of the root disk, as the image names it.",
         example: "/dev/xvda",
@@ -195,7 +195,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "init_script",
         kind: Kind::Text(SCRIPT),
-        default: Default::None("none"),
+        unset: Unset::Means("none"),
         takes: Takes::NewMachines,
         doc: "Shell that the machine runs as root before the agent starts. No secrets: whoever can describe the machine reads it.",
         example: "apt-get install -y ffmpeg",
@@ -205,7 +205,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "tags",
         kind: Kind::Table { name: TAG_NAME, text: TAG_TEXT },
-        default: Default::None("none but our own"),
+        unset: Unset::Means("none but our own"),
         takes: Takes::NewMachines,
         doc: "More tags for the machines.",
         example: "team = research",
@@ -215,7 +215,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "agent_version",
         kind: Kind::Text(VERSION),
-        default: Default::Is("3.0.3"),
+        unset: Unset::Is("3.0.3"),
         takes: Takes::NewMachines,
         doc: "The exact version of clearml-agent that the machine installs.",
         example: "3.0.2",
@@ -225,7 +225,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "agent_arguments",
         kind: Kind::List { item: ARGUMENT, some: false },
-        default: Default::None("none"),
+        unset: Unset::Means("none"),
         takes: Takes::NewMachines,
         doc: "More arguments of `clearml-agent daemon`.",
         example: "--docker, nvidia/cuda:12.4.1-runtime-ubuntu22.04",

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 
 use super::super::rules::{ADDRESS, BUDGET_NAME, FLEET, ON_LOST, POOL, SCOPE, SECRET, TIME_ZONE};
-use super::super::{Default, Field, Kind, Takes};
+use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
 use crate::model::money::{Money, Rate};
 
@@ -11,7 +11,7 @@ pub(super) const CLEARML: &[Field] = &[
     Field {
         name: "api_server",
         kind: Kind::Text(ADDRESS),
-        default: Default::None("from CLEARML_API_HOST or clearml.conf"),
+        unset: Unset::Means("from CLEARML_API_HOST or clearml.conf"),
         takes: Takes::Restart,
         doc: "The address of the ClearML API server.",
         example: "https://api.example.com",
@@ -21,7 +21,7 @@ pub(super) const CLEARML: &[Field] = &[
     Field {
         name: "credentials",
         kind: Kind::Hidden(SECRET),
-        default: Default::None("from CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, or clearml.conf"),
+        unset: Unset::Means("from CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, or clearml.conf"),
         takes: Takes::Restart,
         doc: "Where the console's own credentials are, never the credentials themselves. `env:NAME` is the variables \
               NAME_ACCESS_KEY and NAME_SECRET_KEY, or NAME holding `key:secret`; `file:PATH` is a clearml.conf, or one line `key:secret`.",
@@ -34,7 +34,7 @@ pub(super) const CLEARML: &[Field] = &[
 pub(super) const AGENTS: &[Field] = &[Field {
     name: "credentials",
     kind: Kind::Hidden(SECRET),
-    default: Default::None("the console's own, with a warning"),
+    unset: Unset::Means("the console's own, with a warning"),
     takes: Takes::Restart,
     doc: "Where the credentials of a second ClearML user are, who mints the machines' tokens: a task on a machine can then \
           not act as you. Written as in [clearml].",
@@ -47,7 +47,7 @@ pub(super) const LOOP: &[Field] = &[
     Field {
         name: "fleet",
         kind: Kind::Text(FLEET),
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::Restart,
         doc: "The name of the machines that these settings own; it is in every tag and worker name. Unique per ClearML server.",
         example: "research",
@@ -57,7 +57,7 @@ pub(super) const LOOP: &[Field] = &[
     Field {
         name: "poll",
         kind: Kind::Span { min: SignedDuration::from_secs(1), max: SignedDuration::from_mins(10), word: Some("auto") },
-        default: Default::Is("auto"),
+        unset: Unset::Is("auto"),
         takes: Takes::AtOnce,
         doc: "How often the loop looks at the world. `auto` is 10 s while something waits, boots or drains, and up to 60 s when nothing moves.",
         example: "10s",
@@ -67,7 +67,7 @@ pub(super) const LOOP: &[Field] = &[
     Field {
         name: "count_foreign",
         kind: Kind::Flag,
-        default: Default::Is("true"),
+        unset: Unset::Is("true"),
         takes: Takes::AtOnce,
         doc: "Whether idle workers of others on our queues count as capacity.",
         example: "false",
@@ -77,9 +77,9 @@ pub(super) const LOOP: &[Field] = &[
     Field {
         name: "on_exit",
         kind: Kind::Choice(&["leave", "stop-idle", "stop-all"]),
-        default: Default::Is("leave"),
+        unset: Unset::Is("leave"),
         takes: Takes::AtOnce,
-        doc: "What becomes of the machines when the console is left. `stop-idle` drains those without a task; `stop-all` drains them all.",
+        doc: "What becomes of the machines when the console is left: they stay, those without a task are stopped, or all are.",
         example: "stop-idle",
         later: &[],
         lens: at!(Loop, on_exit),
@@ -87,7 +87,7 @@ pub(super) const LOOP: &[Field] = &[
     Field {
         name: "time_zone",
         kind: Kind::Text(TIME_ZONE),
-        default: Default::Is("UTC"),
+        unset: Unset::Is("UTC"),
         takes: Takes::AtOnce,
         doc: "Where the days and months of budgets begin at midnight.",
         example: "Europe/Berlin",
@@ -102,7 +102,7 @@ pub(super) const BUDGET: &[Field] = &[
     Field {
         name: "name",
         kind: Kind::Text(BUDGET_NAME),
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::AtOnce,
         doc: "What the budget is called; its keys are `budget.\"NAME\".limit` and so on.",
         example: "team month",
@@ -112,9 +112,9 @@ pub(super) const BUDGET: &[Field] = &[
     Field {
         name: "scope",
         kind: Kind::Text(SCOPE),
-        default: Default::Is("all"),
+        unset: Unset::Is("all"),
         takes: Takes::AtOnce,
-        doc: "What it covers: everything, or `queue:NAME`, the machines launched for that queue and the tasks that ran from it.",
+        doc: "What it covers: everything, or `queue:NAME`: what that queue's tasks run on, and the booting and idle time of the machines launched for it.",
         example: "queue:train",
         later: &["provider:", "pool:", "project:", "user:"],
         lens: at!(Budget, scope),
@@ -122,7 +122,7 @@ pub(super) const BUDGET: &[Field] = &[
     Field {
         name: "per",
         kind: Kind::Choice(&["day", "month"]),
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::AtOnce,
         doc: "The period, by the calendar of `loop.time_zone`.",
         example: "month",
@@ -132,7 +132,7 @@ pub(super) const BUDGET: &[Field] = &[
     Field {
         name: "limit",
         kind: Kind::Money { max: Money::from_micros(1_000_000_000_000_000) },
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::AtOnce,
         doc: "Money for one period.",
         example: "$200",
@@ -142,7 +142,7 @@ pub(super) const BUDGET: &[Field] = &[
     Field {
         name: "hard",
         kind: Kind::Flag,
-        default: Default::Is("true"),
+        unset: Unset::Is("true"),
         takes: Takes::AtOnce,
         doc: "Whether it governs launches: none is made that could pass a hard budget. A soft one is only shown.",
         example: "false",
@@ -155,7 +155,7 @@ pub(super) const QUEUE: &[Field] = &[
     Field {
         name: "pools",
         kind: Kind::List { item: POOL, some: true },
-        default: Default::Required,
+        unset: Unset::Required,
         takes: Takes::AtOnce,
         doc: "The pools whose machines may serve this ClearML queue, in order of preference.",
         example: "g5-spot, g5",
@@ -165,7 +165,7 @@ pub(super) const QUEUE: &[Field] = &[
     Field {
         name: "priority",
         kind: Kind::Whole { unit: "", min: -1_000, max: 1_000 },
-        default: Default::Is("0"),
+        unset: Unset::Is("0"),
         takes: Takes::AtOnce,
         doc: "Among queues that share a pool the higher goes first; equal ones go in the order of the file.",
         example: "10",
@@ -175,7 +175,7 @@ pub(super) const QUEUE: &[Field] = &[
     Field {
         name: "on_lost",
         kind: Kind::Text(ON_LOST),
-        default: Default::Is("requeue:1"),
+        unset: Unset::Is("requeue:1"),
         takes: Takes::AtOnce,
         doc: "What happens to the task of a machine that is gone: nothing, or it is enqueued again, at most N times.",
         example: "never",
@@ -185,7 +185,7 @@ pub(super) const QUEUE: &[Field] = &[
     Field {
         name: "expected_task",
         kind: Kind::Span { min: SignedDuration::from_secs(1), max: SignedDuration::from_hours(24 * 90), word: None },
-        default: Default::Is("1h"),
+        unset: Unset::Is("1h"),
         takes: Takes::AtOnce,
         doc: "How long a task takes, until there is enough history. A launch reserves it in every hard budget.",
         example: "20m",
