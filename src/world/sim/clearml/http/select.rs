@@ -19,10 +19,12 @@ const SCROLL_LIFE: SignedDuration = SignedDuration::from_mins(10);
 
 /// The regular expression that a field asks for. An empty one is none.
 pub(super) fn pattern(call: &Call<'_>, key: &str) -> Result<Option<Regex>, Refused> {
-    let Some(text) = call.optional(key).filter(|text| !text.is_empty()) else { return Ok(None) };
-    // Names are matched byte by byte: only a class such as `[é]` asks for more than that can do.
-    let built = RegexBuilder::new(text).unicode(false).build();
-    built.map(Some).map_err(|error| {
+    call.optional(key).filter(|text| !text.is_empty()).map(expression).transpose()
+}
+
+/// Names are matched byte by byte: only a class such as `[é]` asks for more than that can do.
+fn expression(text: &str) -> Result<Regex, Refused> {
+    RegexBuilder::new(text).unicode(false).build().map_err(|error| {
         let said = error.to_string();
         let said = said.lines().last().unwrap_or_default();
         Refused::bad(21, format!("Malformed regular expression: err={said}, extra_info=None"))
@@ -171,6 +173,24 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_searched_as_python_does_after_its_escapes() {
+        for (text, name, found) in [
+            (r"^drain:i\-0a$", "drain:i-0a", true),
+            (r"^gpu\ large\#\~\&$", "gpu large#~&", true),
+            ("gpu", "my-gpu-1", true),
+            ("^GPU", "gpu", false),
+            ("(?i)^GPU", "gpu", true),
+            (r"^größe\d+\w$", "größe12x", true),
+            ("^grö.$", "gröx", true),
+        ] {
+            assert_eq!(expression(text).unwrap().is_match(name.as_bytes()), found, "{text} {name}");
+        }
+        for text in ["[", "(", "*", r"\"] {
+            assert_eq!(expression(text).unwrap_err().subcode, 21, "{text}");
+        }
+    }
+
+    #[test]
     fn tags_are_any_of_the_plain_and_none_of_the_minus() {
         let tags = ["a".to_owned(), "b".to_owned()];
         for (wanted, found) in
@@ -182,6 +202,11 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_text_is_an_expression_or_refused(text: String) {
+            let _ = expression(&text);
+        }
+
         #[test]
         fn any_fields_are_projected(fields: Vec<String>) {
             let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
