@@ -12,6 +12,7 @@ use super::failure::Failure;
 use super::live::{Ground, price_table, world};
 use super::say::{VERSION, say};
 use crate::model::catalogue::Catalogue;
+use crate::model::nearest::did_you_mean;
 use crate::model::settings::{Provider, Settings};
 use crate::model::snapshot::Source;
 use crate::world::World;
@@ -99,11 +100,7 @@ async fn clearml(world: &World, settings: &Settings) -> Vec<Finding> {
         Ok(queues) => {
             for queue in &settings.queues {
                 if queues.iter().all(|known| known.name != queue.name) {
-                    let nearest = crate::model::nearest::nearest(
-                        queue.name.as_str(),
-                        queues.iter().map(|known| known.name.as_str()),
-                    );
-                    let hint = nearest.map(|nearest| format!(": did you mean `{nearest}`?")).unwrap_or_default();
+                    let hint = did_you_mean(queue.name.as_str(), queues.iter().map(|known| known.name.as_str()));
                     let said = format!("the server has no queue `{}`; it is not created{hint}", queue.name);
                     findings.push(finding(false, said));
                 }

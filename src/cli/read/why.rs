@@ -12,6 +12,7 @@ use crate::cli::failure::Failure;
 use crate::cli::table::plain;
 use crate::engine::event::View;
 use crate::model::instance::Instance;
+use crate::model::nearest::did_you_mean;
 use crate::model::plan::Outlook;
 
 /// Say why a queue, a machine or a pool is as it is, and what would change it
@@ -68,17 +69,10 @@ pub(super) fn explain(view: &View, name: Option<&str>) -> Result<Vec<Explained>,
 }
 
 fn unknown(view: &View, name: &str) -> Failure {
-    const LIKE: f64 = 0.8;
     let queues = view.plan.outlooks.iter().map(|outlook| outlook.queue.as_str());
     let instances = view.snapshot.instances.iter().map(|instance| instance.id.as_str());
     let pools = view.settings.pools.iter().map(|pool| pool.name.as_str());
-    let nearest = queues
-        .chain(instances)
-        .chain(pools)
-        .map(|known| (strsim::jaro_winkler(known, name), known))
-        .filter(|(likeness, _)| *likeness > LIKE)
-        .max_by(|(one, _), (other, _)| one.total_cmp(other));
-    let hint = nearest.map(|(_, known)| format!(": did you mean `{known}`?")).unwrap_or_default();
+    let hint = did_you_mean(name, queues.chain(instances).chain(pools));
     Failure::Failed(format!("no queue, machine or pool is called `{name}`{hint}"))
 }
 

@@ -12,9 +12,8 @@ use super::rehearsal::{Day, assert_clean};
 fn crash_at(wanted: CrashAt, times: u32) -> (CrashPoints, Arc<AtomicU32>) {
     let passed = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&passed);
-    let points = CrashPoints::watched(Arc::new(move |here| {
-        here != wanted || counted.fetch_add(1, Ordering::Relaxed) >= times
-    }));
+    let points =
+        CrashPoints::watched(Arc::new(move |here| here != wanted || counted.fetch_add(1, Ordering::Relaxed) >= times));
     (points, passed)
 }
 
@@ -29,7 +28,11 @@ fn a_crash_at_any_point_of_any_deed_loses_nothing() {
             if passed.load(Ordering::Relaxed) == 0 {
                 never.push(at.to_string());
             }
-            println!("{at}: crashed {} times, {} done", passed.load(Ordering::Relaxed).min(3), outcome.judgement.tasks_done);
+            println!(
+                "{at}: crashed {} times, {} done",
+                passed.load(Ordering::Relaxed).min(3),
+                outcome.judgement.tasks_done
+            );
             assert_clean(&outcome);
         }
     }
