@@ -91,11 +91,17 @@ start() {
     say "agent $agent started"
 }
 alive() { [ -n "$agent" ] && kill -0 "$agent" 2>/dev/null; }
-# A dead agent's job lives on: whatever the agent started carries its mark.
+# A dead agent's job lives on: whatever the agent started carries its mark. One that starts another process while it is
+# being killed is caught by the next look.
 kill_left_over() {
-    for process in /proc/[0-9]*; do
-        { tr '\0' '\n' <"$process/environ"; } 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$RUN" &&
-            kill -KILL "${process#/proc/}" 2>/dev/null
+    for look in 1 2 3 4 5; do
+        killed=''
+        for process in /proc/[0-9]*; do
+            { tr '\0' '\n' <"$process/environ"; } 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$RUN" &&
+                kill -KILL "${process#/proc/}" 2>/dev/null && killed=$look
+        done
+        [ -n "$killed" ] || return 0
+        sleep 1
     done
 }
 # True when the gate holds and nothing runs; false, and the gate as before, when something runs after all.
