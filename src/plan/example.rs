@@ -1,6 +1,6 @@
 //! A small world for the rules' tests: one queue `train`, one pool `gpu` of g5.xlarge, everything fresh.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -176,7 +176,9 @@ pub(super) fn source(name: &str, age: i64) -> Source {
 }
 
 /// A few types with prices, one without, and any other unknown.
-pub(super) fn catalogue() -> Catalogue {
+static CATALOGUE: LazyLock<Arc<Catalogue>> = LazyLock::new(|| Arc::new(catalogue()));
+
+fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
     for (machine_type, vcpu, gpu, rate) in [
         ("g5.xlarge", 4, 1, Some(1_006_000)),
@@ -210,7 +212,7 @@ impl World {
             pools: vec![pool("gpu", &["g5.xlarge"])],
         };
         let snapshot = Snapshot {
-            catalogue: Arc::new(catalogue()),
+            catalogue: Arc::clone(&CATALOGUE),
             sources: vec![source("clearml", 5), source("aws us-east-1", 5), source("aws eu-west-1", 5)],
             ..Snapshot::default()
         };

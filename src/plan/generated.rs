@@ -138,8 +138,9 @@ impl Dice {
             if self.in_hundred(20) {
                 let mut closed = example::interval(&instance);
                 closed.instance = format!("old-{place}").as_str().into();
-                closed.start = ago(self.seconds(3_700, 2_000_000));
-                closed.end = Some(ago(self.seconds(0, 3_600)));
+                let ended = self.pick(&[100, 20_000, 30_000, 2_000_000]);
+                (closed.start, closed.end) = (ago(ended + self.seconds(10, 4_000)), Some(ago(ended)));
+                closed.shares[0].from = closed.start;
                 world.ledger.add_closed(&closed);
             }
             world.snapshot.instances.push(instance);

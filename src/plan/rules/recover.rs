@@ -81,3 +81,90 @@ fn answer(pass: &Pass<'_>, stray: &Stray) -> Result<(Action, Reason), Reason> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::instance::Phase;
+    use crate::model::settings::OnLost;
+    use crate::model::snapshot::{Ghost, Stray};
+    use crate::plan::example::{World, ago, instance};
+
+    fn lost(task: &str, requeues: u32) -> Stray {
+        Stray::OfGoneMachine {
+            task: task.into(),
+            name: "bert".to_owned(),
+            queue: "train".into(),
+            worker: "lab:gpu:g5.xlarge:i-old".into(),
+            instance: "i-old".into(),
+            started: Some(ago(500)),
+            requeues,
+        }
+    }
+
+    fn nowhere(task: &str, queue: &str) -> Stray {
+        Stray::QueuedNowhere { task: task.into(), name: "bert".to_owned(), queue: queue.into(), since: ago(95) }
+    }
+
+    fn world(strays: Vec<Stray>) -> World {
+        let mut world = World::new().waiting("train", 0);
+        world.snapshot.strays = strays;
+        world
+    }
+
+    #[test]
+    fn a_lost_task_is_enqueued_again_as_often_as_allowed() {
+        for (on_lost, requeues, told) in [
+            (
+                OnLost::Requeue(1),
+                0,
+                "recover: enqueue task t-1 again on train: its machine i-old is gone: attempt 1 of 1",
+            ),
+            (
+                OnLost::Requeue(3),
+                2,
+                "recover: enqueue task t-1 again on train: its machine i-old is gone: attempt 3 of 3",
+            ),
+            (OnLost::Requeue(1), 1, "NOT recover train i-old: task t-1 was enqueued again 1 times, on_lost allows 1"),
+            (OnLost::Never, 0, "NOT recover train i-old: task t-1 was enqueued again 0 times, on_lost allows 0"),
+        ] {
+            world(vec![lost("t-1", requeues)]).set(|settings| settings.queues[0].on_lost = on_lost).expect(&[told]);
+        }
+    }
+
+    #[test]
+    fn a_task_in_no_queue_goes_into_its_own_once() {
+        world(vec![nowhere("t-1", "train"), nowhere("t-1", "train"), nowhere("t-2", "someone's")])
+            .expect(&["recover: enqueue task t-1 on train: queued for 1m35 and in no queue"]);
+    }
+
+    #[test]
+    fn a_machine_that_is_still_there_keeps_its_task_and_its_worker() {
+        let mut world = world(vec![lost("t-1", 0)]);
+        world.snapshot.ghosts.push(Ghost {
+            worker: "lab:gpu:g5.xlarge:i-old".into(),
+            instance: "i-old".into(),
+            task: None,
+            last_report: None,
+        });
+        world.expect(&[
+            "recover: enqueue task t-1 again on train: its machine i-old is gone: attempt 1 of 1",
+            "recover: unregister lab:gpu:g5.xlarge:i-old: its machine i-old is gone",
+        ]);
+        world
+            .clone()
+            .with(instance("i-old", Phase::Stopping))
+            .expect(&["NOT recover train i-old: i-old may have a task", "NOT recover i-old: i-old may have a task"]);
+        world.last_heard("clearml", 61).expect(&[
+            "NOT recover train i-old: clearml has not answered for 1m01, more than 1m00",
+            "NOT recover i-old: clearml has not answered for 1m01, more than 1m00",
+        ]);
+    }
+
+    #[test]
+    fn a_queue_that_is_gone_is_not_created() {
+        let mut world = world(vec![lost("t-1", 0)]);
+        world.snapshot.queues[0].id = None;
+        let missing = "the server has no queue `train`; it is not created";
+        world.expect(&[&format!("NOT recover train i-old: {missing}"), &format!("NOT demand train: {missing}")]);
+    }
+}

@@ -72,3 +72,73 @@ fn decide(pass: &Pass<'_>, machine: &Machine<'_>) -> Decision {
         .is_some_and(|(ordered, looked)| looked.duration_since(ordered) >= PROOF);
     if proved { Decision::Act(Action::Stop { instance: seen.id.clone(), kill: false }, reason) } else { Decision::Wait }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::instance::{DrainCause, Fault, Instance, Phase};
+    use crate::model::settings::GuardKind;
+    use crate::plan::example::{World, ago, drain, hold, instance};
+
+    fn machine(age: i64, drain_age: Option<i64>) -> Instance {
+        let mut machine = instance("i-1", Phase::Booting);
+        machine.launched = ago(age);
+        machine.drain = drain_age.map(|age| drain(DrainCause::Stuck, age, None));
+        machine
+    }
+
+    #[test]
+    fn a_machine_without_a_worker_is_drained_then_stopped_once_that_is_proved() {
+        let why = "no worker 15m01 after its launch, max_boot is 15m00";
+        let cooling = "NOT shrink gpu: 1 more than needed for 0s; one is drained at 10m00";
+        for (age, drain_age, told) in [
+            (900, None, cooling.to_owned()),
+            (901, None, format!("stuck: drain i-1: {why}")),
+            (901, Some(64), String::new()),
+            (901, Some(65), format!("stuck: stop i-1: {why}")),
+        ] {
+            let told: Vec<_> = [told.as_str()].into_iter().filter(|told| !told.is_empty()).collect();
+            // ClearML was asked 5 s ago: only what it said a minute after the order proves anything.
+            World::new().with(machine(age, drain_age)).expect(&told);
+        }
+    }
+
+    #[test]
+    fn any_order_that_stands_will_do() {
+        let mut machine = machine(901, Some(70));
+        machine.drain = Some(drain(DrainCause::Surplus, 70, None));
+        assert_eq!(World::new().with(machine.clone()).plan().actions[0].action.to_string(), "stop i-1");
+        machine.drain.as_mut().unwrap().cancelled = true;
+        assert_eq!(World::new().with(machine).plan().actions[0].action.to_string(), "drain i-1");
+    }
+
+    #[test]
+    fn what_registered_late_is_left_to_its_drain() {
+        let mut machine = machine(2_000, Some(500));
+        (machine.registered, machine.phase) = (true, Phase::Draining);
+        World::new().with(machine).expect(&[]);
+    }
+
+    #[test]
+    fn what_forbids_it_is_said() {
+        let world = |drain| World::new().with(machine(901, drain));
+        world(Some(900))
+            .last_heard("clearml", 61)
+            .expect(&["NOT stuck i-1: clearml has not answered for 1m01, more than 1m00"]);
+        world(None)
+            .last_heard("aws us-east-1", 61)
+            .expect(&["NOT stuck i-1: aws us-east-1 has not answered for 1m01, more than 1m00"]);
+        world(None)
+            .set(|settings| settings.pools[0].guard = GuardKind::Off)
+            .expect(&["NOT stuck i-1: i-1 is stuck and may have a task: a person decides"]);
+        let mut held = machine(901, None);
+        held.hold = Some(hold(3_600));
+        World::new().with(held).expect(&["NOT stuck i-1: held by ann until 2026-11-02 09:00Z: profiling"]);
+    }
+
+    #[test]
+    fn another_fault_is_a_person_s_matter() {
+        let mut machine = machine(901, Some(70));
+        machine.fault = Some(Fault::Interrupted);
+        World::new().with(machine).expect(&[]);
+    }
+}
