@@ -310,3 +310,228 @@ fn maxima(limits: &Limits) -> [Option<u64>; 4] {
     let hourly = limits.max_hourly.map(|rate| rate.micros_per_hour().max(0).unsigned_abs());
     [limits.max.map(u64::from), limits.max_gpu.map(u64::from), limits.max_vcpu.map(u64::from), hourly]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::instance::{Drain, DrainCause, Fault};
+    use crate::model::plan::Rule;
+    use crate::model::reason::Reason;
+    use crate::model::settings::{BudgetScope, Market};
+    use crate::model::snapshot::Order;
+    use crate::plan::example::{World, budget, drain, instance};
+
+    fn launch(count: u32) -> Action {
+        Action::Launch(Launch {
+            pool: "gpu".into(),
+            queue: "train".into(),
+            machine_type: "g5.xlarge".into(),
+            market: Market::OnDemand,
+            count,
+            vcpu: 4,
+            gpu: 1,
+            rate: Some(Rate::from_micros_per_hour(1_006_000)),
+            reservation: Money::from_micros(1_000_000),
+        })
+    }
+
+    fn changed(change: impl FnOnce(&mut Launch)) -> Action {
+        let mut action = launch(1);
+        if let Action::Launch(launch) = &mut action {
+            change(launch);
+        }
+        action
+    }
+
+    /// The invariants that the actions break, each with the position of the action.
+    fn judged(world: &World, by: &str, actions: &[Action]) -> Vec<(usize, u8)> {
+        let mut plan = World::new().plan();
+        plan.actions = actions
+            .iter()
+            .map(|action| Planned {
+                rule: Rule::Grow,
+                by: by.into(),
+                action: action.clone(),
+                reason: Reason::Asked { by: by.into() },
+            })
+            .collect();
+        let broken = check(&plan, &world.snapshot, &world.settings, &world.ledger, world.now);
+        let mut found: Vec<_> = broken.iter().map(|broken| (broken.action, broken.invariant.number())).collect();
+        found.dedup();
+        found
+    }
+
+    #[test]
+    fn a_limit_passed_is_found_at_the_launch_that_passes_it() {
+        let limited = |limits: Limits| {
+            let world = World::new().with(instance("i-1", Phase::Busy)).intent("gpu", "train");
+            world.set(|settings| settings.limits = limits)
+        };
+        let most = Limits { max: Some(4), ..Limits::default() };
+        assert_eq!(judged(&limited(most), "loop", &[launch(2)]), []);
+        assert_eq!(judged(&limited(most), "loop", &[launch(3)]), [(0, 1)]);
+        assert_eq!(judged(&limited(most), "ann", &[launch(1), launch(1), launch(1)]), [(2, 1)]);
+        for limits in [
+            Limits { max_gpu: Some(2), ..Limits::default() },
+            Limits { max_vcpu: Some(11), ..Limits::default() },
+            Limits { max_hourly: Some(Rate::from_micros_per_hour(3_017_999)), ..Limits::default() },
+        ] {
+            assert_eq!(judged(&limited(limits), "loop", &[launch(1)]), [(0, 1)]);
+        }
+        let queue = World::new().set(|settings| settings.queues[0].limits.max = Some(1));
+        assert_eq!(judged(&queue, "loop", &[launch(2)]), [(0, 1)]);
+        let pool = World::new().set(|settings| settings.pools[0].limits.max = Some(1));
+        assert_eq!(judged(&pool, "loop", &[launch(2)]), [(0, 1)]);
+    }
+
+    #[test]
+    fn figures_other_than_the_catalogue_s_are_found() {
+        let world = World::new();
+        for action in [
+            changed(|launch| launch.vcpu = 2),
+            changed(|launch| launch.gpu = 0),
+            changed(|launch| launch.rate = None),
+            changed(|launch| launch.pool = "gone".into()),
+            changed(|launch| launch.queue = "gone".into()),
+        ] {
+            assert_eq!(judged(&world, "loop", &[launch(1), action]), [(1, 1)]);
+        }
+        let unlisted = changed(|launch| {
+            (launch.vcpu, launch.gpu, launch.rate) = (0, 0, None);
+            launch.machine_type = "x9.unlisted".into();
+        });
+        assert_eq!(judged(&world, "loop", std::slice::from_ref(&unlisted)), []);
+        for limits in [
+            Limits { max_gpu: Some(9), ..Limits::default() },
+            Limits { max_hourly: Some(Rate::from_micros_per_hour(9_000_000)), ..Limits::default() },
+        ] {
+            let world = World::new().set(|settings| settings.limits = limits);
+            assert_eq!(judged(&world, "loop", std::slice::from_ref(&unlisted)), [(0, 1)]);
+        }
+    }
+
+    #[test]
+    fn a_budget_crossed_is_found() {
+        let of = |scope| World::new().set(|settings| settings.budgets = vec![budget("day", scope, "$3")]);
+        let all = of(BudgetScope::All);
+        assert_eq!(judged(&all, "loop", &[launch(3)]), []);
+        assert_eq!(judged(&all, "ann", &[launch(2), launch(1), launch(1)]), [(2, 2)]);
+        assert_eq!(judged(&of(BudgetScope::Queue("train".into())), "loop", &[launch(4)]), [(0, 2)]);
+        assert_eq!(judged(&of(BudgetScope::Queue("eval".into())), "loop", &[launch(4)]), []);
+        // $1.30 for the machine, $1.30 for the intent.
+        let busy = all.clone().with(instance("i-1", Phase::Busy)).intent("gpu", "train");
+        assert_eq!(judged(&busy, "loop", &[launch(1)]), [(0, 2)]);
+        let mut orphan = instance("i-1", Phase::Busy);
+        orphan.origin = Origin::Orphan;
+        let mut unknown = all.clone().intent("gpu", "train");
+        unknown.snapshot.instances.push(orphan);
+        assert_eq!(judged(&unknown, "loop", &[launch(1)]), [(0, 2)]);
+        assert_eq!(judged(&all, "loop", &[changed(|launch| launch.reservation = Money::from_micros(9))]), [(0, 2)]);
+        let unpriced = changed(|launch| {
+            (launch.vcpu, launch.gpu, launch.rate) = (64, 8, None);
+            launch.machine_type = "u1.huge".into();
+        });
+        assert_eq!(judged(&all, "loop", &[unpriced]), [(0, 2)]);
+    }
+
+    fn stop(kill: bool) -> Action {
+        Action::Stop { instance: "i-1".into(), kill }
+    }
+
+    #[test]
+    fn a_stop_that_could_end_a_task_is_found() {
+        let with = |phase, change: fn(&mut Instance)| {
+            let mut machine = instance("i-1", phase);
+            change(&mut machine);
+            World::new().with(machine)
+        };
+        let answered: fn(&mut Instance) = |i| i.drain = Some(drain(DrainCause::Surplus, 70, Some(60)));
+        let read: fn(&mut Instance) = |i| i.drain = Some(drain(DrainCause::Stuck, 65, None));
+        let not_read: fn(&mut Instance) = |i| i.drain = Some(drain(DrainCause::Stuck, 64, None));
+        let taken_back: fn(&mut Instance) =
+            |i| i.drain = Some(Drain { cancelled: true, ..drain(DrainCause::Surplus, 70, Some(60)) });
+        for (what, world, by, broken) in [
+            ("answered", with(Phase::Draining, answered), "loop", false),
+            ("answered, asked for", with(Phase::Draining, answered), "ann", false),
+            ("idle", with(Phase::Idle, |_| {}), "loop", true),
+            ("idle, asked for", with(Phase::Idle, |_| {}), "ann", true),
+            ("busy", with(Phase::Busy, |_| {}), "ann", true),
+            ("busy though it answered", with(Phase::Busy, answered), "loop", true),
+            ("lost", with(Phase::Busy, |i| i.fault = Some(Fault::Lost)), "loop", true),
+            ("taken back", with(Phase::Draining, taken_back), "loop", true),
+            ("not answered", with(Phase::Idle, not_read), "loop", true),
+            ("never registered", with(Phase::Booting, |_| {}), "loop", true),
+            ("never registered, asked for", with(Phase::Booting, |_| {}), "ann", false),
+            ("never registered, order not surely read", with(Phase::Booting, not_read), "loop", true),
+            ("never registered, order read", with(Phase::Booting, read), "loop", false),
+        ] {
+            let expected: &[_] = if broken { &[(0, 3)] } else { &[] };
+            assert_eq!(judged(&world, by, &[stop(false)]), expected, "{what}");
+        }
+        let cancel = Action::CancelDrain { instance: "i-1".into() };
+        assert_eq!(judged(&with(Phase::Draining, answered), "ann", &[cancel, stop(false)]), [(1, 3)]);
+    }
+
+    #[test]
+    fn a_kill_that_nobody_chose_is_found() {
+        let busy = || World::new().with(instance("i-1", Phase::Busy));
+        let order = |what| Order { by: "ann".into(), what };
+        assert_eq!(judged(&busy(), "ann", &[stop(true)]), [(0, 3)]);
+        assert_eq!(
+            judged(&busy().asked(Ask::Stop { instance: "i-1".into(), kill: false }), "ann", &[stop(true)]),
+            [(0, 3)]
+        );
+        assert_eq!(
+            judged(&busy().asked(Ask::Stop { instance: "i-2".into(), kill: true }), "ann", &[stop(true)]),
+            [(0, 3)]
+        );
+        for what in [Ask::StopAll, Ask::Stop { instance: "i-1".into(), kill: true }] {
+            let mut world = busy();
+            world.snapshot.orders.push(order(what));
+            assert_eq!(judged(&world, "ann", &[stop(true)]), []);
+            assert_eq!(judged(&world, "bo", &[stop(true)]), [(0, 3)]);
+            assert_eq!(judged(&world, "loop", &[stop(true)]), [(0, 3)]);
+        }
+    }
+
+    #[test]
+    fn an_act_on_stale_or_unknown_word_is_found() {
+        let mut drained = instance("i-1", Phase::Draining);
+        drained.drain = Some(drain(DrainCause::Surplus, 200, Some(180)));
+        let world = World::new().with(drained);
+        let order = Action::Drain { instance: "i-1".into(), cause: DrainCause::Surplus };
+        let enqueue = Action::Enqueue { task: "t".into(), queue: "train".into() };
+        let unregister = Action::Unregister { worker: "w".into() };
+        let (no_clearml, no_cloud) =
+            (world.clone().last_heard("clearml", 61), world.clone().last_heard("aws us-east-1", 61));
+        for (action, on_clearml, on_cloud) in [
+            (stop(false), true, true),
+            (order.clone(), true, true),
+            (launch(1), true, true),
+            (enqueue, true, false),
+            (unregister, true, false),
+            (Action::Adopt { instance: "i-1".into() }, false, false),
+        ] {
+            let expected = |broken: bool| if broken { vec![(0, 6)] } else { vec![] };
+            assert_eq!(judged(&world, "loop", std::slice::from_ref(&action)), []);
+            assert_eq!(judged(&no_clearml, "loop", std::slice::from_ref(&action)), expected(on_clearml), "{action}");
+            assert_eq!(judged(&no_cloud, "loop", std::slice::from_ref(&action)), expected(on_cloud), "{action}");
+        }
+        assert_eq!(
+            judged(&no_cloud, "ann", std::slice::from_ref(&order)),
+            [],
+            "an order that a person may give blindly"
+        );
+        assert_eq!(judged(&no_cloud, "ann", &[stop(false)]), [(0, 6)]);
+        assert_eq!(judged(&World::new(), "loop", &[order, stop(false)]), [(0, 6), (1, 6)], "nobody knows it");
+        let requeue = |instance: &str| Action::Requeue {
+            task: "t".into(),
+            queue: "train".into(),
+            worker: "w".into(),
+            instance: instance.into(),
+            started: None,
+            attempt: 1,
+        };
+        assert_eq!(judged(&world, "loop", &[requeue("i-gone"), requeue("i-1")]), [(1, 6)], "it is still there");
+    }
+}

@@ -146,3 +146,164 @@ fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, rate: Opti
     let disk = Rate::from_micros_per_hour(gigabytes * DISK_GB_MONTH / HOURS_A_MONTH);
     (rate.unwrap_or_default() + disk).cost(life.max(crate::model::ledger::MINIMUM_BILLED))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::instance::{Origin, Phase};
+    use crate::model::money::{Money, Rate};
+    use crate::model::plan::Action;
+    use crate::model::record::{Learned, Samples};
+    use crate::model::settings::{BudgetScope, Limits, Period, Settings};
+    use crate::plan::example::{World, ago, budget, instance, interval, pool, secs};
+
+    fn waiting(count: usize) -> World {
+        World::new().waiting("train", count)
+    }
+
+    /// How many are launched, and why not more.
+    fn outcome(world: &World) -> (u32, Vec<String>) {
+        let plan = world.plan();
+        let count = |action: &Action| if let Action::Launch(launch) = action { launch.count } else { 0 };
+        let launched = plan.actions.iter().map(|planned| count(&planned.action)).sum();
+        (launched, plan.refusals.iter().map(|refusal| refusal.reason.to_string()).collect())
+    }
+
+    #[test]
+    fn every_limit_at_every_level_binds() {
+        type Scope = fn(&mut Settings) -> &mut Limits;
+        let scopes: [(&str, Scope); 3] = [
+            ("limits", |settings| &mut settings.limits),
+            ("queue.train", |settings| &mut settings.queues[0].limits),
+            ("pool.gpu", |settings| &mut settings.pools[0].limits),
+        ];
+        let kinds: [(&str, Limits); 4] = [
+            ("max is 3: 3 instances used, one more needs 1 instances", Limits { max: Some(3), ..Limits::default() }),
+            ("max_gpu is 3: 3 GPU used, one more needs 1 GPU", Limits { max_gpu: Some(3), ..Limits::default() }),
+            ("max_vcpu is 15: 12 vCPU used, one more needs 4 vCPU", Limits { max_vcpu: Some(15), ..Limits::default() }),
+            (
+                "max_hourly is $4.00/h: $3.02/h used, one more needs $1.01/h",
+                Limits { max_hourly: Some(Rate::from_micros_per_hour(4_000_000)), ..Limits::default() },
+            ),
+        ];
+        for (name, scope) in scopes {
+            for (told, limits) in kinds {
+                // A busy machine, an intent, and room for one more.
+                let world = waiting(5).with(instance("i-1", Phase::Busy)).intent("gpu", "train");
+                let world = world.set(|settings| *scope(settings) = limits);
+                assert_eq!(outcome(&world), (1, vec![format!("{name}.{told}")]));
+            }
+        }
+        assert_eq!(outcome(&waiting(5).set(|settings| settings.limits.max = Some(0))).0, 0);
+        // Lowered under what is up: nothing is launched, and nothing is killed for it.
+        let world = waiting(5).with(instance("i-1", Phase::Busy)).with(instance("i-2", Phase::Busy));
+        let lowered = world.set(|settings| settings.limits.max = Some(1));
+        assert_eq!(
+            outcome(&lowered),
+            (0, vec!["limits.max is 1: 2 instances used, one more needs 1 instances".to_owned()])
+        );
+    }
+
+    #[test]
+    fn what_nobody_knows_is_not_launched_under_a_limit() {
+        let of = |machine_type: &str, limits: Limits| {
+            waiting(1).set(|settings| {
+                settings.pools = vec![pool("gpu", &[machine_type])];
+                settings.limits = limits;
+            })
+        };
+        let hourly = Limits { max_hourly: Some(Rate::from_micros_per_hour(9_000_000)), ..Limits::default() };
+        let told = "nobody knows the price of u1.huge of pool gpu, and limits.max_hourly is set";
+        assert_eq!(outcome(&of("u1.huge", hourly)), (0, vec![told.to_owned()]));
+        let price = Some(Rate::from_micros_per_hour(8_000_000));
+        assert_eq!(outcome(&of("u1.huge", hourly).set(|settings| settings.pools[0].price = price)).0, 1);
+        let gpu = Limits { max_gpu: Some(9), ..Limits::default() };
+        let told = "nobody knows the size of x9.unlisted of pool gpu, and limits.max_gpu is set";
+        assert_eq!(outcome(&of("x9.unlisted", gpu)), (0, vec![told.to_owned()]));
+        assert_eq!(outcome(&of("x9.unlisted", Limits { max: Some(1), ..Limits::default() })).0, 1);
+        // A machine without GPU takes nothing of their limit.
+        assert_eq!(outcome(&of("m5.large", Limits { max_gpu: Some(0), ..Limits::default() })).0, 1);
+    }
+
+    #[test]
+    fn a_hard_budget_counts_what_is_spent_committed_and_intended() {
+        // One more reserves 370 s + 1 h + 10 min of $1.006/h.
+        let reservation = "$1.28";
+        let all = |limit| waiting(5).set(|settings| settings.budgets = vec![budget("day", BudgetScope::All, limit)]);
+        assert_eq!(outcome(&all("$100")), (5, vec![]));
+        let told = |spent, committed, free| {
+            format!(
+                "budget \"day\" is $3.00: {spent} spent, {committed} committed, {free} free, one more reserves {reservation}"
+            )
+        };
+        assert_eq!(outcome(&all("$3")), (2, vec![told("$0.00", "$2.55", "$0.45")]));
+        // Up for 10 minutes, $1.30 set aside.
+        let world = all("$3").with(instance("i-1", Phase::Busy));
+        assert_eq!(outcome(&world), (1, vec![told("$0.17", "$2.41", "$0.42")]));
+        assert_eq!(outcome(&world.intent("gpu", "train")), (0, vec![told("$0.17", "$2.43", "$0.40")]));
+        let mut orphan = instance("i-1", Phase::Busy);
+        orphan.origin = Origin::Orphan;
+        let mut world = all("$3");
+        world.snapshot.instances.push(orphan);
+        assert_eq!(outcome(&world), (1, vec![told("$0.17", "$2.41", "$0.42")]), "not in the ledger yet");
+    }
+
+    #[test]
+    fn a_budget_binds_its_queue_and_its_period_only() {
+        let of = |scope, limit| waiting(5).set(|settings| settings.budgets = vec![budget("b", scope, limit)]);
+        assert_eq!(outcome(&of(BudgetScope::Queue("train".into()), "$2")).0, 1);
+        assert_eq!(outcome(&of(BudgetScope::Queue("eval".into()), "$0")), (5, vec![]));
+        let soft = of(BudgetScope::All, "$0").set(|settings| settings.budgets[0].hard = false);
+        assert_eq!(outcome(&soft), (5, vec![]));
+        // $5 were spent yesterday, in this month.
+        let mut world = of(BudgetScope::All, "$6");
+        let mut yesterday = interval(&instance("i-old", Phase::Gone));
+        (yesterday.start, yesterday.end) = (ago(18 * 3_600), Some(ago(13 * 3_600)));
+        yesterday.rate = Some(Rate::from_micros_per_hour(1_000_000));
+        world.ledger.add_closed(&yesterday);
+        assert_eq!(outcome(&world).0, 4);
+        assert_eq!(outcome(&world.clone().set(|settings| settings.budgets[0].per = Period::Month)).0, 0);
+        // In Hawaii it is still yesterday.
+        let zone = jiff::tz::TimeZone::get("Pacific/Honolulu").unwrap();
+        assert_eq!(outcome(&world.set(|settings| settings.the_loop.time_zone = zone)).0, 0);
+    }
+
+    #[test]
+    fn without_a_price_nothing_is_launched_under_a_hard_budget() {
+        let world = waiting(2).set(|settings| {
+            settings.pools[0].types = vec!["u1.huge".into(), "m5.large".into()];
+            settings.budgets = vec![budget("day", BudgetScope::All, "$100")];
+        });
+        world.expect(&[
+            "grow: launch 2 x m5.large in gpu for train: 2 waiting - 0 idle - 0 starting - 0 foreign idle = 2 needed",
+            "NOT grow train gpu: no price is known for u1.huge of pool gpu, and hard budget \"day\" covers it",
+        ]);
+        let free = world.set(|settings| settings.budgets.clear());
+        assert!(free.told()[0].contains("2 x u1.huge"), "nothing asks for its price");
+    }
+
+    #[test]
+    fn a_reservation_is_boot_task_idle_tail_and_disk() {
+        let reserved = |world: &World| match &world.plan().actions[0].action {
+            Action::Launch(launch) => launch.reservation,
+            other => panic!("{other}"),
+        };
+        let rate = Rate::from_micros_per_hour(1_006_000);
+        let mut world = waiting(1);
+        assert_eq!(reserved(&world), rate.cost(secs(370 + 3_600 + 600)));
+        let taught = |seconds: &[i64]| {
+            let mut samples = Samples::default();
+            seconds.iter().for_each(|sample| samples.push(secs(*sample)));
+            samples
+        };
+        let learned = Learned {
+            tasks: [("train".into(), taught(&(1..=30).collect::<Vec<_>>()))].into(),
+            boots: [("gpu".into(), taught(&[100; 30]))].into(),
+        };
+        world.snapshot.learned = learned.into();
+        assert_eq!(reserved(&world), rate.cost(secs(100 + 28 + 600)));
+        let disk = Rate::from_micros_per_hour(100 * 80_000 / 730);
+        let world = world.set(|settings| settings.pools[0].launch.disk_gb = Some(100));
+        assert_eq!(reserved(&world), (rate + disk).cost(secs(728)));
+        assert!(reserved(&world) > rate.cost(secs(728)) + Money::from_micros(2_000));
+    }
+}

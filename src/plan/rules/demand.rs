@@ -238,3 +238,137 @@ fn share_foreign(index: &Index<'_>, queues: &mut [Need]) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::instance::{DrainCause, Fault, Instance, Phase};
+    use crate::model::snapshot::ForeignWorker;
+    use crate::plan::example::{World, drain, hold, instance, pool, queue};
+
+    fn of(instance: Instance, change: impl FnOnce(&mut Instance)) -> Instance {
+        let mut instance = instance;
+        change(&mut instance);
+        instance
+    }
+
+    /// `train` comes before `eval`, on one pool.
+    fn shared() -> World {
+        World::new().set(|settings| {
+            settings.queues = vec![queue("eval", &["gpu"]), queue("train", &["gpu"])];
+            settings.queues[1].priority = 10;
+        })
+    }
+
+    fn needs(world: &World) -> Vec<(String, u32)> {
+        world.plan().outlooks.into_iter().map(|outlook| (outlook.queue.to_string(), outlook.need)).collect()
+    }
+
+    #[test]
+    fn what_is_supply_and_what_is_not() {
+        for (what, machine, need) in [
+            ("idle", instance("i", Phase::Idle), 0),
+            ("pending", instance("i", Phase::Pending), 0),
+            ("booting", instance("i", Phase::Booting), 0),
+            ("held: it still pulls", of(instance("i", Phase::Idle), |i| i.hold = Some(hold(60))), 0),
+            ("busy", instance("i", Phase::Busy), 1),
+            ("stopping", instance("i", Phase::Stopping), 1),
+            ("gone", instance("i", Phase::Gone), 1),
+            ("not pulling", of(instance("i", Phase::Idle), |i| i.fault = Some(Fault::NotPulling)), 1),
+            ("interrupted", of(instance("i", Phase::Idle), |i| i.fault = Some(Fault::Interrupted)), 1),
+            ("draining", of(instance("i", Phase::Idle), |i| i.drain = Some(drain(DrainCause::Person, 9, None))), 1),
+            ("drains by itself", instance("i", Phase::Draining), 1),
+            (
+                "drain taken back",
+                of(instance("i", Phase::Draining), |i| {
+                    i.drain = Some(drain(DrainCause::Person, 9, None));
+                    i.drain.as_mut().unwrap().cancelled = true;
+                }),
+                0,
+            ),
+            ("another pool's", of(instance("i", Phase::Idle), |i| i.pool = "gone".into()), 1),
+            ("of a queue that left the settings", of(instance("i", Phase::Idle), |i| i.home = "gone".into()), 0),
+        ] {
+            let world = World::new().waiting("train", 1).with(machine);
+            assert_eq!(needs(&world), [("train".to_owned(), need)], "{what}");
+        }
+        let world = World::new().waiting("train", 1).intent("gpu", "train");
+        assert_eq!(needs(&world), [("train".to_owned(), 0)], "an intent");
+    }
+
+    #[test]
+    fn an_idle_machine_serves_the_queue_of_highest_priority_whatever_its_home() {
+        let mut idle = instance("i", Phase::Idle);
+        idle.home = "eval".into();
+        let world = shared().waiting("eval", 1).waiting("train", 1).with(idle);
+        assert_eq!(needs(&world), [("eval".to_owned(), 1), ("train".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn a_booting_machine_serves_its_home_first_then_others() {
+        let mut booting = instance("i", Phase::Booting);
+        booting.home = "eval".into();
+        let world = shared().waiting("eval", 1).waiting("train", 1).with(booting.clone());
+        assert_eq!(needs(&world), [("eval".to_owned(), 0), ("train".to_owned(), 1)]);
+        let world = shared().waiting("eval", 0).waiting("train", 1).with(booting);
+        assert_eq!(needs(&world), [("eval".to_owned(), 0), ("train".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn what_others_can_use_too_is_left_to_them() {
+        let world = World::new().set(|settings| {
+            settings.pools = vec![pool("gpu", &["g5.xlarge"]), pool("own", &["g5.xlarge"])];
+            settings.queues = vec![queue("train", &["gpu", "own"]), queue("eval", &["gpu"])];
+        });
+        let mut own = instance("i-own", Phase::Idle);
+        own.pool = "own".into();
+        let world = world.waiting("train", 1).waiting("eval", 1).with(own).with(instance("i", Phase::Idle));
+        assert_eq!(needs(&world), [("train".to_owned(), 0), ("eval".to_owned(), 0)]);
+    }
+
+    #[test]
+    fn foreign_workers_count_while_idle_fresh_and_wanted() {
+        let worker = ForeignWorker {
+            id: "host:gpu0".into(),
+            queues: vec!["eval".into(), "train".into()],
+            task: None,
+            last_report: None,
+            fresh: true,
+        };
+        let world = |worker: ForeignWorker| {
+            let mut world = shared().waiting("eval", 1).waiting("train", 1);
+            world.snapshot.foreign.push(worker);
+            world
+        };
+        let need = |world: &World| needs(world).iter().map(|(_, need)| *need).collect::<Vec<_>>();
+        assert_eq!(need(&world(worker.clone())), [1, 0], "once, for the first queue by priority");
+        assert_eq!(need(&world(worker.clone()).set(|settings| settings.the_loop.count_foreign = false)), [1, 1]);
+        assert_eq!(need(&world(ForeignWorker { fresh: false, ..worker.clone() })), [1, 1]);
+        assert_eq!(need(&world(ForeignWorker { task: Some("t".into()), ..worker.clone() })), [1, 1]);
+        assert_eq!(need(&world(ForeignWorker { queues: vec!["other".into()], ..worker })), [1, 1]);
+    }
+
+    #[test]
+    fn every_number_of_the_reason_adds_up() {
+        let mut world = World::new().waiting("train", 9).with(instance("i-1", Phase::Idle)).intent("gpu", "train");
+        world.snapshot.foreign.push(ForeignWorker {
+            id: "host:gpu0".into(),
+            queues: vec!["train".into()],
+            task: None,
+            last_report: None,
+            fresh: true,
+        });
+        world.with(instance("i-2", Phase::Pending)).expect(&["grow: launch 5 x g5.xlarge in gpu for train: \
+             9 waiting - 1 idle - 2 starting - 1 foreign idle = 5 needed"]);
+    }
+
+    #[test]
+    fn a_queue_that_the_server_does_not_have_needs_nothing() {
+        let mut world = World::new().waiting("train", 3);
+        world.snapshot.queues[0].id = None;
+        world.snapshot.queues[0].nearest = Some("training".into());
+        world.expect(&["NOT demand train: the server has no queue `train`; it is not created"]);
+        let next = world.plan().outlooks[0].next.clone().unwrap();
+        assert_eq!(next.remedy().unwrap(), "did you mean `training`?");
+    }
+}

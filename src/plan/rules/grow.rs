@@ -105,3 +105,102 @@ pub(in crate::plan) fn keep(pass: &mut Pass<'_>, rule: Rule, place: usize, reaso
     }
     pass.act(rule, Action::CancelDrain { instance }, reason.clone());
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::instance::{DrainCause, Phase};
+    use crate::model::snapshot::{Ask, Breaker, ErrorClass};
+    use crate::plan::example::{World, ago, drain, instance, pool, queue};
+
+    fn two_pools() -> World {
+        World::new().set(|settings| {
+            settings.pools = vec![pool("spot", &["g5.xlarge", "m5.large"]), pool("gpu", &["g5.xlarge"])];
+            settings.queues = vec![queue("train", &["spot", "gpu"])];
+        })
+    }
+
+    fn breaker(pool: &str, machine_type: &str, ends_in: i64) -> Breaker {
+        Breaker {
+            pool: pool.into(),
+            machine_type: machine_type.into(),
+            until: ago(-ends_in),
+            class: ErrorClass::Capacity,
+            strikes: 3,
+            message: "InsufficientInstanceCapacity".to_owned(),
+        }
+    }
+
+    const WAITING: &str = "5 waiting - 0 idle - 0 starting - 0 foreign idle = 5 needed";
+
+    #[test]
+    fn what_one_kind_cannot_take_falls_to_the_next() {
+        let mut world = two_pools().waiting("train", 5).set(|settings| settings.pools[0].limits.max = Some(2));
+        world.expect(&[
+            &format!("grow: launch 2 x g5.xlarge in spot for train: {WAITING}"),
+            &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
+            "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instances",
+        ]);
+        world.snapshot.breakers = vec![breaker("spot", "g5.xlarge", 60), breaker("gpu", "g5.xlarge", 0)];
+        let backs_off = "spot g5.xlarge backs off until 08:01:00Z (capacity, 3 in a row): InsufficientInstanceCapacity";
+        world.expect(&[
+            &format!("grow: launch 2 x m5.large in spot for train: {WAITING}"),
+            &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
+            &format!("NOT grow train spot: {backs_off}"),
+            "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instances",
+        ]);
+    }
+
+    #[test]
+    fn what_none_can_take_is_short_and_decides_the_outlook() {
+        let world = World::new().waiting("train", 5).set(|settings| settings.limits.max = Some(4));
+        world.expect(&[
+            &format!("grow: launch 4 x g5.xlarge in gpu for train: {WAITING}"),
+            "NOT grow train gpu (1 short): limits.max is 4: 4 instances used, one more needs 1 instances",
+        ]);
+        let next = world.plan().outlooks[0].next.clone().unwrap();
+        assert_eq!(next.remedy().unwrap(), "it would with limits.max = 5");
+    }
+
+    #[test]
+    fn a_stale_region_is_passed_over_and_a_stale_server_stops_all() {
+        let world = two_pools().waiting("train", 5).set(|settings| settings.pools[0].region = "eu-west-1".to_owned());
+        world.clone().last_heard("aws eu-west-1", 61).expect(&[
+            &format!("grow: launch 5 x g5.xlarge in gpu for train: {WAITING}"),
+            "NOT grow train spot: aws eu-west-1 has not answered for 1m01, more than 1m00",
+        ]);
+        world
+            .last_heard("clearml", 61)
+            .expect(&["NOT grow train (5 short): clearml has not answered for 1m01, more than 1m00"]);
+    }
+
+    #[test]
+    fn a_machine_that_is_being_let_go_is_kept_rather_than_another_launched() {
+        let mut machine = instance("i-1", Phase::Draining);
+        machine.drain = Some(drain(DrainCause::Surplus, 9, None));
+        let why = "1 waiting - 0 idle - 0 starting - 0 foreign idle = 1 needed";
+        let kept = format!("grow: cancel the drain of i-1: {why}");
+        let launched = format!("grow: launch 1 x g5.xlarge in gpu for train: {why}");
+        World::new().waiting("train", 1).with(machine.clone()).expect(&[&kept]);
+        let mut other = machine.clone();
+        other.drain = Some(drain(DrainCause::Person, 9, None));
+        World::new().waiting("train", 1).with(other).expect(&[&launched]);
+        let mut answered = machine.clone();
+        answered.drain = Some(drain(DrainCause::Surplus, 9, Some(5)));
+        World::new()
+            .waiting("train", 1)
+            .with(answered)
+            .expect(&[&launched, "drain: stop i-1: drained: it answered 4s after the order, and has no task"]);
+        let mut busy = machine;
+        busy.task = instance("i-1", Phase::Busy).task;
+        World::new().waiting("train", 1).with(busy).expect(&[&launched]);
+    }
+
+    #[test]
+    fn nothing_starts_in_the_pass_that_stops_everything() {
+        World::new()
+            .waiting("train", 1)
+            .with(instance("i-1", Phase::Busy))
+            .asked(Ask::StopAll)
+            .expect(&["person: kill i-1: ann asked", "NOT grow train (1 short): ann asked"]);
+    }
+}

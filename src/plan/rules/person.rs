@@ -160,3 +160,152 @@ fn launchable(index: &Index<'_>, pool: &PoolName, queue: &QueueName) -> Result<(
     }
     Ok((found.place, pool_place))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::ids::InstanceId;
+    use crate::model::instance::DrainCause;
+    use crate::model::instance::{Drain, Instance, Phase};
+    use crate::model::settings::{BudgetScope, GuardKind};
+    use crate::model::snapshot::Ask;
+    use crate::plan::example::{World, ago, budget, drain, hold, instance};
+
+    fn id() -> InstanceId {
+        "i-1".into()
+    }
+
+    fn drained(acknowledged: Option<i64>, cancelled: bool) -> Instance {
+        let mut machine = instance("i-1", Phase::Draining);
+        machine.drain = Some(Drain { cancelled, ..drain(DrainCause::Person, 60, acknowledged) });
+        // What is answered is stopped by the loop; here only the answers to people matter.
+        machine.hold = Some(hold(3_600));
+        machine
+    }
+
+    fn held(until: i64) -> Instance {
+        let mut machine = instance("i-1", Phase::Busy);
+        machine.hold = Some(hold(until));
+        machine
+    }
+
+    fn stop(kill: bool) -> Ask {
+        Ask::Stop { instance: id(), kill }
+    }
+
+    #[test]
+    fn every_order_on_a_machine_has_its_answer() {
+        let busy = || instance("i-1", Phase::Busy);
+        let booting = || instance("i-1", Phase::Booting);
+        let stopping = || instance("i-1", Phase::Stopping);
+        let gone = || instance("i-1", Phase::Gone);
+        let keep = Ask::Hold { instance: id(), hold: hold(3_600) };
+        let by = "ann asked";
+        for (machine, ask, answer) in [
+            (busy(), Ask::Drain(id()), format!("person: drain i-1: {by}")),
+            (drained(None, true), Ask::Drain(id()), format!("person: drain i-1: {by}")),
+            (drained(None, false), Ask::Drain(id()), "NOT person i-1: i-1 is being drained".to_owned()),
+            (stopping(), Ask::Drain(id()), "NOT person i-1: i-1 is being stopped".to_owned()),
+            (gone(), Ask::Drain(id()), "NOT person i-1: i-1 is gone".to_owned()),
+            (busy(), Ask::Drain("i-2".into()), "NOT person i-2: there is no machine `i-2` in this fleet".to_owned()),
+            (drained(None, false), Ask::CancelDrain(id()), format!("person: cancel the drain of i-1: {by}")),
+            (drained(Some(5), false), Ask::CancelDrain(id()), format!("person: cancel the drain of i-1: {by}")),
+            (drained(None, true), Ask::CancelDrain(id()), "NOT person i-1: i-1 has its drain cancelled".to_owned()),
+            (busy(), Ask::CancelDrain(id()), "NOT person i-1: i-1 is not being drained".to_owned()),
+            (stopping(), Ask::CancelDrain(id()), "NOT person i-1: i-1 is being stopped: it is too late".to_owned()),
+            (busy(), stop(false), "NOT person i-1: i-1 runs task t-i-1".to_owned()),
+            (instance("i-1", Phase::Idle), stop(false), "NOT person i-1: i-1 may have a task".to_owned()),
+            (drained(Some(5), false), stop(false), format!("person: stop i-1: {by}")),
+            (drained(Some(5), true), stop(false), "NOT person i-1: i-1 may have a task".to_owned()),
+            (booting(), stop(false), format!("person: stop i-1: {by}")),
+            (stopping(), stop(false), "NOT person i-1: i-1 is being stopped".to_owned()),
+            (busy(), stop(true), format!("person: kill i-1: {by}")),
+            (held(3_600), stop(true), format!("person: kill i-1: {by}")),
+            (stopping(), stop(true), "NOT person i-1: i-1 is being stopped".to_owned()),
+            (busy(), Ask::StopAll, format!("person: kill i-1: {by}")),
+            (busy(), keep.clone(), format!("person: hold i-1 until 2026-11-02 09:00Z: {by}")),
+            (held(3_600), keep, "NOT person i-1: i-1 is held so".to_owned()),
+            (held(60), Ask::Release(id()), format!("person: release i-1: {by}")),
+            (held(0), Ask::Release(id()), "NOT person i-1: i-1 is not held".to_owned()),
+        ] {
+            let told = World::new().with(machine.clone()).asked(ask.clone()).told();
+            let person: Vec<_> = told.iter().filter(|told| told.contains("person")).collect();
+            assert_eq!(person, [&answer], "{ask:?} on {machine:?}");
+        }
+    }
+
+    #[test]
+    fn the_second_of_two_orders_knows_the_first() {
+        let world = World::new().with(instance("i-1", Phase::Busy));
+        world.asked(Ask::Drain(id())).asked(Ask::Drain(id())).asked(stop(true)).asked(Ask::StopAll).expect(&[
+            "person: drain i-1: ann asked",
+            "person: kill i-1: ann asked",
+            "NOT person i-1: i-1 is being drained",
+        ]);
+        let cancelled = World::new().with(drained(Some(5), false)).asked(Ask::CancelDrain(id()));
+        cancelled.asked(stop(false)).expect(&[
+            "person: cancel the drain of i-1: ann asked",
+            "NOT person i-1: i-1 may have a task",
+            "NOT shrink gpu: 1 more than needed for 0s; one is drained at 10m00",
+        ]);
+    }
+
+    #[test]
+    fn the_loop_works_around_what_people_ask() {
+        let idle = || World::new().waiting("train", 1).with(instance("i-1", Phase::Idle));
+        idle().asked(Ask::Drain(id())).expect(&[
+            "person: drain i-1: ann asked",
+            "grow: launch 1 x g5.xlarge in gpu for train: 1 waiting - 0 idle - 0 starting - 0 foreign idle = 1 needed",
+        ]);
+        idle().waiting("train", 0).surplus(&[900]).asked(Ask::Hold { instance: id(), hold: hold(3_600) }).expect(&[
+            "person: hold i-1 until 2026-11-02 09:00Z: ann asked",
+            "NOT shrink gpu i-1: held by ann until 2026-11-02 09:00Z: profiling",
+        ]);
+        let launch = Ask::Launch { pool: "gpu".into(), queue: "train".into() };
+        World::new()
+            .waiting("train", 1)
+            .asked(launch)
+            .expect(&["person: launch 1 x g5.xlarge in gpu for train: ann asked"]);
+    }
+
+    #[test]
+    fn a_kill_needs_no_fresh_word_and_a_stop_does() {
+        for source in ["clearml", "aws us-east-1"] {
+            let world = World::new().with(instance("i-1", Phase::Booting)).last_heard(source, 61);
+            let stale = format!("NOT person i-1: {source} has not answered for 1m01, more than 1m00");
+            assert!(world.clone().asked(stop(false)).told().contains(&stale));
+            assert_eq!(world.asked(stop(true)).plan().actions.len(), 1);
+        }
+    }
+
+    #[test]
+    fn without_a_guard_nothing_can_be_drained() {
+        let world = World::new().with(instance("i-1", Phase::Busy)).asked(Ask::Drain(id()));
+        world
+            .set(|settings| settings.pools[0].guard = GuardKind::Off)
+            .expect(&["NOT person i-1: machines of pool gpu run without a guard and cannot be drained"]);
+    }
+
+    #[test]
+    fn limits_and_hard_budgets_bind_the_hand_too() {
+        let launch = |pool: &str, queue: &str| {
+            World::new().waiting("train", 0).asked(Ask::Launch { pool: pool.into(), queue: queue.into() })
+        };
+        let of_gpu = || launch("gpu", "train");
+        of_gpu().set(|settings| settings.queues[0].limits.max = Some(0)).expect(&[
+            "NOT person train gpu (1 short): queue.train.max is 0: 0 instances used, one more needs 1 instances",
+        ]);
+        of_gpu()
+            .set(|settings| settings.budgets = vec![budget("day", BudgetScope::All, "$1")])
+            .expect(&["NOT person train gpu (1 short): budget \"day\" is $1.00: \
+             $0.00 spent, $0.00 committed, $1.00 free, one more reserves $1.28"]);
+        of_gpu()
+            .last_heard("aws us-east-1", 61)
+            .expect(&["NOT person train gpu (1 short): aws us-east-1 has not answered for 1m01, more than 1m00"]);
+        launch("gpx", "train").expect(&["NOT person train gpx (1 short): there is no pool `gpx`"]);
+        launch("gpu", "trian")
+            .expect(&["NOT person trian gpu (1 short): the server has no queue `trian`; it is not created"]);
+        let other = of_gpu().set(|settings| settings.queues[0].pools.clear());
+        other.expect(&["NOT person train gpu (1 short): queue.train.pools does not name gpu"]);
+        assert_eq!(ago(0), other.now);
+    }
+}

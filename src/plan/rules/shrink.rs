@@ -39,9 +39,10 @@ pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
             expired.insert(place, levels);
         } else {
             let surplus = u32::try_from(levels.len()).unwrap_or(u32::MAX);
-            let cooling = Reason::Cooling { surplus, lasted, keep_alive: pool.settings.keep_alive };
-            note(pass, place, &cooling);
-            pass.refuse(Rule::Shrink, &About::pool(name), cooling);
+            let cooling = || Reason::Cooling { surplus, lasted, keep_alive: pool.settings.keep_alive };
+            let reason = kept_warm(pass, place, pool).unwrap_or_else(cooling);
+            note(pass, place, &reason);
+            pass.refuse(Rule::Shrink, &About::pool(name), reason);
             pass.surplus.insert(name.clone(), levels);
         }
     }
@@ -106,9 +107,8 @@ fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestam
     let mut drained = 0;
     let mut refused: Vec<(Option<usize>, Reason)> = Vec::new();
     for (level, lasted) in (1..).zip(&lasted) {
-        let (min, up) = (pool.settings.min, pass.demand.supply(place).up);
-        if up <= min {
-            refused.push((None, Reason::KeptWarm { pool: name.clone(), min, up }));
+        if let Some(kept) = kept_warm(pass, place, pool) {
+            refused.push((None, kept));
             break;
         }
         let Some(machine) = next(pass, place, &mut candidates, &mut refused) else { break };
@@ -123,6 +123,12 @@ fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestam
         pass.refuse(Rule::Shrink, &About { pool: Some(name), instance, ..About::default() }, reason);
     }
     drained
+}
+
+/// Why none may go, where the pool's minimum forbids it.
+fn kept_warm(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Option<Reason> {
+    let (min, up) = (pool.settings.min, pass.demand.supply(place).up);
+    (up <= min).then(|| Reason::KeptWarm { pool: pool.settings.name.clone(), min, up })
 }
 
 /// The next machine that may be drained; those that may not be are refused on the way.
@@ -193,5 +199,133 @@ fn refuse_the_unsure(pass: &mut Pass<'_>) {
     }
     for (instance, reason) in refusals {
         pass.refuse(Rule::Shrink, &About::instance(instance), reason);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::instance::{Fault, Instance, Phase};
+    use crate::model::money::Rate;
+    use crate::model::settings::GuardKind;
+    use crate::plan::example::{World, ago, hold, instance, now};
+
+    fn idle(count: usize) -> World {
+        let machine = |place| instance(&format!("i-{place}"), Phase::Idle);
+        (1..=count).fold(World::new().waiting("train", 0), |world, place| world.with(machine(place)))
+    }
+
+    #[test]
+    fn each_level_of_surplus_has_its_own_keep_alive() {
+        idle(1).surplus(&[599]).expect(&["NOT shrink gpu: 1 more than needed for 9m59; one is drained at 10m00"]);
+        idle(1).surplus(&[600]).expect(&["shrink: drain i-1: 1 more than needed for 10m00, keep-alive is 10m00"]);
+        let world = idle(3).surplus(&[900, 601, 10]);
+        world.expect(&[
+            "shrink: drain i-1: 1 more than needed for 15m00, keep-alive is 10m00",
+            "shrink: drain i-2: 2 more than needed for 10m01, keep-alive is 10m00",
+        ]);
+        // What is left began when the third did; the levels of those that go stand last.
+        assert_eq!(world.plan().surplus["gpu"], [ago(10), ago(900), ago(601)]);
+        idle(1)
+            .surplus(&[10, 900, 601])
+            .expect(&["NOT shrink gpu: 1 more than needed for 10s; one is drained at 10m00"]);
+    }
+
+    #[test]
+    fn a_new_level_begins_now_and_a_needed_machine_has_none() {
+        let world = idle(3).surplus(&[50]);
+        assert_eq!(world.plan().surplus["gpu"], [ago(50), now(), now()]);
+        let world = idle(3).surplus(&[50]).waiting("train", 2);
+        assert_eq!(world.plan().surplus["gpu"], [ago(50)]);
+        assert!(idle(3).surplus(&[50]).waiting("train", 3).plan().surplus.is_empty());
+        // The clock was set back.
+        assert_eq!(idle(1).surplus(&[-50]).plan().surplus["gpu"], [now()]);
+    }
+
+    fn drained(world: &World) -> Vec<String> {
+        world.plan().actions.iter().map(|planned| planned.action.to_string()).collect()
+    }
+
+    #[test]
+    fn booting_machines_go_first_the_newest_of_them_then_the_dearest_then_the_longest_idle() {
+        let machine = |id: &str, phase, change: fn(&mut Instance)| {
+            let mut machine = instance(id, phase);
+            change(&mut machine);
+            machine
+        };
+        let world = World::new()
+            .waiting("train", 0)
+            .with(machine("i-idle", Phase::Idle, |_| {}))
+            .with(machine("i-idle-longer", Phase::Idle, |machine| machine.phase_since = ago(400)))
+            .with(machine("i-dear", Phase::Idle, |machine| machine.rate = Some(Rate::from_micros_per_hour(9_000_000))))
+            .with(machine("i-booting", Phase::Booting, |_| {}))
+            .with(machine("i-pending", Phase::Pending, |machine| machine.launched = ago(10)))
+            .surplus(&[900, 900, 900, 900, 900]);
+        assert_eq!(
+            drained(&world),
+            ["drain i-pending", "drain i-booting", "drain i-dear", "drain i-idle-longer", "drain i-idle"]
+        );
+        // One task waits: the idle machines will take it, and only they are not surplus.
+        assert_eq!(drained(&world.waiting("train", 1)).len(), 4);
+    }
+
+    #[test]
+    fn what_serves_a_task_is_not_drained_for_an_intent_that_does_not() {
+        let world = World::new().waiting("train", 1).with(instance("i-1", Phase::Booting)).intent("gpu", "train");
+        world.surplus(&[900]).expect(&[]);
+    }
+
+    #[test]
+    fn the_minimum_stays_up() {
+        let world = idle(3).surplus(&[900, 900, 900]).set(|settings| settings.pools[0].min = 2);
+        world.expect(&[
+            "shrink: drain i-1: 1 more than needed for 15m00, keep-alive is 10m00",
+            "NOT shrink gpu: 2 up, pool.gpu.min is 2",
+        ]);
+        // Busy machines are up too.
+        let world = world.with(instance("i-busy", Phase::Busy)).with(instance("i-busy-too", Phase::Busy));
+        assert_eq!(drained(&world).len(), 3);
+    }
+
+    #[test]
+    fn what_forbids_a_drain_is_said() {
+        idle(1)
+            .surplus(&[900])
+            .set(|settings| settings.pools[0].guard = GuardKind::Off)
+            .expect(&["NOT shrink gpu: machines of pool gpu run without a guard and cannot be drained"]);
+        let mut held = instance("i-0", Phase::Idle);
+        held.hold = Some(hold(3_600));
+        held.rate = Some(Rate::from_micros_per_hour(9_000_000));
+        idle(1).with(held).surplus(&[900]).expect(&[
+            "shrink: drain i-1: 1 more than needed for 15m00, keep-alive is 10m00",
+            "NOT shrink gpu i-0: held by ann until 2026-11-02 09:00Z: profiling",
+        ]);
+        idle(2)
+            .surplus(&[900, 900])
+            .last_heard("aws us-east-1", 61)
+            .expect(&["NOT shrink gpu: aws us-east-1 has not answered for 1m01, more than 1m00"]);
+    }
+
+    #[test]
+    fn on_stale_word_the_levels_stand_still() {
+        let world = idle(1).surplus(&[900, 800]).last_heard("clearml", 61);
+        world.expect(&["NOT shrink gpu: clearml has not answered for 1m01, more than 1m00"]);
+        assert_eq!(world.plan().surplus, world.snapshot.surplus);
+    }
+
+    #[test]
+    fn a_faulty_machine_that_nobody_needs_is_a_person_s_matter() {
+        let mut lost = instance("i-1", Phase::Busy);
+        lost.fault = Some(Fault::Lost);
+        World::new()
+            .waiting("train", 0)
+            .with(lost.clone())
+            .expect(&["NOT shrink i-1: i-1 is lost and may have a task: a person decides"]);
+        let world = World::new().waiting("train", 1).with(lost.clone());
+        assert!(world.plan().refusals.is_empty(), "needed: another is launched, and nobody misses this one");
+        lost.hold = Some(hold(60));
+        World::new().waiting("train", 0).with(lost).expect(&[]);
+        let mut forgotten = instance("i-1", Phase::Idle);
+        forgotten.pool = "old".into();
+        World::new().with(forgotten).expect(&["NOT shrink i-1: there is no pool `old`"]);
     }
 }
