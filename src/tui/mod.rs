@@ -13,6 +13,8 @@ mod panics;
 mod run;
 mod state;
 mod terminal;
+#[cfg(test)]
+mod tests;
 pub mod theme;
 mod update;
 mod usage;

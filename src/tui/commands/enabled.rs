@@ -61,6 +61,15 @@ pub(super) fn stop(state: &State) -> Answer {
     Ok(())
 }
 
+pub(super) fn why(state: &State) -> Answer {
+    seen(state)?;
+    if state.subject() == Some(Subject::All) {
+        Err("select a queue, a machine or a budget first".to_owned())
+    } else {
+        Ok(())
+    }
+}
+
 pub(super) fn machine_up(state: &State) -> Answer {
     machine(state).map(|_| ())
 }

@@ -29,6 +29,7 @@ pub(crate) enum Id {
     Next,
     Go(Page),
     Why,
+    Edit,
     Drain,
     CancelDrain,
     Stop,
@@ -40,6 +41,7 @@ pub(crate) enum Id {
     Arm,
     EmergencyStop,
     Undo,
+    Palette,
     Filter,
     Sort,
     Invert,
@@ -104,6 +106,8 @@ pub(crate) enum Scope {
     Machine,
     /// A queue is selected.
     Queue,
+    /// Something with limits or budgets is selected.
+    Limited,
     /// Anything that has a name is selected or shown.
     Subject,
 }
@@ -120,6 +124,15 @@ impl Scope {
             Self::Machine => Err("select a machine first: 2 shows them"),
             Self::Queue if matches!(subject, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
             Self::Queue => Err("select a queue first: 1 shows them"),
+            Self::Limited
+                if matches!(
+                    subject,
+                    Some(Subject::All | Subject::Queue(_) | Subject::Pool(_) | Subject::Budget(_))
+                ) =>
+            {
+                Ok(())
+            }
+            Self::Limited => Err("select a queue, a pool or a budget first: 6 shows them"),
             Self::Subject if subject.is_some() => Ok(()),
             Self::Subject => Err("select a row first"),
         }

@@ -23,7 +23,7 @@ const fn go(page: Page, key: &'static [Key], name: &'static str, doc: &'static s
     on(Scope::Everywhere, Id::Go(page), key, name, None, always, doc)
 }
 
-use Scope::{Everywhere, Machine, Queue, Rows, Subject};
+use Scope::{Everywhere, Limited, Machine, Queue, Rows, Subject};
 
 const fn k(letter: char) -> Key {
     Key::of(letter)
@@ -36,6 +36,15 @@ const fn n(code: KeyCode) -> Key {
 /// Every command.
 pub(crate) static TABLE: &[Command] = &[
     on(Everywhere, Id::Open, &[n(KeyCode::Enter)], "open", Some("open"), enabled::opens, "Open what is selected"),
+    on(
+        Limited,
+        Id::Edit,
+        &[k('e')],
+        "edit",
+        Some("limits"),
+        leads,
+        "Edit limits and budgets, with a preview of what the loop will do",
+    ),
     on(
         Machine,
         Id::Drain,
@@ -82,7 +91,15 @@ pub(crate) static TABLE: &[Command] = &[
         leads,
         "Launch one machine, whatever waits, within limits and budgets",
     ),
-    on(Subject, Id::Why, &[k('w')], "why", Some("why"), seen, "Say why it is as it is, and what would change it"),
+    on(
+        Subject,
+        Id::Why,
+        &[k('w')],
+        "why",
+        Some("why"),
+        enabled::why,
+        "Say why it is as it is, and what would change it",
+    ),
     on(Everywhere, Id::Pause, &[k('P')], "pause", Some("pause"), leads, "Pause the loop, or let it act again"),
     on(Everywhere, Id::Arm, &[k('A')], "arm", Some("arm"), leads, "Let the loop act, or go back to the dry run"),
     on(
@@ -94,6 +111,7 @@ pub(crate) static TABLE: &[Command] = &[
         always,
         "Show only rows with these words; !word shuts rows out",
     ),
+    on(Everywhere, Id::Palette, &[k(':')], "palette", Some("do"), always, "Do anything by its name, or set KEY VALUE"),
     on(Everywhere, Id::Go(Page::Help), &[k('?')], "help", Some("help"), always, "Show every key"),
     on(
         Everywhere,

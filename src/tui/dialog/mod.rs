@@ -2,11 +2,16 @@
 
 pub(crate) mod consequence;
 pub(crate) mod deed;
+pub(crate) mod fields;
+pub(crate) mod form;
+pub(crate) mod palette;
 pub(crate) mod picker;
 
 use tui_input::Input;
 
 use deed::Deed;
+use form::Form;
+use palette::Palette;
 use picker::Picker;
 
 /// The open dialog.
@@ -14,6 +19,8 @@ use picker::Picker;
 pub(crate) enum Dialog {
     Confirm(Confirm),
     Picker(Picker),
+    Form(Box<Form>),
+    Palette(Palette),
     /// The filter being typed, with what it was before.
     Filter {
         input: Input,
@@ -27,7 +34,13 @@ pub(crate) enum Dialog {
 
 impl Dialog {
     pub(crate) fn confirm(deed: Deed) -> Self {
-        Self::Confirm(Confirm { deed, typed: Input::default(), hint: None })
+        Self::Confirm(Confirm::new(deed))
+    }
+}
+
+impl Confirm {
+    pub(crate) fn new(deed: Deed) -> Self {
+        Self { deed, typed: Input::default(), hint: None, form: None }
     }
 }
 
@@ -39,4 +52,6 @@ pub(crate) struct Confirm {
     pub typed: Input,
     /// Why the last key did nothing.
     pub hint: Option<String>,
+    /// The form that it comes from, and goes back to.
+    pub form: Option<Box<Form>>,
 }

@@ -10,7 +10,9 @@ type Holds = fn(&Command) -> bool;
 pub(super) fn lines(width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let sections: [(&str, Holds); 4] = [
-        ("What is selected", |command| matches!(command.scope, Scope::Machine | Scope::Queue | Scope::Subject)),
+        ("What is selected", |command| {
+            matches!(command.scope, Scope::Machine | Scope::Queue | Scope::Limited | Scope::Subject)
+        }),
         ("The loop and the screen", |command| {
             matches!(command.scope, Scope::Everywhere | Scope::Rows) && !moves(command) && !is_page(command)
         }),

@@ -74,9 +74,14 @@ fn stands(view: &View, subject: &Subject, now: Timestamp) -> String {
         Subject::Ghost(id) => {
             format!("The server still lists {id}; its machine is gone. It is unregistered, and its task recovered.")
         }
-        Subject::Budget(_) | Subject::All | Subject::Step(_) | Subject::Line(..) => {
-            format!("{}: see Spend (3) and Settings (6).", subject.name())
-        }
+        Subject::Budget(name) => match view.spend.budgets.iter().find(|budget| budget.name == *name) {
+            Some(budget) => format!(
+                "Budget \"{name}\" is {}: {} spent, {} set aside by what is up or on the way.",
+                budget.limit, budget.spent, budget.committed
+            ),
+            None => format!("Budget \"{name}\" has not been counted yet."),
+        },
+        Subject::All | Subject::Step(_) | Subject::Line(..) => subject.name(),
     }
 }
 

@@ -1,11 +1,21 @@
-//! The filter: words that must each be found, letters in order, in one of a row's cells; `!word` shuts rows out.
+//! The filter: words that must each be found in one of a row's cells, in names by their letters in order; `!word` shuts
+//! rows out.
 
 use nucleo_matcher::pattern::{Atom, AtomKind, CaseMatching, Normalization};
 use nucleo_matcher::{Config, Matcher, Utf32Str};
 
+/// A word that must be found.
+#[derive(Debug)]
+struct Word {
+    /// Its letters in order: for names.
+    fuzzy: Atom,
+    /// As it stands: for sentences.
+    whole: Atom,
+}
+
 /// A filter as it was typed, ready to be asked.
 pub(crate) struct Filter {
-    wanted: Vec<Atom>,
+    wanted: Vec<Word>,
     unwanted: Vec<Atom>,
     matcher: Matcher,
     letters: Vec<char>,
@@ -23,7 +33,10 @@ impl Filter {
         let (unwanted, wanted): (Vec<&str>, Vec<&str>) =
             text.split_whitespace().partition(|word| word.starts_with('!'));
         Self {
-            wanted: wanted.into_iter().map(|word| atom(word, AtomKind::Fuzzy)).collect(),
+            wanted: wanted
+                .into_iter()
+                .map(|word| Word { fuzzy: atom(word, AtomKind::Fuzzy), whole: atom(word, AtomKind::Substring) })
+                .collect(),
             // Only what surely has it is shut out.
             unwanted: unwanted
                 .into_iter()
@@ -44,9 +57,21 @@ impl Filter {
     pub(crate) fn passes(&mut self, cells: impl Iterator<Item = String>) -> bool {
         let cells: Vec<String> = cells.collect();
         let Self { wanted, unwanted, matcher, letters } = self;
-        let mut found =
-            |atom: &Atom| cells.iter().any(|cell| atom.score(Utf32Str::new(cell, letters), matcher).is_some());
-        wanted.iter().all(&mut found) && !unwanted.iter().any(&mut found)
+        let mut score = |atom: &Atom, cell: &str| atom.score(Utf32Str::new(cell, letters), matcher).is_some();
+        let has_all = wanted.iter().all(|word| {
+            // In a sentence the letters of any word are found somewhere.
+            cells.iter().any(|cell| score(if cell.contains(' ') { &word.whole } else { &word.fuzzy }, cell))
+        });
+        has_all && !unwanted.iter().any(|word| cells.iter().any(|cell| score(word, cell)))
+    }
+
+    /// How well a text fits, the higher the better; `None`: not at all.
+    pub(crate) fn score(&mut self, text: &str) -> Option<u32> {
+        let Self { wanted, unwanted, matcher, letters } = self;
+        if unwanted.iter().any(|atom| atom.score(Utf32Str::new(text, letters), matcher).is_some()) {
+            return None;
+        }
+        wanted.iter().map(|word| word.fuzzy.score(Utf32Str::new(text, letters), matcher).map(u32::from)).sum()
     }
 }
 
@@ -56,7 +81,7 @@ mod tests {
 
     #[test]
     fn words_must_all_be_found_and_barred_ones_not() {
-        let cells = ["gpu-large", "g5.xlarge", "busy"];
+        let cells = ["gpu-large", "g5.xlarge", "busy", "held by bo: looking at it"];
         for (text, passes) in [
             ("", true),
             ("gpu", true),
@@ -67,6 +92,10 @@ mod tests {
             ("!busy", false),
             ("!idle gpu", true),
             ("!", true),
+            ("held", true),
+            ("looking held", true),
+            // In a sentence letters are not picked out.
+            ("hit", false),
             // Letters of two cells do not make a word.
             ("largebusy", false),
         ] {

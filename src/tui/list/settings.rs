@@ -115,6 +115,6 @@ fn more(data: &Data<'_>, row: &Row) -> Option<String> {
             let types: Vec<_> = pool.types.iter().map(ToString::to_string).collect();
             format!("min {}, keep-alive {keep_alive}, {market} {}{price}", pool.min, types.join(" "))
         }
-        _ => format!("{} of {}", settings.the_loop.fleet, "the fleet"),
+        _ => format!("fleet {}", settings.the_loop.fleet),
     })
 }

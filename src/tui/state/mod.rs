@@ -44,6 +44,13 @@ pub(crate) enum Asked {
         what: String,
         undo: Option<Undo>,
     },
+    /// The open form's edits.
+    Apply {
+        undo: Undo,
+    },
+    Preview {
+        edits: Vec<Edit>,
+    },
     BootLog(InstanceId),
     Journal {
         limit: u32,
@@ -171,6 +178,7 @@ impl State {
     pub(crate) fn subject(&self) -> Option<Subject> {
         match (self.place.page, &self.place.about) {
             (Page::Machine | Page::BootLog | Page::Why, Some(about)) => Some(about.clone()),
+            (Page::Spend, _) => Some(Subject::All),
             (Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal, _) => self.selected(),
             _ => None,
         }

@@ -4,7 +4,7 @@ use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent};
 use jiff::Timestamp;
 use tui_input::backend::crossterm::EventHandler;
 
-use super::{obey, order};
+use super::{form, obey, order, palette};
 use crate::model::settings::OnExit;
 use crate::tui::commands::{self, Key};
 use crate::tui::dialog::consequence::Proof;
@@ -24,7 +24,10 @@ pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects:
             state.relist = true;
         }
         Dialog::Problems { .. } if cancels => read(state),
+        Dialog::Confirm(Confirm { form: Some(form), .. }) if cancels => state.dialog = Some(Dialog::Form(form)),
         _ if cancels => {}
+        Dialog::Form(open) => form::press(state, open, event, now, effects),
+        Dialog::Palette(open) => palette::press(state, open, event, now, effects),
         Dialog::Confirm(confirm) => confirming(state, confirm, event, now, effects),
         Dialog::Picker(picker) => picking(state, picker, key, now, effects),
         Dialog::Filter { mut input, before } => {
@@ -91,7 +94,10 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
             confirm.hint = Some(format!("type {text} to {}", question.verb));
             state.dialog = Some(Dialog::Confirm(confirm));
         }
-        (_, KeyCode::Enter) | (Proof::Yes, KeyCode::Char('n' | 'q')) => state.inform("nothing was done"),
+        (_, KeyCode::Enter) | (Proof::Yes, KeyCode::Char('n' | 'q')) => {
+            state.dialog = confirm.form.map(Dialog::Form);
+            state.inform("nothing was done");
+        }
         (Proof::Type(_), _) => {
             confirm.typed.handle_event(&TerminalEvent::Key(event));
             confirm.hint = None;
@@ -143,7 +149,7 @@ pub(super) fn choose(state: &mut State, choice: Choice, now: Timestamp, effects:
 }
 
 /// Pasted text goes where text is typed, and is never taken for keys.
-pub(super) fn paste(state: &mut State, text: &str) {
+pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
     use tui_input::InputRequest::InsertChar;
     let mut filter = None;
     match &mut state.dialog {
@@ -158,6 +164,13 @@ pub(super) fn paste(state: &mut State, text: &str) {
                 confirm.typed.handle(InsertChar(letter));
             }
         }
+        Some(Dialog::Palette(palette)) => {
+            for letter in text.chars().filter(|letter| !letter.is_control()) {
+                palette.input.handle(InsertChar(letter));
+            }
+            palette.at = 0;
+        }
+        Some(Dialog::Form(_)) => form::paste(state, text, effects),
         _ => {}
     }
     if let Some(filter) = filter {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::order;
+use super::{form, order};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::model::journal::{Entry, JournalFilter};
@@ -29,7 +29,7 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
         }
         Event::Answer { id, result } => {
             if let Some(asked) = state.asked.remove(&id) {
-                answered(state, asked, result);
+                answered(state, asked, result, effects);
             }
         }
         Event::Ended => effects.push(Effect::Leave(Ending::Ended)),
@@ -47,8 +47,13 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
 
 /// Closes a dialog whose deed cannot be done any more: its machine is gone, or has changed under it.
 fn recheck(state: &mut State, now: Timestamp) {
-    let (Some(Dialog::Confirm(confirm)), Some(view)) = (&state.dialog, &state.live) else { return };
-    if let Err(why) = confirm.deed.question(view, now) {
+    let Some(view) = &state.live else { return };
+    let why = match &state.dialog {
+        Some(Dialog::Confirm(confirm)) => confirm.deed.question(view, now).err(),
+        Some(Dialog::Form(form)) => form.gone(view),
+        _ => None,
+    };
+    if let Some(why) = why {
         state.dialog = None;
         state.inform(why);
     }
@@ -62,7 +67,7 @@ pub(super) fn ask_journal(state: &mut State, limit: u32, effects: &mut Vec<Effec
     }
 }
 
-fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>) {
+fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>, effects: &mut Vec<Effect>) {
     match (asked, result) {
         (Asked::Deed { what, undo }, Ok(answer)) => {
             state.inform(said(&what, &answer));
@@ -71,6 +76,8 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>) {
             state.undo.drain(..over);
         }
         (Asked::Deed { what, .. }, Err(error)) => state.complain(format!("{what}: {error}")),
+        (Asked::Apply { undo }, result) => form::applied(state, undo, result),
+        (Asked::Preview { edits }, result) => form::previewed(state, edits, result, effects),
         (Asked::BootLog(id), Ok(Answer::BootLog(text))) => {
             let lines = text.lines().map(str::to_owned).collect();
             state.boot_logs.insert(id, Some(Ok(lines)));
@@ -92,9 +99,9 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>) {
 }
 
 /// A request did not leave: as if it had been refused.
-pub(super) fn unsent(state: &mut State, id: u64, why: &str) {
+pub(super) fn unsent(state: &mut State, id: u64, why: &str, effects: &mut Vec<Effect>) {
     if let Some(asked) = state.asked.remove(&id) {
-        answered(state, asked, Err(why.to_owned()));
+        answered(state, asked, Err(why.to_owned()), effects);
     }
 }
 
@@ -122,10 +129,11 @@ fn merge(state: &mut State, limit: u32, entries: Vec<Entry>) {
 
 /// Events came too fast: answers may be among those that were lost.
 pub(super) fn missed(state: &mut State, count: u64, effects: &mut Vec<Effect>) {
-    let lost = std::mem::take(&mut state.asked);
-    for asked in lost.into_values() {
-        if let Asked::Deed { what, .. } = asked {
-            state.complain(format!("{what}: the answer was lost; the journal tells what became of it"));
+    const LOST: &str = "the answer was lost; the journal tells what became of it";
+    for asked in std::mem::take(&mut state.asked).into_values() {
+        // Whether the loop ends is told by its last event.
+        if asked != Asked::Quit {
+            answered(state, asked, Err(LOST.to_owned()), effects);
         }
     }
     tracing::warn!(count, "the screen missed events");

@@ -1,10 +1,12 @@
 //! A message in, effects out. Pure: whatever touches the terminal, the disk or the loop is an effect.
 
 mod dialogs;
+mod form;
 mod hear;
 mod leave;
 mod obey;
 mod order;
+mod palette;
 
 use crossterm::event::{KeyEvent, KeyEventKind};
 use jiff::Timestamp;
@@ -20,7 +22,7 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
     match message {
         Message::Key(key) if key.kind == KeyEventKind::Release => return effects,
         Message::Key(key) => press(state, key, now, &mut effects),
-        Message::Paste(text) => dialogs::paste(state, &text),
+        Message::Paste(text) => dialogs::paste(state, &text, &mut effects),
         Message::Resize(width, height) => {
             state.size.width = width;
             state.size.height = height;
@@ -29,7 +31,7 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
         Message::Engine(event) => hear::event(state, event, now, &mut effects),
         Message::Missed(count) => hear::missed(state, count, &mut effects),
         Message::LoopGone => hear::gone(state, &mut effects),
-        Message::Unsent(id, why) => hear::unsent(state, id, why),
+        Message::Unsent(id, why) => hear::unsent(state, id, why, &mut effects),
         Message::Log(lines) => hear::log(state, lines),
         Message::Resumed => {}
         Message::Signal(signal) => leave::signalled(state, signal, &mut effects),

@@ -1,6 +1,6 @@
 //! Commands: what each does to the state, or asks first.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use super::{hear, leave, order};
 use crate::engine::command::Command;
@@ -8,14 +8,13 @@ use crate::model::ids::{InstanceId, QueueName};
 use crate::tui::commands::{Id, Scope, TABLE};
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::deed::Deed;
+use crate::tui::dialog::form::Form;
+use crate::tui::dialog::palette::Palette;
 use crate::tui::dialog::picker::{Choice, Item, Picker};
 use crate::tui::list;
 use crate::tui::message::Effect;
 use crate::tui::state::place::{Page, Place, Subject};
 use crate::tui::state::{Asked, Move, State, Undo};
-
-/// How long a machine is held.
-const HOLD: SignedDuration = SignedDuration::from_hours(1);
 
 /// Does a command that is enabled.
 pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -36,6 +35,7 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Why => about(state, Page::Why, effects),
         Id::BootLog => about(state, Page::BootLog, effects),
         Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold => machine(state, id, now),
+        Id::Edit => edit(state),
         Id::Launch => launch(state),
         Id::TryAgain => try_again(state),
         Id::Pause => ask_mode(state, |armed, paused| match (armed, paused) {
@@ -45,6 +45,7 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Arm => ask_mode(state, |armed, _| if armed { Deed::Disarm } else { Deed::Arm }),
         Id::EmergencyStop => state.ask_person(Deed::StopAll),
         Id::Undo => undo(state),
+        Id::Palette => state.dialog = Some(Dialog::Palette(Palette::default())),
         Id::Filter => {
             let before = state.look().filter;
             state.dialog = Some(Dialog::Filter { input: before.as_str().into(), before });
@@ -173,11 +174,19 @@ fn machine(state: &mut State, id: Id, now: Timestamp) {
         Id::Stop => Deed::Stop(instance),
         _ if machine.is_held(now) => Deed::Release(instance),
         _ => {
-            let until = now.saturating_add(HOLD).unwrap_or(now);
-            Deed::hold(instance, until, state.setup.by.clone(), "no reason given".to_owned())
+            state.dialog = Some(Dialog::Form(Box::new(Form::hold(instance))));
+            return;
         }
     };
     state.ask_person(deed);
+}
+
+fn edit(state: &mut State) {
+    let (Some(subject), Some(view)) = (state.subject(), state.live.as_deref()) else { return };
+    match Form::edit(view, &subject) {
+        Some(form) => state.dialog = Some(Dialog::Form(Box::new(form))),
+        None => state.inform(format!("edit: {} has no limits", subject.name())),
+    }
 }
 
 fn launch(state: &mut State) {

@@ -21,16 +21,23 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Time
     match &state.dialog {
         Some(Dialog::Confirm(confirm)) => confirming(canvas, area, state, confirm, now),
         Some(Dialog::Picker(picker)) => picking(canvas, area, picker),
+        Some(Dialog::Form(form)) => super::form::draw(canvas, area, state, form),
+        Some(Dialog::Palette(palette)) => super::palette::draw(canvas, area, state, palette),
         Some(Dialog::Problems { top }) => problems(canvas, area, state, *top),
         Some(Dialog::Filter { .. }) | None => {}
     }
 }
 
-/// A box in the middle, as high as its lines; the room inside.
+/// A box at the bottom, above the footer, as high as its lines: the row that is acted on stays seen. The room inside.
 pub(super) fn open(canvas: &mut Canvas<'_>, area: Rect, title: &str, lines: usize, tone: Tone) -> Rect {
     let width = area.width.min(78);
     let height = u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
-    let frame = Rect { x: area.x + (area.width - width) / 2, y: area.y + (area.height - height) / 2, width, height };
+    let frame = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: (area.y + area.height).saturating_sub(height + 1).max(area.y),
+        width,
+        height,
+    };
     canvas.clear(frame);
     let style = canvas.theme.style(tone);
     if frame.height < 3 || frame.width < 8 {

@@ -13,7 +13,7 @@ use crate::tui::state::State;
 use crate::tui::theme::Tone;
 use crate::tui::words::{plural, short};
 
-/// A piece of the header; the highest rank drops out first.
+/// A piece of the header; the highest rank drops out first, rank 0 never.
 struct Piece {
     text: String,
     style: Style,
@@ -37,15 +37,23 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, state: &State, now:
     }
 }
 
-fn place(canvas: &mut Canvas<'_>, area: Rect, mut pieces: Vec<Piece>) {
-    let total = |pieces: &[Piece]| pieces.iter().map(|piece| piece.text.width() + 2).sum::<usize>();
-    while total(&pieces) > usize::from(area.width) && pieces.len() > 1 {
-        let worst = pieces.iter().map(|piece| piece.rank).max().unwrap_or(0);
-        let Some(at) = pieces.iter().rposition(|piece| piece.rank == worst) else { break };
-        pieces.remove(at);
+/// Puts what fits, what matters most first, in the order of the pieces.
+fn place(canvas: &mut Canvas<'_>, area: Rect, pieces: Vec<Piece>) {
+    let mut order: Vec<usize> = (0..pieces.len()).collect();
+    order.sort_by_key(|at| pieces.get(*at).map(|piece| piece.rank));
+    let mut room = usize::from(area.width).saturating_sub(1);
+    let mut fits = vec![false; pieces.len()];
+    for at in order {
+        let Some((piece, fits)) = pieces.get(at).zip(fits.get_mut(at)) else { continue };
+        let width = piece.text.width() + 2;
+        // The least that a header says is cut rather than left out.
+        if width <= room + 2 || piece.rank == 0 {
+            *fits = true;
+            room = room.saturating_sub(width);
+        }
     }
     let mut x = 1;
-    for piece in pieces {
+    for (piece, _) in pieces.into_iter().zip(fits).filter(|(_, fits)| *fits) {
         x = canvas.put(area, x, 0, &piece.text, piece.style).saturating_add(2);
     }
 }

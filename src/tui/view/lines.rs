@@ -48,6 +48,14 @@ pub(super) fn notice(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
 
 /// The keys that do something now; `? help` always has room.
 pub(super) fn footer(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
+    if let Some(dialog) = &state.dialog {
+        let mut x = 1;
+        for (key, says) in dialog_keys(dialog) {
+            x = canvas.put(area, x, 0, key, canvas.theme.style(Tone::Key));
+            x = canvas.put(area, x + 1, 0, says, canvas.theme.style(Tone::Plain)).saturating_add(2);
+        }
+        return;
+    }
     let hints: Vec<_> = TABLE
         .iter()
         .filter(|command| command.enabled(state).is_ok())
@@ -68,6 +76,17 @@ pub(super) fn footer(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
     for (_, key, says) in fitting.chain(help) {
         x = canvas.put(area, x, 0, key, canvas.theme.style(Tone::Key));
         x = canvas.put(area, x + 1, 0, says, canvas.theme.style(Tone::Plain)).saturating_add(2);
+    }
+}
+
+fn dialog_keys(dialog: &Dialog) -> &'static [(&'static str, &'static str)] {
+    match dialog {
+        Dialog::Confirm(_) => &[("Esc", "cancel")],
+        Dialog::Picker(_) => &[("Enter", "choose"), ("Esc", "cancel")],
+        Dialog::Form(_) => &[("Tab", "next"), ("Ctrl-U", "clear"), ("Ctrl-S", "apply"), ("Esc", "cancel")],
+        Dialog::Palette(_) => &[("Enter", "do"), ("Tab", "complete"), ("Esc", "cancel")],
+        Dialog::Filter { .. } => &[("Enter", "keep"), ("Esc", "back"), ("!word", "shuts out")],
+        Dialog::Problems { .. } => &[("Esc", "read")],
     }
 }
 

@@ -13,8 +13,10 @@
 mod canvas;
 mod detail;
 mod dialog;
+mod form;
 mod header;
 mod lines;
+mod palette;
 mod table;
 
 use jiff::Timestamp;

@@ -1,0 +1,215 @@
+//! Fields to fill in: the limits and budgets of something, or how long a machine is held. What is typed is checked at
+//! each letter, and what the loop would do with it is shown before it is applied.
+
+use jiff::{SignedDuration, Timestamp};
+use tui_input::Input;
+
+use super::fields::{self, Check};
+use crate::engine::command::Edit;
+use crate::engine::event::View;
+use crate::model::ids::{InstanceId, Revision};
+use crate::model::instance::Instance;
+use crate::model::money::Money;
+use crate::model::plan::Plan;
+use crate::model::span;
+use crate::tui::state::place::Subject;
+
+/// What a form is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Settings of this.
+    Edit(Subject),
+    Hold(InstanceId),
+}
+
+/// One line to fill in.
+#[derive(Debug)]
+pub(crate) struct Field {
+    /// The setting's key; for a hold the field's own name.
+    pub key: String,
+    pub label: String,
+    pub doc: String,
+    /// What may be typed, and what nothing typed means.
+    pub range: String,
+    /// What is used of it now.
+    pub used: Option<String>,
+    pub input: Input,
+    /// What it is now; empty: the default.
+    pub was: String,
+    pub check: Check,
+}
+
+impl Field {
+    pub(crate) fn text(&self) -> &str {
+        self.input.value().trim()
+    }
+
+    pub(crate) fn changed(&self) -> bool {
+        self.text() != self.was
+    }
+
+    /// Why what is typed cannot be.
+    pub(crate) fn error(&self) -> Option<String> {
+        self.check.wrong(self.text()).filter(|_| self.changed() || !matches!(self.check, Check::Setting(_)))
+    }
+}
+
+/// What the loop would do with what is typed.
+#[derive(Debug, Default)]
+pub(crate) enum Preview {
+    /// Nothing is changed, or something is wrong.
+    #[default]
+    None,
+    /// Asked for these edits; others may have been typed since.
+    Asked(Vec<Edit>),
+    Known {
+        edits: Vec<Edit>,
+        plan: Box<Plan>,
+    },
+    Refused {
+        edits: Vec<Edit>,
+        why: String,
+    },
+}
+
+impl Preview {
+    fn edits(&self) -> Option<&[Edit]> {
+        match self {
+            Self::None => None,
+            Self::Asked(edits) | Self::Known { edits, .. } | Self::Refused { edits, .. } => Some(edits),
+        }
+    }
+}
+
+/// An open form.
+#[derive(Debug)]
+pub(crate) struct Form {
+    pub purpose: Purpose,
+    pub fields: Vec<Field>,
+    /// The field that takes the keys; after the last one: Apply.
+    pub focus: usize,
+    /// The settings that it was opened on.
+    pub seen: Option<Revision>,
+    pub preview: Preview,
+    /// Sent, and not answered.
+    pub applying: bool,
+    /// Why the last try was refused.
+    pub refused: Option<String>,
+}
+
+impl Form {
+    /// The limits and budgets of something; `None` where it has none.
+    pub(crate) fn edit(view: &View, subject: &Subject) -> Option<Self> {
+        let fields = fields::of(view, subject);
+        (!fields.is_empty())
+            .then(|| Self::new(Purpose::Edit(subject.clone()), fields, Some(view.settings.revision.clone())))
+    }
+
+    pub(crate) fn hold(instance: InstanceId) -> Self {
+        let field = |key: &str, doc: &str, range: &str, text: &str, check| Field {
+            key: key.to_owned(),
+            label: key.to_owned(),
+            doc: doc.to_owned(),
+            range: range.to_owned(),
+            used: None,
+            input: text.into(),
+            was: text.to_owned(),
+            check,
+        };
+        let fields = vec![
+            field("for", "How long the loop leaves it alone.", "such as 90m or 2d", "1h", Check::Span),
+            field("why", "For the journal, and for others who see it held.", "any text", "", Check::Text),
+        ];
+        Self::new(Purpose::Hold(instance), fields, None)
+    }
+
+    fn new(purpose: Purpose, fields: Vec<Field>, seen: Option<Revision>) -> Self {
+        Self { purpose, fields, focus: 0, seen, preview: Preview::None, applying: false, refused: None }
+    }
+
+    pub(crate) fn title(&self) -> String {
+        match &self.purpose {
+            Purpose::Edit(subject) => format!("Limits and budgets of {}", subject.name()),
+            Purpose::Hold(instance) => format!("Hold {instance}"),
+        }
+    }
+
+    /// What it is about is no more, and the form with it.
+    pub(crate) fn gone(&self, view: &View) -> Option<String> {
+        let (name, is_there) = match &self.purpose {
+            Purpose::Hold(id) => (id.to_string(), view.snapshot.instance(id).is_some_and(Instance::counts)),
+            Purpose::Edit(subject) => {
+                let settings = &view.settings;
+                let is_there = match subject {
+                    Subject::Queue(name) => settings.queue(name).is_some(),
+                    Subject::Pool(name) => settings.pool(name).is_some(),
+                    Subject::Budget(name) => settings.budgets.iter().any(|budget| budget.name == *name),
+                    _ => true,
+                };
+                (subject.name(), is_there)
+            }
+        };
+        (!is_there).then(|| format!("{name} is gone: nothing was done"))
+    }
+
+    pub(crate) fn first_error(&self) -> Option<usize> {
+        self.fields.iter().position(|field| field.error().is_some())
+    }
+
+    /// What would be set, as it is typed.
+    pub(crate) fn edits(&self) -> Vec<Edit> {
+        let changed = self.fields.iter().filter(|field| field.changed());
+        changed.map(|field| edit(&field.key, field.text())).collect()
+    }
+
+    /// What would set it back.
+    pub(crate) fn back(&self) -> Vec<Edit> {
+        let changed = self.fields.iter().filter(|field| field.changed());
+        changed.map(|field| edit(&field.key, &field.was)).collect()
+    }
+
+    /// The edits that the loop should be asked about now, if any: at most one question is under way.
+    pub(crate) fn to_preview(&self) -> Option<Vec<Edit>> {
+        let edits = self.edits();
+        let waits = matches!(self.preview, Preview::Asked(_));
+        let is_known = self.preview.edits() == Some(&edits);
+        let asks = matches!(self.purpose, Purpose::Edit(_)) && !waits && !is_known && self.first_error().is_none();
+        (asks && !edits.is_empty()).then_some(edits)
+    }
+
+    /// The preview of what is typed now.
+    pub(crate) fn known(&self) -> Option<Result<&Plan, &str>> {
+        let edits = self.edits();
+        match &self.preview {
+            Preview::Known { edits: of, plan } if *of == edits => Some(Ok(plan)),
+            Preview::Refused { edits: of, why } if *of == edits => Some(Err(why)),
+            _ => None,
+        }
+    }
+
+    /// The amount to be typed as proof, where a hard budget is raised.
+    pub(crate) fn proof(&self, view: &View) -> Option<String> {
+        let raised = self.fields.iter().find(|field| {
+            let amount = |text: &str| text.parse::<Money>().ok();
+            let hard = view
+                .settings
+                .budgets
+                .iter()
+                .any(|budget| budget.hard && field.key == fields::budget_limit(&budget.name));
+            hard && amount(field.text()) > amount(&field.was)
+        });
+        raised.map(|field| field.text().to_owned())
+    }
+
+    /// When a hold would end, and why it is held.
+    pub(crate) fn held(&self, now: Timestamp) -> Option<(Timestamp, String)> {
+        let text = |key: &str| self.fields.iter().find(|field| field.key == key).map(Field::text);
+        let lasts: SignedDuration = span::parse(text("for")?).ok()?;
+        let why = text("why").filter(|why| !why.is_empty()).unwrap_or("no reason given");
+        Some((now.checked_add(lasts).ok()?, why.to_owned()))
+    }
+}
+
+fn edit(key: &str, text: &str) -> Edit {
+    Edit { key: key.to_owned(), value: Some(text.to_owned()).filter(|text| !text.is_empty()) }
+}

@@ -1,0 +1,181 @@
+//! The palette: everything by its name. Commands with their key and, where they cannot be done, why not; views of
+//! queues, pools and machines; `set KEY VALUE`.
+
+use tui_input::Input;
+
+use super::fields;
+use crate::engine::command::Edit;
+use crate::tui::commands::{Id, TABLE};
+use crate::tui::list::Filter;
+use crate::tui::state::State;
+use crate::tui::state::place::{Page, Place, Subject};
+
+const SET: &str = "set ";
+/// What is found by its name comes before what is found by its words.
+const BY_NAME: u32 = 1_000;
+/// More are not worth reading.
+const MOST: usize = 50;
+
+#[derive(Debug, Default)]
+pub(crate) struct Palette {
+    pub input: Input,
+    pub at: usize,
+}
+
+/// Something that the palette offers.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Offer {
+    pub label: String,
+    pub keys: String,
+    pub doc: String,
+    /// Why it cannot be done now.
+    pub off: Option<String>,
+    pub what: What,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum What {
+    Command(Id),
+    Visit(Place),
+    /// Goes on typing with this.
+    Type(String),
+    /// The edit, and what takes it back.
+    Set(Edit, Edit),
+    Nothing,
+}
+
+/// What fits to a text, the best first.
+pub(crate) fn offers(state: &State, text: &str) -> Vec<Offer> {
+    if let Some(rest) = text.strip_prefix(SET) {
+        return settings(state, rest);
+    }
+    let mut filter = Filter::new(text);
+    let mut scored: Vec<(u32, Offer)> = Vec::new();
+    for command in TABLE {
+        let is_key = command.keys.iter().any(|key| key.to_string() == text).then_some(u32::MAX);
+        let by_name = filter.score(command.name).map(|score| score.saturating_add(BY_NAME));
+        let by_doc = command.doc.to_lowercase().contains(&text.to_lowercase()).then_some(0);
+        if let Some(score) = is_key.or(by_name).or(by_doc) {
+            let offer = Offer {
+                label: command.name.to_owned(),
+                keys: command.shown_keys(),
+                doc: command.doc.to_owned(),
+                off: command.enabled(state).err(),
+                what: What::Command(command.id),
+            };
+            scored.push((score, offer));
+        }
+    }
+    if let Some(score) = filter.score("set") {
+        scored.push((score.saturating_add(BY_NAME), set_offer()));
+    }
+    if !filter.is_empty() {
+        for subject in subjects(state) {
+            if let Some(score) = filter.score(&subject.name()) {
+                scored.push((score.saturating_add(BY_NAME), visit(subject)));
+            }
+        }
+        // Stable: what scores the same stays in the table's order.
+        scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    }
+    scored.into_iter().map(|(_, offer)| offer).take(MOST).collect()
+}
+
+fn set_offer() -> Offer {
+    Offer {
+        label: "set".to_owned(),
+        keys: String::new(),
+        doc: "Change a setting: set KEY VALUE".to_owned(),
+        off: None,
+        what: What::Type(SET.to_owned()),
+    }
+}
+
+fn subjects(state: &State) -> Vec<Subject> {
+    let Some(view) = state.live.as_deref() else { return Vec::new() };
+    let queues = view.settings.queues.iter().map(|queue| Subject::Queue(queue.name.clone()));
+    let pools = view.settings.pools.iter().map(|pool| Subject::Pool(pool.name.clone()));
+    let machines = view.snapshot.instances.iter().map(|instance| Subject::Instance(instance.id.clone()));
+    queues.chain(pools).chain(machines).collect()
+}
+
+fn visit(subject: Subject) -> Offer {
+    let page = if matches!(subject, Subject::Instance(_)) { Page::Machine } else { Page::Instances };
+    Offer {
+        label: subject.name(),
+        keys: String::new(),
+        doc: format!("Show this {}", subject.kind()),
+        off: None,
+        what: What::Visit(Place::about(page, subject)),
+    }
+}
+
+/// The key and the value of what follows `set `; a name in quotes may hold spaces.
+fn split(rest: &str) -> (&str, Option<&str>) {
+    let mut quoted = false;
+    for (at, letter) in rest.char_indices() {
+        match letter {
+            '"' => quoted = !quoted,
+            ' ' if !quoted => {
+                let (key, value) = rest.split_at(at);
+                return (key, Some(value.trim()));
+            }
+            _ => {}
+        }
+    }
+    (rest, None)
+}
+
+fn settings(state: &State, rest: &str) -> Vec<Offer> {
+    let Some(view) = state.live.as_deref() else { return Vec::new() };
+    let (key, value) = split(rest.trim_start());
+    if let Some(value) = value {
+        let (what, off) = match (fields::edit(&view.settings, key, value), state.can_order()) {
+            (_, Err(why)) => (What::Nothing, Some(why)),
+            (Err(wrong), _) => (What::Nothing, Some(wrong)),
+            (Ok((edit, back)), Ok(_)) => (What::Set(edit, back), None),
+        };
+        let shown = if value.is_empty() { "its default" } else { value };
+        let now = fields::edit(&view.settings, key, "").ok().and_then(|(_, back)| back.value);
+        let doc = format!("now {}", now.as_deref().unwrap_or("the default"));
+        return vec![Offer { label: format!("{key} = {shown}"), keys: String::new(), doc, off, what }];
+    }
+    let mut filter = Filter::new(key);
+    let mut scored: Vec<_> = fields::keys(&view.settings)
+        .into_iter()
+        .filter_map(|known| Some((filter.score(&known.to_string())?, known)))
+        .collect();
+    if !filter.is_empty() {
+        scored.sort_by_key(|(score, _)| std::cmp::Reverse(*score));
+    }
+    scored
+        .into_iter()
+        .take(MOST)
+        .map(|(_, known)| Offer {
+            label: known.to_string(),
+            keys: String::new(),
+            doc: fields::doc(&known),
+            off: None,
+            what: What::Type(format!("{SET}{known} ")),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_quotes_may_hold_spaces() {
+        for (rest, key, value) in [
+            ("limits.max 5", "limits.max", Some("5")),
+            ("limits.max", "limits.max", None),
+            ("limits.max ", "limits.max", Some("")),
+            ("budget.\"team month\".limit $5", "budget.\"team month\".limit", Some("$5")),
+            ("budget.\"team mo", "budget.\"team mo", None),
+            ("pool.p.types a, b", "pool.p.types", Some("a, b")),
+        ] {
+            assert_eq!(split(rest), (key, value), "{rest}");
+        }
+    }
+}

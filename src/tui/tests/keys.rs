@@ -1,0 +1,432 @@
+//! (what is seen, keys, what is asked of the loop and shown).
+
+use super::Person;
+use crate::engine::command::{Command, Edit};
+use crate::engine::event::{Answer, Event, Leader, View};
+use crate::example::view;
+use crate::model::snapshot::Ask;
+use crate::tui::message::{Effect, Ending, Message, Signal};
+use crate::tui::state::place::{Page, Subject};
+
+/// The example, acting.
+fn armed() -> View {
+    let mut view = view();
+    view.mode.armed = true;
+    view
+}
+
+fn answer(person: &mut Person, result: Result<Answer, String>) {
+    let id = person.requests().last().unwrap().id;
+    person.tell(Message::Engine(Event::Answer { id, result }));
+}
+
+/// What was ordered, without the reading of the journal at the start.
+fn orders(person: &Person) -> Vec<Command> {
+    let sent = person.sent().into_iter();
+    sent.filter(|command| !matches!(command, Command::Journal(_) | Command::Preview(_))).cloned().collect()
+}
+
+fn ask(ask: Ask) -> Command {
+    Command::Ask(vec![ask])
+}
+
+#[test]
+fn each_order_needs_its_own_proof() {
+    let kill = ask(Ask::Stop { instance: "i-busy".into(), kill: true });
+    let stop = ask(Ask::Stop { instance: "i-drained".into(), kill: false });
+    let drain = ask(Ask::Drain("i-busy".into()));
+    let launch = ask(Ask::Launch { pool: "p4d".into(), queue: "train".into() });
+    let trial = Command::ResetBackOff { pool: "p4d".into(), machine_type: "p4d.24xlarge".into() };
+    let nothing: &[Command] = &[];
+    for (keys, ordered) in [
+        // A busy machine: its id, in full, then Enter.
+        ("2x", nothing),
+        ("2xy", nothing),
+        ("2x<Enter>", nothing),
+        ("2xi-bus<Enter>", nothing),
+        ("2xi-busy<Esc>", nothing),
+        ("2xi-busy<Enter>", &[kill]),
+        // One that surely has no task: y; Enter is Cancel.
+        ("2jjjx<Enter>", nothing),
+        ("2jjjx<C-y>", nothing),
+        ("2jjjx<Esc>y", nothing),
+        ("2jjjxy", std::slice::from_ref(&stop)),
+        ("2d<Enter>", nothing),
+        ("2dy", std::slice::from_ref(&drain)),
+        // On the machine's own page, too.
+        ("2<Enter>dy", std::slice::from_ref(&drain)),
+        ("2jjjDy", &[ask(Ask::CancelDrain("i-drained".into()))]),
+        ("2jjhy", &[ask(Ask::Release("i-held".into()))]),
+        ("Ly", std::slice::from_ref(&launch)),
+        (":launch<Enter>y", std::slice::from_ref(&launch)),
+        ("P<Enter>", nothing),
+        ("Py", &[Command::Pause]),
+        ("Ay", &[Command::Disarm]),
+        ("b<Enter>y", &[trial]),
+        ("X<Enter>", nothing),
+        ("Xy<Enter>", nothing),
+        ("Xlab<Enter>", &[ask(Ask::StopAll)]),
+        ("r", &[Command::Refresh]),
+        ("q<Enter>", nothing),
+        ("qy", &[Command::Quit { on_exit: None }]),
+        (":q<Enter>y", &[Command::Quit { on_exit: None }]),
+        ("2l", &[Command::BootLog("i-busy".into())]),
+        // A queue is no machine.
+        ("dy", nothing),
+        ("xy", nothing),
+    ] {
+        let mut person = Person::seeing(armed());
+        person.press(keys);
+        assert_eq!(orders(&person), ordered, "{keys}");
+    }
+}
+
+#[test]
+fn what_cannot_be_done_says_why() {
+    let mut watching = armed();
+    watching.leader = Leader::Other("bo@host".to_owned());
+    for (seen, keys, says) in [
+        (armed(), "2jjjd", "drain: already draining since 07:59; D cancels"),
+        (armed(), "2D", "cancel-drain: it is not draining"),
+        (armed(), "d", "drain: select a machine first: 2 shows them"),
+        (armed(), "u", "undo: nothing was done here that could be undone"),
+        (armed(), "[", "previous: nothing was seen before"),
+        (armed(), "5s", "sort: the journal is a line of time"),
+        (watching.clone(), "P", "pause: bo@host leads: this console only watches"),
+        (watching.clone(), "2d", "drain: bo@host leads: this console only watches"),
+        (watching.clone(), "X", "emergency-stop: bo@host leads: this console only watches"),
+        (watching, "e", "edit: bo@host leads: this console only watches"),
+    ] {
+        let mut person = Person::seeing(seen);
+        person.press(keys);
+        let shown = person.screen(100, 30);
+        assert!(shown.contains(says), "{keys}: {shown}");
+        assert_eq!(orders(&person), []);
+    }
+}
+
+#[test]
+fn a_dialog_closes_when_its_machine_goes_or_changes() {
+    let mut person = Person::seeing(armed());
+    person.press("2jjjx");
+    assert!(person.screen(80, 24).contains("Stop i-drained?"));
+    let mut changed = armed();
+    std::sync::Arc::make_mut(&mut changed.snapshot).instances.retain(|instance| instance.id.as_str() != "i-drained");
+    person.see(changed);
+    let shown = person.screen(80, 24);
+    assert!(!shown.contains("Stop i-drained?") && shown.contains("i-drained is gone: nothing was done"), "{shown}");
+    person.press("y");
+    assert_eq!(orders(&person), []);
+
+    let mut person = Person::seeing(armed());
+    person.press("2jjjx");
+    let mut changed = armed();
+    let snapshot = std::sync::Arc::make_mut(&mut changed.snapshot);
+    // A drain that is taken back: it may have a task again.
+    snapshot.instances[3].drain = None;
+    person.see(changed);
+    assert!(person.screen(80, 24).contains("may have a task now"));
+    person.press("y");
+    assert_eq!(orders(&person), []);
+}
+
+#[test]
+fn the_cursor_stays_on_its_machine() {
+    let mut person = Person::seeing(armed());
+    person.press("2jj");
+    assert_eq!(person.state.subject(), Some(Subject::Instance("i-held".into())));
+    // Rows before it go: it moves up with its machine.
+    let mut fewer = armed();
+    std::sync::Arc::make_mut(&mut fewer.snapshot).instances.remove(0);
+    person.see(fewer.clone());
+    assert_eq!(person.state.subject(), Some(Subject::Instance("i-held".into())));
+    assert!(person.screen(80, 24).contains(">i-held"));
+    // Its own row goes: the neighbour.
+    std::sync::Arc::make_mut(&mut fewer.snapshot).instances.remove(1);
+    person.see(fewer);
+    assert_eq!(person.state.subject(), Some(Subject::Instance("i-drained".into())));
+    // Sorted, it is still the same machine.
+    person.press("s<Down><Enter>");
+    assert_eq!(person.state.subject(), Some(Subject::Instance("i-drained".into())));
+}
+
+#[test]
+fn the_way_back_is_kept_with_its_filter() {
+    let mut person = Person::seeing(armed());
+    person.press("2/held<Enter>");
+    assert!(person.screen(80, 24).contains("/held (1 of 7)"));
+    person.press("3");
+    assert_eq!(person.state.place.page, Page::Spend);
+    person.press("[");
+    assert!(person.screen(80, 24).contains("/held (1 of 7)"));
+    // Esc: first the filter, then one level up.
+    person.press("<Esc>");
+    assert_eq!(person.state.list.rows.len(), 7);
+    assert_eq!(person.state.place.page, Page::Instances);
+    person.press("<Esc>");
+    assert_eq!(person.state.place.page, Page::Queues);
+    person.press("[]");
+    assert_eq!(person.state.place.page, Page::Queues);
+    // Down and up again.
+    person.press("<Enter><Enter>");
+    assert_eq!(person.state.place.crumbs(), ["Instances", "i-busy"]);
+}
+
+#[test]
+fn a_filter_that_is_not_kept_is_as_before() {
+    let mut person = Person::seeing(armed());
+    person.press("2/held<Enter>/x<Esc>");
+    assert!(person.screen(80, 24).contains("/held (1 of 7)"));
+    person.press("/<C-u>!train<Enter>");
+    assert_eq!(person.state.list.rows.len(), 1);
+    person.tell(Message::Paste("q".to_owned()));
+    assert!(person.state.dialog.is_none(), "pasted text is not taken for keys");
+}
+
+fn set(key: &str, value: Option<&str>) -> Edit {
+    Edit { key: key.to_owned(), value: value.map(str::to_owned) }
+}
+
+#[test]
+fn a_limit_is_edited_previewed_applied_and_undone() {
+    let mut person = Person::seeing(armed());
+    person.press("e<BS>");
+    assert_eq!(person.sent().last(), Some(&&Command::Preview(vec![set("queue.train.max", None)])));
+    // Only the newest text counts; it is asked for when the first answer has come.
+    person.press("99");
+    assert_eq!(person.sent().len(), 2);
+    assert!(person.screen(80, 24).contains("Asking what the loop would do"));
+    let plan = Box::new(view().plan.as_ref().clone());
+    answer(&mut person, Ok(Answer::Preview(plan.clone())));
+    assert_eq!(person.sent().last(), Some(&&Command::Preview(vec![set("queue.train.max", Some("99"))])));
+    let mut grown = plan;
+    grown.outlooks[0].next = None;
+    answer(&mut person, Ok(Answer::Preview(grown)));
+    let shown = person.screen(80, 24);
+    assert!(shown.contains("launch 1 x p4d.24xlarge in p4d for train"), "{shown}");
+    assert!(shown.contains("train: nothing (now: hold: max 5)"), "{shown}");
+    person.press("<C-s>");
+    let seen = Some(view().settings.revision.clone());
+    let edits = vec![set("queue.train.max", Some("99"))];
+    assert_eq!(orders(&person), [Command::Set { edits, seen: seen.clone() }]);
+    // Refused: the form stays, with the reason.
+    answer(&mut person, Err("the settings were changed meanwhile".to_owned()));
+    assert!(person.screen(80, 24).contains("the settings were changed meanwhile"));
+    person.press("<C-s>");
+    answer(&mut person, Ok(Answer::Done));
+    assert!(person.state.dialog.is_none());
+    person.press("u");
+    assert!(person.screen(80, 24).contains("queue.train.max = 6"));
+    person.press("y");
+    let back = Command::Set { edits: vec![set("queue.train.max", Some("6"))], seen };
+    assert_eq!(orders(&person).last(), Some(&back));
+    person.press("u");
+    assert!(person.screen(80, 24).contains("nothing was done here"), "it is not undone twice");
+}
+
+#[test]
+fn a_wrong_value_is_told_under_its_field_and_not_sent() {
+    let mut person = Person::seeing(armed());
+    person.press("e<BS>x");
+    let shown = person.screen(80, 24);
+    assert!(shown.contains("`x` is not a whole number in 0..100000"), "{shown}");
+    person.press("<C-s>");
+    assert_eq!(orders(&person), []);
+    person.press("<C-u>");
+    assert!(!person.screen(80, 24).contains("is not a whole number"));
+    person.press("<C-s>");
+    assert_eq!(orders(&person).len(), 1);
+    assert!(matches!(&orders(&person)[0], Command::Set { edits, .. } if *edits == [set("queue.train.max", None)]));
+}
+
+#[test]
+fn a_hard_budget_is_raised_only_by_typing_the_amount() {
+    use crate::model::settings::{Budget, BudgetScope, Period};
+    let mut view = armed();
+    std::sync::Arc::make_mut(&mut view.settings).budgets.push(Budget {
+        name: "team month".into(),
+        scope: BudgetScope::All,
+        per: Period::Month,
+        limit: "$2500".parse().unwrap(),
+        hard: true,
+    });
+    let mut person = Person::seeing(view);
+    person.press("6e<Up>");
+    let fields = |person: &mut Person| person.screen(100, 30);
+    assert!(fields(&mut person).contains("team month"), "{}", fields(&mut person));
+    person.press("<Tab><Tab><Tab><Tab><C-u>$3000<C-s>");
+    assert!(fields(&mut person).contains("Type $3000 to set"), "{}", fields(&mut person));
+    assert_eq!(orders(&person), []);
+    person.press("<Esc>");
+    assert!(fields(&mut person).contains("Limits and budgets of everything"), "back in the form");
+    person.press("<C-s>$3000<Enter>");
+    let edit = set("budget.\"team month\".limit", Some("$3000"));
+    assert!(
+        matches!(&orders(&person)[..], [Command::Set { edits, .. }] if *edits == [edit.clone()]),
+        "{:?}",
+        orders(&person)
+    );
+}
+
+#[test]
+fn the_palette_sets_completes_and_refuses() {
+    let mut person = Person::seeing(armed());
+    person.press(":set train.max<Tab>");
+    assert!(person.screen(100, 30).contains(":set queue.train.max _"), "{}", person.screen(100, 30));
+    person.press("x<Enter>");
+    assert!(person.screen(100, 30).contains("is not a whole number"));
+    person.press("<BS>3<Enter>");
+    let edits = vec![set("queue.train.max", Some("3"))];
+    let seen = Some(view().settings.revision.clone());
+    assert_eq!(orders(&person), [Command::Set { edits, seen }]);
+    answer(&mut person, Ok(Answer::Said("queue.train.max = 3, was 6".to_owned())));
+    assert!(person.screen(100, 30).contains("queue.train.max = 3, was 6"));
+    person.press(":i-held<Enter>");
+    assert_eq!(person.state.place.crumbs(), ["Instances", "i-held"]);
+}
+
+#[test]
+fn a_hold_has_its_time_and_its_reason() {
+    let mut person = Person::seeing(armed());
+    person.press("2h<C-u>2<C-s>");
+    assert!(person.screen(80, 24).contains("`2` is not a duration"));
+    person.press("h<Tab>driver bug<C-s>");
+    let until = person.now.checked_add(jiff::SignedDuration::from_hours(2)).unwrap();
+    let hold = crate::model::instance::Hold { until, by: "ann".into(), why: "driver bug".to_owned() };
+    assert_eq!(orders(&person), [ask(Ask::Hold { instance: "i-busy".into(), hold })]);
+}
+
+#[test]
+fn a_drain_is_undone_until_it_is_answered() {
+    let mut person = Person::seeing(armed());
+    person.press("2dy");
+    answer(&mut person, Ok(Answer::Done));
+    let mut draining = armed();
+    let snapshot = std::sync::Arc::make_mut(&mut draining.snapshot);
+    let drain = crate::model::instance::Drain { acknowledged: None, ..snapshot.instances[3].drain.clone().unwrap() };
+    snapshot.instances[0].drain = Some(drain);
+    person.see(draining.clone());
+    person.press("uy");
+    assert_eq!(orders(&person).last(), Some(&ask(Ask::CancelDrain("i-busy".into()))));
+
+    let mut person = Person::seeing(armed());
+    person.press("2dy");
+    answer(&mut person, Ok(Answer::Done));
+    let snapshot = std::sync::Arc::make_mut(&mut draining.snapshot);
+    snapshot.instances[0].drain.as_mut().unwrap().acknowledged = Some(person.now);
+    person.see(draining);
+    person.press("u");
+    assert!(person.screen(80, 24).contains("has run its course"));
+}
+
+#[test]
+fn errors_stay_until_they_are_read_and_messages_go() {
+    let mut view = armed();
+    view.settings_problem = None;
+    view.warnings.clear();
+    let mut person = Person::seeing(view);
+    person.press("2dy");
+    answer(&mut person, Err("the machine is held by bo".to_owned()));
+    for _ in 0..100 {
+        person.tell(Message::Tick);
+    }
+    assert!(person.screen(80, 24).contains("! drain i-busy: the machine is held by bo"));
+    person.press("!<Esc>");
+    assert!(!person.screen(80, 24).contains("held by bo  (!"));
+    person.press("t");
+    assert!(person.screen(80, 24).contains("colours: light"));
+    for _ in 0..4 {
+        person.tell(Message::Tick);
+    }
+    assert!(!person.screen(80, 24).contains("colours: light"));
+}
+
+#[test]
+fn leaving_waits_for_the_loop_and_can_be_forced() {
+    let last = |person: &Person| person.effects.last().cloned();
+    let mut person = Person::seeing(armed());
+    person.press("qy");
+    assert!(person.screen(80, 24).contains("The loop is ending"));
+    person.press("q");
+    assert!(matches!(last(&person), Some(Effect::Send(_))));
+    person.tell(Message::Engine(Event::Ended));
+    assert_eq!(last(&person), Some(Effect::Leave(Ending::Ended)));
+
+    let mut person = Person::seeing(armed());
+    person.press("qy<C-c>");
+    assert_eq!(last(&person), Some(Effect::Leave(Ending::Forced)));
+
+    let mut person = Person::seeing(armed());
+    person.press("qy");
+    for _ in 0..15 {
+        person.tell(Message::Tick);
+    }
+    assert_eq!(last(&person), Some(Effect::Leave(Ending::Forced)));
+
+    // What to do with the machines can be chosen; ending tasks needs the fleet's name.
+    let mut person = Person::seeing(armed());
+    person.press("q<Tab>");
+    assert!(person.screen(100, 30).contains("stop-idle (this time)"));
+    person.press("<Tab>y");
+    assert_eq!(orders(&person), []);
+    person.press("<C-u>lab<Enter>");
+    assert_eq!(orders(&person), [Command::Quit { on_exit: Some(crate::model::settings::OnExit::StopAll) }]);
+}
+
+#[test]
+fn signals_ask_nobody() {
+    for signal in [Signal::Term, Signal::Hup, Signal::Int] {
+        let mut person = Person::seeing(armed());
+        person.tell(Message::Signal(signal));
+        assert_eq!(orders(&person), [Command::Quit { on_exit: None }], "{signal:?}");
+        assert!(person.effects.contains(&Effect::CloseScreen));
+        person.tell(Message::Signal(signal));
+        assert_eq!(person.effects.last(), Some(&Effect::Leave(Ending::Forced)));
+    }
+}
+
+#[test]
+fn suspending_a_loop_that_acts_is_asked_about() {
+    let mut person = Person::seeing(armed());
+    person.press("<C-z>");
+    assert!(person.screen(80, 24).contains("Suspending stops scaling"));
+    assert!(!person.effects.contains(&Effect::Suspend));
+    person.press("y");
+    assert!(person.effects.contains(&Effect::Suspend));
+    let mut person = Person::seeing(view());
+    person.press("<C-z>");
+    assert!(person.effects.contains(&Effect::Suspend), "a dry run scales nothing");
+}
+
+#[test]
+fn a_dead_loop_is_told_and_left() {
+    let mut person = Person::seeing(armed());
+    person.tell(Message::Trouble("engine panicked at src/x.rs:1: boom".to_owned()));
+    person.tell(Message::LoopGone);
+    let shown = person.screen(100, 30);
+    assert!(shown.contains("LOOP DEAD") && shown.contains("boom"), "{shown}");
+    person.press("2d");
+    assert!(person.screen(100, 30).contains("drain: the loop has died"));
+    person.press("q");
+    assert_eq!(person.effects.last(), Some(&Effect::Leave(Ending::Forced)));
+}
+
+#[test]
+fn a_frozen_screen_says_so_and_the_loop_goes_on() {
+    let mut person = Person::seeing(armed());
+    person.press("f");
+    let mut later = armed();
+    later.fleet = "other".into();
+    person.see(later);
+    let shown = person.screen(80, 24);
+    assert!(shown.contains("FROZEN") && !shown.contains("other"), "{shown}");
+    person.press("f");
+    assert!(person.screen(80, 24).contains("other"));
+}
+
+#[test]
+fn the_name_under_the_cursor_is_copied() {
+    let mut person = Person::seeing(armed());
+    person.press("2jy");
+    assert_eq!(person.effects.last(), Some(&Effect::Copy("i-stuck".to_owned())));
+}
