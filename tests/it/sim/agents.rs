@@ -213,3 +213,36 @@ async fn somebody_elses_worker_takes_tasks_too() {
     console.wait(400).await;
     assert_eq!((console.judge().tasks_done, console.judge().launched), (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_asks_its_queues_in_their_order() {
+    let mut demand = prompt(&[(0, 5_000), (1, 5_000)]);
+    let mut urgent = demand.queues[0].clone();
+    urgent.name = "urgent".to_owned();
+    demand.queues.push(urgent);
+    demand.tasks[1].queue = "urgent".to_owned();
+    let mut console = Console::new(demand, 14);
+    let mut order = console.order("train", 1).await;
+    order.queues = vec!["urgent".into(), "train".into()];
+    console.cloud().launch(&order).await.unwrap();
+    console.wait(1_000).await;
+    let running = console.tasks(TaskStatus::InProgress).await;
+    assert_eq!(running.iter().map(|task| task.name.as_str()).collect::<Vec<_>>(), ["task 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_saves_its_progress_goes_on_from_there() {
+    for (checkpoint, done) in [(None, 0), (Some(SignedDuration::from_secs(600)), 1)] {
+        let mut console = Console::new(Scenario { checkpoint, ..prompt(&[(0, 2_000)]) }, 15);
+        let instance = console.booted().await;
+        console.wait(1_500).await;
+        let task = console.tasks(TaskStatus::InProgress).await.pop().unwrap();
+        let (worker, queue) = (task.last_worker.clone().unwrap(), task.queue.clone().unwrap());
+        console.cloud().terminate(crate::sim::driver::REGION, std::slice::from_ref(&instance)).await.unwrap();
+        let lost = LostTask { task: task.id, queue, worker, instance, started: task.started };
+        console.tracker().requeue_lost(&lost).await.unwrap();
+        console.launch("train", 1).await.unwrap();
+        console.wait(1_400).await;
+        assert_eq!(console.judge().tasks_done, done, "{checkpoint:?}");
+    }
+}

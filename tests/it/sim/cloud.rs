@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use tidegate::model::observed::CloudState;
 use tidegate::model::settings::Market;
 use tidegate::model::snapshot::ErrorClass;
-use tidegate::world::sim::scenario::{CloudManners, Fault, JudgedLimits, Pick, Scenario, Spread};
+use tidegate::world::sim::scenario::{CloudManners, Drought, Fault, JudgedLimits, Pick, Scenario, Spread};
 
 use crate::sim::driver::{Console, FLEET, REGION, pool, scenario};
 
@@ -214,4 +214,44 @@ async fn ending_a_machine_with_a_task_is_a_busy_kill_and_its_task_is_lost_in_tim
     console.wait(1_000).await;
     let judgement = console.judge();
     assert_eq!((judgement.tasks_stranded, judgement.tasks_lost), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn droughts_come_and_go_by_chance() {
+    let drought = Drought { machine_type: "g5.xlarge".to_owned(), zone: None, every_hours: 2.0, lasts_hours: 2.0 };
+    let outcomes = async |seed| {
+        let mut console = Console::new(Scenario { droughts: vec![drought.clone()], ..scenario(&[]) }, seed);
+        console.pools.get_mut("train").unwrap().0.launch.zones = vec!["us-east-1a".to_owned()];
+        let mut given = Vec::new();
+        for _ in 0..96 {
+            given.push(console.launch("train", 1).await.is_ok());
+            console.wait(900).await;
+        }
+        given
+    };
+    let first = outcomes(1).await;
+    assert!(first.contains(&true) && first.contains(&false));
+    assert_eq!(first, outcomes(1).await);
+    assert_ne!(first, outcomes(2).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_fail_as_often_as_the_scenario_says() {
+    let cloud = CloudManners { throttled: 0.3, broken: 0.2, silent: 0.2, ..CloudManners::default() };
+    let mut console = Console::new(Scenario { cloud, ..scenario(&[]) }, 1);
+    let mut codes = std::collections::BTreeMap::<Option<String>, u32>::new();
+    let mut given = 0_u64;
+    for _ in 0..200 {
+        let code = match console.launch("train", 1).await {
+            Ok(_) => {
+                given += 1;
+                None
+            }
+            Err(error) => error.code,
+        };
+        *codes.entry(code).or_default() += 1;
+    }
+    assert!(codes.len() == 4 && codes.values().all(|count| *count > 20), "{codes:?}");
+    let launched = console.judge().launched;
+    assert!(launched > given && launched < 200, "some that failed acted: {launched} {given}");
 }

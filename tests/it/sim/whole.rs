@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::SignedDuration;
 use proptest::prelude::*;
-use tidegate::model::settings::Market;
+use tidegate::model::money::Rate;
+use tidegate::model::settings::{Market, Provider};
 use tidegate::world::sim::Judgement;
 use tidegate::world::sim::scenario::{Fault, Hazards, Pick, Scenario, TimedFault};
 
@@ -100,4 +101,27 @@ proptest! {
             Ok(())
         })?;
     }
+}
+
+/// The judge and the cloud have numbers of their own; in the demo they are those of its settings and of the table.
+#[test]
+fn the_demos_two_files_agree() {
+    let settings: toml::Table = include_str!("../../../assets/demo/settings.toml").parse().unwrap();
+    let scenario = Scenario::demo().unwrap();
+    let limit = |section: &toml::Value| u32::try_from(section["max"].as_integer().unwrap()).unwrap();
+    let limits = |kind: &str| settings[kind].as_table().unwrap().iter().map(|(name, one)| (name.clone(), limit(one)));
+    assert_eq!(scenario.limits.total, Some(limit(&settings["limits"])));
+    assert_eq!(scenario.limits.queue, limits("queue").collect());
+    assert_eq!(scenario.limits.pool, limits("pool").collect());
+    let queues: Vec<_> = scenario.queues.iter().map(|queue| queue.name.as_str()).collect();
+    assert_eq!(queues, ["cpu-small", "gpu-small", "gpu-large", "gpu-spot"]);
+
+    let catalogue = tidegate::world::prices::catalogue().unwrap();
+    for offer in &scenario.machines {
+        let spec = catalogue.spec(Provider::Aws, "us-east-1", &offer.name.as_str().into()).unwrap();
+        assert_eq!(spec.on_demand.map(Rate::micros_per_hour), Some(offer.on_demand), "{}", offer.name);
+        assert_eq!(spec.vcpu, offer.vcpu);
+    }
+    let spot: Rate = settings["pool"]["a10g-spot"]["price"].as_str().unwrap().parse().unwrap();
+    assert_eq!(scenario.machines[1].spot, Some(spot.micros_per_hour()));
 }
