@@ -4,7 +4,7 @@ use super::form::Field;
 use crate::engine::command::Edit;
 use crate::engine::event::View;
 use crate::model::ids::BudgetName;
-use crate::model::settings::fields::{self as table, Default};
+use crate::model::settings::fields::{self as table, Unset};
 use crate::model::settings::key::{Key, Section};
 use crate::model::settings::{BudgetScope, Settings};
 use crate::model::span;
@@ -24,7 +24,7 @@ impl Check {
     /// Why the text cannot be; nothing typed is the default.
     pub(crate) fn wrong(self, text: &str) -> Option<String> {
         match self {
-            Self::Setting(field) if text.is_empty() && field.default != Default::Required => None,
+            Self::Setting(field) if text.is_empty() && field.unset != Unset::Required => None,
             Self::Setting(field) => field.read(text).err().map(|wrong| wrong.to_string()),
             Self::Span => span::parse(text).err().map(|error| error.to_string()),
             Self::Text => None,
@@ -102,10 +102,10 @@ fn lines(settings: &Settings, section: &Section, more: &[&str], used: &[String])
 fn range(field: &table::Field) -> String {
     let unit = field.kind.unit();
     let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
-    let empty = match field.default {
-        Default::Required => String::new(),
-        Default::Is(text) => format!("; empty: {text}"),
-        Default::None(meaning) => format!("; empty: {meaning}"),
+    let empty = match field.unset {
+        Unset::Required => String::new(),
+        Unset::Is(text) => format!("; empty: {text}"),
+        Unset::Means(meaning) => format!("; empty: {meaning}"),
     };
     format!("{}{unit}{empty}", field.kind.allowed())
 }
