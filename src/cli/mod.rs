@@ -10,6 +10,7 @@ mod failure;
 mod generated;
 mod live;
 pub mod log;
+mod once;
 mod reach;
 mod read;
 mod run;

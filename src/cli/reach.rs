@@ -1,6 +1,6 @@
 //! Where the running loop is, and how it is asked.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,22 +10,30 @@ use crate::engine::socket::{self, Client, SocketError};
 use crate::model::ids::Actor;
 use crate::store::directory;
 
+use super::Place;
 use super::failure::Failure;
+use super::live::Ground;
 
 /// How long the loop may take to answer; its own calls to the clouds have shorter deadlines.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The state directory: the one that was named, else that of the one loop that this user runs.
-pub(super) fn state_dir(named: Option<&Path>) -> Result<PathBuf, Failure> {
-    if let Some(named) = named {
-        return Ok(named.to_owned());
+/// The state directory: the one that was named, else that of the settings that were named, else that of the one loop
+/// that this user runs, else that of the user's own settings.
+pub(super) fn state_dir(place: &Place) -> Result<PathBuf, Failure> {
+    if let Some(named) = &place.state_dir {
+        return Ok(named.clone());
+    }
+    if place.config.is_some() {
+        return Ok(Ground::find(place)?.directory);
     }
     let running: Vec<_> = directory::fleets()?.into_iter().filter(|fleet| socket::path(fleet).exists()).collect();
     match running.as_slice() {
         [one] => Ok(one.clone()),
-        [] => Err(Failure::NotReachable(
-            "no loop of yours is running: start one with `tidegate`, or name its directory with --state-dir".to_owned(),
-        )),
+        [] => Ground::find(place).map(|ground| ground.directory).map_err(|failure| {
+            Failure::NotReachable(format!(
+                "no loop of yours is running, and there are no settings to start one: {failure}"
+            ))
+        }),
         several => {
             let found: Vec<_> = several.iter().map(|path| path.display().to_string()).collect();
             Err(Failure::Usage(format!("several loops are running: name one with --state-dir: {}", found.join(", "))))
@@ -39,8 +47,8 @@ pub(super) struct Loop {
 }
 
 impl Loop {
-    pub(super) async fn connect(named: Option<&Path>) -> Result<Self, Failure> {
-        let directory = state_dir(named)?;
+    pub(super) async fn connect(place: &Place) -> Result<Self, Failure> {
+        let directory = state_dir(place)?;
         Ok(Self { client: in_time(Client::connect(&directory)).await? })
     }
 
@@ -78,6 +86,8 @@ pub(super) fn person() -> Actor {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use tokio::sync::{broadcast, mpsc};
     use tokio::task::JoinSet;
 
@@ -85,6 +95,10 @@ mod tests {
     use crate::engine::command::Request;
     use crate::engine::event::Event;
     use crate::engine::socket::Server;
+
+    fn at(directory: &Path) -> Place {
+        Place { state_dir: Some(directory.to_owned()), config: None }
+    }
 
     /// A loop that shows the example and refuses whatever is asked.
     fn refuse_everything(directory: &Path, tasks: &mut JoinSet<()>) {
@@ -105,7 +119,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let mut tasks = JoinSet::new();
         refuse_everything(directory.path(), &mut tasks);
-        let mut the_loop = Loop::connect(Some(directory.path())).await.unwrap();
+        let mut the_loop = Loop::connect(&at(directory.path())).await.unwrap();
         assert_eq!(*the_loop.view().await.unwrap(), crate::example::view());
         let refused = the_loop.order(Command::Pause).await.unwrap_err();
         assert_eq!((refused.code(), refused.to_string()), (5, format!("no, {}", person())));
@@ -116,7 +130,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let missing = directory.path().join("none");
         for directory in [directory.path(), &missing] {
-            let failure = Loop::connect(Some(directory)).await.map(|_| ()).unwrap_err();
+            let failure = Loop::connect(&at(directory)).await.map(|_| ()).unwrap_err();
             assert_eq!(failure.code(), 4, "{failure}");
         }
     }

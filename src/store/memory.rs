@@ -14,6 +14,13 @@ pub struct MemoryStore {
     journal: Vec<Entry>,
 }
 
+/// It begins with what another store remembered, but for the journal.
+impl From<Memory> for MemoryStore {
+    fn from(memory: Memory) -> Self {
+        Self { memory, journal: Vec::new() }
+    }
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn load(&mut self) -> Result<Memory, StoreError> {

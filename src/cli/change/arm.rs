@@ -25,7 +25,7 @@ pub(in crate::cli) struct Disarm {}
 
 impl Arm {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
-        let mut the_loop = Loop::connect(place.state_dir.as_deref()).await?;
+        let mut the_loop = Loop::connect(place).await?;
         let view = the_loop.view().await?;
         if !view.mode.armed {
             confirm(&deed(&view), self.yes)?;

@@ -31,7 +31,7 @@ pub(in crate::cli) struct Hold {
 impl Hold {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let instance = InstanceId::new(self.instance.as_str());
-        let mut the_loop = Loop::connect(place.state_dir.as_deref()).await?;
+        let mut the_loop = Loop::connect(place).await?;
         let ask = if self.release {
             Ask::Release(instance)
         } else {

@@ -22,7 +22,7 @@ pub(in crate::cli) struct Launch {
 
 impl Launch {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
-        let mut the_loop = Loop::connect(place.state_dir.as_deref()).await?;
+        let mut the_loop = Loop::connect(place).await?;
         let view = the_loop.view().await?;
         let ask = self.ask(&view)?;
         the_loop.order(Command::Ask(vec![ask])).await

@@ -16,5 +16,5 @@ use crate::engine::command::Command;
 
 /// Sends one order to the running loop and says what became of it.
 async fn order(place: &Place, command: Command) -> Result<(), Failure> {
-    Loop::connect(place.state_dir.as_deref()).await?.order(command).await
+    Loop::connect(place).await?.order(command).await
 }

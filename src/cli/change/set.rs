@@ -27,7 +27,7 @@ pub(in crate::cli) struct Set {
 impl Set {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let edit = Edit { key: self.key.clone(), value: self.value.clone() };
-        match Loop::connect(place.state_dir.as_deref()).await {
+        match Loop::connect(place).await {
             Ok(mut the_loop) => the_loop.order(Command::Set { edits: vec![edit], seen: None }).await,
             Err(Failure::NotReachable(_)) => edit_file(place, &edit),
             Err(failure) => Err(failure),

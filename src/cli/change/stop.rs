@@ -33,7 +33,7 @@ pub(in crate::cli) struct Stop {
 
 impl Stop {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
-        let mut the_loop = Loop::connect(place.state_dir.as_deref()).await?;
+        let mut the_loop = Loop::connect(place).await?;
         let view = the_loop.view().await?;
         let (asks, deeds) = self.decide(&view)?;
         for deed in &deeds {

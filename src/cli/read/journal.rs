@@ -38,7 +38,7 @@ pub(in crate::cli) struct Journal {
 impl Journal {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let now = Clock::Wall.now();
-        let entries = match Loop::connect(place.state_dir.as_deref()).await {
+        let entries = match Loop::connect(place).await {
             Ok(mut the_loop) => {
                 // The demo's time is not ours.
                 let now = the_loop.view().await?.at;
@@ -48,7 +48,7 @@ impl Journal {
                 }
             }
             Err(Failure::NotReachable(why)) => {
-                let directory = state_dir(place.state_dir.as_deref())?;
+                let directory = state_dir(place)?;
                 if !directory.join(FILE).exists() {
                     return Err(Failure::NotReachable(why));
                 }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::failure::Failure;
 use super::reach::Loop;
 use super::say::{as_json, say};
-use super::{Place, table};
+use super::{Place, once, table};
 use crate::engine::event::View;
 use crate::model::span::Short;
 
@@ -28,9 +28,13 @@ pub(super) struct Form {
     json: bool,
 }
 
-/// What the running loop sees.
+/// What the running loop sees; where none runs, one look of our own.
 async fn view(place: &Place) -> Result<Arc<View>, Failure> {
-    Loop::connect(place.state_dir.as_deref()).await?.view().await
+    match Loop::connect(place).await {
+        Ok(mut the_loop) => the_loop.view().await,
+        Err(Failure::NotReachable(_)) => once::look(place).await,
+        Err(failure) => Err(failure),
+    }
 }
 
 /// Says a view's part to people as text, to programs as JSON under its name.

@@ -6,7 +6,12 @@ use std::process::{Command, Output, Stdio};
 
 fn tidegate(state: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
-    command.args(arguments).env("TIDEGATE_STATE_DIR", state).env("HOME", state).stdin(Stdio::null());
+    command
+        .args(arguments)
+        .env("TIDEGATE_STATE_DIR", state)
+        .env("HOME", state)
+        .env_remove("XDG_CONFIG_HOME")
+        .stdin(Stdio::null());
     command
 }
 
@@ -32,6 +37,18 @@ fn without_a_running_loop_orders_exit_with_4_and_say_what_to_run() {
         let (code, out, err) = run(state.path(), arguments);
         assert_eq!((code, out.as_str()), (Some(4), ""), "{arguments:?}: {err}");
         assert!(err.contains("tidegate run --headless"), "{arguments:?}: {err}");
+    }
+}
+
+#[test]
+fn without_settings_it_says_where_it_looked_and_exits_with_3() {
+    let state = tempfile::tempdir().unwrap();
+    for arguments in
+        [&[][..], &["status"], &["queues"], &["why"], &["check"], &["run", "--headless"], &["set", "limits.max", "3"]]
+    {
+        let (code, out, err) = run(state.path(), arguments);
+        assert_eq!((code, out.as_str()), (Some(3), ""), "{arguments:?}: {err}");
+        assert!(err.contains("tidegate.toml"), "{arguments:?}: {err}");
     }
 }
 
