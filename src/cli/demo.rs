@@ -16,6 +16,7 @@ use crate::model::catalogue::Catalogue;
 use crate::model::ids::Term;
 use crate::model::money::Money;
 use crate::model::record::Record;
+use crate::model::settings::{Edit, Settings};
 use crate::model::span::{self, Exact};
 use crate::replay::{Outcome, rehearse};
 use crate::store::Store;
@@ -36,6 +37,9 @@ pub(super) struct Demo {
     /// Which of the possible days
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// So many times the tasks, the limits and the budgets: a larger group's day
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    scale: u32,
     /// Simulated seconds in one of yours
     #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=3600), conflicts_with = "headless")]
     speed: u32,
@@ -56,15 +60,15 @@ impl Demo {
     }
 
     fn headless(&self) -> Result<(), Failure> {
-        let (catalogue, seed) = (super::live::price_table()?, self.seed);
+        let (catalogue, seed, scale) = (super::live::price_table()?, self.seed, self.scale);
         let make = |sim: Sim, clock| {
             let catalogue = catalogue.clone();
             async move {
-                let settings = settings().map_err(|failure| EngineError::Setup(failure.to_string()))?;
+                let settings = settings(scale).map_err(|failure| EngineError::Setup(failure.to_string()))?;
                 setup(&sim, settings, catalogue, seed, clock).await
             }
         };
-        let outcome = rehearse(scenario()?, seed, self.span, make)?;
+        let outcome = rehearse(scenario(scale)?, seed, self.span, make)?;
         if self.json { self.say_json(&outcome) } else { self.say_text(&outcome) }
     }
 
@@ -94,7 +98,8 @@ impl Demo {
     }
 
     fn screen(&self) -> Result<(), Failure> {
-        let (scenario, settings, catalogue) = (scenario()?, settings()?, super::live::price_table()?);
+        let (scenario, settings, catalogue) =
+            (scenario(self.scale)?, settings(self.scale)?, super::live::price_table()?);
         let seed = self.seed;
         let pace = self.speed;
         let (tell, clock) = std::sync::mpsc::channel();
@@ -135,10 +140,29 @@ async fn setup(
     })
 }
 
-fn scenario() -> Result<Scenario, Failure> {
-    Scenario::demo().map_err(|error| Failure::Failed(error.to_string()))
+fn scenario(scale: u32) -> Result<Scenario, Failure> {
+    Scenario::demo().map(|scenario| scenario.times(scale)).map_err(|error| Failure::Failed(error.to_string()))
 }
 
-fn settings() -> Result<SettingsFile, Failure> {
-    SettingsFile::in_memory(SETTINGS).map_err(|error| Failure::Failed(error.to_string()))
+fn settings(scale: u32) -> Result<SettingsFile, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
+    let mut file = SettingsFile::in_memory(SETTINGS).map_err(|error| failed(&error))?;
+    if scale > 1 {
+        let edits = larger(&file.settings(), scale);
+        file.edit(&edits, None).map_err(|error| failed(&error))?;
+    }
+    Ok(file)
+}
+
+/// Every limit on instances and every budget, so many times larger.
+fn larger(settings: &Settings, scale: u32) -> Vec<Edit> {
+    let queues = settings.queues.iter().map(|queue| (format!("queue.{}.max", queue.name), queue.limits.max));
+    let pools = settings.pools.iter().map(|pool| (format!("pool.{}.max", pool.name), pool.limits.max));
+    let limits = queues.chain(pools).chain([("limits.max".to_owned(), settings.limits.max)]);
+    let limits = limits.filter_map(|(key, max)| Some((key, max?.saturating_mul(scale).to_string())));
+    let budgets = settings.budgets.iter().map(|budget| {
+        let limit = Money::from_micros(budget.limit.micros().saturating_mul(i64::from(scale)));
+        (format!("budget.\"{}\".limit", budget.name), limit.to_string())
+    });
+    limits.chain(budgets).map(|(key, value)| Edit { key, value: Some(value) }).collect()
 }

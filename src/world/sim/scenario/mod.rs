@@ -82,6 +82,21 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// The same with so many times the tasks and the limits: a larger group's day.
+    #[must_use]
+    pub fn times(mut self, scale: u32) -> Self {
+        for queue in &mut self.queues {
+            queue.per_hour *= f64::from(scale);
+            if let Some(sweeps) = &mut queue.sweeps {
+                sweeps.per_day *= f64::from(scale);
+            }
+        }
+        let limits = &mut self.limits;
+        let every = limits.total.iter_mut().chain(limits.queue.values_mut()).chain(limits.pool.values_mut());
+        every.for_each(|limit| *limit = limit.saturating_mul(scale));
+        self
+    }
+
     /// The demo's: a busy Monday.
     pub fn demo() -> Result<Self, ScenarioError> {
         Self::parse(DEMO)
