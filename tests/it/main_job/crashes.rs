@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use tidegate::engine::act::crash::{CrashAt, CrashPoints, DeedKind, Point};
 
-use super::rehearsal::{Day, assert_clean};
+use super::rehearsal::{Day, Kept, assert_clean};
 
 /// Crashes at each passing of the point, up to `times`.
 fn crash_at(wanted: CrashAt, times: u32) -> (CrashPoints, Arc<AtomicU32>) {
@@ -37,4 +37,27 @@ fn a_crash_at_any_point_of_any_deed_loses_nothing() {
         }
     }
     assert!(never.is_empty(), "never passed: {never:?}");
+}
+
+/// What a lost store had closed is gone from the ledger; nothing else is.
+#[test]
+fn a_store_that_is_lost_at_any_deed_costs_no_task_and_passes_no_limit() {
+    for deed in [DeedKind::Launch, DeedKind::Drain, DeedKind::Stop] {
+        let store = Kept::default();
+        let (lost, times) = (store.clone(), AtomicU32::new(0));
+        let crash = CrashPoints::watched(Arc::new(move |here| {
+            let now = here == CrashAt { deed, point: Point::AfterCall } && times.fetch_add(1, Ordering::Relaxed) == 9;
+            if now {
+                lost.lose();
+            }
+            !now
+        }));
+        let outcome = Day { crash, store, hours: 5, ..Day::default() }.live();
+        let judged = &outcome.judgement;
+        assert!(judged.tasks_done > 0, "{outcome:?}");
+        assert_eq!((judged.tasks_lost, judged.tasks_stranded), (0, 0), "{deed:?}: {outcome:?}");
+        assert_eq!((judged.limit_violations, judged.busy_kills), (0, 0), "{deed:?}: {outcome:?}");
+        assert_eq!((judged.double_launches, judged.launched - judged.stopped), (0, 0), "{deed:?}: {outcome:?}");
+        assert!(outcome.spent_microusd < judged.bill_microusd, "{deed:?}: the store was lost: {outcome:?}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use futures::FutureExt;
 use jiff::{SignedDuration, Timestamp};
 use tidegate::engine::act::crash::CrashPoints;
 use tidegate::engine::act::naming::Naming;
@@ -50,22 +51,22 @@ impl Kept {
 impl Store for Kept {
     async fn load(&mut self) -> Result<Memory, StoreError> {
         // The memory's store never waits.
-        futures::executor::block_on(self.0.lock().unwrap().store.load())
+        self.0.lock().unwrap().store.load().now_or_never().unwrap()
     }
 
     async fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
         let mut inner = self.0.lock().unwrap();
         let kept: Vec<Record> =
             records.iter().filter(|record| !inner.spoil.is_some_and(|spoil| spoil(record))).cloned().collect();
-        futures::executor::block_on(inner.store.commit(&kept))
+        inner.store.commit(&kept).now_or_never().unwrap()
     }
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
-        futures::executor::block_on(self.0.lock().unwrap().store.journal(filter))
+        self.0.lock().unwrap().store.journal(filter).now_or_never().unwrap()
     }
 
     async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        futures::executor::block_on(self.0.lock().unwrap().store.prune(before))
+        self.0.lock().unwrap().store.prune(before).now_or_never().unwrap()
     }
 }
 
