@@ -115,8 +115,9 @@ impl Loop {
         let plan = (self.setup.planner)(&snapshot, &self.settings, &self.memory.ledger, now);
         self.surplus.clone_from(&plan.surplus);
         (self.snapshot, self.plan) = (Arc::new(snapshot), Arc::new(plan));
-        if self.leads() {
-            self.act(now).await?;
+        if self.leads() && self.act(now).await? {
+            // Whoever asked for it sees it at once, not at the next look.
+            self.snapshot = Arc::new(self.snapshot_with(Vec::new(), now));
         }
         self.publish();
         Ok(())
@@ -163,7 +164,8 @@ impl Loop {
         interval * 2 + SignedDuration::from_secs(30)
     }
 
-    async fn act(&mut self, now: Timestamp) -> Result<(), EngineError> {
+    /// Does what the plan says and the loop's state lets it; says whether it did anything.
+    async fn act(&mut self, now: Timestamp) -> Result<bool, EngineError> {
         let plan = Arc::clone(&self.plan);
         let snapshot = Arc::clone(&self.snapshot);
         let broken = check(&plan, &snapshot, &self.settings, &self.memory.ledger, now);
@@ -200,8 +202,9 @@ impl Loop {
             }
             records.extend(written);
         }
+        let acted = !records.is_empty();
         if !self.commit(records).await {
-            return Ok(());
+            return Ok(false);
         }
         for deed in deeds {
             if let Some(kind) = deed.kind() {
@@ -209,7 +212,7 @@ impl Loop {
             }
             self.begin(deed);
         }
-        Ok(())
+        Ok(acted)
     }
 
     /// Whether the loop's state lets it act: a dry run does nothing on the world, a pause only what a person asks.
