@@ -159,6 +159,13 @@ fn draw(terminal: &mut Terminal, state: &mut State, inbox: &mut Inbox, options: 
         return;
     }
     let now = (options.now)();
+    // It may have changed while nobody listened.
+    if let Ok(size) = terminal.size()
+        && size != state.size
+    {
+        update(state, Message::Resize(size.width, size.height), now);
+        state.dirty = false;
+    }
     if let Err(error) = terminal.draw(|frame| view::draw(frame, state, now)) {
         tracing::warn!(%error, "the terminal is gone");
         inbox.terminal_gone();

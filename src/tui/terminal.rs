@@ -4,9 +4,12 @@ use std::io::{self, Stdout, Write};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use crossterm::cursor::{Hide, Show};
 use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
 use crossterm::execute;
-use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
+use crossterm::terminal::{
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
 use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
@@ -21,7 +24,7 @@ pub(super) struct Terminal {
 /// Puts the terminal back, whoever holds it; safe to do twice.
 pub(super) fn restore() -> io::Result<()> {
     let mut out = io::stdout();
-    let left = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, crossterm::cursor::Show);
+    let left = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);
     disable_raw_mode()?;
     left
 }
@@ -38,9 +41,9 @@ impl Terminal {
         // From here on it must be put back, even if the next step fails.
         self.open = true;
         enable_raw_mode()?;
-        execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste)?;
-        self.screen.hide_cursor()?;
-        self.screen.clear()
+        // A new one, which paints everything; `clear` would wait for the terminal to tell where its cursor is.
+        self.screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide, EnableBracketedPaste)
     }
 
     pub(super) fn close(&mut self) -> io::Result<()> {
@@ -49,6 +52,8 @@ impl Terminal {
 
     /// Takes the terminal over again, whatever has become of it.
     pub(super) fn reenter(&mut self) -> io::Result<()> {
+        // Else it is taken for raw still, whatever a shell has made of it.
+        disable_raw_mode()?;
         self.open()
     }
 

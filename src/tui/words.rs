@@ -23,9 +23,21 @@ pub(crate) fn short(span: SignedDuration) -> String {
     Short(span).to_string()
 }
 
-/// An instant as the loop's time zone has it: the time first, for narrow columns cut the day off.
+/// An instant as the loop's time zone has it.
 pub(crate) fn clock(at: Timestamp, zone: &TimeZone) -> String {
-    at.to_zoned(zone.clone()).strftime("%H:%M:%S %Y-%m-%d").to_string()
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+}
+
+/// Only the time where the day is today, for narrow columns: `07:59:30`, `11-01 23:10`.
+pub(crate) fn time_or_day(at: Timestamp, now: Timestamp, zone: &TimeZone) -> String {
+    let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
+    let pattern = if at.date() == now.date() { "%H:%M:%S" } else { "%m-%d %H:%M" };
+    at.strftime(pattern).to_string()
+}
+
+/// The end of a period, to the minute.
+pub(crate) fn day_and_minute(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M").to_string()
 }
 
 pub(crate) fn plural(count: usize, one: &str, many: &str) -> String {

@@ -150,7 +150,7 @@ pub(crate) struct Command {
     pub doc: &'static str,
     pub scope: Scope,
     /// For the footer; `None`: not shown there.
-    pub hint: Option<&'static str>,
+    hint: Option<&'static str>,
     /// Besides the scope; `Err`: why not now.
     when: fn(&State) -> Result<(), String>,
 }
@@ -164,6 +164,16 @@ impl Command {
 
     pub(crate) fn in_scope(&self, state: &State) -> bool {
         self.scope.holds(state).is_ok()
+    }
+
+    /// What the footer calls it now.
+    pub(crate) fn shown_hint(&self, state: &State) -> Option<&'static str> {
+        let mode = state.live.as_ref().map(|view| view.mode);
+        match (self.id, mode) {
+            (Id::Pause, Some(mode)) if mode.paused => Some("resume"),
+            (Id::Arm, Some(mode)) if mode.armed => Some("disarm"),
+            _ => self.hint,
+        }
     }
 
     /// Its keys, as help and menus show them.

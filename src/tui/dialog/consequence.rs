@@ -302,6 +302,10 @@ fn quit(view: &View, on_exit: OnExit) -> Question {
         view.spend.rate,
         plural(view.acts.len(), "call under way", "calls under way"),
     )];
+    if let Leader::Other(who) = &view.leader {
+        lines.push(format!("{who} leads and goes on: this console stops nothing."));
+        return plain("Quit?", lines, "quit");
+    }
     let by = if on_exit == view.settings.the_loop.on_exit { "as loop.on_exit says" } else { "this time" };
     lines.push(format!("On exit: {} ({by}). Tab changes it.", exit_word(on_exit)));
     let fates = fates(&up, on_exit);
@@ -330,7 +334,7 @@ fn fates(up: &[&Instance], on_exit: OnExit) -> Vec<String> {
         lines.push(format!("{how}: {}", names(&goes)));
     }
     if !stays.is_empty() {
-        lines.push(format!("stays up, until its own maximum life: {}", names(&stays)));
+        lines.push(format!("up to their own max_life stay up: {}", names(&stays)));
     }
     lines
 }

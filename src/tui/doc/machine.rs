@@ -17,9 +17,8 @@ pub(super) fn lines(view: &View, about: Option<&Subject>, width: usize, now: Tim
     };
     let (glyph, word, tone) = state_of(instance);
     let lasted = short(now.duration_since(instance.phase_since));
-    let mut lines = vec![
-        Line::of(format!("{glyph} {word}"), tone).and(format!("  {} for {lasted}", instance.phase.word()), Tone::Plain),
-    ];
+    let phase = if instance.fault.is_some() { format!("  {}", instance.phase.word()) } else { String::new() };
+    let mut lines = vec![Line::of(format!("{glyph} {word}"), tone).and(format!("{phase} for {lasted}"), Tone::Plain)];
     for note in notes(instance, view, now) {
         lines.push(Line::of(format!("  {note}"), Tone::Warn));
     }

@@ -6,14 +6,13 @@ use super::{Line, fact, heading};
 use crate::engine::event::{BudgetState, View};
 use crate::model::money::Money;
 use crate::tui::theme::Tone;
-use crate::tui::words::{clock, dollars, plural};
+use crate::tui::words::{clock, day_and_minute, dollars, plural, wrap};
 
 pub(super) fn lines(view: &View, width: usize) -> Vec<Line> {
     let spend = &view.spend;
-    let mut lines = vec![
-        Line::of(format!("now {}", spend.rate), Tone::Strong)
-            .and(format!("   today {}   month {}   in all {}", spend.today, spend.month, spend.total), Tone::Plain),
-    ];
+    let mut lines = vec![Line::of(format!("now {}", spend.rate), Tone::Strong)];
+    let sums = format!("today {}   month {}   in all {}", spend.today, spend.month, spend.total);
+    lines.extend(super::wrapped(&sums, Tone::Plain, width));
     lines.extend(whole(view, width));
     if !spend.budgets.is_empty() {
         lines.push(Line::default());
@@ -83,19 +82,20 @@ fn budget_lines(budget: &BudgetState, view: &View, width: usize) -> Vec<Line> {
     let (spent, committed, free) = bar(budget.spent, budget.committed, budget.limit, cells);
     let percent = i128::from(used.micros()) * 100 / i128::from(budget.limit.micros().max(1));
     let kind = if budget.hard { "hard" } else { "soft" };
-    let end = clock(budget.period_end, zone);
+    let end = day_and_minute(budget.period_end, zone);
     let left = (budget.limit - used).max(Money::ZERO);
-    vec![
-        Line::of(format!("{:<14} ", budget.name), Tone::Strong)
+    let name = crate::tui::words::fit(budget.name.as_str(), 14);
+    let mut lines = vec![
+        Line::of(format!("{name:<14} "), Tone::Strong)
             .and(spent, tone)
             .and(committed, Tone::Active)
             .and(free, Tone::Dim)
-            .and(format!(" {percent}%"), tone),
-        Line::plain(format!(
-            "  {} spent + {} committed of {}; {left} free; {kind}; until {end}",
-            budget.spent, budget.committed, budget.limit
-        )),
-    ]
+            .and(format!(" {percent}%"), tone)
+            .and(format!("  {kind}, until {end}"), Tone::Dim),
+    ];
+    let numbers = format!("{} spent + {} committed of {}; {left} free", budget.spent, budget.committed, budget.limit);
+    lines.extend(wrap(&numbers, width.saturating_sub(2)).into_iter().map(|part| Line::plain(format!("  {part}"))));
+    lines
 }
 
 /// One bar an hour; the tallest is the dearest.

@@ -14,7 +14,7 @@ use crate::tui::list::{notes, state_of, steps_about};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::usage::Usage;
-use crate::tui::words::{clock, short};
+use crate::tui::words::{short, time_or_day};
 
 pub(super) fn lines(
     view: &View,
@@ -35,7 +35,7 @@ pub(super) fn lines(
     lines.extend(steps(view, subject, width));
     lines.push(Line::default());
     lines.push(heading("Before"));
-    lines.extend(before(view, subject, journal, width));
+    lines.extend(before(view, subject, journal, width, now));
     lines
 }
 
@@ -196,7 +196,7 @@ pub(super) fn steps(view: &View, subject: &Subject, width: usize) -> Vec<Line> {
 }
 
 /// The journal's newest lines about it.
-fn before(view: &View, subject: &Subject, journal: &VecDeque<Entry>, width: usize) -> Vec<Line> {
+fn before(view: &View, subject: &Subject, journal: &VecDeque<Entry>, width: usize, now: Timestamp) -> Vec<Line> {
     const SHOWN: usize = 12;
     let names = |entry: &Entry| match subject {
         Subject::Queue(name) => entry.subject.queue.as_ref() == Some(name),
@@ -211,8 +211,7 @@ fn before(view: &View, subject: &Subject, journal: &VecDeque<Entry>, width: usiz
         .take(SHOWN)
         .flat_map(|entry| {
             let reason = if entry.reason.is_empty() { String::new() } else { format!(": {}", entry.reason) };
-            let time = clock(entry.at, zone);
-            let text = format!("{} {} {}{reason}", time.get(..8).unwrap_or_default(), entry.by, entry.text);
+            let text = format!("{} {} {}{reason}", time_or_day(entry.at, now, zone), entry.by, entry.text);
             wrapped(&text, Tone::Plain, width)
         })
         .collect();

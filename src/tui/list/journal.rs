@@ -4,13 +4,13 @@ use super::{Cell, Column, Data, FILL, Row};
 use crate::model::journal::{Entry, EntryKind};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
-use crate::tui::words::clock;
+use crate::tui::words::time_or_day;
 
 pub(super) const COLUMNS: [Column; 5] = [
-    Column::left("TIME", [8, 8, 19, 19]),
+    Column::left("TIME", [11, 11, 11, 11]),
     Column::left("BY", [0, 8, 10, 12]),
     Column::left("KIND", [7, 7, 7, 7]),
-    Column::left("WHAT", [FILL, 34, 40, 56]),
+    Column::left("WHAT", [FILL, 31, 44, 60]),
     Column::left("WHY", [0, FILL, FILL, FILL]),
 ];
 
@@ -34,8 +34,7 @@ fn is_about(entry: &Entry, subject: &Subject) -> bool {
 pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
     let entry = data.journal.get(at)?;
     Some(match column {
-        // The day is left out where the column is narrow: the detail has it.
-        "TIME" => Cell::text(&clock(entry.at, &data.view.settings.the_loop.time_zone)),
+        "TIME" => Cell::text(&time_or_day(entry.at, data.now, &data.view.settings.the_loop.time_zone)),
         "BY" => Cell::text(&entry.by),
         "KIND" => Cell::text(&entry.kind.word()).toned(match entry.kind {
             EntryKind::Failed | EntryKind::Alarm => Tone::Bad,

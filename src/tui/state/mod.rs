@@ -211,7 +211,7 @@ impl State {
     /// Whether orders reach a loop that acts, and if not, why.
     pub(crate) fn can_order(&self) -> Result<&View, String> {
         if self.loop_gone {
-            return Err("the loop has died: nothing is acted on".to_owned());
+            return Err(self.gone_words().to_owned());
         }
         if self.leaving.is_some() {
             return Err("the loop is ending".to_owned());
@@ -220,6 +220,15 @@ impl State {
         match &view.leader {
             Leader::Us(_) => Ok(view),
             Leader::Other(who) => Err(format!("{who} leads: this console only watches")),
+        }
+    }
+
+    /// What it means that the loop is not heard any more.
+    pub(crate) fn gone_words(&self) -> &'static str {
+        if self.setup.attached {
+            "the connection to the loop is lost"
+        } else {
+            "the loop has died: nothing is acted on"
         }
     }
 

@@ -50,7 +50,7 @@ impl State {
     pub(crate) fn banner(&self) -> Option<String> {
         let view = self.view()?;
         if self.loop_gone {
-            return Some("the loop has died: nothing is acted on; q leaves, the log says more".to_owned());
+            return Some(format!("{}; q leaves, the log says more", self.gone_words()));
         }
         let lasting = lasting(view);
         let unread: Vec<_> = lasting.iter().filter(|warning| !self.read.contains(*warning)).collect();

@@ -404,7 +404,7 @@ fn a_dead_loop_is_told_and_left() {
     person.tell(Message::Trouble("engine panicked at src/x.rs:1: boom".to_owned()));
     person.tell(Message::LoopGone);
     let shown = person.screen(100, 30);
-    assert!(shown.contains("LOOP DEAD") && shown.contains("boom"), "{shown}");
+    assert!(shown.contains("NO LOOP") && shown.contains("boom"), "{shown}");
     person.press("2d");
     assert!(person.screen(100, 30).contains("drain: the loop has died"));
     person.press("q");
@@ -429,4 +429,61 @@ fn the_name_under_the_cursor_is_copied() {
     let mut person = Person::seeing(armed());
     person.press("2jy");
     assert_eq!(person.effects.last(), Some(&Effect::Copy("i-stuck".to_owned())));
+}
+
+#[test]
+fn a_boot_log_is_fetched_and_shown_without_its_escapes() {
+    let mut person = Person::seeing(armed());
+    person.press("2l");
+    assert!(person.screen(80, 24).contains("Asking the cloud for it."));
+    answer(&mut person, Ok(Answer::BootLog("cloud-init done\n\u{1b}[2Jagent starts\n".to_owned())));
+    let shown = person.screen(80, 24);
+    assert!(
+        shown.contains("cloud-init done") && shown.contains("agent starts") && !shown.contains('\u{1b}'),
+        "{shown}"
+    );
+    // Asked for again, it is not forgotten meanwhile.
+    person.press("<Esc>l");
+    assert!(person.screen(80, 24).contains("cloud-init done"));
+}
+
+#[test]
+fn the_journal_goes_back_as_far_as_it_is_read() {
+    let mut person = Person::seeing(armed());
+    let line = |number: i64| crate::model::journal::Entry {
+        at: person_time(-number),
+        by: "loop".into(),
+        kind: crate::model::journal::EntryKind::Seen,
+        text: format!("line {number}"),
+        reason: String::new(),
+        subject: crate::model::journal::Subject::default(),
+        intent: None,
+        revision: None,
+    };
+    let lines: Vec<_> = (1..=500).map(line).collect();
+    // One was told before the answer came, one is new.
+    person.tell(Message::Engine(Event::Journal(line(1))));
+    person.tell(Message::Engine(Event::Journal(line(0))));
+    answer(&mut person, Ok(Answer::Journal(lines)));
+    person.press("5");
+    assert_eq!(person.state.list.total, 501);
+    person.press("G");
+    let wanted = |command: &Command| matches!(command, Command::Journal(filter) if filter.limit > 1_000);
+    assert!(person.sent().into_iter().any(wanted));
+}
+
+fn person_time(seconds: i64) -> jiff::Timestamp {
+    view().at.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap()
+}
+
+#[test]
+fn a_console_that_watches_stops_nothing_when_it_is_left() {
+    let mut watching = armed();
+    watching.leader = Leader::Other("bo@host".to_owned());
+    std::sync::Arc::make_mut(&mut watching.settings).the_loop.on_exit = crate::model::settings::OnExit::StopAll;
+    let mut person = Person::seeing(watching);
+    person.press("q");
+    assert!(person.screen(80, 24).contains("bo@host leads and goes on: this console stops nothing."));
+    person.press("y");
+    assert_eq!(orders(&person), [Command::Quit { on_exit: None }]);
 }

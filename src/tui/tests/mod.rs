@@ -1,6 +1,11 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
+mod chance;
 mod keys;
+mod look;
+mod pty;
+mod seen;
+mod table;
 
 use std::sync::Arc;
 

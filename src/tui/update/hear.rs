@@ -10,6 +10,7 @@ use crate::engine::event::{Answer, Event, View};
 use crate::model::journal::{Entry, JournalFilter};
 use crate::tui::dialog::Dialog;
 use crate::tui::message::{Effect, Ending};
+use crate::tui::state::place::Page;
 use crate::tui::state::{Asked, State};
 
 /// So many journal lines are asked for at first.
@@ -25,7 +26,7 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
         Event::Journal(entry) => {
             state.journal.push_front(entry);
             state.journal.truncate(LINES_KEPT);
-            state.relist = true;
+            state.relist |= state.place.page == Page::Journal;
         }
         Event::Answer { id, result } => {
             if let Some(asked) = state.asked.remove(&id) {

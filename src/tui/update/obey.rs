@@ -281,7 +281,7 @@ fn sort(state: &mut State) {
 fn actions(state: &mut State) {
     let items: Vec<_> = TABLE
         .iter()
-        .filter(|command| command.hint.is_some() && command.id != Id::Actions)
+        .filter(|command| command.shown_hint(state).is_some() && command.id != Id::Actions)
         .filter(|command| command.scope == Scope::Everywhere || command.in_scope(state))
         .map(|command| Item {
             label: format!("{:<6} {}", command.shown_keys(), command.name),

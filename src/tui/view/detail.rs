@@ -11,7 +11,7 @@ use crate::tui::list::{self, Data, charged, state_of};
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
 use crate::tui::theme::Tone;
-use crate::tui::words::{clock, rate, short, wrap};
+use crate::tui::words::{clock, rate, short, time_or_day, wrap};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Timestamp) {
     let Some(data) = state.data(now) else { return };
@@ -54,9 +54,9 @@ fn queue(canvas: &mut Canvas<'_>, area: Rect, state: &State, data: &Data<'_>) {
     let journal = Rect { y: machines.y + machines.height, height: lines_of_time, ..rest };
     let newest = data.journal.iter().take(usize::from(lines_of_time.saturating_sub(1)));
     for (y, entry) in (1..).zip(newest) {
-        let time = clock(entry.at, &data.view.settings.the_loop.time_zone);
+        let time = time_or_day(entry.at, data.now, &data.view.settings.the_loop.time_zone);
         let reason = if entry.reason.is_empty() { String::new() } else { format!(": {}", entry.reason) };
-        let line = format!("{} {} {}{reason}", time.get(..5).unwrap_or_default(), entry.by, entry.text);
+        let line = format!("{time} {} {}{reason}", entry.by, entry.text);
         canvas.text(journal, y, &line, Tone::Dim);
     }
 }

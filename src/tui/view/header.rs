@@ -71,7 +71,7 @@ fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp) -> Vec<P
     let piece = |text: String, style, rank| Piece { text, style, rank };
     let mut pieces = vec![piece(view.fleet.to_string(), theme.style(Tone::Strong), 1)];
     if state.loop_gone {
-        pieces.push(piece(" LOOP DEAD ".to_owned(), theme.badge(Tone::Bad), 0));
+        pieces.push(piece(" NO LOOP ".to_owned(), theme.badge(Tone::Bad), 0));
     } else {
         pieces.push(piece(format!(" {} ", view.mode.word()), theme.badge(mode_tone(view.mode)), 0));
     }

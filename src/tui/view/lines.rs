@@ -8,8 +8,9 @@ use super::canvas::Canvas;
 use crate::tui::commands::{Id, TABLE};
 use crate::tui::dialog::Dialog;
 use crate::tui::state::State;
+use crate::tui::state::place::Page;
 use crate::tui::theme::Tone;
-use crate::tui::words::plural;
+use crate::tui::words::{clock, plural};
 
 pub(super) fn banner(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
     if let Some(text) = state.banner() {
@@ -32,6 +33,12 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
     } else if state.is_table() {
         let count = format!("   {}", state.list.total);
         x = canvas.put(area, x, 0, &count, canvas.theme.style(Tone::Dim));
+    }
+    if let (Page::Why, None, Some(view)) = (state.place.page, &state.place.about, state.view()) {
+        let at = clock(view.plan.at, &view.settings.the_loop.time_zone);
+        let acts = view.mode.armed && !view.mode.paused;
+        let done = if acts { String::new() } else { format!(": nothing of it is done, {}", view.mode.word()) };
+        x = canvas.put(area, x, 0, &format!("   plan of {at}{done}"), canvas.theme.style(Tone::Dim));
     }
     if let Some(column) = look.sort {
         let order = if look.inverted { "falling" } else { "rising" };
@@ -61,7 +68,7 @@ pub(super) fn footer(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
         .filter(|command| command.enabled(state).is_ok())
         .filter_map(|command| {
             let key = command.keys.first()?.to_string();
-            Some((command.id, key, command.hint?))
+            Some((command.id, key, command.shown_hint(state)?))
         })
         .collect();
     let help = hints.iter().filter(|(id, ..)| is_help(*id));
@@ -91,7 +98,7 @@ fn dialog_keys(dialog: &Dialog) -> &'static [(&'static str, &'static str)] {
 }
 
 fn is_help(id: Id) -> bool {
-    id == Id::Go(crate::tui::state::place::Page::Help)
+    id == Id::Go(Page::Help)
 }
 
 /// All that fits on a very small screen.
