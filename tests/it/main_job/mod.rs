@@ -1,5 +1,11 @@
-//! The main job, end to end: queues, machines, money.
+//! The main job, end to end: queues, machines, money. Over the simulator, and with everything real.
 
 mod crashes;
 mod faults;
+#[cfg(feature = "aws")]
+mod killed;
 mod rehearsal;
+#[cfg(feature = "aws")]
+mod rig;
+#[cfg(feature = "aws")]
+mod whole;

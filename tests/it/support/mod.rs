@@ -2,6 +2,8 @@
 
 pub(crate) mod agent;
 pub(crate) mod conf;
+#[cfg(feature = "aws")]
+pub(crate) mod ec2;
 pub(crate) mod face;
 pub(crate) mod machine;
 pub(crate) mod microburst;
