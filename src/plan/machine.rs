@@ -1,9 +1,7 @@
 //! A machine as the rules see it: the snapshot's, and what this pass has already decided about it.
 
-use jiff::Timestamp;
-
 use super::index::Index;
-use crate::model::instance::{Hold, Instance, Phase};
+use crate::model::instance::{Drain, Hold, Instance, Phase};
 use crate::model::reason::Reason;
 
 /// What a machine is good for.
@@ -36,6 +34,8 @@ pub(super) struct Machine<'a> {
     pub(super) pool: Option<usize>,
     pub(super) home: Option<usize>,
     pub(super) order: Order,
+    /// The order is this pass's own: what the snapshot says of an older one is void.
+    new_order: bool,
     /// It answered the order that stands.
     pub(super) acknowledged: bool,
     pub(super) stopped: bool,
@@ -59,6 +59,7 @@ impl<'a> Machine<'a> {
             pool,
             home: index.queue_place(&seen.home),
             order,
+            new_order: false,
             acknowledged: order == Order::Standing
                 && seen.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
             stopped: false,
@@ -102,20 +103,17 @@ impl<'a> Machine<'a> {
         self.hold.map(|hold| Reason::Held { until: hold.until, by: hold.by.clone(), why: hold.why.clone() })
     }
 
-    /// An order that is new in this pass: no answer is one to it.
     pub(super) fn order_drain(&mut self) {
-        self.order = Order::Standing;
-        self.acknowledged = false;
+        (self.order, self.new_order, self.acknowledged) = (Order::Standing, true, false);
     }
 
     pub(super) fn take_back_drain(&mut self) {
-        self.order = Order::TakenBack;
-        self.acknowledged = false;
+        (self.order, self.new_order, self.acknowledged) = (Order::TakenBack, true, false);
     }
 
-    /// When the standing order was given, if it was known before this pass.
-    pub(super) fn ordered(&self) -> Option<Timestamp> {
-        let drain = self.seen.drain.as_ref().filter(|drain| !drain.cancelled)?;
-        (self.order == Order::Standing).then_some(drain.ordered)
+    /// The order that stands, unless it is this pass's own.
+    pub(super) fn standing(&self) -> Option<&'a Drain> {
+        let stands = self.order == Order::Standing && !self.new_order;
+        self.seen.drain.as_ref().filter(|_| stands)
     }
 }

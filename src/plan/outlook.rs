@@ -84,3 +84,69 @@ fn next(pass: &Pass<'_>, queue: &Queue<'_>, seen: Seen) -> Option<Reason> {
     let notes = queue.pools.iter().filter_map(|pool| pass.surplus_notes.get(*pool)?.clone());
     notes.into_iter().find(|_| spare)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::model::instance::{DrainCause, Fault, Instance, Phase};
+    use crate::plan::example::{World, ago, drain, instance, queue};
+
+    fn next(world: &World) -> String {
+        world.plan().outlooks[0].next.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_deciding_reason_is_the_first_that_holds() {
+        let idle = || World::new().with(instance("i-1", Phase::Idle));
+        let waiting = |count| World::new().waiting("train", count);
+        let need = "2 waiting - 0 idle - 0 starting - 0 foreign idle = 2 needed";
+        for (world, told) in [
+            (waiting(0), ""),
+            (waiting(2), need),
+            (waiting(2).set(|settings| settings.limits.max = Some(2)), need),
+            (
+                waiting(2).set(|settings| settings.limits.max = Some(1)),
+                "limits.max is 1: 1 instances used, one more needs 1 instances",
+            ),
+            (waiting(2).last_heard("clearml", 61), "clearml has not answered for 1m01, more than 1m00"),
+            (waiting(0).last_heard("clearml", 61), "clearml has not answered for 1m01, more than 1m00"),
+            (idle().waiting("train", 1), "1 waiting, 1 idle, 0 starting, 0 foreign idle: enough"),
+            (idle().waiting("train", 0), "1 more than needed for 0s; one is drained at 10m00"),
+            (idle().waiting("train", 0).surplus(&[900]), "1 more than needed for 15m00, keep-alive is 10m00"),
+            (
+                idle().waiting("train", 0).set(|settings| settings.pools[0].min = 1),
+                "1 up, pool.gpu.min is 1",
+            ),
+        ] {
+            assert_eq!(next(&world), told);
+        }
+    }
+
+    #[test]
+    fn machines_count_at_home_and_tasks_where_they_came_from() {
+        let with = |id: &str, phase, change: fn(&mut Instance)| {
+            let mut machine = instance(id, phase);
+            change(&mut machine);
+            machine
+        };
+        let world = World::new()
+            .set(|settings| {
+                settings.queues = vec![queue("train", &["gpu"]), queue("eval", &["gpu"])];
+                settings.queues[1].priority = 9;
+            })
+            .waiting("train", 3)
+            .waiting("eval", 0)
+            .with(with("i-1", Phase::Busy, |_| {}))
+            .with(with("i-2", Phase::Busy, |i| i.task.as_mut().unwrap().queue = Some("eval".into())))
+            .with(with("i-3", Phase::Idle, |_| {}))
+            .with(with("i-4", Phase::Booting, |_| {}))
+            .with(with("i-5", Phase::Draining, |i| i.drain = Some(drain(DrainCause::Person, 9, None))))
+            .with(with("i-6", Phase::Idle, |i| i.fault = Some(Fault::NotPulling)))
+            .with(with("i-7", Phase::Gone, |_| {}))
+            .intent("gpu", "train");
+        let outlooks = world.plan().outlooks;
+        let train = &outlooks[0];
+        assert_eq!((train.queue.as_str(), train.waiting, train.oldest), ("train", 3, Some(ago(100))));
+        assert_eq!((train.running, train.idle, train.starting, train.draining, train.faults), (1, 1, 2, 1, 1));
+        assert_eq!((outlooks[1].queue.as_str(), outlooks[1].running), ("eval", 1), "in the order of the settings");
+    }
+}

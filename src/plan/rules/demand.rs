@@ -47,7 +47,7 @@ pub(in crate::plan) struct Supply {
 }
 
 impl Supply {
-    /// Needed by no task.
+    /// Machines that no task needs.
     pub(in crate::plan) fn surplus(&self) -> u32 {
         self.idle + self.booting + self.unheard
     }
@@ -241,7 +241,6 @@ fn share_foreign(index: &Index<'_>, queues: &mut [Need]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::model::instance::{DrainCause, Fault, Instance, Phase};
     use crate::model::snapshot::ForeignWorker;
     use crate::plan::example::{World, drain, hold, instance, pool, queue};

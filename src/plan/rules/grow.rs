@@ -89,10 +89,9 @@ fn let_go(pass: &Pass<'_>) -> HashMap<(usize, usize), Vec<usize>> {
 pub(in crate::plan) fn may_keep(pass: &Pass<'_>, machine: &Machine<'_>) -> bool {
     let seen = machine.seen;
     machine.state() == State::Draining
-        && machine.ordered().is_some()
         && !machine.acknowledged
         && seen.task.is_none()
-        && seen.drain.as_ref().is_some_and(|drain| drain.cause == DrainCause::Surplus)
+        && machine.standing().is_some_and(|drain| drain.cause == DrainCause::Surplus)
         && pass.index.stale_region(seen.provider, &seen.region).is_none()
 }
 

@@ -241,6 +241,14 @@ mod tests {
             "person: kill i-1: ann asked",
             "NOT person i-1: i-1 is being drained",
         ]);
+        // An order given anew is not proved by what was heard after the old one.
+        let mut stuck = instance("i-1", Phase::Booting);
+        (stuck.launched, stuck.drain) = (ago(2_000), Some(drain(DrainCause::Stuck, 500, None)));
+        let world = World::new().with(stuck);
+        world
+            .asked(Ask::CancelDrain(id()))
+            .asked(Ask::Drain(id()))
+            .expect(&["person: cancel the drain of i-1: ann asked", "person: drain i-1: ann asked"]);
         let cancelled = World::new().with(drained(Some(5), false)).asked(Ask::CancelDrain(id()));
         cancelled.asked(stop(false)).expect(&[
             "person: cancel the drain of i-1: ann asked",

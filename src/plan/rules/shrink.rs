@@ -1,6 +1,6 @@
 //! Machines that were more than needed for the keep-alive are drained, one for each level of surplus that lasted.
-//! Level k began when at least k machines of the pool were more than its queues need. One on its way goes before
-//! one that is ready.
+//! Level k began when at least k machines of the pool were more than its queues need and its minimum asks for. One on
+//! its way goes before one that is ready.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -17,32 +17,26 @@ use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
 
 pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
-    let index = pass.index;
     refuse_the_unsure(pass);
-    let stale = index.stale_clearml();
-    if stale.is_some() {
-        // What is needed is not known: the levels stand as they were.
-        pass.surplus.clone_from(&index.snapshot.surplus);
+    if let Some(stale) = pass.index.stale_clearml() {
+        stand_still(pass, &stale);
+        return;
     }
+    let index = pass.index;
     let mut expired = HashMap::new();
     for (place, pool) in index.pools.iter().enumerate() {
-        let name = &pool.settings.name;
-        let levels = match stale {
-            Some(_) => index.snapshot.surplus.get(name).cloned().unwrap_or_default(),
-            None => levels(pass, place, pool),
+        let (name, keep_alive) = (&pool.settings.name, pool.settings.keep_alive);
+        let levels = levels(pass, place, pool);
+        let Some(first) = levels.first() else {
+            refuse_the_kept(pass, place, pool);
+            continue;
         };
-        let Some(first) = levels.first() else { continue };
         let lasted = index.now.duration_since(*first);
-        if let Some(stale) = &stale {
-            pass.refuse(Rule::Shrink, &About::pool(name), stale.clone());
-        } else if lasted >= pool.settings.keep_alive {
+        if lasted >= keep_alive {
             expired.insert(place, levels);
         } else {
             let surplus = u32::try_from(levels.len()).unwrap_or(u32::MAX);
-            let cooling = || Reason::Cooling { surplus, lasted, keep_alive: pool.settings.keep_alive };
-            let reason = kept_warm(pass, place, pool).unwrap_or_else(cooling);
-            note(pass, place, &reason);
-            pass.refuse(Rule::Shrink, &About::pool(name), reason);
+            refuse(pass, place, pool, Reason::Cooling { surplus, lasted, keep_alive });
             pass.surplus.insert(name.clone(), levels);
         }
     }
@@ -56,9 +50,35 @@ pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
     }
 }
 
+/// What is needed is not known: the levels stand as they were.
+fn stand_still(pass: &mut Pass<'_>, stale: &Reason) {
+    let index = pass.index;
+    pass.surplus.clone_from(&index.snapshot.surplus);
+    for pool in index.pools.iter().map(|pool| &pool.settings.name) {
+        if index.snapshot.surplus.get(pool).is_some_and(|levels| !levels.is_empty()) {
+            pass.refuse(Rule::Shrink, &About::pool(pool), stale.clone());
+        }
+    }
+}
+
+fn refuse(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, reason: Reason) {
+    note(pass, place, &reason);
+    pass.refuse(Rule::Shrink, &About::pool(&pool.settings.name), reason);
+}
+
+/// Says it where machines that no task needs stay for the pool's minimum.
+fn refuse_the_kept(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>) {
+    let (min, supply) = (pool.settings.min, pass.demand.supply(place));
+    if supply.surplus() > 0 {
+        refuse(pass, place, pool, Reason::KeptWarm { pool: pool.settings.name.clone(), min, up: supply.up });
+    }
+}
+
 /// Since when at least 1, 2, 3, ... machines have been more than needed; as many as are now.
 fn levels(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Vec<Timestamp> {
-    let surplus = usize::try_from(pass.demand.supply(place).surplus()).unwrap_or(usize::MAX);
+    let supply = pass.demand.supply(place);
+    let surplus = supply.surplus().min(supply.up.saturating_sub(pool.settings.min));
+    let surplus = usize::try_from(surplus).unwrap_or(usize::MAX);
     let known = pass.index.snapshot.surplus.get(&pool.settings.name).into_iter().flatten();
     let mut levels: Vec<_> = known.take(surplus).map(|since| (*since).min(pass.index.now)).collect();
     levels.resize(surplus, pass.index.now);
@@ -98,19 +118,13 @@ fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestam
     let over = levels.iter().take_while(|since| now.duration_since(**since) >= keep_alive);
     let lasted: Vec<_> = over.map(|since| now.duration_since(*since)).collect();
     if pool.settings.guard == GuardKind::Off {
-        let reason = Reason::NoGuard { pool: name.clone() };
-        note(pass, place, &reason);
-        pass.refuse(Rule::Shrink, &About::pool(name), reason);
+        refuse(pass, place, pool, Reason::NoGuard { pool: name.clone() });
         return 0;
     }
     let mut candidates = candidates.into_iter();
     let mut drained = 0;
     let mut refused: Vec<(Option<usize>, Reason)> = Vec::new();
     for (level, lasted) in (1..).zip(&lasted) {
-        if let Some(kept) = kept_warm(pass, place, pool) {
-            refused.push((None, kept));
-            break;
-        }
         let Some(machine) = next(pass, place, &mut candidates, &mut refused) else { break };
         let reason = Reason::Surplus { level, lasted: *lasted, keep_alive };
         note(pass, place, &reason);
@@ -123,12 +137,6 @@ fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestam
         pass.refuse(Rule::Shrink, &About { pool: Some(name), instance, ..About::default() }, reason);
     }
     drained
-}
-
-/// Why none may go, where the pool's minimum forbids it.
-fn kept_warm(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Option<Reason> {
-    let (min, up) = (pool.settings.min, pass.demand.supply(place).up);
-    (up <= min).then(|| Reason::KeptWarm { pool: pool.settings.name.clone(), min, up })
 }
 
 /// The next machine that may be drained; those that may not be are refused on the way.
@@ -277,10 +285,10 @@ mod tests {
     #[test]
     fn the_minimum_stays_up() {
         let world = idle(3).surplus(&[900, 900, 900]).set(|settings| settings.pools[0].min = 2);
-        world.expect(&[
-            "shrink: drain i-1: 1 more than needed for 15m00, keep-alive is 10m00",
-            "NOT shrink gpu: 2 up, pool.gpu.min is 2",
-        ]);
+        world.expect(&["shrink: drain i-1: 1 more than needed for 15m00, keep-alive is 10m00"]);
+        let least = idle(2).surplus(&[900]).set(|settings| settings.pools[0].min = 2);
+        least.expect(&["NOT shrink gpu: 2 up, pool.gpu.min is 2"]);
+        assert!(least.plan().surplus.is_empty(), "one more has its own keep-alive, however long these were idle");
         // Busy machines are up too.
         let world = world.with(instance("i-busy", Phase::Busy)).with(instance("i-busy-too", Phase::Busy));
         assert_eq!(drained(&world).len(), 3);

@@ -66,10 +66,9 @@ fn decide(pass: &Pass<'_>, machine: &Machine<'_>) -> Decision {
     if machine.order != Order::Standing {
         return Decision::Act(Action::Drain { instance: seen.id.clone(), cause: DrainCause::Stuck }, reason);
     }
-    let proved = machine
-        .ordered()
-        .zip(index.clearml_seen())
-        .is_some_and(|(ordered, looked)| looked.duration_since(ordered) >= PROOF);
+    let ordered = machine.standing().map(|drain| drain.ordered);
+    let proved =
+        ordered.zip(index.clearml_seen()).is_some_and(|(ordered, looked)| looked.duration_since(ordered) >= PROOF);
     if proved { Decision::Act(Action::Stop { instance: seen.id.clone(), kill: false }, reason) } else { Decision::Wait }
 }
 
