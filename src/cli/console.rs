@@ -13,7 +13,7 @@ use crate::engine::Handle;
 use crate::engine::event::{Event, Leader, View};
 use crate::engine::socket::Client;
 use crate::store::lock::Holder;
-use crate::tui::{self, Link, Options};
+use crate::tui::{self, Ending, Link, Options};
 use crate::world::clock::Clock;
 
 /// Requests and events that may be on their way to and from a loop elsewhere.
@@ -31,10 +31,13 @@ pub(super) fn run(place: &Place) -> Result<(), Failure> {
     }
 }
 
-/// Shows an embedded loop until it is left; then the loop has ended, too.
+/// Shows an embedded loop until it is left; then the loop has ended, too, unless a person would not wait for it.
 pub(super) fn show(handle: Handle, clock: Clock, log: Option<PathBuf>, speed: Option<u32>) -> Result<(), Failure> {
     let link = Link { requests: handle.requests.clone(), events: handle.events.subscribe() };
     let left = tui::run(link, &options(clock, log, speed)).map_err(|error| Failure::Failed(error.to_string()));
+    if matches!(left, Ok(Ending::Forced)) && !handle.has_ended() {
+        return Err(Failure::Failed("left before the loop had ended; machines stay as they are".to_owned()));
+    }
     handle.join()?;
     left.map(drop)
 }

@@ -54,7 +54,7 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
         Reason::Drained { .. } => ("stop drained".to_owned(), Tone::Active),
         Reason::Cooling { lasted, keep_alive, .. } => {
             let left = keep_alive.saturating_sub(*lasted).saturating_sub(passed);
-            (format!("shrink in {}", short(left)), Tone::Plain)
+            (format!("shrink {}", short(left)), Tone::Plain)
         }
         Reason::Limit { limit, max, .. } => {
             let number = if *limit == LimitKind::Hourly { String::new() } else { format!(" {max}") };

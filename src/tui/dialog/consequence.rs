@@ -295,13 +295,14 @@ pub(crate) fn exit_word(on_exit: OnExit) -> &'static str {
 fn quit(view: &View, on_exit: OnExit) -> Question {
     let up = up(view);
     let tasks = up.iter().filter(|instance| instance.may_have_task()).count();
-    let intents = view.snapshot.intents.len();
-    let mut lines = vec![format!(
-        "{} up, {intents} on the way, {}; {}.",
-        plural(up.len(), "machine is", "machines are"),
-        view.spend.rate,
-        plural(view.acts.len(), "call under way", "calls under way"),
-    )];
+    let mut first = format!("{}, {}", plural(up.len(), "machine is up", "machines are up"), view.spend.rate);
+    if !view.snapshot.intents.is_empty() {
+        first = format!("{first}; {} on the way", view.snapshot.intents.len());
+    }
+    if !view.acts.is_empty() {
+        first = format!("{first}; {} under way", plural(view.acts.len(), "call", "calls"));
+    }
+    let mut lines = vec![format!("{first}.")];
     if let Leader::Other(who) = &view.leader {
         lines.push(format!("{who} leads and goes on: this console stops nothing."));
         return plain("Quit?", lines, "quit");
