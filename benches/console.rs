@@ -1,7 +1,14 @@
 //! The console in a terminal of its own, measured from outside: first frame, key to frame, memory, processor time and
 //! what it writes. `cargo bench --bench console`; the goals are printed beside what was measured.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a bench that cannot go on fails, and prints")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a bench that cannot go on fails, and prints"
+)]
 
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
@@ -100,7 +107,7 @@ impl Program {
         writer.write_all(b"\x1b[?62c").unwrap();
         std::thread::Builder::new()
             .spawn(move || {
-                let mut bytes = [0; 65_536];
+                let mut bytes = [0; 16_384];
                 while let Ok(read @ 1..) = reader.read(&mut bytes) {
                     heard.lock().unwrap().extend_from_slice(&bytes[..read]);
                 }

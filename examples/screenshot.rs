@@ -3,7 +3,8 @@
 //! `cargo run --example screenshot -- 100x30 20 "j w" target/release/tidegate demo --seed 7 > assets/console.svg`
 //! (size, seconds to wait, keys, then the program)
 
-use std::io::{Read, Write};
+use std::fmt::Write as _;
+use std::io::{Read, Write as _};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -105,19 +106,21 @@ fn run(row: u16, column: u16, cells: u16, text: &str, style: &Style) -> String {
     let width = usize::from(cells) * CELL.0;
     let mut svg = String::new();
     if style.back != BACKGROUND {
-        svg.push_str(&format!(
-            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" fill=\"{}\"/>\n",
+        let _ = writeln!(
+            svg,
+            "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" fill=\"{}\"/>",
             CELL.1, style.back
-        ));
+        );
     }
     if !text.trim().is_empty() {
         let weight = if style.bold { " font-weight=\"bold\"" } else { "" };
         let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
-        svg.push_str(&format!(
-            "<text x=\"{x}\" y=\"{}\" textLength=\"{width}\" fill=\"{}\"{weight}>{text}</text>\n",
+        let _ = writeln!(
+            svg,
+            "<text x=\"{x}\" y=\"{}\" textLength=\"{width}\" fill=\"{}\"{weight}>{text}</text>",
             y + 14,
             style.text
-        ));
+        );
     }
     svg
 }

@@ -292,7 +292,9 @@ mod tests {
         assert_eq!(reserved(&world), rate.cost(secs(370 + 3_600 + 600)));
         let taught = |seconds: &[i64]| {
             let mut samples = Samples::default();
-            seconds.iter().for_each(|sample| samples.push(secs(*sample)));
+            for sample in seconds {
+                samples.push(secs(*sample));
+            }
             samples
         };
         let learned = Learned {

@@ -29,6 +29,7 @@ pub(super) enum Order {
     TakenBack,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Machine<'a> {
     pub(super) seen: &'a Instance,
     pub(super) pool: Option<usize>,

@@ -112,10 +112,7 @@ mod tests {
             (idle().waiting("train", 1), "1 waiting, 1 idle, 0 starting, 0 foreign idle: enough"),
             (idle().waiting("train", 0), "1 more than needed for 0s; one is drained at 10m00"),
             (idle().waiting("train", 0).surplus(&[900]), "1 more than needed for 15m00, keep-alive is 10m00"),
-            (
-                idle().waiting("train", 0).set(|settings| settings.pools[0].min = 1),
-                "1 up, pool.gpu.min is 1",
-            ),
+            (idle().waiting("train", 0).set(|settings| settings.pools[0].min = 1), "1 up, pool.gpu.min is 1"),
         ] {
             assert_eq!(next(&world), told);
         }

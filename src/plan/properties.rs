@@ -59,7 +59,7 @@ fn carry_out(world: &mut World, planned: &Planned) {
         (Action::Requeue { task, .. } | Action::Enqueue { task, .. }, _) => {
             snapshot.strays.retain(|stray| match stray {
                 Stray::OfGoneMachine { task: lost, .. } | Stray::QueuedNowhere { task: lost, .. } => lost != task,
-            })
+            });
         }
         (Action::Unregister { worker }, _) => snapshot.ghosts.retain(|ghost| ghost.worker != *worker),
         (action, None) => panic!("{action} is about a machine that nobody knows"),
