@@ -97,6 +97,15 @@ pub struct Account {
     pub queue: QueueName,
 }
 
+/// What a queue's machines cost; see [`Ledger::by_queue`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueueMoney {
+    /// Since each of the instants asked for.
+    pub spent: [Money; 2],
+    /// Set aside at launch for machines of this home queue, less what has been billed.
+    pub committed: Money,
+}
+
 /// Open intervals whole, closed ones summed by quarter of an hour and account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
@@ -198,30 +207,31 @@ impl Ledger {
         by_account
     }
 
-    /// Spent from `from` up to `now`, by the queue that is charged: one pass over the ledger for any number of budgets.
+    /// The money of every queue, in one pass over the ledger for any number of budgets: what was spent since each of
+    /// two instants (multiples of 15 minutes), and what is set aside and not yet spent.
     #[must_use]
-    pub fn spent_by_queue(&self, from: Timestamp, now: Timestamp) -> HashMap<&QueueName, Money> {
-        let mut by_queue: HashMap<&QueueName, Money> = HashMap::new();
-        for (account, money) in self.closed.range(from.as_second()..).flat_map(|(_, accounts)| accounts) {
-            *by_queue.entry(&account.queue).or_default() += *money;
-        }
-        for interval in self.open.values() {
-            for (share, start, end) in interval.pieces(now) {
-                let start = start.max(from);
-                if end > start {
-                    *by_queue.entry(&share.queue).or_default() += interval.cost_until(end) - interval.cost_until(start);
+    pub fn by_queue(&self, since: [Timestamp; 2], now: Timestamp) -> HashMap<&QueueName, QueueMoney> {
+        let mut by_queue: HashMap<&QueueName, QueueMoney> = HashMap::new();
+        let [one, other] = since.map(Timestamp::as_second);
+        for (slot, accounts) in self.closed.range(one.min(other)..) {
+            for (account, money) in accounts {
+                let queue = by_queue.entry(&account.queue).or_default();
+                for (spent, since) in queue.spent.iter_mut().zip([one, other]) {
+                    *spent += if *slot >= since { *money } else { Money::ZERO };
                 }
             }
         }
-        by_queue
-    }
-
-    /// Set aside by running machines and not yet spent, by home queue.
-    #[must_use]
-    pub fn committed_by_queue(&self, now: Timestamp) -> HashMap<&QueueName, Money> {
-        let mut by_queue: HashMap<&QueueName, Money> = HashMap::new();
         for interval in self.open.values() {
-            *by_queue.entry(&interval.home).or_default() += interval.committed(now);
+            by_queue.entry(&interval.home).or_default().committed += interval.committed(now);
+            for (share, start, end) in interval.pieces(now) {
+                let until = interval.cost_until(end);
+                let queue = by_queue.entry(&share.queue).or_default();
+                for (spent, since) in queue.spent.iter_mut().zip(since) {
+                    if end > since {
+                        *spent += until - interval.cost_until(start.max(since));
+                    }
+                }
+            }
         }
         by_queue
     }
@@ -277,8 +287,10 @@ mod tests {
             ["train", "eval"].iter().map(|queue| ledger.spent(&BudgetScope::Queue((*queue).into()), from, end)).sum();
         assert_eq!(by_queue, whole);
         assert_eq!(ledger.spent_by_account(from, end).into_values().sum::<Money>(), whole);
-        for (queue, money) in ledger.spent_by_queue(from, end) {
-            assert_eq!(money, ledger.spent(&BudgetScope::Queue(queue.clone()), from, end), "{queue}");
+        let late = Timestamp::from_second(at(0).as_second() + 2_700).unwrap();
+        for (queue, money) in ledger.by_queue([late, from], end) {
+            let spent = |since| ledger.spent(&BudgetScope::Queue(queue.clone()), since, end);
+            assert_eq!(money, QueueMoney { spent: [spent(late), spent(from)], committed: Money::ZERO }, "{queue}");
         }
     }
 
@@ -297,10 +309,12 @@ mod tests {
         assert_eq!(interval.committed(at(360_000_000)), Money::ZERO);
         let mut ledger = Ledger::default();
         ledger.open_interval(interval.clone());
-        assert_eq!(ledger.committed_by_queue(now).get(&interval.home), Some(&interval.committed(now)));
-        let (whole, from) = (interval.cost(now), at(900_000));
-        let late: Money = ledger.spent_by_queue(from, now).into_values().sum();
-        assert_eq!(late, ledger.spent(&BudgetScope::All, from, now));
-        assert!(late < whole, "what was spent before the period is not in it");
+        let (before, since) = (at(-900_000), at(900_000));
+        let money = ledger.by_queue([since, before], now);
+        assert_eq!(money.values().map(|money| money.committed).sum::<Money>(), interval.committed(now));
+        let spent = |place: usize| money.values().map(|money| money.spent[place]).sum::<Money>();
+        assert_eq!(spent(0), ledger.spent(&BudgetScope::All, since, now));
+        assert_eq!(spent(1), interval.cost(now));
+        assert!(spent(0) < spent(1), "what was spent before the period is not in it");
     }
 }

@@ -1,12 +1,14 @@
 //! Hard budgets: what is spent, what is committed and the new reservation are together at most the limit.
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::index::Index;
 use crate::model::calendar;
-use crate::model::ids::QueueName;
+use crate::model::ids::{PoolName, QueueName};
 use crate::model::instance::{Instance, Origin, Phase};
-use crate::model::ledger::{Interval, Share};
+use crate::model::ledger::{Interval, Ledger, QueueMoney, Share};
 use crate::model::money::Money;
 use crate::model::reason::Reason;
 use crate::model::settings::{Budget, BudgetScope, Period};
@@ -41,7 +43,7 @@ impl Purse<'_> {
     }
 
     /// Why a machine without a price is not launched.
-    pub(super) fn no_price(&self, pool: &crate::model::ids::PoolName, machine_type: &str) -> Reason {
+    pub(super) fn no_price(&self, pool: &PoolName, machine_type: &str) -> Reason {
         Reason::NoPrice { pool: pool.clone(), machine_type: machine_type.to_owned(), budget: self.budget.name.clone() }
     }
 }
@@ -56,33 +58,31 @@ pub(super) struct Budgets<'a> {
 }
 
 impl<'a> Budgets<'a> {
-    pub(super) fn new(index: &Index<'a>) -> Self {
+    pub(super) fn new(index: &Index<'a>, unknown: &[&'a Instance]) -> Self {
         let mut budgets =
             Self { purses: Vec::new(), over_all: Vec::new(), of_queue: vec![Vec::new(); index.queues.len()] };
         let hard: Vec<_> = index.settings.budgets.iter().filter(|budget| budget.hard).collect();
         if hard.is_empty() {
             return budgets;
         }
-        let committed = committed(index);
-        for period in [Period::Day, Period::Month] {
-            if !hard.iter().any(|budget| budget.per == period) {
-                continue;
-            }
-            let spent = spent(index, period);
-            for budget in hard.iter().filter(|budget| budget.per == period) {
-                let place = budgets.purses.len();
-                match &budget.scope {
-                    BudgetScope::All => budgets.over_all.push(place),
-                    BudgetScope::Queue(queue) => {
-                        let queue = index.queue_place(queue).and_then(|queue| budgets.of_queue.get_mut(queue));
-                        if let Some(places) = queue {
-                            places.push(place);
-                        }
+        let money = Books::new(index, unknown);
+        for budget in hard {
+            let place = budgets.purses.len();
+            match &budget.scope {
+                BudgetScope::All => budgets.over_all.push(place),
+                BudgetScope::Queue(queue) => {
+                    let queue = index.queue_place(queue).and_then(|queue| budgets.of_queue.get_mut(queue));
+                    if let Some(places) = queue {
+                        places.push(place);
                     }
                 }
-                let (spent, committed) = (spent.of(&budget.scope), committed.of(&budget.scope));
-                budgets.purses.push(Purse { budget, spent, committed });
             }
+            let QueueMoney { spent: [day, month], committed } = money.of(&budget.scope);
+            let spent = match budget.per {
+                Period::Day => day,
+                Period::Month => month,
+            };
+            budgets.purses.push(Purse { budget, spent, committed });
         }
         budgets
     }
@@ -109,65 +109,63 @@ impl<'a> Budgets<'a> {
     }
 }
 
-/// Money by queue.
-#[derive(Default)]
-struct ByQueue<'a>(std::collections::HashMap<&'a QueueName, Money>);
+/// Everybody's money: the ledger's, and what it does not know yet.
+struct Books<'a> {
+    by_queue: HashMap<&'a QueueName, QueueMoney>,
+    all: QueueMoney,
+}
 
-impl<'a> ByQueue<'a> {
-    fn add(&mut self, queue: &'a QueueName, money: Money) {
-        *self.0.entry(queue).or_default() += money;
+impl<'a> Books<'a> {
+    fn new(index: &Index<'a>, unknown: &[&'a Instance]) -> Self {
+        let zone = &index.settings.the_loop.time_zone;
+        let since = [Period::Day, Period::Month].map(|period| calendar::bounds(period, zone, index.now).start);
+        let mut by_queue = index.ledger.by_queue(since, index.now);
+        for intent in &index.snapshot.intents {
+            by_queue.entry(&intent.queue).or_default().committed += intent.reservation;
+        }
+        // Machines that this very plan takes into the ledger count as if they were in it.
+        for instance in unknown {
+            let (money, interval) = (by_queue.entry(&instance.home).or_default(), interval(instance));
+            money.committed += interval.committed(index.now);
+            for (spent, since) in money.spent.iter_mut().zip(since) {
+                *spent += interval.cost_within(&BudgetScope::All, since, Timestamp::MAX, index.now);
+            }
+        }
+        let mut all = QueueMoney::default();
+        for money in by_queue.values() {
+            all.committed += money.committed;
+            for (all, spent) in all.spent.iter_mut().zip(money.spent) {
+                *all += spent;
+            }
+        }
+        Self { by_queue, all }
     }
 
-    fn of(&self, scope: &BudgetScope) -> Money {
+    fn of(&self, scope: &BudgetScope) -> QueueMoney {
         match scope {
-            BudgetScope::All => self.0.values().copied().sum(),
-            BudgetScope::Queue(queue) => self.0.get(queue).copied().unwrap_or_default(),
+            BudgetScope::All => self.all,
+            BudgetScope::Queue(queue) => self.by_queue.get(queue).copied().unwrap_or_default(),
         }
     }
 }
 
-fn spent<'a>(index: &Index<'a>, period: Period) -> ByQueue<'a> {
-    let start = calendar::bounds(period, &index.settings.the_loop.time_zone, index.now).start;
-    let mut spent = ByQueue(index.ledger.spent_by_queue(start, index.now));
-    for (instance, interval) in not_booked(index) {
-        spent.add(&instance.home, interval.cost_within(&BudgetScope::All, start, Timestamp::MAX, index.now));
+/// The bill that a machine's adoption opens.
+fn interval(instance: &Instance) -> Interval {
+    Interval {
+        instance: instance.id.clone(),
+        pool: instance.pool.clone(),
+        home: instance.home.clone(),
+        rate: instance.rate,
+        reservation: instance.reservation,
+        start: instance.launched,
+        end: None,
+        shares: vec![Share { from: instance.launched, queue: instance.home.clone(), task: None }],
     }
-    spent
-}
-
-/// What running machines and intents will cost that nothing can avoid any more, by home queue.
-fn committed<'a>(index: &Index<'a>) -> ByQueue<'a> {
-    let mut committed = ByQueue(index.ledger.committed_by_queue(index.now));
-    for intent in &index.snapshot.intents {
-        committed.add(&intent.queue, intent.reservation);
-    }
-    for (instance, interval) in not_booked(index) {
-        committed.add(&instance.home, interval.committed(index.now));
-    }
-    committed
-}
-
-/// Machines that this very plan takes into the ledger count as if they were in it.
-fn not_booked<'a>(index: &Index<'a>) -> impl Iterator<Item = (&'a Instance, Interval)> {
-    let ledger = index.ledger;
-    index.snapshot.instances.iter().filter(move |instance| is_unknown(instance, ledger)).map(|instance| {
-        let interval = Interval {
-            instance: instance.id.clone(),
-            pool: instance.pool.clone(),
-            home: instance.home.clone(),
-            rate: instance.rate,
-            reservation: instance.reservation,
-            start: instance.launched,
-            end: None,
-            shares: vec![Share { from: instance.launched, queue: instance.home.clone(), task: None }],
-        };
-        (instance, interval)
-    })
 }
 
 /// A machine of our fleet that runs up a bill and is not in the ledger. One that is being ended is not: its bill
 /// was closed, or is closed by whoever records its end.
-pub(super) fn is_unknown(instance: &Instance, ledger: &crate::model::ledger::Ledger) -> bool {
+pub(super) fn is_unknown(instance: &Instance, ledger: &Ledger) -> bool {
     instance.origin == Origin::Orphan
         && !matches!(instance.phase, Phase::Stopping | Phase::Gone)
         && !ledger.open().contains_key(&instance.id)

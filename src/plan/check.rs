@@ -2,18 +2,18 @@
 //! so that a mistake there is found here; the engine asks it before it acts, in release builds too, and drops what
 //! is broken with an alarm.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::calendar;
-use crate::model::ids::{Actor, InstanceId, PoolName, QueueName};
+use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName};
 use crate::model::instance::{Instance, Origin, Phase};
 use crate::model::ledger::{Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Plan, Planned};
-use crate::model::settings::{Budget, Limits, Provider, Settings};
+use crate::model::settings::{BudgetScope, Limits, Period, PoolSettings, Provider, Settings};
 use crate::model::snapshot::{Ask, Snapshot, Source};
 
 /// An order to drain is surely read by then, or there is nobody to read it.
@@ -97,10 +97,11 @@ struct Judge<'a> {
     ledger: &'a Ledger,
     now: Timestamp,
     instances: HashMap<&'a InstanceId, &'a Instance>,
+    pools: HashMap<&'a PoolName, &'a PoolSettings>,
     limits: HashMap<Scope, Limits>,
     used: HashMap<Scope, Amounts>,
-    /// For each hard budget by its position, what is left of it.
-    left: BTreeMap<usize, Money>,
+    /// For each hard budget by its scope, what is left of it; read at the first launch.
+    left: Option<HashMap<Scope, Vec<(BudgetName, Money)>>>,
     /// Machines whose drain is ordered or taken back by this very plan: their old answers count for nothing.
     ordered_now: HashSet<InstanceId>,
 }
@@ -115,9 +116,10 @@ impl<'a> Judge<'a> {
             ledger,
             now,
             instances: snapshot.instances.iter().map(|instance| (&instance.id, instance)).collect(),
+            pools: settings.pools.iter().map(|pool| (&pool.name, pool)).collect(),
             limits: queues.chain(pools).chain([(Scope::All, settings.limits)]).collect(),
             used: HashMap::new(),
-            left: BTreeMap::new(),
+            left: None,
             ordered_now: HashSet::new(),
         };
         for instance in snapshot.instances.iter().filter(|instance| instance.phase != Phase::Gone) {
@@ -218,7 +220,7 @@ impl<'a> Judge<'a> {
 
     /// Invariants 1, 2 and 6, by the catalogue's figures and not the plan's.
     fn launch(&mut self, launch: &Launch, found: &mut Vec<(Invariant, String)>) {
-        let Some(pool) = self.settings.pools.iter().find(|pool| pool.name == launch.pool) else {
+        let Some(pool) = self.pools.get(&launch.pool).copied() else {
             found.push((Invariant::Limits, format!("there is no pool {}", launch.pool)));
             return;
         };
@@ -259,44 +261,60 @@ impl<'a> Judge<'a> {
 
     /// Invariant 2.
     fn money(&mut self, launch: &Launch, found: &mut Vec<(Invariant, String)>) {
-        let micros = launch.reservation.micros().saturating_mul(i64::from(launch.count));
-        for (position, budget) in self.settings.budgets.iter().enumerate() {
-            if !budget.hard || !budget.scope.covers(&launch.queue) {
-                continue;
-            }
-            let left = match self.left.get(&position) {
-                Some(left) => *left,
-                None => self.left_of(budget),
-            } - Money::from_micros(micros);
-            self.left.insert(position, left);
-            if left < Money::ZERO {
-                found.push((Invariant::Budgets, format!("budget \"{}\" falls short by {left}", budget.name)));
-            }
-            if launch.rate.is_none() {
-                found.push((Invariant::Budgets, format!("no price, under budget \"{}\"", budget.name)));
+        let mut left = self.left.take().unwrap_or_else(|| self.left());
+        let reserved = Money::from_micros(launch.reservation.micros().saturating_mul(i64::from(launch.count)));
+        for scope in [Scope::All, Scope::Queue(launch.queue.clone())] {
+            for (budget, left) in left.get_mut(&scope).into_iter().flatten() {
+                *left -= reserved;
+                if *left < Money::ZERO {
+                    found.push((Invariant::Budgets, format!("budget \"{budget}\" falls short by {left}")));
+                }
+                if launch.rate.is_none() {
+                    found.push((Invariant::Budgets, format!("no price, under budget \"{budget}\"")));
+                }
             }
         }
+        self.left = Some(left);
     }
 
-    fn left_of(&self, budget: &Budget) -> Money {
-        let start = calendar::bounds(budget.per, &self.settings.the_loop.time_zone, self.now).start;
-        let ledger = self.ledger.spent(&budget.scope, start, self.now) + self.ledger.committed(&budget.scope, self.now);
-        let intents = self.snapshot.intents.iter().filter(|intent| budget.scope.covers(&intent.queue));
-        let intents: Money = intents.map(|intent| intent.reservation).sum();
-        let orphans = self.snapshot.instances.iter().filter(|instance| {
-            instance.origin == Origin::Orphan
-                && !matches!(instance.phase, Phase::Gone | Phase::Stopping)
-                && budget.scope.covers(&instance.home)
-                && !self.ledger.open().contains_key(&instance.id)
-        });
-        let orphans: Money = orphans
-            .map(|orphan| {
-                let until = |instant| orphan.rate.unwrap_or_default().cost_between(orphan.launched, instant);
-                let cost = until(self.now);
-                cost - until(start.min(self.now)) + (orphan.reservation - cost).max(Money::ZERO)
-            })
-            .sum();
-        budget.limit - ledger - intents - orphans
+    /// What is left of each hard budget before this plan.
+    fn left(&self) -> HashMap<Scope, Vec<(BudgetName, Money)>> {
+        let zone = &self.settings.the_loop.time_zone;
+        let since = [Period::Day, Period::Month].map(|period| calendar::bounds(period, zone, self.now).start);
+        let mut gone: HashMap<Scope, [Money; 2]> = HashMap::new();
+        let mut add = |queue: &QueueName, money: [Money; 2]| {
+            for scope in [Scope::All, Scope::Queue(queue.clone())] {
+                gone.entry(scope).or_default().iter_mut().zip(money).for_each(|(gone, money)| *gone += money);
+            }
+        };
+        for (queue, money) in self.ledger.by_queue(since, self.now) {
+            add(queue, money.spent.map(|spent| spent + money.committed));
+        }
+        for intent in &self.snapshot.intents {
+            add(&intent.queue, [intent.reservation; 2]);
+        }
+        for orphan in self.snapshot.instances.iter().filter(|instance| self.is_unbilled(instance)) {
+            let until = |instant| orphan.rate.unwrap_or_default().cost_between(orphan.launched, instant);
+            let committed = (orphan.reservation - until(self.now)).max(Money::ZERO);
+            add(&orphan.home, since.map(|since| until(self.now) - until(since) + committed));
+        }
+        let mut left: HashMap<Scope, Vec<(BudgetName, Money)>> = HashMap::new();
+        for budget in self.settings.budgets.iter().filter(|budget| budget.hard) {
+            let scope = match &budget.scope {
+                BudgetScope::All => Scope::All,
+                BudgetScope::Queue(queue) => Scope::Queue(queue.clone()),
+            };
+            let [day, month] = gone.get(&scope).copied().unwrap_or_default();
+            let gone = if budget.per == Period::Day { day } else { month };
+            left.entry(scope).or_default().push((budget.name.clone(), budget.limit - gone));
+        }
+        left
+    }
+
+    /// It costs money that no ledger knows of yet.
+    fn is_unbilled(&self, instance: &Instance) -> bool {
+        let ending = matches!(instance.phase, Phase::Gone | Phase::Stopping);
+        instance.origin == Origin::Orphan && !ending && !self.ledger.open().contains_key(&instance.id)
     }
 }
 
@@ -317,7 +335,7 @@ mod tests {
     use crate::model::instance::{Drain, DrainCause, Fault};
     use crate::model::plan::Rule;
     use crate::model::reason::Reason;
-    use crate::model::settings::{BudgetScope, Market};
+    use crate::model::settings::Market;
     use crate::model::snapshot::Order;
     use crate::plan::example::{World, budget, drain, instance};
 

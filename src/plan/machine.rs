@@ -29,9 +29,14 @@ pub(super) enum Order {
     TakenBack,
 }
 
+/// Small: the rules go over all of them many times.
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Machine<'a> {
     pub(super) seen: &'a Instance,
+    phase: Phase,
+    faulty: bool,
+    has_task: bool,
+    registered: bool,
     pub(super) pool: Option<usize>,
     pub(super) home: Option<usize>,
     pub(super) order: Order,
@@ -57,6 +62,10 @@ impl<'a> Machine<'a> {
         };
         Self {
             seen,
+            phase: seen.phase,
+            faulty: seen.fault.is_some(),
+            has_task: seen.task.is_some(),
+            registered: seen.registered,
             pool,
             home: index.queue_place(&seen.home),
             order,
@@ -70,18 +79,18 @@ impl<'a> Machine<'a> {
     }
 
     pub(super) fn state(&self) -> State {
-        if self.seen.phase == Phase::Gone {
+        if self.phase == Phase::Gone {
             return State::Gone;
         }
-        if self.stopped || self.seen.phase == Phase::Stopping {
+        if self.stopped || self.phase == Phase::Stopping {
             return State::Stopping;
         }
-        if self.seen.fault.is_some() || self.overdue {
+        if self.faulty || self.overdue {
             return State::Faulty;
         }
-        match (self.order, self.seen.phase) {
+        match (self.order, self.phase) {
             (Order::Standing, _) | (Order::None, Phase::Draining) => State::Draining,
-            _ if self.seen.task.is_some() => State::Busy,
+            _ if self.has_task => State::Busy,
             (Order::TakenBack, _) => State::Returning,
             (_, Phase::Busy) => State::Busy,
             (_, Phase::Idle) => State::Idle,
@@ -96,7 +105,7 @@ impl<'a> Machine<'a> {
 
     /// A task runs here or may; see [`Instance::may_have_task`].
     pub(super) fn may_have_task(&self) -> bool {
-        self.seen.task.is_some() || (self.seen.registered && !self.acknowledged)
+        self.has_task || (self.registered && !self.acknowledged)
     }
 
     /// Why the loop leaves it alone, if a person asked for that.

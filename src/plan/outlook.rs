@@ -6,9 +6,11 @@ use super::pass::Pass;
 use crate::model::plan::Outlook;
 use crate::model::reason::Reason;
 
-/// A queue's machines as the snapshot has them, before anything is decided.
+/// Each queue's machines as the snapshot has them, before anything is decided.
+pub(super) struct Seen(Vec<Counts>);
+
 #[derive(Clone, Copy, Default)]
-pub(super) struct Seen {
+struct Counts {
     running: u32,
     idle: u32,
     starting: u32,
@@ -16,43 +18,46 @@ pub(super) struct Seen {
     faults: u32,
 }
 
-/// Counts machines by home queue, tasks by the queue that they came from.
-pub(super) fn seen(index: &Index<'_>, machines: &[Machine<'_>]) -> Vec<Seen> {
-    let mut queues = vec![Seen::default(); index.queues.len()];
-    for machine in machines {
+impl Seen {
+    pub(super) fn new(index: &Index<'_>) -> Self {
+        let mut seen = Self(vec![Counts::default(); index.queues.len()]);
+        for intent in &index.snapshot.intents {
+            if let Some(counts) = index.queue_place(&intent.queue).and_then(|queue| seen.0.get_mut(queue)) {
+                counts.starting += 1;
+            }
+        }
+        seen
+    }
+
+    /// Counts a machine for its home queue, or the task on it for the queue that it came from.
+    pub(super) fn count(&mut self, index: &Index<'_>, machine: &Machine<'_>) {
         let state = machine.state();
-        let from = machine.seen.task.as_ref().and_then(|task| task.queue.as_ref());
-        let queue = match from.filter(|_| state == State::Busy) {
-            Some(queue) => index.queue_place(queue),
-            None => machine.home,
+        let task = machine.seen.task.as_ref().filter(|_| state == State::Busy);
+        let queue = match task.and_then(|task| task.queue.as_ref()) {
+            Some(queue) if *queue != machine.seen.home => index.queue_place(queue),
+            _ => machine.home,
         };
-        let Some(seen) = queue.and_then(|queue| queues.get_mut(queue)) else { continue };
+        let Some(counts) = queue.and_then(|queue| self.0.get_mut(queue)) else { return };
         match state {
-            State::Busy => seen.running += 1,
+            State::Busy => counts.running += 1,
             // One that returns needs only its next look at the order.
-            State::Idle | State::Returning => seen.idle += 1,
-            State::Booting => seen.starting += 1,
-            State::Draining => seen.draining += 1,
-            State::Faulty => seen.faults += 1,
+            State::Idle | State::Returning => counts.idle += 1,
+            State::Booting => counts.starting += 1,
+            State::Draining => counts.draining += 1,
+            State::Faulty => counts.faults += 1,
             State::Stopping | State::Gone => {}
         }
     }
-    for intent in &index.snapshot.intents {
-        if let Some(seen) = index.queue_place(&intent.queue).and_then(|queue| queues.get_mut(queue)) {
-            seen.starting += 1;
-        }
-    }
-    queues
 }
 
 /// In the order of the settings.
-pub(super) fn outlooks(pass: &Pass<'_>, seen: &[Seen]) -> Vec<Outlook> {
+pub(super) fn outlooks(pass: &Pass<'_>, seen: &Seen) -> Vec<Outlook> {
     let stale = pass.index.stale_clearml();
     let mut outlooks: Vec<_> = pass
         .index
         .queues
         .iter()
-        .zip(seen)
+        .zip(&seen.0)
         .map(|(queue, seen)| {
             let need = pass.demand.need(queue.place);
             let outlook = Outlook {
@@ -74,7 +79,7 @@ pub(super) fn outlooks(pass: &Pass<'_>, seen: &[Seen]) -> Vec<Outlook> {
     outlooks.into_iter().map(|(_, outlook)| outlook).collect()
 }
 
-fn next(pass: &Pass<'_>, queue: &Queue<'_>, seen: Seen) -> Option<Reason> {
+fn next(pass: &Pass<'_>, queue: &Queue<'_>, seen: Counts) -> Option<Reason> {
     let decided = pass.decided.get(queue.place).cloned().flatten();
     let need = pass.demand.need(queue.place);
     if decided.is_some() || need.waiting > 0 {

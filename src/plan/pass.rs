@@ -2,7 +2,7 @@
 
 use std::cell::OnceCell;
 
-use super::budgets::Budgets;
+use super::budgets::{Budgets, is_unknown};
 use super::index::Index;
 use super::limits::{Candidate, Usage};
 use super::machine::Machine;
@@ -10,6 +10,7 @@ use super::outlook::{self, Seen};
 use super::rules::demand::Demand;
 use crate::model::catalogue::Offer;
 use crate::model::ids::{Actor, InstanceId, PoolName, QueueName};
+use crate::model::instance::Instance;
 use crate::model::money::Money;
 use crate::model::plan::{Action, Plan, Planned, Refusal, Rule};
 use crate::model::reason::Reason;
@@ -19,6 +20,8 @@ pub(super) struct Pass<'a> {
     pub(super) index: &'a Index<'a>,
     /// In the snapshot's order.
     pub(super) machines: Vec<Machine<'a>>,
+    /// Machines that are in no ledger.
+    pub(super) unknown: Vec<&'a Instance>,
     pub(super) usage: Usage,
     /// Read only when something is to be launched.
     budgets: OnceCell<Budgets<'a>>,
@@ -34,7 +37,7 @@ pub(super) struct Pass<'a> {
     /// For each pool, what becomes of its surplus.
     pub(super) surplus_notes: Vec<Option<Reason>>,
     pub(super) surplus: Surplus,
-    seen: Vec<Seen>,
+    seen: Seen,
 }
 
 /// What a refusal is about.
@@ -62,20 +65,29 @@ impl<'s> About<'s> {
 
 impl<'a> Pass<'a> {
     pub(super) fn new(index: &'a Index<'a>) -> Self {
-        let machines: Vec<_> = index.snapshot.instances.iter().map(|instance| Machine::new(instance, index)).collect();
-        let mut usage = Usage::new(index);
-        for machine in machines.iter().filter(|machine| machine.seen.counts()) {
-            let Machine { seen, pool, home, .. } = machine;
-            usage.add(*home, *pool, &Offer { vcpu: seen.vcpu, gpu: seen.gpu, rate: seen.rate }, 1);
+        let (mut usage, mut seen) = (Usage::new(index), Seen::new(index));
+        let mut machines = Vec::with_capacity(index.snapshot.instances.len());
+        let mut unknown = Vec::new();
+        for instance in &index.snapshot.instances {
+            let machine = Machine::new(instance, index);
+            seen.count(index, &machine);
+            if instance.counts() {
+                let offer = Offer { vcpu: instance.vcpu, gpu: instance.gpu, rate: instance.rate };
+                usage.add(machine.home, machine.pool, &offer, 1);
+            }
+            if is_unknown(instance, index.ledger) {
+                unknown.push(instance);
+            }
+            machines.push(machine);
         }
         for intent in &index.snapshot.intents {
             let (queue, pool) = (index.queue_place(&intent.queue), index.pool_place(&intent.pool));
             usage.add(queue, pool, &Offer { vcpu: intent.vcpu, gpu: intent.gpu, rate: intent.rate }, 1);
         }
-        let seen = outlook::seen(index, &machines);
         Self {
             index,
             machines,
+            unknown,
             usage,
             budgets: OnceCell::new(),
             launched: Vec::new(),
@@ -113,7 +125,7 @@ impl<'a> Pass<'a> {
     }
 
     pub(super) fn budgets(&self) -> &Budgets<'a> {
-        self.budgets.get_or_init(|| Budgets::new(self.index))
+        self.budgets.get_or_init(|| Budgets::new(self.index, &self.unknown))
     }
 
     /// Counts a launch that was just decided against limits and budgets, and as capacity.

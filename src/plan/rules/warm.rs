@@ -1,5 +1,7 @@
 //! `pool.X.min` machines are kept up whatever waits. Their home is the pool's first queue by priority.
 
+use std::collections::HashMap;
+
 use crate::model::ids::Actor;
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
@@ -9,6 +11,7 @@ use crate::plan::rules::grow;
 
 pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
     let index = pass.index;
+    let mut retained: Option<HashMap<usize, Vec<usize>>> = None;
     for (place, pool) in index.pools.iter().enumerate() {
         let (min, up) = (pool.settings.min, pass.demand.supply(place).up);
         let Some(queue) = pool.first.filter(|_| up < min) else { continue };
@@ -19,7 +22,8 @@ pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
             pass.refuse(Rule::Warm, &about, no);
             continue;
         }
-        let kept = keep(pass, place, min - up, &reason);
+        let retained = retained.get_or_insert_with(|| let_go(pass));
+        let kept = keep(pass, retained.remove(&place).unwrap_or_default(), min - up, &reason);
         let count = min - up - kept;
         let by = Actor::the_loop();
         let launched = pass.launch(&Want { rule: Rule::Warm, by: &by, queue, pool: place, count, reason: &reason });
@@ -30,18 +34,27 @@ pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
     }
 }
 
-/// Keeps machines that are only just being let go; says how many.
-fn keep(pass: &mut Pass<'_>, pool: usize, count: u32, reason: &Reason) -> u32 {
-    let machines = pass.machines.iter().enumerate();
-    let kept: Vec<_> = machines
-        .filter(|(_, machine)| machine.pool == Some(pool) && grow::may_keep(pass, machine))
-        .map(|(place, _)| place)
-        .take(usize::try_from(count).unwrap_or(usize::MAX))
-        .collect();
-    for place in &kept {
-        grow::keep(pass, Rule::Warm, *place, reason);
+/// Machines that are only just being let go, by pool.
+fn let_go(pass: &Pass<'_>) -> HashMap<usize, Vec<usize>> {
+    let mut machines: HashMap<_, Vec<_>> = HashMap::new();
+    for (place, machine) in pass.machines.iter().enumerate() {
+        if let Some(pool) = machine.pool.filter(|_| grow::may_keep(pass, machine)) {
+            machines.entry(pool).or_default().push(place);
+        }
     }
-    u32::try_from(kept.len()).unwrap_or(u32::MAX)
+    machines
+}
+
+/// Keeps them, as many as are wanted; says how many.
+fn keep(pass: &mut Pass<'_>, machines: Vec<usize>, wanted: u32, reason: &Reason) -> u32 {
+    let mut kept = 0;
+    for machine in machines {
+        if kept < wanted {
+            grow::keep(pass, Rule::Warm, machine, reason);
+            kept += 1;
+        }
+    }
+    kept
 }
 
 #[cfg(test)]
