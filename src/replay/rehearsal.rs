@@ -31,7 +31,8 @@ pub struct Outcome {
 const PATIENCE: SignedDuration = SignedDuration::from_hours(48);
 
 const REQUESTS: usize = 16;
-const EVENTS: usize = 4096;
+/// Those that are missed say nothing that the next view does not.
+const EVENTS: usize = 64;
 
 /// How often the end of the day is looked for.
 const LOOK: SignedDuration = SignedDuration::from_secs(30);
