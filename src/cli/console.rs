@@ -33,12 +33,13 @@ pub(super) fn run(place: &Place) -> Result<(), Failure> {
 
 /// Shows an embedded loop until it is left; then the loop has ended, too, unless a person would not wait for it.
 pub(super) fn show(handle: Handle, clock: Clock, log: Option<PathBuf>, speed: Option<u32>) -> Result<(), Failure> {
-    let link = Link { requests: handle.requests.clone(), events: handle.events.subscribe() };
-    let left = tui::run(link, &options(clock, log, speed)).map_err(|error| Failure::Failed(error.to_string()));
-    if matches!(left, Ok(Ending::Forced)) && !handle.has_ended() {
+    let Handle { requests, events, life } = handle;
+    let left = tui::run(Link { requests, events }, &options(clock, log, speed))
+        .map_err(|error| Failure::Failed(error.to_string()));
+    if matches!(left, Ok(Ending::Forced)) && !life.has_ended() {
         return Err(Failure::Failed("left before the loop had ended; machines stay as they are".to_owned()));
     }
-    handle.join()?;
+    life.join()?;
     left.map(drop)
 }
 

@@ -3,12 +3,14 @@
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::mpsc;
 
 use super::Place;
 use super::failure::Failure;
 use super::live::{Ground, Lead, Running};
 use super::reach::person;
 use super::say::complain;
+use crate::engine::Handle;
 use crate::engine::command::{Command, Request};
 use crate::engine::event::Event;
 
@@ -33,26 +35,26 @@ impl Run {
                 return Err(Failure::Refused(format!("{who} leads this fleet already ({})", directory.display())));
             }
         };
-        let running = leading.start()?;
+        let mut running = leading.start()?;
         complain(&format!("tidegate: the loop runs; its log, store and socket are in {}", running.directory.display()));
-        super::runtime()?.block_on(until_told(&running))?;
+        super::runtime()?.block_on(until_told(&mut running))?;
         let Running { handle, held, .. } = running;
-        let ended = handle.join();
+        let ended = handle.life.join();
         drop(held);
         Ok(ended?)
     }
 }
 
 /// Waits for a signal or for the loop's own end; a signal asks it to quit.
-async fn until_told(running: &Running) -> Result<(), Failure> {
+async fn until_told(running: &mut Running) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Failed(format!("no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut events = running.handle.events.subscribe();
+    let Handle { requests, events, .. } = &mut running.handle;
     loop {
         tokio::select! {
-            _ = terminate.recv() => quit(running).await,
-            _ = interrupt.recv() => quit(running).await,
+            _ = terminate.recv() => quit(requests).await,
+            _ = interrupt.recv() => quit(requests).await,
             event = events.recv() => match event {
                 Ok(Event::Ended) | Err(RecvError::Closed) => return Ok(()),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
@@ -61,8 +63,8 @@ async fn until_told(running: &Running) -> Result<(), Failure> {
     }
 }
 
-async fn quit(running: &Running) {
+async fn quit(requests: &mpsc::Sender<Request>) {
     let request = Request { id: 0, by: person(), command: Command::Quit { on_exit: None } };
     // If it is gone already, its end is on its way.
-    let _ = running.handle.requests.send(request).await;
+    let _ = requests.send(request).await;
 }

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod command;
+mod ending;
 pub mod event;
 mod orders;
 mod pass;
@@ -14,7 +15,8 @@ pub mod seen;
 pub mod socket;
 mod spend;
 mod start;
+mod tend;
 mod words;
 
 pub use run::EngineError;
-pub use start::{Handle, Planner, Setup, run, start};
+pub use start::{Handle, Life, Planner, Setup, run, start};

@@ -62,25 +62,22 @@ const EVENTS: usize = 1024;
 #[derive(Debug)]
 pub struct Handle {
     pub requests: mpsc::Sender<Request>,
-    pub events: broadcast::Sender<Event>,
-    thread: JoinHandle<Result<(), EngineError>>,
+    /// Everything that it tells, from its first moment on.
+    pub events: broadcast::Receiver<Event>,
+    pub life: Life,
 }
 
-impl Handle {
+/// The life of a loop.
+#[derive(Debug)]
+pub struct Life(JoinHandle<Result<(), EngineError>>);
+
+impl Life {
     /// Waits until the loop has ended.
     ///
     /// # Errors
     /// Why it could not go on.
     pub fn join(self) -> Result<(), EngineError> {
-        let Self { requests, events, thread } = self;
-        drop((requests, events));
-        thread.join().unwrap_or(Err(EngineError::Panicked))
-    }
-
-    /// Whether the loop has ended.
-    #[must_use]
-    pub fn has_ended(&self) -> bool {
-        self.thread.is_finished()
+        self.0.join().unwrap_or(Err(EngineError::Panicked))
     }
 }
 
@@ -94,8 +91,8 @@ where
     F: Future<Output = Result<Setup, EngineError>>,
 {
     let (requests, asked) = mpsc::channel(REQUESTS);
-    let events = broadcast::Sender::new(EVENTS);
-    let (told, heard) = (events.clone(), requests.clone());
+    let (told, events) = broadcast::channel(EVENTS);
+    let heard = requests.clone();
     let thread = std::thread::Builder::new().name("loop".to_owned()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -104,7 +101,7 @@ where
         runtime.block_on(live(make, asked, heard, told))
     });
     let thread = thread.map_err(|error| EngineError::Runtime(error.to_string()))?;
-    Ok(Handle { requests, events, thread })
+    Ok(Handle { requests, events, life: Life(thread) })
 }
 
 /// The loop and its socket, to the end of both.
