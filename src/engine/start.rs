@@ -79,6 +79,12 @@ impl Life {
     pub fn join(self) -> Result<(), EngineError> {
         self.0.join().unwrap_or(Err(EngineError::Panicked))
     }
+
+    /// Whether the loop has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.0.is_finished()
+    }
 }
 
 /// Starts the loop on a thread of its own. `make` runs there, inside its runtime: what it makes may need one.

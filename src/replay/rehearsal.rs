@@ -1,6 +1,6 @@
 //! A simulated day as fast as it can be computed, and what came of it.
 
-use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +10,8 @@ use tokio::sync::{broadcast, mpsc};
 use crate::engine::command::{Command, Edit, Request};
 use crate::engine::event::{Event, View};
 use crate::engine::{EngineError, Setup, run};
-use crate::model::ids::{Actor, InstanceId};
+use crate::model::ids::Actor;
+use crate::model::instance::{Instance, Phase};
 use crate::model::snapshot::Ask;
 use crate::world::clock::Clock;
 use crate::world::sim::scenario::Scenario;
@@ -59,12 +60,14 @@ where
         let (requests, asked) = mpsc::channel(REQUESTS);
         let events = broadcast::Sender::new(EVENTS);
         let watched = events.subscribe();
-        let lives = lives(make, &sim, clock, asked, &events);
-        let (ended, last) = futures::join!(lives, end_of_day(clock, span, requests, watched));
-        ended?;
+        let mut last = None;
+        tokio::select! {
+            ended = lives(make, &sim, clock, asked, &events) => ended?,
+            never = end_of_day(clock, span, requests, watched, &mut last) => match never {},
+        }
         Ok(Outcome {
             judgement: sim.judge(),
-            spent_microusd: last.map_or(0, |view| view.spend.total.micros()),
+            spent_microusd: last.map_or(0, |view: Arc<View>| view.spend.total.micros()),
             ended: clock.now(),
         })
     })
@@ -103,43 +106,53 @@ where
     }
 }
 
-/// When the time is up: no new machines, every machine drains, and the loop ends with the last one. The last view.
+/// When the time is up: no new machines, every machine drains, and the loop is told to quit with the last one. Whatever
+/// does not show in the last view is asked for again: a loop that crashes may have forgotten it.
 async fn end_of_day(
     clock: Clock,
     span: SignedDuration,
     requests: mpsc::Sender<Request>,
     mut events: broadcast::Receiver<Event>,
-) -> Option<Arc<View>> {
+    last: &mut Option<Arc<View>>,
+) -> Infallible {
     clock.sleep(span).await;
     let by = Actor::new("demo");
-    let ask = |command| Request { id: 0, by: by.clone(), command };
-    let nothing_new = Edit { key: "limits.max".to_owned(), value: Some("0".to_owned()) };
-    requests.send(ask(Command::Set { edits: vec![nothing_new], seen: None })).await.ok()?;
     let deadline = clock.now().saturating_add(PATIENCE).unwrap_or(Timestamp::MAX);
-    let mut told: BTreeSet<InstanceId> = BTreeSet::new();
-    let mut last = None;
     loop {
-        clock.sleep(LOOK).await;
         while let Some(event) = next(&mut events) {
             if let Event::View(view) = event {
-                last = Some(view);
+                *last = Some(view);
             }
         }
-        let Some(view) = &last else { continue };
-        let up: Vec<_> = view.snapshot.instances.iter().filter(|instance| instance.counts()).collect();
-        let new: Vec<Ask> = up
-            .iter()
-            .filter(|instance| told.insert(instance.id.clone()))
-            .map(|instance| Ask::Drain(instance.id.clone()))
-            .collect();
-        if !new.is_empty() {
-            requests.send(ask(Command::Ask(new))).await.ok()?;
+        let wanted = last.as_ref().map(|view| wanted(view, clock.now() > deadline));
+        for command in wanted.unwrap_or_default() {
+            // A loop that is gone has heard the last of them.
+            let _ = requests.send(Request { id: 0, by: by.clone(), command }).await;
         }
-        if (up.is_empty() && view.snapshot.intents.is_empty()) || clock.now() > deadline {
-            requests.send(ask(Command::Quit { on_exit: None })).await.ok()?;
-            return last;
-        }
+        clock.sleep(LOOK).await;
     }
+}
+
+/// What is still to be asked for.
+fn wanted(view: &View, late: bool) -> Vec<Command> {
+    let mut wanted = Vec::new();
+    if view.settings.limits.max != Some(0) {
+        let nothing_new = Edit { key: "limits.max".to_owned(), value: Some("0".to_owned()) };
+        wanted.push(Command::Set { edits: vec![nothing_new], seen: None });
+    }
+    let up: Vec<_> = view.snapshot.instances.iter().filter(|instance| instance.counts()).collect();
+    let works = |instance: &&&Instance| {
+        let told = instance.drain.as_ref().is_some_and(|drain| !drain.cancelled);
+        !told && instance.phase != Phase::Stopping
+    };
+    let drain: Vec<Ask> = up.iter().filter(works).map(|instance| Ask::Drain(instance.id.clone())).collect();
+    if !drain.is_empty() {
+        wanted.push(Command::Ask(drain));
+    }
+    if (up.is_empty() && view.snapshot.intents.is_empty() && wanted.is_empty()) || late {
+        wanted.push(Command::Quit { on_exit: None });
+    }
+    wanted
 }
 
 /// The next event that is there already; those that were missed are passed over.
