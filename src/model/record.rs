@@ -78,7 +78,7 @@ pub struct KnownInstance {
     pub registered: bool,
     pub drain: Option<Drain>,
     pub hold: Option<Hold>,
-    /// When we sent the terminate call, and what for.
+    /// When it was decided to end it; never taken back.
     pub stop_sent: Option<Timestamp>,
 }
 
@@ -151,18 +151,18 @@ pub enum Record {
         instance: InstanceId,
         share: Share,
     },
+    /// A machine is to be ended: the call is made until the cloud carries it out.
     StopSent {
         instance: InstanceId,
         at: Timestamp,
     },
-    /// The terminate call failed for certain: the machine still runs.
-    StopFailed(InstanceId),
     /// A machine's bill ends at `end`; it counts against limits until it is gone.
     Closed {
         instance: InstanceId,
         end: Timestamp,
     },
-    /// A machine is proved gone (DESIGN: terminated twice, or absent three times after its fifth minute).
+    /// A machine is proved gone (DESIGN: terminated twice, or absent three times after its fifth minute). `at`: when
+    /// that was proved; of one that is only absent, since when.
     Gone {
         instance: InstanceId,
         at: Timestamp,
@@ -235,13 +235,13 @@ impl Memory {
             }
             Record::Opened(opened) => {
                 let Opened { known, interval } = opened.as_ref();
+                self.gone.remove(&known.id);
                 self.known.entry(known.id.clone()).or_insert_with(|| known.clone());
                 self.ledger.open_interval(interval.clone());
             }
             Record::Registered(instance) => self.with_known(instance, |known| known.registered = true),
             Record::Charged { instance, share } => self.ledger.charge(instance, share.clone()),
             Record::StopSent { instance, at } => self.with_known(instance, |known| known.stop_sent = Some(*at)),
-            Record::StopFailed(instance) => self.with_known(instance, |known| known.stop_sent = None),
             Record::Closed { instance, end } => self.ledger.close(instance, *end),
             Record::Gone { instance, at } => {
                 self.known.remove(instance);

@@ -28,6 +28,14 @@ impl Breakers {
         self.0.remove(kind).is_some()
     }
 
+    /// The clock was set to `now`: nothing waits longer than it would from here on.
+    pub(in crate::engine) fn rebase(&mut self, now: Timestamp) {
+        for breaker in self.0.values_mut() {
+            let longest = now.saturating_add(pause(breaker.class, breaker.strikes)).unwrap_or(Timestamp::MAX);
+            breaker.until = breaker.until.min(longest);
+        }
+    }
+
     /// Those that still wait at `now`.
     #[must_use]
     pub(in crate::engine) fn waiting(&self, now: Timestamp) -> Vec<Breaker> {
@@ -76,6 +84,9 @@ mod tests {
         assert!(breakers.waiting(now + SignedDuration::from_secs(60)).is_empty());
         breakers.strike(kind.clone(), ErrorClass::Capacity, "no", now);
         assert_eq!(breakers.waiting(now)[0].strikes, 2);
+        let yesterday = now - SignedDuration::from_hours(24);
+        breakers.rebase(yesterday);
+        assert!(breakers.waiting(yesterday + SignedDuration::from_secs(120)).is_empty());
         assert!(breakers.reset(&kind) && !breakers.reset(&kind));
         assert!(breakers.waiting(now).is_empty());
     }

@@ -78,7 +78,9 @@ impl Ground<'_> {
                 let has_worker = !self.facts.knows_clearml()
                     || our_workers(self.facts, &self.settings.the_loop.fleet)
                         .any(|(name, _)| name.instance == *instance);
-                let opened = adopted(orphan, has_worker, self.settings, self.now);
+                // One that was proved gone and is back is billed on from there.
+                let billed_from = self.memory.gone.get(instance).copied().unwrap_or(orphan.launched);
+                let opened = adopted(orphan, has_worker, billed_from, self.settings, self.now);
                 let told = told.about_machine(&opened.known).intent(opened.known.intent.as_ref());
                 Some(Decision { records: vec![Record::Opened(Box::new(opened)), told.record()], deed: None })
             }

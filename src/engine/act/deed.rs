@@ -121,6 +121,35 @@ impl Deed {
         self.kind().is_some()
     }
 
+    /// Whether what is written down is enough to do it later: a deed of this kind that fails, or cannot begin yet, is
+    /// done as soon as it can be.
+    #[must_use]
+    pub(in crate::engine) fn stands(&self) -> bool {
+        matches!(self, Self::Stop { .. } | Self::Drain { .. } | Self::CancelDrain { .. } | Self::Requeue { .. })
+    }
+
+    /// Whether the two must not be under way at once: they are the same, or write into the same mailbox.
+    #[must_use]
+    pub(in crate::engine) fn collides(&self, other: &Self) -> bool {
+        match (self, other) {
+            // Each launch call, and each person's question, is one of its own.
+            (Self::Launch(_), _) | (_, Self::Launch(_)) => false,
+            (Self::BootLog { request, .. }, Self::BootLog { request: other, .. }) => request == other,
+            (
+                Self::Drain { instance, .. } | Self::CancelDrain { instance, .. },
+                Self::Drain { instance: other, .. } | Self::CancelDrain { instance: other, .. },
+            ) => instance == other,
+            (Self::Requeue { lost, .. }, Self::Requeue { lost: other, .. }) => lost.task == other.task,
+            (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
+            (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
+            (Self::RenewLease { .. }, Self::RenewLease { .. }) => true,
+            (Self::Stop { instance, .. }, Self::Stop { instance: other, .. })
+            | (Self::CreateMailbox { instance }, Self::CreateMailbox { instance: other })
+            | (Self::DeleteMailbox { instance }, Self::DeleteMailbox { instance: other }) => instance == other,
+            _ => false,
+        }
+    }
+
     /// The machine that it is about.
     #[must_use]
     pub(in crate::engine) fn instance(&self) -> Option<&InstanceId> {

@@ -7,3 +7,4 @@ pub(super) mod decide;
 pub(super) mod deed;
 pub mod naming;
 pub(super) mod outcome;
+pub(super) mod retry;

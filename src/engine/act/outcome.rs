@@ -36,18 +36,9 @@ pub(in crate::engine) fn settle(
     match (deed, result) {
         (Deed::Launch(order), Ok(Done::Launched(launched))) => made(order, launched, memory, breakers, now),
         (Deed::Launch(order), Err(failed)) => not_made(order, failed, memory, breakers, now),
-        (Deed::Stop { instance, .. }, Err(failed)) if !failed.may_have_acted => {
-            let mut records = vec![Record::StopFailed(instance.clone())];
-            records.extend(first.then(|| told(deed, failed, now)));
-            Consequence { records, ..Consequence::default() }
-        }
         (Deed::Requeue { lost, attempt }, Ok(Done::Requeue(requeue))) => {
             Consequence { records: requeued(lost, *attempt, *requeue, now), ..Consequence::default() }
         }
-        (Deed::Requeue { lost, .. }, Err(failed)) if failed.class == ErrorClass::BadRequest => Consequence {
-            records: vec![Record::RequeueClosed(lost.task.clone()), told(deed, failed, now)],
-            ..Consequence::default()
-        },
         (Deed::Enqueue { task, .. }, Ok(Done::Requeue(Requeue::Enqueued))) => {
             let line = line(now, EntryKind::Done, format!("task {task} waits in its queue again"));
             Consequence { records: vec![line.about(of_task(task)).record()], ..Consequence::default() }

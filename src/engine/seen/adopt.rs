@@ -10,7 +10,13 @@ use crate::model::settings::Settings;
 /// The records' part for an orphan of the snapshot. `has_worker`: ClearML lists a worker of its name. A machine that
 /// is past its boot and has none may have had one, with a task: it counts as registered.
 #[must_use]
-pub(in crate::engine) fn adopted(orphan: &Instance, has_worker: bool, settings: &Settings, now: Timestamp) -> Opened {
+pub(in crate::engine) fn adopted(
+    orphan: &Instance,
+    has_worker: bool,
+    billed_from: Timestamp,
+    settings: &Settings,
+    now: Timestamp,
+) -> Opened {
     let max_boot = settings.pool(&orphan.pool).map(|pool| pool.max_boot);
     let past_boot = max_boot.is_none_or(|max_boot| orphan.age(now) > max_boot);
     Opened {
@@ -39,9 +45,9 @@ pub(in crate::engine) fn adopted(orphan: &Instance, has_worker: bool, settings: 
             home: orphan.home.clone(),
             rate: orphan.rate,
             reservation: orphan.reservation,
-            start: orphan.launched,
+            start: billed_from,
             end: None,
-            shares: vec![Share { from: orphan.launched, queue: orphan.home.clone(), task: None }],
+            shares: vec![Share { from: billed_from, queue: orphan.home.clone(), task: None }],
         },
     }
 }

@@ -1,6 +1,6 @@
 //! What the sources said last, and how old that is. A source that fails keeps its last good answer: old, not empty.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,6 +14,12 @@ use crate::model::snapshot::Source;
 pub struct Region {
     pub provider: Provider,
     pub name: String,
+}
+
+impl Region {
+    fn holds(&self, machine: &CloudInstance) -> bool {
+        (machine.provider, &machine.region) == (self.provider, &self.name)
+    }
 }
 
 /// One look at everything. Each part is whole or an error: an error means that nothing is known, never "none".
@@ -44,6 +50,10 @@ pub struct Facts {
     pub mailboxes: BTreeMap<InstanceId, Mailbox>,
     pub tasks: Vec<TaskRecord>,
     pub machines: BTreeMap<InstanceId, CloudInstance>,
+    /// When the mailboxes were last asked for.
+    pub mailboxes_asked: Option<Timestamp>,
+    /// When ClearML last answered, trusted or not: what its workers said is as old as this.
+    pub workers_asked: Option<Timestamp>,
     clearml: Health,
     regions: BTreeMap<Region, Health>,
 }
@@ -69,9 +79,11 @@ impl Facts {
                 fresh.clearml = true;
                 fresh.mailboxes = mailboxes.is_some();
                 fresh.tasks = tasks.is_some();
+                self.workers_asked = Some(observation.began);
                 self.queues = queues;
                 self.workers = workers;
                 if let Some(mailboxes) = mailboxes {
+                    self.mailboxes_asked = Some(observation.began);
                     self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
                 }
                 if let Some(tasks) = tasks {
@@ -81,14 +93,18 @@ impl Facts {
             }
             Err(error) => self.clearml.error = Some(error),
         }
-        self.regions.retain(|known, _| observation.regions.iter().any(|(region, _)| region == known));
+        // Where nothing of ours is any more nobody looks, and what was seen there last is not true for ever.
+        let looked: BTreeSet<&Region> = observation.regions.iter().map(|(region, _)| region).collect();
+        if self.regions.keys().any(|region| !looked.contains(region)) {
+            self.regions.retain(|region, _| looked.contains(region));
+            self.machines.retain(|_, machine| looked.iter().any(|region| region.holds(machine)));
+        }
         for (region, answer) in observation.regions {
             let health = self.regions.entry(region.clone()).or_default();
             match answer {
                 Ok(machines) => {
                     health.good(observation.began);
-                    self.machines
-                        .retain(|_, machine| (machine.provider, &machine.region) != (region.provider, &region.name));
+                    self.machines.retain(|_, machine| !region.holds(machine));
                     self.machines.extend(machines.into_iter().map(|machine| (machine.id.clone(), machine)));
                     fresh.regions.push(region);
                 }
@@ -126,13 +142,13 @@ impl Facts {
         self.clearml.last_good.is_some()
     }
 
-    /// Whether every region in use has answered.
+    /// When a region last answered.
     #[must_use]
-    pub fn knows_machines(&self) -> bool {
-        self.regions.values().all(|health| health.last_good.is_some())
+    pub fn seen_at(&self, region: &Region) -> Option<Timestamp> {
+        self.regions.get(region)?.last_good
     }
 
-    /// A visible queue's id by its name.
+    /// A visible queue by its name.
     #[must_use]
     pub fn queue_named(&self, name: &str) -> Option<&ObservedQueue> {
         self.queues.iter().find(|queue| queue.name.as_str() == name)

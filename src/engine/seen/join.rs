@@ -7,11 +7,12 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::Facts;
-use crate::engine::seen::sight::{IDLE_LOOKS, SILENT_AFTER, Sight, Sights, our_workers};
+use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, PoolName, QueueName, WorkerId, WorkerName};
 use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
 use crate::model::money::{Money, Rate};
+use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Settings};
@@ -44,7 +45,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         .known
         .values()
         .map(|known| instance(known, &workers, facts, sights, memory, settings, now))
-        .chain(orphans(facts, memory, settings, catalogue, now))
+        .chain(orphans(facts, sights, memory, settings, catalogue, now))
         .collect();
     for instance in &mut instances {
         instance.phase_since = match since.get(&instance.id) {
@@ -57,7 +58,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         queues: queues(facts, settings),
         instances,
         intents: memory.intents.values().cloned().collect(),
-        foreign: foreign(facts, settings, now),
+        foreign: foreign(facts, settings),
         ghosts: ghosts(facts, sights, memory, settings),
         strays: strays(facts, sights, memory, settings, now),
         breakers: parts.breakers,
@@ -76,18 +77,15 @@ fn queues(facts: &Facts, settings: &Settings) -> Vec<QueueState> {
         QueueState {
             name: name.clone(),
             id: found.map(|queue| queue.id.clone()),
-            nearest: if found.is_none() { nearest(name, facts) } else { None },
+            nearest: if found.is_none() { nearest_queue(name, facts) } else { None },
             waiting: found.map(|queue| queue.entries.clone()).unwrap_or_default(),
         }
     };
     settings.queues.iter().map(|queue| state(&queue.name)).collect()
 }
 
-fn nearest(name: &QueueName, facts: &Facts) -> Option<QueueName> {
-    const LIKE: f64 = 0.7;
-    let known = facts.queues.iter().map(|queue| &queue.name);
-    let scored = known.map(|known| (strsim::jaro_winkler(known.as_str(), name.as_str()), known));
-    scored.filter(|(likeness, _)| *likeness > LIKE).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, known)| known.clone())
+fn nearest_queue(name: &QueueName, facts: &Facts) -> Option<QueueName> {
+    nearest(name.as_str(), facts.queues.iter().map(|queue| queue.name.as_str())).map(QueueName::new)
 }
 
 fn instance(
@@ -123,7 +121,7 @@ fn instance(
         ended: machine.and_then(|machine| machine.ended),
         phase: phase(known, machine, task.is_some()),
         phase_since: now,
-        fault: fault(known, machine, worker, &sight, settings, now),
+        fault: fault(known, machine, worker, &sight, facts, settings, now),
         worker: worker.map(|worker| worker.id.clone()),
         last_report: worker.and_then(|worker| worker.last_report),
         task,
@@ -178,6 +176,7 @@ fn fault(
     machine: Option<&CloudInstance>,
     worker: Option<&ObservedWorker>,
     sight: &Sight,
+    facts: &Facts,
     settings: &Settings,
     now: Timestamp,
 ) -> Option<Fault> {
@@ -195,18 +194,17 @@ fn fault(
         let max_boot = settings.pool(&known.pool).map(|pool| pool.max_boot)?;
         return (now.duration_since(known.launched) > max_boot).then_some(Fault::Stuck);
     }
-    let heard = worker.and_then(|worker| worker.last_report.or(Some(worker.registered)));
-    if heard.is_none_or(|at| now.duration_since(at) > SILENT_AFTER) {
-        return Some(Fault::Lost);
-    }
-    let draining = known.drain.is_some();
-    (!draining && sight.idle_looks > IDLE_LOOKS).then_some(Fault::NotPulling)
+    let Some(worker) = worker.filter(|worker| is_fresh(worker, facts)) else { return Some(Fault::Lost) };
+    // Only a report that is younger than the first of those looks says that it is idle still.
+    let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < worker.last_report;
+    (known.drain.is_none() && idle).then_some(Fault::NotPulling)
 }
 
-/// Machines of our fleet by their tag that neither the ledger nor the list of the gone knows. A machine of an open
-/// intent is not among them: its intent makes it known.
+/// Machines of our fleet by their tag that neither the ledger nor the list of the gone knows, and those that were thought
+/// gone and run. A machine of an open intent is not among them: its intent makes it known.
 fn orphans<'a>(
     facts: &'a Facts,
+    sights: &'a Sights,
     memory: &'a Memory,
     settings: &'a Settings,
     catalogue: &'a Catalogue,
@@ -214,7 +212,13 @@ fn orphans<'a>(
 ) -> impl Iterator<Item = Instance> + 'a {
     let unknown = facts.machines.values().filter(|machine| {
         let intended = machine.tags.intent.as_ref().is_some_and(|intent| memory.intents.contains_key(intent));
-        !intended && !memory.known.contains_key(&machine.id) && !memory.gone.contains_key(&machine.id)
+        let runs = matches!(machine.state, CloudState::Pending | CloudState::Running);
+        let gone = match memory.gone.get(&machine.id) {
+            Some(_) if sights.of(&machine.id).is_gone() => true,
+            Some(_) => !runs,
+            None => sights.of(&machine.id).is_gone(),
+        };
+        !intended && !memory.known.contains_key(&machine.id) && !gone
     });
     unknown.map(move |machine| {
         let (pool, home) = belongs(machine, settings);
@@ -276,7 +280,7 @@ pub(super) fn rate(
     }
 }
 
-fn foreign(facts: &Facts, settings: &Settings, now: Timestamp) -> Vec<ForeignWorker> {
+fn foreign(facts: &Facts, settings: &Settings) -> Vec<ForeignWorker> {
     let ours: BTreeSet<_> = our_workers(facts, &settings.the_loop.fleet).map(|(_, worker)| worker.id.clone()).collect();
     let served: BTreeMap<_, _> = facts
         .queues
@@ -289,13 +293,12 @@ fn foreign(facts: &Facts, settings: &Settings, now: Timestamp) -> Vec<ForeignWor
         .filter_map(|worker| {
             let queues: Vec<_> =
                 worker.queues.iter().filter_map(|id| served.get(id).map(|name| (*name).clone())).collect();
-            let heard = worker.last_report.unwrap_or(worker.registered);
             (!queues.is_empty()).then(|| ForeignWorker {
                 id: worker.id.clone(),
                 queues,
                 task: worker.task.as_ref().map(|task| task.id.clone()),
                 last_report: worker.last_report,
-                fresh: now.duration_since(heard) <= SILENT_AFTER,
+                fresh: is_fresh(worker, facts),
             })
         })
         .collect()
@@ -350,9 +353,11 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
             }
             TaskStatus::Queued => {
                 let changed = task.status_changed.is_some_and(|at| now.duration_since(at) > NOWHERE_FOR);
-                if let Some((since, looks)) = sights.nowhere(&task.id)
+                let seen = sights.nowhere(&task.id);
+                let lasts =
+                    |seen: &Nowhere| seen.looks >= NOWHERE_LOOKS && seen.last.duration_since(seen.since) > NOWHERE_FOR;
+                if let Some(Nowhere { since, .. }) = seen.filter(lasts)
                     && changed
-                    && looks >= NOWHERE_LOOKS
                 {
                     strays.push(Stray::QueuedNowhere { task: task.id.clone(), name: task.name.clone(), queue, since });
                 }

@@ -23,9 +23,6 @@ use crate::model::span::Short;
 /// A cancelled drain that the machine never answered is over after this: its gate reads every 15 s.
 const UNANSWERED: SignedDuration = SignedDuration::from_secs(60);
 
-/// A machine that still runs so long after it was stopped was not stopped.
-const STOP_TAKES: SignedDuration = SignedDuration::from_mins(3);
-
 /// What is known beside the facts.
 #[derive(Debug)]
 pub(in crate::engine) struct Known<'a> {
@@ -164,7 +161,9 @@ impl Known<'_> {
             records.push(Record::TaskTook { queue: charged.queue.clone(), duration });
         }
         let queue = if running.is_some() { queue } else { machine.home.clone() };
-        let share = Share { from: self.now.max(interval.start), queue, task: running_id.cloned() };
+        // In order of time, whatever the clock was set to.
+        let from = self.now.max(interval.start).max(charged.from);
+        let share = Share { from, queue, task: running_id.cloned() };
         records.push(Record::Charged { instance: machine.id.clone(), share });
         records
     }
@@ -208,34 +207,28 @@ impl Known<'_> {
                     records.push(self.ended(machine, shown));
                 }
             }
-            (Some(shown), None) if matches!(shown.state, CloudState::Pending | CloudState::Running) => {
+            // One that seems to run again since its old launch is a list that is behind.
+            (Some(shown), None)
+                if matches!(shown.state, CloudState::Pending | CloudState::Running)
+                    && shown.launched > machine.launched =>
+            {
                 records.push(self.reopened(machine, shown));
                 let text = format!("{} was started again by someone else: its bill goes on", machine.id);
                 records.push(line(self.now, EntryKind::Alarm, text).about_machine(machine).record());
             }
             _ => {}
         }
-        records.extend(self.unheeded(machine, shown));
         if sight.is_gone() {
-            if shown.is_none() && interval.is_some() {
-                let end = sight.absent_since.unwrap_or(self.now);
-                records.push(Record::Closed { instance: machine.id.clone(), end });
+            // Should an absent machine come back, its bill goes on where it was ended.
+            let at = if shown.is_some() { self.now } else { sight.absent_since.unwrap_or(self.now) };
+            if let Some(interval) = interval.filter(|_| shown.is_none()) {
+                records.push(Record::Closed { instance: machine.id.clone(), end: at.max(interval.start) });
             }
-            records.push(Record::Gone { instance: machine.id.clone(), at: self.now });
+            records.push(Record::Gone { instance: machine.id.clone(), at });
             let text = format!("{} is gone, after {}", machine.id, Short(self.now.duration_since(machine.launched)));
             records.push(line(self.now, EntryKind::Seen, text).about_machine(machine).record());
         }
         records
-    }
-
-    /// A stop that the cloud accepted and did not carry out: it is decided anew.
-    fn unheeded(&self, machine: &KnownInstance, shown: Option<&CloudInstance>) -> Vec<Record> {
-        let running = shown.is_some_and(|shown| matches!(shown.state, CloudState::Pending | CloudState::Running));
-        let late = machine.stop_sent.filter(|sent| self.now.duration_since(*sent) > STOP_TAKES);
-        let Some(sent) = late.filter(|_| running) else { return Vec::new() };
-        let text = format!("{} still runs, {} after it was stopped", machine.id, Short(self.now.duration_since(sent)));
-        let line = line(self.now, EntryKind::Alarm, text).about_machine(machine);
-        vec![Record::StopFailed(machine.id.clone()), line.record()]
     }
 
     /// That a machine ended, and by whom.

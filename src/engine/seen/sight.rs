@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::{Facts, Fresh, Region};
-use crate::model::ids::{FleetId, InstanceId, IntentId, TaskId, WorkerName};
+use crate::model::ids::{FleetId, InstanceId, IntentId, QueueId, TaskId, WorkerName};
 use crate::model::observed::{CloudState, ObservedWorker, TaskStatus};
 use crate::model::record::Memory;
 use crate::model::settings::Settings;
@@ -18,7 +18,8 @@ pub const ABSENT_PROOFS: u32 = 3;
 pub const ABSENT_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// Idle for so many looks while its queue waits, a worker does not pull.
 pub const IDLE_LOOKS: u32 = 3;
-/// Looks closer together than this prove nothing about pulling: an agent looks every five seconds.
+/// Looks closer together than this prove nothing more than one: an agent looks every five seconds, a cloud's list takes
+/// seconds to change, and a person may ask for looks as often as they like.
 const LOOKS_APART: SignedDuration = SignedDuration::from_secs(10);
 /// A worker that has not reported for so long is silent; it reports every 30 s.
 pub const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(90);
@@ -30,10 +31,23 @@ pub struct Sight {
     pub absent: u32,
     /// When it was first missing from a complete listing.
     pub absent_since: Option<Timestamp>,
+    absent_counted: Option<Timestamp>,
     pub idle_looks: u32,
+    /// The first of the looks at which it was idle.
+    pub idle_since: Option<Timestamp>,
     pub task: Option<(TaskId, Timestamp)>,
     /// Since when its drain is cancelled and its mailbox was not seen to say otherwise.
     pub cancelled_since: Option<Timestamp>,
+}
+
+/// A task in no queue, look after look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Nowhere {
+    /// The first of the looks.
+    pub since: Timestamp,
+    /// The newest.
+    pub last: Timestamp,
+    pub looks: u32,
 }
 
 impl Sight {
@@ -48,12 +62,12 @@ impl Sight {
 #[derive(Debug, Clone, Default)]
 pub struct Sights {
     machines: BTreeMap<InstanceId, Sight>,
-    /// How often the machine of an intent was absent.
-    intents: BTreeMap<IntentId, u32>,
-    /// Tasks that are queued by their status and in no queue, since when, and at how many looks.
-    nowhere: BTreeMap<TaskId, (Timestamp, u32)>,
-    /// Tasks that waited at the last look that counts.
-    waited: BTreeSet<TaskId>,
+    /// How often the machine of an intent was absent, and when last.
+    intents: BTreeMap<IntentId, (u32, Timestamp)>,
+    /// Tasks that are queued by their status and in no queue.
+    nowhere: BTreeMap<TaskId, Nowhere>,
+    /// The task that was first in each queue at the last look that counts.
+    first: BTreeMap<QueueId, TaskId>,
     counted_at: Option<Timestamp>,
 }
 
@@ -66,13 +80,18 @@ impl Sights {
     /// How often an intent's machine was absent from a complete listing, after [`ABSENT_AFTER`].
     #[must_use]
     pub fn absences(&self, intent: &IntentId) -> u32 {
-        self.intents.get(intent).copied().unwrap_or_default()
+        self.intents.get(intent).map_or(0, |(absences, _)| *absences)
     }
 
-    /// Since when, and at how many looks, a task was seen in no queue.
+    /// At which looks a task was seen in no queue.
     #[must_use]
-    pub fn nowhere(&self, task: &TaskId) -> Option<(Timestamp, u32)> {
+    pub fn nowhere(&self, task: &TaskId) -> Option<Nowhere> {
         self.nowhere.get(task).copied()
+    }
+
+    /// A task was put into a queue, or that was tried: what was seen of it before does not count any more.
+    pub fn forget_nowhere(&mut self, task: &TaskId) {
+        self.nowhere.remove(task);
     }
 
     /// Takes in what a look renewed.
@@ -90,10 +109,14 @@ impl Sights {
     }
 
     fn count_absences(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory, settings: &Settings) {
+        let alive = reporting(facts, settings);
         let known = memory.known.values().map(|known| {
             (known.id.clone(), Region { provider: known.provider, name: known.region.clone() }, known.launched)
         });
-        for (id, region, launched) in known.chain(spoken_of(facts, memory, settings)) {
+        let others = spoken_of(facts, memory, settings).into_iter().chain(ended_unknown(facts, memory));
+        let others: BTreeMap<_, _> = others.map(|(id, region, since)| (id, (region, since))).collect();
+        let others = others.into_iter().map(|(id, (region, since))| (id, region, since));
+        for (id, region, launched) in known.chain(others) {
             if !fresh.saw(&region) {
                 continue;
             }
@@ -104,23 +127,36 @@ impl Sights {
                     (sight.absent, sight.absent_since) = (0, None);
                 }
                 Some(_) => (sight.terminated, sight.absent, sight.absent_since) = (0, 0, None),
+                // Not listed is not ended: its worker works.
+                None if alive.contains(&id) => (sight.absent, sight.absent_since) = (0, None),
                 None => {
                     sight.absent_since.get_or_insert(fresh.at);
-                    if fresh.at.duration_since(launched) > ABSENT_AFTER {
+                    let counts = sight.absent_counted.is_none_or(|last| are_apart(last, fresh.at));
+                    if counts && fresh.at.duration_since(launched) > ABSENT_AFTER {
                         sight.absent += 1;
+                        sight.absent_counted = Some(fresh.at);
                     }
                 }
             }
+        }
+        self.count_intents(fresh, facts, memory);
+    }
+
+    fn count_intents(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory) {
+        if memory.intents.is_empty() {
+            return;
         }
         let shown: BTreeSet<&IntentId> =
             facts.machines.values().filter_map(|machine| machine.tags.intent.as_ref()).collect();
         for intent in memory.intents.values() {
             let late = fresh.at.duration_since(intent.opened) > ABSENT_AFTER;
-            if late
-                && fresh.saw(&Region { provider: intent.provider, name: intent.region.clone() })
-                && !shown.contains(&intent.id)
-            {
-                *self.intents.entry(intent.id.clone()).or_default() += 1;
+            let looked = fresh.saw(&Region { provider: intent.provider, name: intent.region.clone() });
+            if !late || !looked || shown.contains(&intent.id) {
+                continue;
+            }
+            let (absences, last) = self.intents.entry(intent.id.clone()).or_insert((0, Timestamp::MIN));
+            if *absences == 0 || are_apart(*last, fresh.at) {
+                (*absences, *last) = (*absences + 1, fresh.at);
             }
         }
     }
@@ -136,24 +172,27 @@ impl Sights {
         }
     }
 
-    /// A worker that stays idle while the same task waits on a queue of its own, look after look.
+    /// A worker that stays idle while the same task stays first in the queue that it would pull from, look after look.
     fn watch_pulling(&mut self, fresh: &Fresh, facts: &Facts, settings: &Settings) {
-        if self.counted_at.is_some_and(|last| fresh.at.duration_since(last) < LOOKS_APART) {
+        if self.counted_at.is_some_and(|last| !are_apart(last, fresh.at)) {
             return;
         }
         self.counted_at = Some(fresh.at);
-        let served: Vec<_> = facts.queues.iter().filter(|queue| settings.queue(&queue.name).is_some()).collect();
-        let stuck: BTreeSet<_> = served
-            .iter()
-            .filter(|queue| queue.entries.iter().any(|entry| self.waited.contains(&entry.task)))
-            .map(|queue| queue.id.clone())
-            .collect();
+        let served = facts.queues.iter().filter(|queue| settings.queue(&queue.name).is_some());
+        let first: BTreeMap<QueueId, TaskId> =
+            served.filter_map(|queue| Some((queue.id.clone(), queue.entries.first()?.task.clone()))).collect();
         for (name, worker) in our_workers(facts, &settings.the_loop.fleet) {
             let sight = self.machines.entry(name.instance).or_default();
-            let passes_by = worker.task.is_none() && worker.queues.iter().any(|queue| stuck.contains(queue));
-            sight.idle_looks = if passes_by { sight.idle_looks + 1 } else { 0 };
+            let pulls_from = worker.queues.iter().find(|queue| first.contains_key(*queue));
+            let untouched = |queue: &QueueId| first.get(queue) == self.first.get(queue);
+            if worker.task.is_none() && pulls_from.is_some_and(untouched) {
+                sight.idle_looks += 1;
+                sight.idle_since.get_or_insert(fresh.at);
+            } else {
+                (sight.idle_looks, sight.idle_since) = (0, None);
+            }
         }
-        self.waited = served.iter().flat_map(|queue| queue.entries.iter().map(|entry| entry.task.clone())).collect();
+        self.first = first;
     }
 
     fn watch_strays(&mut self, fresh: &Fresh, facts: &Facts) {
@@ -166,8 +205,9 @@ impl Sights {
         });
         let mut seen = BTreeMap::new();
         for task in strays {
-            let (since, looks) = self.nowhere.get(&task.id).copied().unwrap_or((fresh.at, 0));
-            seen.insert(task.id.clone(), (since, looks + 1));
+            let before = self.nowhere.get(&task.id);
+            let (since, looks) = before.map_or((fresh.at, 0), |before| (before.since, before.looks));
+            seen.insert(task.id.clone(), Nowhere { since, last: fresh.at, looks: looks + 1 });
         }
         self.nowhere = seen;
     }
@@ -192,10 +232,43 @@ impl Sights {
     }
 }
 
+fn are_apart(earlier: Timestamp, later: Timestamp) -> bool {
+    later.duration_since(earlier) >= LOOKS_APART
+}
+
+/// Whether the worker had reported lately when ClearML last answered.
+#[must_use]
+pub fn is_fresh(worker: &ObservedWorker, facts: &Facts) -> bool {
+    let heard = worker.last_report.unwrap_or(worker.registered);
+    facts.workers_asked.is_some_and(|asked| asked.duration_since(heard) <= SILENT_AFTER)
+}
+
+/// Machines whose workers report.
+fn reporting(facts: &Facts, settings: &Settings) -> BTreeSet<InstanceId> {
+    let workers = our_workers(facts, &settings.the_loop.fleet).filter(|(_, worker)| is_fresh(worker, facts));
+    workers.map(|(name, _)| name.instance).collect()
+}
+
 /// The workers of our fleet, by what their names say.
 pub fn our_workers<'a>(facts: &'a Facts, fleet: &'a FleetId) -> impl Iterator<Item = (WorkerName, &'a ObservedWorker)> {
-    let named = facts.workers.iter().filter_map(|worker| Some((WorkerName::parse(&worker.id)?, worker)));
+    let ours = facts.workers.iter().filter(|worker| worker.id.as_str().starts_with(fleet.as_str()));
+    let named = ours.filter_map(|worker| Some((WorkerName::parse(&worker.id)?, worker)));
     named.filter(move |(name, _)| name.fleet == *fleet)
+}
+
+/// Machines that ended before anyone here knew them: they take no place any more once that is proved.
+fn ended_unknown(facts: &Facts, memory: &Memory) -> Vec<(InstanceId, Region, Timestamp)> {
+    let ended = facts.machines.values().filter(|machine| {
+        machine.state == CloudState::Terminated
+            && !memory.known.contains_key(&machine.id)
+            && !memory.gone.contains_key(&machine.id)
+    });
+    ended
+        .map(|machine| {
+            let region = Region { provider: machine.provider, name: machine.region.clone() };
+            (machine.id.clone(), region, machine.launched)
+        })
+        .collect()
 }
 
 /// Machines that only a worker's name speaks of, of an earlier life or from before the store was lost: their region is

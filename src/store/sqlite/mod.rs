@@ -228,7 +228,6 @@ mod tests {
             name().prop_map(|id| Record::Registered(id.into())),
             (name(), share()).prop_map(|(id, share)| Record::Charged { instance: id.into(), share }),
             (name(), instant()).prop_map(|(id, at)| Record::StopSent { instance: id.into(), at }),
-            name().prop_map(|id| Record::StopFailed(id.into())),
             (name(), instant()).prop_map(|(id, end)| Record::Closed { instance: id.into(), end }),
             (name(), instant()).prop_map(|(id, at)| Record::Gone { instance: id.into(), at }),
             (name(), option::of(drain())).prop_map(|(id, drain)| Record::DrainSet { instance: id.into(), drain }),

@@ -38,6 +38,7 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         }
         Record::Opened(opened) => {
             let Opened { known, interval } = opened.as_ref();
+            run(connection, sqlx::query("DELETE FROM gone WHERE instance = ?").bind(known.id.as_str())).await?;
             open_known(connection, known).await?;
             open_interval(connection, interval).await
         }
@@ -47,9 +48,6 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::StopSent { instance: id, at } => {
             let stop_sent = instant(*at)?;
             set_known(connection, "UPDATE known SET stop_sent = ? WHERE instance = ?", id, stop_sent).await
-        }
-        Record::StopFailed(id) => {
-            set_known(connection, "UPDATE known SET stop_sent = ? WHERE instance = ?", id, None::<i64>).await
         }
         Record::DrainSet { instance: id, drain } => {
             let drain = drain.as_ref().map(json).transpose()?;
