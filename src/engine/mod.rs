@@ -16,6 +16,8 @@ pub mod socket;
 mod spend;
 mod start;
 mod tend;
+#[cfg(test)]
+mod trials;
 mod words;
 
 pub use run::EngineError;

@@ -1,16 +1,18 @@
 //! What people ask of the loop, by the screen or over the socket, and its answers.
 
+use std::sync::Arc;
+
 use crate::engine::act::deed::Deed;
 use crate::engine::command::{Command, Edit, Request};
 use crate::engine::event::{Answer, Leader};
-use crate::engine::run::{Ending, EngineError, Loop};
+use crate::engine::pass::Undone;
+use crate::engine::run::{EngineError, Loop};
 use crate::engine::words::line;
 use crate::model::ids::{Actor, InstanceId, Revision};
-use crate::model::instance::Phase;
 use crate::model::journal::EntryKind;
 use crate::model::plan::Rule;
 use crate::model::record::Record;
-use crate::model::settings::OnExit;
+use crate::model::settings::Settings;
 use crate::model::snapshot::{Ask, Order};
 
 type Answered = Result<Answer, String>;
@@ -37,6 +39,7 @@ impl Loop {
                     let line = line(self.setup.clock.now(), EntryKind::Edited, &text).by(&by);
                     self.commit(vec![line.record()]).await;
                     self.replan(Vec::new()).await?;
+                    self.publish();
                 }
                 Ok(Answer::Said(if failing { text } else { format!("{pool} {machine_type} was not backing off") }))
             }
@@ -52,6 +55,7 @@ impl Loop {
             Command::Quit { on_exit } => {
                 let on_exit = on_exit.unwrap_or(self.settings.the_loop.on_exit);
                 self.quit(&by, on_exit).await?;
+                self.publish();
                 Ok(Answer::Done)
             }
         };
@@ -88,7 +92,12 @@ impl Loop {
         if !self.commit(vec![record, line.record()]).await {
             return Ok(Err(self.store_problem.clone().unwrap_or_default()));
         }
+        if !self.memory.armed || !self.memory.paused {
+            // A person wants the loop to go on, or to do nothing at all: not to stop what comes up.
+            self.stop_all = None;
+        }
         self.replan(Vec::new()).await?;
+        self.publish();
         Ok(Ok(Answer::Said(text.to_owned())))
     }
 
@@ -100,27 +109,39 @@ impl Loop {
         if !self.memory.armed && !only_notes {
             return Ok(Err("the loop is not armed, this is a dry run: arm it first (`tidegate arm`)".to_owned()));
         }
+        if self.stop_all.is_some() && asks.iter().any(|ask| matches!(ask, Ask::Launch { .. })) {
+            return Ok(Err("an emergency stop is under way: resume first (`tidegate resume`)".to_owned()));
+        }
         if asks.contains(&Ask::StopAll) {
             let text = "emergency stop: every machine is ended, and the loop is paused";
             let line = line(self.setup.clock.now(), EntryKind::Edited, text).by(by);
-            self.commit(vec![Record::Paused(true), line.record()]).await;
+            if !self.commit(vec![Record::Paused(true), line.record()]).await {
+                return Ok(Err(self.store_problem.clone().unwrap_or_default()));
+            }
+            self.stop_all = Some(by.clone());
         }
         let orders = asks.into_iter().map(|what| Order { by: by.clone(), what }).collect();
-        self.replan(orders).await?;
-        Ok(self.what_became(by))
+        let undone = self.replan(orders).await?;
+        self.publish();
+        Ok(self.what_became(by, &undone))
     }
 
     /// The plan's words on what a person asked for.
-    fn what_became(&self, by: &Actor) -> Answered {
-        let done = self.plan.actions.iter().filter(|planned| planned.rule == Rule::Person && planned.by == *by);
-        let done: Vec<String> = done.map(|planned| planned.action.to_string()).collect();
-        let refused = self.plan.refusals.iter().filter(|refusal| refusal.rule == Rule::Person && refusal.by == *by);
-        let refused: Vec<String> = refused
-            .map(|refusal| match refusal.reason.remedy() {
-                Some(remedy) => format!("{}; {remedy}", refusal.reason),
-                None => refusal.reason.to_string(),
-            })
-            .collect();
+    fn what_became(&self, by: &Actor, undone: &Undone) -> Answered {
+        let asked = self.plan.actions.iter().enumerate();
+        let asked = asked.filter(|(_, planned)| planned.rule == Rule::Person && planned.by == *by);
+        let (mut done, mut refused) = (Vec::new(), Vec::new());
+        for (index, planned) in asked {
+            match undone.get(&index) {
+                None => done.push(planned.action.to_string()),
+                Some(why) => refused.push(format!("{}: {why}", planned.action)),
+            }
+        }
+        let refusals = self.plan.refusals.iter().filter(|refusal| refusal.rule == Rule::Person && refusal.by == *by);
+        refused.extend(refusals.map(|refusal| match refusal.reason.remedy() {
+            Some(remedy) => format!("{}; {remedy}", refusal.reason),
+            None => refusal.reason.to_string(),
+        }));
         match (done.is_empty(), refused.is_empty()) {
             (true, false) => Err(refused.join("; ")),
             (false, false) => Ok(Answer::Said(format!("{}; refused: {}", done.join(", "), refused.join("; ")))),
@@ -142,15 +163,16 @@ impl Loop {
             .iter()
             .map(|text| line(now, EntryKind::Edited, text.as_str()).by(by).revision(&settings.revision).record());
         let lines = lines.collect();
-        self.settings = settings;
+        self.live_by(settings);
         self.commit(lines).await;
         self.replan(Vec::new()).await?;
+        self.publish();
         Ok(Ok(Answer::Said(told.join(", "))))
     }
 
     fn previewed(&self, edits: &[Edit]) -> Answered {
         let settings = self.setup.settings.preview(edits).map_err(|error| error.to_string())?;
-        Ok(Answer::Preview(Box::new(self.preview(&settings))))
+        Ok(Answer::Preview(Box::new(self.preview(&self.as_they_run(settings).0))))
     }
 
     /// The file on disk may have changed.
@@ -160,7 +182,7 @@ impl Loop {
             None => return Ok(()),
             Some(Ok(settings)) => {
                 let text = format!("the settings were changed on disk: revision {}", settings.revision);
-                self.settings = settings;
+                self.live_by(settings);
                 self.commit(vec![line(now, EntryKind::Edited, text).by(&Actor::new("someone")).record()]).await;
             }
             Some(Err(problems)) => {
@@ -168,7 +190,32 @@ impl Loop {
                 self.commit(vec![line(now, EntryKind::Alarm, text).because(&problems).record()]).await;
             }
         }
-        self.replan(Vec::new()).await
+        self.replan(Vec::new()).await?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Takes what the file says now as what runs.
+    fn live_by(&mut self, settings: Arc<Settings>) {
+        let (settings, until_restart) = self.as_they_run(Arc::unwrap_or_clone(settings));
+        (self.settings, self.until_restart) = (Arc::new(settings), until_restart);
+    }
+
+    /// New settings, with what cannot change under a running loop as it was, and what to say of that. With another
+    /// fleet's name the machines that are up would be looked for in vain.
+    fn as_they_run(&self, mut settings: Settings) -> (Settings, Vec<String>) {
+        let mut until_restart = Vec::new();
+        let runs = &self.settings;
+        if settings.the_loop.fleet != runs.the_loop.fleet {
+            let (new, old) = (&settings.the_loop.fleet, &runs.the_loop.fleet);
+            until_restart.push(format!("loop.fleet is `{new}` after a restart; until then `{old}` runs"));
+            settings.the_loop.fleet.clone_from(old);
+        }
+        if settings.clearml != runs.clearml {
+            until_restart.push("the changes in [clearml] count after a restart".to_owned());
+            settings.clearml.clone_from(&runs.clearml);
+        }
+        (settings, until_restart)
     }
 
     fn boot_log(&mut self, request: u64, instance: &InstanceId) -> Result<(), String> {
@@ -182,38 +229,6 @@ impl Loop {
         };
         self.begin(deed);
         Ok(())
-    }
-
-    /// Ends gracefully: what is under way is waited for, and machines are left or stopped as `on_exit` says.
-    async fn quit(&mut self, by: &Actor, on_exit: OnExit) -> Result<(), EngineError> {
-        if self.ending.is_some() {
-            return Ok(());
-        }
-        let acts = self.leads() && self.memory.armed;
-        let on_exit = if acts { on_exit } else { OnExit::Leave };
-        self.ending = Some(Ending { on_exit, since: self.setup.clock.now() });
-        let asks = match on_exit {
-            OnExit::Leave => Vec::new(),
-            OnExit::StopAll => vec![Ask::StopAll],
-            OnExit::StopIdle => self.idle_machines().map(Ask::Drain).collect(),
-        };
-        if !asks.is_empty() {
-            let orders = asks.into_iter().map(|what| Order { by: by.clone(), what }).collect();
-            self.replan(orders).await?;
-        }
-        Ok(())
-    }
-
-    fn idle_machines(&self) -> impl Iterator<Item = InstanceId> {
-        let now = self.setup.clock.now();
-        let idle = |phase| matches!(phase, Phase::Idle | Phase::Pending | Phase::Booting);
-        self.snapshot
-            .instances
-            .iter()
-            .filter(move |instance| idle(instance.phase) && !instance.is_held(now))
-            .map(|instance| instance.id.clone())
-            .collect::<Vec<_>>()
-            .into_iter()
     }
 }
 

@@ -1,6 +1,7 @@
 //! One pass: look, take in, plan, check, write down, act, show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::discriminant;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -8,43 +9,91 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::act::crash::Point;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::Deed;
-use crate::engine::run::{EngineError, Loop, MINUTE, QUICK, SLOW, Work, cancelled};
+use crate::engine::run::{EngineError, Loop, MINUTE, QUICK, SLOW, Work};
 use crate::engine::seen::facts::{Observation, Region};
 use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::observe::{Look, observe};
-use crate::engine::words::line;
-use crate::model::ids::IntentId;
+use crate::engine::seen::sight::Sights;
+use crate::engine::words::{line, refusal_key, refused};
+use crate::model::ids::{Actor, InstanceId, IntentId};
 use crate::model::instance::Phase;
-use crate::model::journal::{EntryKind, Subject};
-use crate::model::plan::{Action, Plan, Planned, Refusal, Rule};
+use crate::model::journal::EntryKind;
+use crate::model::plan::{Action, Plan, Planned, Rule};
 use crate::model::record::Record;
 use crate::model::settings::{Poll, Settings};
-use crate::model::snapshot::{Order, Snapshot};
-use crate::plan::check::check;
+use crate::model::snapshot::{Ask, Order, Snapshot};
+use crate::plan::check::{Broken, check};
+
+/// Journal lines, ended intents and machines that are gone are kept this long.
+const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// No budget's period reaches further back; money stays in the store for good.
+const LONGEST_PERIOD: SignedDuration = SignedDuration::from_hours(70 * 24);
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// What is not done of a plan, by its place there, and why.
+pub(super) type Undone = BTreeMap<usize, String>;
 
 impl Loop {
     /// The time for a look has come.
-    pub(super) async fn wake(&mut self) {
+    pub(super) async fn wake(&mut self) -> Result<(), EngineError> {
         if let Some(jump) = self.jumps.look() {
-            self.facts.distrust();
-            self.surplus.clear();
-            let text = format!("the clock jumped by {} s: everything is looked at again first", jump.as_secs());
+            self.jumped(jump).await;
+        }
+        if self.store_problem.is_some() {
+            let text = "the store can be written again";
             self.commit(vec![line(self.setup.clock.now(), EntryKind::Seen, text).record()]).await;
         }
         self.look();
         self.renew_lease();
+        self.prune().await;
+        // Its watcher may not hear everything.
+        self.reread().await
+    }
+
+    /// The clock was set, or stood still: what was timed by it starts anew.
+    async fn jumped(&mut self, jump: SignedDuration) {
+        let now = self.setup.clock.now();
+        self.facts.distrust();
+        self.looked_away = self.looking.is_some();
+        self.surplus.clear();
+        self.sights = Sights::default();
+        self.retries.clear();
+        self.breakers.rebase(now);
+        self.delivered.rebase(now);
+        (self.leased_at, self.looked_deep_at, self.pruned_at) = (None, None, None);
+        if let Some(ending) = &mut self.ending {
+            ending.since = ending.since.min(now);
+        }
+        let text = format!("the clock jumped by {} s: everything is looked at again first", jump.as_secs());
+        self.commit(vec![line(now, EntryKind::Seen, text).record()]).await;
+    }
+
+    /// Forgets, once a day, what is too old to be asked for.
+    async fn prune(&mut self) {
+        let now = self.setup.clock.now();
+        let due = self.pruned_at.is_none_or(|last| now.duration_since(last) >= DAY);
+        if !due || !self.leads() {
+            return;
+        }
+        self.pruned_at = Some(now);
+        let before = now.saturating_sub(KEPT).unwrap_or(Timestamp::MIN);
+        if let Err(error) = self.setup.store.prune(before).await {
+            tracing::warn!(%error, "old records could not be removed");
+            return;
+        }
+        self.memory.forget_gone_before(before);
+        self.memory.ledger.forget_before(now.saturating_sub(LONGEST_PERIOD).unwrap_or(Timestamp::MIN));
     }
 
     /// Begins a look at the world, unless one is under way.
     pub(super) fn look(&mut self) {
         let now = self.setup.clock.now();
         self.next_pass = now.saturating_add(self.interval).unwrap_or(Timestamp::MAX);
-        if self.observing {
+        if self.looking.is_some() {
             self.look_again = true;
             return;
         }
-        self.observing = true;
         let deep = self.looked_deep_at.is_none_or(|last| now.duration_since(last) >= MINUTE);
         if deep {
             self.looked_deep_at = Some(now);
@@ -57,20 +106,27 @@ impl Loop {
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
         };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
-        self.work.spawn(async move { Work::Observed(observe(world, clock, look).await) });
+        let look = self.work.spawn(async move { Work::Observed(observe(world, clock, look).await) });
+        self.looking = Some(look.id());
     }
 
-    /// The regions of the settings, and those where machines of ours still are.
+    /// The regions of the settings, and those where machines of ours are or may be.
     fn regions(&self) -> Vec<Region> {
         let pools =
             self.settings.pools.iter().map(|pool| Region { provider: pool.provider, name: pool.region.clone() });
         let known =
             self.memory.known.values().map(|known| Region { provider: known.provider, name: known.region.clone() });
-        pools.chain(known).collect::<BTreeSet<_>>().into_iter().collect()
+        let intents =
+            self.memory.intents.values().map(|one| Region { provider: one.provider, name: one.region.clone() });
+        pools.chain(known).chain(intents).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub(super) async fn observed(&mut self, observation: Observation) -> Result<(), EngineError> {
-        self.observing = false;
+        self.looking = None;
+        if std::mem::take(&mut self.looked_away) {
+            self.look();
+            return Ok(());
+        }
         let fresh = self.facts.take(observation);
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         if self.leads() {
@@ -89,8 +145,10 @@ impl Loop {
             self.commit(records).await;
         }
         self.replan(Vec::new()).await?;
-        self.tend();
+        self.tend().await;
+        self.note_all_stopped();
         self.pace();
+        self.publish();
         if std::mem::take(&mut self.look_again) {
             self.look();
         }
@@ -99,7 +157,7 @@ impl Loop {
 
     /// Batches whose launch call has not answered.
     fn calling(&self) -> BTreeSet<IntentId> {
-        let batches = self.under_way.iter().filter_map(|(deed, _)| match deed {
+        let batches = self.under_way.iter().filter_map(|act| match &act.deed {
             Deed::Launch(order) => Some(&order.batch),
             _ => None,
         });
@@ -108,19 +166,29 @@ impl Loop {
         intents.map(|intent| intent.id.clone()).collect()
     }
 
-    /// Plans from what is known now, with what people ask for, and acts.
-    pub(super) async fn replan(&mut self, orders: Vec<Order>) -> Result<(), EngineError> {
+    /// Plans from what is known now, with what people ask for, and acts. What is not done of the plan, by its place
+    /// there, and why.
+    pub(super) async fn replan(&mut self, mut orders: Vec<Order>) -> Result<Undone, EngineError> {
+        if let Some(by) = &self.stop_all {
+            let stop_all = Order { by: by.clone(), what: Ask::StopAll };
+            if !orders.contains(&stop_all) {
+                orders.push(stop_all);
+            }
+        }
         let now = self.setup.clock.now();
         let snapshot = self.snapshot_with(orders, now);
         let plan = (self.setup.planner)(&snapshot, &self.settings, &self.memory.ledger, now);
         self.surplus.clone_from(&plan.surplus);
         (self.snapshot, self.plan) = (Arc::new(snapshot), Arc::new(plan));
-        if self.leads() && self.act(now).await? {
-            // Whoever asked for it sees it at once, not at the next look.
-            self.snapshot = Arc::new(self.snapshot_with(Vec::new(), now));
+        self.unseen = false;
+        if self.leads() { self.act(now).await } else { Ok(Undone::new()) }
+    }
+
+    /// Shows what was decided since the snapshot was made.
+    pub(super) fn show_decided(&mut self) {
+        if std::mem::take(&mut self.unseen) {
+            self.snapshot = Arc::new(self.snapshot_with(Vec::new(), self.setup.clock.now()));
         }
-        self.publish();
-        Ok(())
     }
 
     fn snapshot_with(&self, orders: Vec<Order>, now: Timestamp) -> Snapshot {
@@ -164,35 +232,32 @@ impl Loop {
         interval * 2 + SignedDuration::from_secs(30)
     }
 
-    /// Does what the plan says and the loop's state lets it; says whether it did anything.
-    async fn act(&mut self, now: Timestamp) -> Result<bool, EngineError> {
+    async fn act(&mut self, now: Timestamp) -> Result<Undone, EngineError> {
         let plan = Arc::clone(&self.plan);
-        let snapshot = Arc::clone(&self.snapshot);
-        let broken = check(&plan, &snapshot, &self.settings, &self.memory.ledger, now);
-        let mut records = self.refusals(&plan, now);
+        let broken = check(&plan, &self.snapshot, &self.settings, &self.memory.ledger, now);
+        let (told, mut records) = self.news(&plan, &broken, now);
+        let mut undone = Undone::new();
         for broken in &broken {
-            tracing::error!(%broken, "the check stopped an action of the plan");
-            records.push(line(now, EntryKind::Alarm, format!("stopped by the check: {broken}")).record());
+            undone.insert(broken.action, broken.to_string());
         }
+        // What is adopted can be acted on in the same pass.
+        let (adopt, others): (Vec<usize>, Vec<usize>) =
+            (0..plan.actions.len()).partition(|index| is_adoption(&plan, *index));
+        for index in adopt {
+            records.extend(self.decide(index, now, &mut undone).map(|decision| decision.records).unwrap_or_default());
+        }
+        if !self.commit(records).await {
+            return Ok(self.nothing_is_done());
+        }
+        self.refused_before = told;
+        let mut records = Vec::new();
         let mut deeds = Vec::new();
-        for (index, planned) in plan.actions.iter().enumerate() {
-            if broken.iter().any(|broken| broken.action == index) || !self.may_act(planned) {
-                continue;
-            }
-            let ground = Ground {
-                plan: &plan,
-                snapshot: &snapshot,
-                settings: &self.settings,
-                memory: &self.memory,
-                facts: &self.facts,
-                term: self.term(),
-                now,
-            };
-            let Some(Decision { records: written, deed }) = ground.decide(planned, &mut self.setup.naming) else {
-                continue;
-            };
+        for index in others {
+            let Some(Decision { records: written, deed }) = self.decide(index, now, &mut undone) else { continue };
             if let Some(deed) = deed {
-                if self.is_blocked(&deed, now) {
+                let blocked = self.is_blocked(&deed, now);
+                if blocked && !deed.stands() {
+                    undone.insert(index, "it is under way, or failed a moment ago".to_owned());
                     continue;
                 }
                 if let Some(kind) = deed.kind() {
@@ -202,64 +267,83 @@ impl Loop {
             }
             records.extend(written);
         }
-        let acted = !records.is_empty();
         if !self.commit(records).await {
-            return Ok(false);
+            return Ok(self.nothing_is_done());
         }
         for deed in deeds {
             if let Some(kind) = deed.kind() {
                 self.setup.crash.pass(kind, Point::AfterIntent)?;
             }
+            // One that cannot begin now is begun by `tend`.
             self.begin(deed);
         }
-        Ok(acted)
+        Ok(undone)
     }
 
-    /// Whether the loop's state lets it act: a dry run does nothing on the world, a pause only what a person asks.
+    /// What an action comes to, if the loop's state lets it act and its object is still there.
+    fn decide(&mut self, index: usize, now: Timestamp, undone: &mut Undone) -> Option<Decision> {
+        let (plan, snapshot) = (Arc::clone(&self.plan), Arc::clone(&self.snapshot));
+        let planned = plan.actions.get(index).filter(|_| !undone.contains_key(&index))?;
+        if !self.may_act(planned) {
+            undone.insert(index, "the loop does not do that in its present state".to_owned());
+            return None;
+        }
+        let ground = Ground {
+            plan: &plan,
+            snapshot: &snapshot,
+            settings: &self.settings,
+            memory: &self.memory,
+            facts: &self.facts,
+            term: self.term(),
+            now,
+        };
+        let decision = ground.decide(planned, &mut self.setup.naming);
+        if decision.is_none() {
+            undone.insert(index, format!("{}: what it is about went away", planned.action));
+        }
+        decision
+    }
+
+    fn nothing_is_done(&self) -> Undone {
+        let why = self.store_problem.clone().unwrap_or_default();
+        (0..self.plan.actions.len()).map(|index| (index, why.clone())).collect()
+    }
+
+    /// Whether the loop's state lets it act: a dry run does nothing on the world, a pause only what a person asks, to
+    /// its end: the stop of a machine that a person has drained, too.
     fn may_act(&self, planned: &Planned) -> bool {
         match &planned.action {
             // They change the memory only.
             Action::Adopt { .. } | Action::Hold { .. } | Action::Release { .. } => true,
             _ if !self.memory.armed => false,
-            _ if planned.rule == Rule::Person => true,
             Action::Launch(_) if self.ending.is_some() => false,
+            _ if planned.rule == Rule::Person => true,
+            Action::Stop { instance, .. } if self.is_drained_by_hand(instance) => true,
             _ => !self.memory.paused,
         }
     }
 
-    /// Refusals that are new since the last pass, as journal lines.
-    fn refusals(&mut self, plan: &Plan, now: Timestamp) -> Vec<Record> {
-        let keys: BTreeSet<String> = plan.refusals.iter().map(refusal_key).collect();
-        let new = plan.refusals.iter().filter(|refusal| !self.refused_before.contains(&refusal_key(refusal)));
-        let records = new.map(|refusal| refused(refusal, plan, now)).collect();
-        self.refused_before = keys;
-        records
+    fn is_drained_by_hand(&self, instance: &InstanceId) -> bool {
+        let drain = self.memory.known.get(instance).and_then(|known| known.drain.as_ref());
+        drain.is_some_and(|drain| !drain.cancelled && drain.by != Actor::the_loop())
     }
 
-    /// What must be said or asked again, and what is to be cleared away.
-    fn tend(&mut self) {
-        if !self.leads() || !self.memory.armed {
-            return;
-        }
-        let mut deeds = Vec::new();
-        for known in self.memory.known.values().filter(|known| known.stop_sent.is_none()) {
-            let Some(drain) = &known.drain else { continue };
-            let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
-            if drain.cancelled && !self.delivered.contains(&cancelled(&nonce)) {
-                deeds.push(Deed::CancelDrain { instance, nonce });
-            } else if !drain.cancelled && drain.acknowledged.is_none() && !self.delivered.contains(&nonce) {
-                deeds.push(Deed::Drain { instance, nonce });
+    /// Refusals and alarms that are new since the last pass, as journal lines; and what to call them in the next.
+    fn news(&self, plan: &Plan, broken: &[Broken], now: Timestamp) -> (BTreeSet<String>, Vec<Record>) {
+        let refusals = plan.refusals.iter().map(|refusal| (refusal_key(refusal), refused(refusal, plan, now)));
+        let alarms = broken.iter().filter_map(|broken| {
+            let action = &plan.actions.get(broken.action)?.action;
+            let key = format!("{:?} {:?} {:?}", broken.invariant, discriminant(action), action.subject());
+            let text = format!("stopped by the check: {action}: {broken}");
+            Some((key, line(now, EntryKind::Alarm, text).about(action.subject()).record()))
+        });
+        let (mut keys, mut records) = (BTreeSet::new(), Vec::new());
+        for (key, record) in refusals.chain(alarms) {
+            if keys.insert(key.clone()) && !self.refused_before.contains(&key) {
+                records.push(record);
             }
         }
-        for lost in self.memory.requeueing.values() {
-            let attempt = self.memory.requeues.get(&lost.task).copied().unwrap_or_default() + 1;
-            deeds.push(Deed::Requeue { lost: lost.clone(), attempt });
-        }
-        let gone = self.facts.mailboxes.keys().filter(|instance| self.memory.gone.contains_key(*instance));
-        deeds.extend(gone.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
-        for deed in deeds {
-            self.begin(deed);
-        }
+        (keys, records)
     }
 
     /// Quick while something moves, slower and slower when nothing does.
@@ -288,26 +372,6 @@ impl Loop {
     }
 }
 
-/// What a refusal is about, whatever its numbers are at the moment.
-fn refusal_key(refusal: &Refusal) -> String {
-    let Refusal { rule, by, queue, pool, instance, reason, .. } = refusal;
-    let kind = std::mem::discriminant(reason);
-    format!("{rule:?} {by} {queue:?} {pool:?} {instance:?} {kind:?}")
-}
-
-fn refused(refusal: &Refusal, plan: &Plan, now: Timestamp) -> Record {
-    let text = match (refusal.short_of, &refusal.queue, &refusal.instance) {
-        (0, _, Some(instance)) => format!("{}: nothing is done with {instance}", refusal.rule.word()),
-        (0, ..) => format!("{}: nothing is done", refusal.rule.word()),
-        (short_of, Some(queue), _) => format!("{}: {short_of} machines not started for {queue}", refusal.rule.word()),
-        (short_of, None, _) => format!("{}: {short_of} machines not started", refusal.rule.word()),
-    };
-    let subject = Subject {
-        queue: refusal.queue.clone(),
-        pool: refusal.pool.clone(),
-        instance: refusal.instance.clone(),
-        task: None,
-    };
-    let line = line(now, EntryKind::Refused, text).by(&refusal.by).because(&refusal.reason).about(subject);
-    line.revision(&plan.revision).record()
+fn is_adoption(plan: &Plan, index: usize) -> bool {
+    matches!(plan.actions.get(index).map(|planned| &planned.action), Some(Action::Adopt { .. }))
 }

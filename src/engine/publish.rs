@@ -8,7 +8,8 @@ use crate::engine::spend::spend;
 
 impl Loop {
     /// Tells everyone how things are.
-    pub(super) fn publish(&self) {
+    pub(super) fn publish(&mut self) {
+        self.show_decided();
         let now = self.setup.clock.now();
         let settings = &self.setup.settings;
         self.tell(Event::View(Arc::new(View {
@@ -25,13 +26,13 @@ impl Loop {
             acts: self
                 .under_way
                 .iter()
-                .filter(|(deed, _)| deed.matters())
-                .map(|(deed, since)| ActUnderWay {
-                    what: deed.to_string(),
-                    instance: deed.instance().cloned(),
-                    pool: deed.pool().cloned(),
-                    since: *since,
-                    deadline: deed.deadline(),
+                .filter(|act| act.deed.matters())
+                .map(|act| ActUnderWay {
+                    what: act.deed.to_string(),
+                    instance: act.deed.instance().cloned(),
+                    pool: act.deed.pool().cloned(),
+                    since: act.since,
+                    deadline: act.deed.deadline(),
                 })
                 .collect(),
             next_pass: self.next_pass,
@@ -40,6 +41,7 @@ impl Loop {
     }
 
     fn warnings(&self) -> Vec<String> {
-        self.setup.warnings.iter().cloned().chain(self.store_problem.clone()).collect()
+        let own = self.store_problem.iter().chain(&self.until_restart);
+        self.setup.warnings.iter().chain(own).cloned().collect()
     }
 }

@@ -1,28 +1,31 @@
 //! The loop itself: what wakes it, and one pass.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{broadcast, mpsc};
-use tokio::task::JoinSet;
+use tokio::task::{Id, JoinError, JoinSet};
 
 use crate::engine::act::breakers::Breakers;
 use crate::engine::act::crash::{Crashed, Point};
-use crate::engine::act::deed::{Deed, Done, Outcome, perform};
+use crate::engine::act::deed::{Deed, Done, Failed, Outcome, perform};
 use crate::engine::act::outcome::settle;
+use crate::engine::act::retry::Retries;
 use crate::engine::command::Request;
+use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
+use crate::engine::tend::Delivered;
 use crate::engine::words::line;
-use crate::model::ids::Term;
+use crate::model::ids::{Actor, Term};
 use crate::model::journal::EntryKind;
 use crate::model::plan::Plan;
 use crate::model::record::{IntentOutcome, Memory, Record};
-use crate::model::settings::{OnExit, Settings};
-use crate::model::snapshot::{Snapshot, Surplus};
+use crate::model::settings::Settings;
+use crate::model::snapshot::{ErrorClass, Snapshot, Surplus};
 use crate::store::StoreError;
 use crate::store::settings::{Watcher, watch};
 use crate::world::clock::JumpWatch;
@@ -48,10 +51,8 @@ pub(super) const QUICK: SignedDuration = SignedDuration::from_secs(10);
 pub(super) const SLOW: SignedDuration = SignedDuration::from_secs(60);
 /// How often the guards are told that the console lives, and the rarer questions are asked.
 pub(super) const MINUTE: SignedDuration = SignedDuration::from_secs(60);
-/// What failed is tried again after this.
-pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(15);
-/// How long the loop works on its end before it goes all the same.
-const FAREWELL: SignedDuration = SignedDuration::from_mins(5);
+/// A look that ended badly is tried again after this.
+const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// What the loop waits for.
 pub(super) enum Work {
@@ -72,26 +73,38 @@ pub(super) struct Loop {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) plan: Arc<Plan>,
     pub(super) work: JoinSet<Work>,
-    pub(super) under_way: Vec<(Deed, Timestamp)>,
-    /// Orders that reached their mailbox in this process's life.
-    pub(super) delivered: BTreeSet<String>,
-    /// Deeds that failed: not tried again before.
-    retry_at: BTreeMap<String, Timestamp>,
-    pub(super) observing: bool,
+    pub(super) under_way: Vec<Act>,
+    /// What this process knows to have arrived.
+    pub(super) delivered: Delivered,
+    pub(super) retries: Retries,
+    /// The look at the world that is under way.
+    pub(super) looking: Option<Id>,
     pub(super) look_again: bool,
+    /// The look under way began before the clock jumped: what it says is of another time.
+    pub(super) looked_away: bool,
     pub(super) jumps: JumpWatch,
     pub(super) next_pass: Timestamp,
     pub(super) interval: SignedDuration,
     pub(super) leased_at: Option<Timestamp>,
     pub(super) looked_deep_at: Option<Timestamp>,
+    pub(super) pruned_at: Option<Timestamp>,
     pub(super) ending: Option<Ending>,
+    /// Who wants everything stopped; until nothing is up and nothing can come any more.
+    pub(super) stop_all: Option<Actor>,
     pub(super) store_problem: Option<String>,
+    /// Why the settings that run are not those of the file, until a restart.
+    pub(super) until_restart: Vec<String>,
+    /// What was refused, or stopped by the check, in the last pass.
     pub(super) refused_before: BTreeSet<String>,
+    /// The memory holds more than the snapshot shows.
+    pub(super) unseen: bool,
 }
 
-/// How and since when the loop ends.
-pub(super) struct Ending {
-    pub(super) on_exit: OnExit,
+/// A deed under way.
+#[derive(Debug)]
+pub(super) struct Act {
+    task: Id,
+    pub(super) deed: Deed,
     pub(super) since: Timestamp,
 }
 
@@ -127,18 +140,23 @@ impl Loop {
             plan: Arc::new(plan),
             work: JoinSet::new(),
             under_way: Vec::new(),
-            delivered: BTreeSet::new(),
-            retry_at: BTreeMap::new(),
-            observing: false,
+            delivered: Delivered::default(),
+            retries: Retries::default(),
+            looking: None,
             look_again: false,
+            looked_away: false,
             jumps,
             next_pass: now,
             interval: QUICK,
             leased_at: None,
             looked_deep_at: None,
+            pruned_at: None,
             ending: None,
+            stop_all: None,
             store_problem: None,
+            until_restart: Vec::new(),
             refused_before: BTreeSet::new(),
+            unseen: false,
         };
         the_loop.doubt_open_intents(now).await;
         the_loop.publish();
@@ -172,19 +190,28 @@ impl Loop {
 
     pub(super) async fn run(mut self) -> Result<(), EngineError> {
         let (_watcher, mut changes) = self.watch_settings();
-        loop {
-            if self.may_end() {
-                return Ok(());
+        while !self.may_end().await {
+            let wait = self.wait();
+            if wait.is_zero() {
+                // However much is asked and done, the world is looked at in time.
+                self.wake().await?;
+                continue;
             }
-            let wait = self.next_pass.duration_since(self.setup.clock.now()).max(SignedDuration::ZERO);
             tokio::select! {
                 biased;
                 Some(request) = self.requests.recv() => self.handle(request).await?,
-                Some(done) = self.work.join_next() => self.finished(done).await?,
+                Some(done) = self.work.join_next_with_id() => self.finished(done).await?,
                 Some(()) = changes.recv() => self.reread().await?,
-                () = self.setup.clock.sleep(wait) => self.wake().await,
+                () = self.setup.clock.sleep(wait) => {}
             }
         }
+        Ok(())
+    }
+
+    /// Until the next look. Not longer than looks are apart, wherever the clock was set to.
+    fn wait(&self) -> SignedDuration {
+        let left = self.next_pass.duration_since(self.setup.clock.now());
+        left.clamp(SignedDuration::ZERO, self.interval)
     }
 
     /// Hears when the settings' file changes. Without a watcher it is looked at in each pass.
@@ -203,29 +230,36 @@ impl Loop {
         }
     }
 
-    async fn finished(&mut self, done: Result<Work, tokio::task::JoinError>) -> Result<(), EngineError> {
+    async fn finished(&mut self, done: Result<(Id, Work), JoinError>) -> Result<(), EngineError> {
         match done {
-            Ok(Work::Observed(observation)) => self.observed(observation).await,
-            Ok(Work::Done(outcome)) => self.settled(outcome?).await,
-            Err(error) => {
-                // A task of ours panicked. Its deed, if it was one, stays an intent; the next look tells.
-                tracing::error!(%error, "a task of the loop ended badly");
-                self.observing = false;
-                let text = format!("a part of the loop failed: {error}");
-                self.commit(vec![line(self.setup.clock.now(), EntryKind::Alarm, text).record()]).await;
-                Ok(())
-            }
+            Ok((_, Work::Observed(observation))) => self.observed(observation).await,
+            Ok((task, Work::Done(outcome))) => self.settled(task, outcome?).await,
+            Err(error) => self.broke(&error).await,
         }
     }
 
-    async fn settled(&mut self, outcome: Outcome) -> Result<(), EngineError> {
+    /// A task of ours panicked: it is told, and whether its deed was done is not known.
+    async fn broke(&mut self, error: &JoinError) -> Result<(), EngineError> {
+        tracing::error!(%error, "a task of the loop ended badly");
+        let text = format!("a part of the loop failed: {error}");
+        self.commit(vec![line(self.setup.clock.now(), EntryKind::Alarm, text).record()]).await;
+        if self.looking == Some(error.id()) {
+            self.looking = None;
+            self.look_within(AGAIN);
+        }
+        let Some(act) = self.under_way.iter().find(|act| act.task == error.id()) else { return Ok(()) };
+        let failed = Failed { class: ErrorClass::Unknown, message: error.to_string(), may_have_acted: true };
+        let outcome = Outcome { deed: act.deed.clone(), result: Err(failed) };
+        self.settled(error.id(), outcome).await
+    }
+
+    async fn settled(&mut self, task: Id, outcome: Outcome) -> Result<(), EngineError> {
         let kind = outcome.deed.kind();
         if let Some(kind) = kind {
             self.setup.crash.pass(kind, Point::AfterReply)?;
         }
         let now = self.setup.clock.now();
-        let key = outcome.deed.to_string();
-        self.under_way.retain(|(deed, _)| deed.to_string() != key);
+        self.under_way.retain(|act| act.task != task);
         if let Deed::BootLog { request, .. } = &outcome.deed {
             let answer = match outcome.result {
                 Ok(Done::Text(text)) => Ok(Answer::BootLog(text)),
@@ -235,17 +269,22 @@ impl Loop {
             self.answer(*request, answer);
             return Ok(());
         }
-        let first = !self.retry_at.contains_key(&key);
-        match &outcome.result {
+        if let Deed::Enqueue { task, .. } = &outcome.deed {
+            // Whatever came of it, what is known of the task is too old to act on again.
+            self.facts.tasks.retain(|known| known.id != *task);
+            self.sights.forget_nowhere(task);
+        }
+        let first = match &outcome.result {
             Ok(_) => {
-                self.retry_at.remove(&key);
-                self.note_done(&outcome.deed);
+                self.note_done(&outcome.deed, now);
+                true
             }
             Err(failed) => {
-                tracing::warn!(deed = %key, error = %failed.message, "a deed failed");
-                self.retry_at.insert(key, now.saturating_add(AGAIN).unwrap_or(now));
+                tracing::warn!(deed = %outcome.deed, error = %failed.message, "a deed failed");
+                // Launches back off by their kind.
+                matches!(outcome.deed, Deed::Launch(_)) || self.retries.failed(&outcome.deed, now)
             }
-        }
+        };
         let consequence = settle(&outcome, &self.memory, &mut self.breakers, first, now);
         self.commit(consequence.records).await;
         if let Some(kind) = kind {
@@ -262,19 +301,6 @@ impl Loop {
         Ok(())
     }
 
-    /// What a deed has changed for certain need not be waited for until it is seen.
-    fn note_done(&mut self, deed: &Deed) {
-        match deed {
-            Deed::Drain { nonce, .. } => drop(self.delivered.insert(nonce.clone())),
-            Deed::CancelDrain { nonce, .. } => drop(self.delivered.insert(cancelled(nonce))),
-            Deed::Requeue { lost, .. } => self.facts.tasks.retain(|task| task.id != lost.task),
-            Deed::Enqueue { task, .. } => self.facts.tasks.retain(|known| known.id != *task),
-            Deed::Unregister { worker } => self.facts.workers.retain(|known| known.id != *worker),
-            Deed::DeleteMailbox { instance } => drop(self.facts.mailboxes.remove(instance)),
-            _ => {}
-        }
-    }
-
     /// Starts a deed, unless it is under way already or failed a moment ago.
     pub(super) fn begin(&mut self, deed: Deed) {
         let now = self.setup.clock.now();
@@ -282,19 +308,14 @@ impl Loop {
             return;
         }
         tracing::debug!(%deed, "begins");
-        self.under_way.push((deed.clone(), now));
         let (world, clock, crash) = (self.setup.world.clone(), self.setup.clock, self.setup.crash.clone());
-        self.work.spawn(async move { Work::Done(perform(world, clock, deed, crash).await) });
+        let done = perform(world, clock, deed.clone(), crash);
+        let task = self.work.spawn(async move { Work::Done(done.await) }).id();
+        self.under_way.push(Act { task, deed, since: now });
     }
 
     pub(super) fn is_blocked(&self, deed: &Deed, now: Timestamp) -> bool {
-        let key = deed.to_string();
-        // A launch of the same kind is another deed: its batch is its own. Its back-off is the breakers' matter.
-        if matches!(deed, Deed::Launch(_)) {
-            return false;
-        }
-        self.retry_at.get(&key).is_some_and(|until| *until > now)
-            || self.under_way.iter().any(|(known, _)| known.to_string() == key)
+        self.under_way.iter().any(|act| act.deed.collides(deed)) || self.retries.blocks(deed, now)
     }
 
     /// Writes records, then lives by them. A store that cannot be written is shown, and nothing is done meanwhile.
@@ -303,15 +324,18 @@ impl Loop {
             return true;
         }
         if let Err(error) = self.setup.store.commit(&records).await {
-            tracing::error!(%error, "the store cannot be written");
+            if self.store_problem.is_none() {
+                tracing::error!(%error, "the store cannot be written");
+            }
             self.store_problem = Some(format!("{error}; nothing is done until it can be"));
             return false;
         }
         self.store_problem = None;
         for record in records {
             self.memory.apply(&record);
-            if let Record::Journal(entry) = record {
-                self.tell(Event::Journal(entry));
+            match record {
+                Record::Journal(entry) => self.tell(Event::Journal(entry)),
+                _ => self.unseen = true,
             }
         }
         true
@@ -331,21 +355,4 @@ impl Loop {
         let soon = self.setup.clock.now().saturating_add(span).unwrap_or(Timestamp::MAX);
         self.next_pass = self.next_pass.min(soon);
     }
-
-    fn may_end(&self) -> bool {
-        let Some(ending) = &self.ending else { return false };
-        let now = self.setup.clock.now();
-        let busy = self.under_way.iter().any(|(deed, _)| deed.matters());
-        let left = self.memory.known.values().any(|known| match ending.on_exit {
-            OnExit::Leave => false,
-            OnExit::StopIdle => known.drain.is_some() && known.stop_sent.is_none(),
-            OnExit::StopAll => known.stop_sent.is_none(),
-        });
-        (!busy && !left) || now.duration_since(ending.since) > FAREWELL
-    }
-}
-
-/// How a cancelled order is remembered beside the order.
-pub(super) fn cancelled(nonce: &str) -> String {
-    format!("run:{nonce}")
 }

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::model::ids::{Actor, IntentId, Revision};
 use crate::model::journal::{Entry, EntryKind, Subject};
+use crate::model::plan::{Plan, Refusal};
 use crate::model::record::{KnownInstance, Record};
 
 /// A journal line under way.
@@ -71,4 +72,31 @@ impl Line {
     pub(super) fn record(self) -> Record {
         Record::Journal(self.0)
     }
+}
+
+/// What a refusal is about, whatever its numbers are at the moment.
+#[must_use]
+pub(super) fn refusal_key(refusal: &Refusal) -> String {
+    let Refusal { rule, by, queue, pool, instance, reason, .. } = refusal;
+    let kind = std::mem::discriminant(reason);
+    format!("{rule:?} {by} {queue:?} {pool:?} {instance:?} {kind:?}")
+}
+
+/// A refusal as a journal line.
+#[must_use]
+pub(super) fn refused(refusal: &Refusal, plan: &Plan, now: Timestamp) -> Record {
+    let text = match (refusal.short_of, &refusal.queue, &refusal.instance) {
+        (0, _, Some(instance)) => format!("{}: nothing is done with {instance}", refusal.rule.word()),
+        (0, ..) => format!("{}: nothing is done", refusal.rule.word()),
+        (short_of, Some(queue), _) => format!("{}: {short_of} machines not started for {queue}", refusal.rule.word()),
+        (short_of, None, _) => format!("{}: {short_of} machines not started", refusal.rule.word()),
+    };
+    let subject = Subject {
+        queue: refusal.queue.clone(),
+        pool: refusal.pool.clone(),
+        instance: refusal.instance.clone(),
+        task: None,
+    };
+    let line = line(now, EntryKind::Refused, text).by(&refusal.by).because(&refusal.reason).about(subject);
+    line.revision(&plan.revision).record()
 }

@@ -1,0 +1,173 @@
+//! What is written down and must be carried through: orders that have not reached their machine, stops that the cloud
+//! has not carried out, tasks on their way back to a queue; and what is to be cleared away. Whatever failed, or was
+//! cut short by a crash, is done again from here.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::act::deed::Deed;
+use crate::engine::run::Loop;
+use crate::engine::seen::facts::Region;
+use crate::engine::words::line;
+use crate::model::ids::InstanceId;
+use crate::model::instance::Drain;
+use crate::model::journal::EntryKind;
+use crate::model::observed::CloudState;
+use crate::model::record::KnownInstance;
+
+/// A machine that still runs so long after its stop was accepted was not stopped: it is told again, then at twice that.
+const STOP_TAKES: SignedDuration = SignedDuration::from_mins(3);
+const STOP_TAKES_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
+
+/// A worker's row that was removed is gone from the list at the next look; one that stays is not removed each time.
+const UNREGISTER_AGAIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// What this process knows to have arrived.
+#[derive(Debug, Default)]
+pub(super) struct Delivered {
+    /// Nonces of orders, and of cancelled ones `run:<nonce>`, by when their mailbox took them.
+    orders: BTreeMap<String, Timestamp>,
+    /// When the cloud accepted a stop, and how often.
+    stops: BTreeMap<InstanceId, (Timestamp, u32)>,
+}
+
+impl Delivered {
+    /// Whether the cloud has accepted the stop of a machine.
+    pub(super) fn has_stopped(&self, instance: &InstanceId) -> bool {
+        self.stops.contains_key(instance)
+    }
+
+    /// The clock was set to `now`.
+    pub(super) fn rebase(&mut self, now: Timestamp) {
+        self.orders.values_mut().chain(self.stops.values_mut().map(|(at, _)| at)).for_each(|at| *at = now);
+    }
+}
+
+impl Loop {
+    /// A deed went well: what it has changed for certain need not be waited for until it is seen.
+    pub(super) fn note_done(&mut self, deed: &Deed, now: Timestamp) {
+        self.retries.done(deed);
+        match deed {
+            Deed::Drain { nonce, .. } => drop(self.delivered.orders.insert(nonce.clone(), now)),
+            Deed::CancelDrain { nonce, .. } => drop(self.delivered.orders.insert(cancelled(nonce), now)),
+            Deed::Stop { instance, .. } => {
+                let times = self.delivered.stops.get(instance).map_or(1, |(_, times)| times.saturating_add(1));
+                self.delivered.stops.insert(instance.clone(), (now, times));
+            }
+            Deed::Requeue { lost, .. } => self.facts.tasks.retain(|task| task.id != lost.task),
+            Deed::Unregister { worker } => {
+                self.facts.workers.retain(|known| known.id != *worker);
+                self.retries.rest(deed, UNREGISTER_AGAIN, now);
+            }
+            Deed::DeleteMailbox { instance } => drop(self.facts.mailboxes.remove(instance)),
+            _ => {}
+        }
+    }
+
+    /// Begins what must be said or asked again, and what is to be cleared away.
+    pub(super) async fn tend(&mut self) {
+        if !self.leads() || !self.memory.armed {
+            return;
+        }
+        let now = self.setup.clock.now();
+        self.forget_delivered(now);
+        let mut deeds = Vec::new();
+        let mut unheeded = Vec::new();
+        for known in self.memory.known.values() {
+            match (known.stop_sent, &known.drain) {
+                (Some(_), _) => match self.stop_stands(known) {
+                    Stand::Fulfilled => {}
+                    Stand::Open => deeds.push(stop(known)),
+                    Stand::Unheeded(since) => {
+                        let text = format!("{} still runs, though it was stopped at {since:.0}", known.id);
+                        let line = line(now, EntryKind::Alarm, text).about_machine(known);
+                        unheeded.push((line.record(), stop(known)));
+                    }
+                },
+                (None, Some(drain)) => deeds.extend(self.open_order(known, drain)),
+                (None, None) => {}
+            }
+        }
+        for lost in self.memory.requeueing.values() {
+            let attempt = self.memory.requeues.get(&lost.task).copied().unwrap_or_default() + 1;
+            deeds.push(Deed::Requeue { lost: lost.clone(), attempt });
+        }
+        let gone = self.facts.mailboxes.keys().filter(|instance| self.memory.gone.contains_key(*instance));
+        deeds.extend(gone.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
+        for deed in deeds {
+            self.begin(deed);
+        }
+        for (alarm, deed) in unheeded {
+            if !self.is_blocked(&deed, now) && self.commit(vec![alarm]).await {
+                self.begin(deed);
+            }
+        }
+    }
+
+    /// Whether a stop that was decided must be asked for again.
+    fn stop_stands(&self, known: &KnownInstance) -> Stand {
+        let shown = self.facts.machines.get(&known.id);
+        let ends = |state| matches!(state, CloudState::ShuttingDown | CloudState::Terminated);
+        if shown.is_some_and(|shown| ends(shown.state)) {
+            return Stand::Fulfilled;
+        }
+        let Some((accepted, times)) = self.delivered.stops.get(&known.id) else { return Stand::Open };
+        let takes = STOP_TAKES.saturating_mul(2_i32.saturating_pow(times.saturating_sub(1))).min(STOP_TAKES_AT_MOST);
+        let region = Region { provider: known.provider, name: known.region.clone() };
+        let late = self.facts.seen_at(&region).is_some_and(|seen| seen.duration_since(*accepted) > takes);
+        if late && shown.is_some() { Stand::Unheeded(*accepted) } else { Stand::Fulfilled }
+    }
+
+    /// The order of a machine that its mailbox does not show.
+    fn open_order(&self, known: &KnownInstance, drain: &Drain) -> Option<Deed> {
+        let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
+        let (key, want, deed) = if drain.cancelled {
+            (cancelled(&nonce), "run".to_owned(), Deed::CancelDrain { instance, nonce })
+        } else if drain.acknowledged.is_none() {
+            (nonce.clone(), format!("drain:{nonce}"), Deed::Drain { instance, nonce })
+        } else {
+            return None;
+        };
+        let shows_it = || {
+            let shown = self.facts.mailboxes.get(&known.id).and_then(|mailbox| mailbox.metadata.get("want"));
+            shown.is_some_and(|shown| *shown == want)
+        };
+        let open = match self.delivered.orders.get(&key) {
+            None => true,
+            // It arrived, and then somebody removed or overwrote it.
+            Some(at) => self.facts.mailboxes_asked.is_some_and(|asked| asked > *at) && !shows_it(),
+        };
+        open.then_some(deed)
+    }
+
+    fn forget_delivered(&mut self, now: Timestamp) {
+        self.retries.forget_old(now);
+        let known = &self.memory.known;
+        self.delivered.stops.retain(|instance, _| known.contains_key(instance));
+        if !self.delivered.orders.is_empty() {
+            let standing: Vec<&str> =
+                known.values().filter_map(|known| known.drain.as_ref()).map(|drain| drain.nonce.as_str()).collect();
+            self.delivered.orders.retain(|key, _| standing.contains(&key.strip_prefix("run:").unwrap_or(key)));
+        }
+    }
+}
+
+/// What a decided stop has come to.
+enum Stand {
+    /// It is not known to have reached the cloud.
+    Open,
+    /// The cloud carries it out, or has time to.
+    Fulfilled,
+    /// The cloud accepted it then, and did nothing.
+    Unheeded(Timestamp),
+}
+
+fn stop(known: &KnownInstance) -> Deed {
+    Deed::Stop { provider: known.provider, region: known.region.clone(), instance: known.id.clone() }
+}
+
+/// How a cancelled order is remembered beside the order.
+fn cancelled(nonce: &str) -> String {
+    format!("run:{nonce}")
+}

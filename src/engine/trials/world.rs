@@ -1,0 +1,332 @@
+//! A ClearML server and a cloud of a few lines, with what goes wrong by script.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, WorkerId};
+use crate::model::observed::{
+    CloudInstance, CloudState, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, Tags,
+    TaskRecord, TaskStatus,
+};
+use crate::model::settings::{Market, Provider};
+use crate::model::snapshot::ErrorClass;
+use crate::world::World;
+use crate::world::clock::Clock;
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
+use crate::world::secret::Secret;
+use crate::world::tracker::{Requeue, Tracker, TrackerError};
+
+/// What becomes of a call that is not simply done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Done, after this many seconds.
+    Slow(i64),
+    /// Never answered, not done.
+    Hangs,
+    /// Refused for certain.
+    Refused,
+    /// Done, and the answer is lost.
+    Lost,
+    Panics,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub(super) waiting: Vec<TaskId>,
+    pub(super) machines: BTreeMap<InstanceId, CloudInstance>,
+    pub(super) workers: BTreeMap<InstanceId, ObservedWorker>,
+    pub(super) mailboxes: BTreeMap<InstanceId, BTreeMap<String, String>>,
+    pub(super) tasks: Vec<TaskRecord>,
+    /// The mailbox's orders are answered by the machine.
+    pub(super) answers: bool,
+    pub(super) listed: bool,
+    calls: Vec<String>,
+    fates: BTreeMap<&'static str, VecDeque<Fate>>,
+    always: BTreeMap<&'static str, Fate>,
+}
+
+#[derive(Debug)]
+pub(super) struct Scripted {
+    clock: Clock,
+    facts: Mutex<Facts>,
+}
+
+impl Scripted {
+    pub(super) fn new(clock: Clock, waiting: usize) -> Arc<Self> {
+        let waiting = (0..waiting).map(|task| format!("t{task}").into()).collect();
+        Arc::new(Self { clock, facts: Mutex::new(Facts { waiting, answers: true, listed: true, ..Facts::default() }) })
+    }
+
+    pub(super) fn world(this: &Arc<Self>) -> World {
+        World { tracker: this.clone(), clouds: [(Provider::Aws, this.clone() as Arc<dyn Cloud>)].into() }
+    }
+
+    pub(super) fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.facts.lock().unwrap()
+    }
+
+    /// The next calls of this name meet these fates.
+    pub(super) fn next(&self, call: &'static str, fates: &[Fate]) {
+        self.facts().fates.entry(call).or_default().extend(fates);
+    }
+
+    /// All calls of this name do, until told otherwise.
+    pub(super) fn always(&self, call: &'static str, fate: Option<Fate>) {
+        match fate {
+            Some(fate) => drop(self.facts().always.insert(call, fate)),
+            None => drop(self.facts().always.remove(call)),
+        }
+    }
+
+    /// How often a call of this name was made.
+    pub(super) fn calls(&self, call: &str) -> usize {
+        self.facts().calls.iter().filter(|made| *made == call).count()
+    }
+
+    /// The newest machine's worker registers. Its id.
+    pub(super) fn registers(&self) -> String {
+        let now = self.clock.now();
+        let mut facts = self.facts();
+        let id = facts.machines.keys().find(|id| !facts.workers.contains_key(*id)).unwrap().clone();
+        facts.machines.get_mut(&id).unwrap().state = CloudState::Running;
+        let worker = ObservedWorker {
+            id: format!("lab:gpu:g5.xlarge:{id}").into(),
+            queues: vec!["q-train".into()],
+            task: None,
+            registered: now,
+            last_report: Some(now),
+        };
+        facts.workers.insert(id.clone(), worker);
+        id.to_string()
+    }
+
+    pub(super) fn takes_all_tasks(&self) {
+        self.facts().waiting.clear();
+    }
+
+    /// A machine's worker runs a task.
+    pub(super) fn runs(&self, machine: &str, task: &str) {
+        let task = ObservedTask { id: task.into(), name: "train".to_owned(), queue: Some("q-train".into()) };
+        self.facts().workers.get_mut(&InstanceId::from(machine)).unwrap().task = Some(task);
+    }
+
+    pub(super) fn want(&self, machine: &str) -> Option<String> {
+        self.facts().mailboxes.get(&InstanceId::from(machine))?.get("want").cloned()
+    }
+
+    pub(super) fn state(&self, machine: &str) -> Option<CloudState> {
+        self.facts().machines.get(&InstanceId::from(machine)).map(|machine| machine.state)
+    }
+
+    /// Meets the call's fate around `act`.
+    async fn call<T>(&self, name: &'static str, act: impl FnOnce(&mut Facts, Timestamp) -> T) -> Result<T, bool> {
+        let fate = {
+            let mut facts = self.facts();
+            facts.calls.push(name.to_owned());
+            let next = facts.fates.get_mut(name).and_then(VecDeque::pop_front);
+            next.or_else(|| facts.always.get(name).copied())
+        };
+        match fate {
+            None => {}
+            Some(Fate::Slow(seconds)) => self.clock.sleep(SignedDuration::from_secs(seconds)).await,
+            Some(Fate::Hangs) => std::future::pending().await,
+            Some(Fate::Refused) => return Err(false),
+            Some(Fate::Lost) => {
+                act(&mut self.facts(), self.clock.now());
+                return Err(true);
+            }
+            Some(Fate::Panics) => panic!("a test wants {name} to panic"),
+        }
+        Ok(act(&mut self.facts(), self.clock.now()))
+    }
+
+    async fn asks<T>(
+        &self,
+        name: &'static str,
+        act: impl FnOnce(&mut Facts, Timestamp) -> T,
+    ) -> Result<T, TrackerError> {
+        let done = self.call(name, act).await;
+        done.map_err(|may_have_acted| match may_have_acted {
+            true => TrackerError::Deadline { endpoint: name.to_owned() },
+            false => {
+                TrackerError::Refused { endpoint: name.to_owned(), code: 400, subcode: 1, message: "no".to_owned() }
+            }
+        })
+    }
+
+    async fn does<T>(&self, name: &'static str, act: impl FnOnce(&mut Facts, Timestamp) -> T) -> Result<T, CloudError> {
+        self.call(name, act).await.map_err(|may_have_acted| CloudError {
+            class: ErrorClass::Unknown,
+            code: None,
+            message: "no".to_owned(),
+            may_have_acted,
+        })
+    }
+}
+
+fn order(facts: &mut Facts, instance: &InstanceId, want: String) {
+    let busy = facts.workers.get(instance).is_some_and(|worker| worker.task.is_some());
+    let state = want.strip_prefix("drain:").map(|nonce| format!("drained:{nonce}"));
+    let mailbox = facts.mailboxes.entry(instance.clone()).or_default();
+    mailbox.insert("want".to_owned(), want);
+    if let Some(state) = state.filter(|_| facts.answers && !busy && facts.workers.contains_key(instance)) {
+        mailbox.insert("state".to_owned(), state);
+    }
+}
+
+#[async_trait]
+impl Tracker for Scripted {
+    async fn queues(&self) -> Result<Vec<ObservedQueue>, TrackerError> {
+        self.asks("queues", |facts, now| {
+            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now };
+            let entries = facts.waiting.iter().map(entry).collect();
+            vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }]
+        })
+        .await
+    }
+
+    async fn workers(&self, _: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError> {
+        self.asks("workers", |facts, now| {
+            facts.workers.values().map(|worker| ObservedWorker { last_report: Some(now), ..worker.clone() }).collect()
+        })
+        .await
+    }
+
+    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError> {
+        self.asks("mailboxes", |facts, now| {
+            let mailbox = |(instance, metadata): (&InstanceId, &BTreeMap<String, String>)| Mailbox {
+                queue: format!("drain:{instance}").into(),
+                instance: instance.clone(),
+                created: now,
+                metadata: metadata.clone(),
+            };
+            facts.mailboxes.iter().map(mailbox).collect()
+        })
+        .await
+    }
+
+    async fn tasks(&self, _: &[QueueId], _: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {
+        self.asks("tasks", |facts, _| facts.tasks.clone()).await
+    }
+
+    async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        self.asks("create_mailbox", |facts, _| {
+            facts.mailboxes.entry(instance.clone()).or_default();
+        })
+        .await
+    }
+
+    async fn delete_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        self.asks("delete_mailbox", |facts, _| drop(facts.mailboxes.remove(instance))).await
+    }
+
+    async fn order_drain(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        self.asks("order_drain", |facts, _| order(facts, instance, format!("drain:{nonce}"))).await
+    }
+
+    async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        self.asks("cancel_drain", |facts, _| order(facts, instance, "run".to_owned())).await
+    }
+
+    async fn renew_lease(&self, _: &FleetId, _: &str) -> Result<(), TrackerError> {
+        self.asks("renew_lease", |_, _| ()).await
+    }
+
+    async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {
+        self.asks("requeue_lost", |facts, _| {
+            facts.tasks.retain(|task| task.id != lost.task);
+            facts.waiting.push(lost.task.clone());
+            Requeue::Enqueued
+        })
+        .await
+    }
+
+    async fn enqueue(&self, task: &TaskId, _: &QueueId) -> Result<Requeue, TrackerError> {
+        self.asks("enqueue", |facts, _| {
+            facts.waiting.push(task.clone());
+            Requeue::Enqueued
+        })
+        .await
+    }
+
+    async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {
+        self.asks("unregister", |facts, _| facts.workers.retain(|_, known| known.id != *worker)).await
+    }
+
+    async fn mint_agent_token(&self, _: SignedDuration) -> Result<Secret, TrackerError> {
+        self.asks("mint", |_, _| Secret::new("token")).await
+    }
+
+    fn api_server(&self) -> String {
+        "http://clearml.example".to_owned()
+    }
+
+    async fn check(&self) -> Result<String, TrackerError> {
+        self.asks("check", |_, _| "a scripted server".to_owned()).await
+    }
+}
+
+#[async_trait]
+impl Cloud for Scripted {
+    async fn list(&self, _: &FleetId, _: &str) -> Result<Vec<CloudInstance>, CloudError> {
+        self.does("list", |facts, _| if facts.listed { facts.machines.values().cloned().collect() } else { Vec::new() })
+            .await
+    }
+
+    async fn launch(&self, wanted: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
+        self.does("launch", |facts, now| {
+            let mut launched = Vec::new();
+            for place in 0..wanted.launch.count {
+                let id = InstanceId::new(format!("i-{}", facts.machines.len()));
+                let tags = Tags {
+                    pool: Some(wanted.launch.pool.clone()),
+                    queue: Some(wanted.launch.queue.clone()),
+                    intent: Some(wanted.intent(place)),
+                    revision: None,
+                    term: None,
+                };
+                let machine = CloudInstance {
+                    id: id.clone(),
+                    provider: Provider::Aws,
+                    region: "us-east-1".to_owned(),
+                    machine_type: wanted.launch.machine_type.clone(),
+                    zone: None,
+                    market: Market::OnDemand,
+                    state: CloudState::Pending,
+                    launched: now,
+                    ended: None,
+                    state_reason: None,
+                    tags,
+                };
+                facts.machines.insert(id.clone(), machine);
+                launched.push(Launched { id, intent: wanted.intent(place), launched: now, zone: None });
+            }
+            launched
+        })
+        .await
+    }
+
+    async fn terminate(&self, _: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        self.does("terminate", |facts, now| {
+            for id in instances {
+                if let Some(machine) = facts.machines.get_mut(id) {
+                    machine.state = CloudState::Terminated;
+                    machine.ended.get_or_insert(now);
+                }
+                facts.workers.remove(id);
+            }
+        })
+        .await
+    }
+
+    async fn console(&self, _: &str, _: &InstanceId) -> Result<String, CloudError> {
+        self.does("console", |_, _| "booted".to_owned()).await
+    }
+
+    async fn check(&self, _: &str) -> Result<String, CloudError> {
+        self.does("check", |_, _| "a scripted cloud".to_owned()).await
+    }
+}
