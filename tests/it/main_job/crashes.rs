@@ -4,11 +4,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use jiff::SignedDuration;
 use tidegate::engine::act::crash::{CrashAt, CrashPoints, DeedKind, Point};
+use tidegate::world::sim::scenario::{Scenario, Spread};
 
-use super::rehearsal::{Day, Kept, assert_clean};
+use super::rehearsal::{Day, Kept, SETTINGS, assert_clean};
 
-/// Crashes at each passing of the point, up to `times`.
+/// Crashes at the first passings of the point.
 fn crash_at(wanted: CrashAt, times: u32) -> (CrashPoints, Arc<AtomicU32>) {
     let passed = Arc::new(AtomicU32::new(0));
     let counted = Arc::clone(&passed);
@@ -17,22 +19,31 @@ fn crash_at(wanted: CrashAt, times: u32) -> (CrashPoints, Arc<AtomicU32>) {
     (points, passed)
 }
 
+/// A day on which every deed is done: machines break down with a task or just as they take one, and drains are taken
+/// back, because the keep-alive is short and machines are slow to hear of them.
+fn rough(crash: CrashPoints) -> Day {
+    let mut scenario = Scenario::demo().unwrap();
+    scenario.hazard.machine_per_hour = 5.0;
+    scenario.agent.start_takes = Spread::new(60_000, 0.1);
+    scenario.agent.read_every = SignedDuration::from_secs(90);
+    let settings = SETTINGS.replace("keep_alive = \"5m\"", "keep_alive = \"1m\"");
+    let settings = settings.replace("expected_task", "on_lost = \"requeue:99\"\nexpected_task");
+    let settings = settings.replace("on_lost = \"requeue:5\"          # the cloud takes spot machines back\n", "");
+    Day { scenario, settings, crash, seed: 3, hours: 2, ..Day::default() }
+}
+
 #[test]
 fn a_crash_at_any_point_of_any_deed_loses_nothing() {
     let mut never = Vec::new();
     for deed in DeedKind::ALL {
         for point in Point::ALL {
             let at = CrashAt { deed, point };
-            let (crash, passed) = crash_at(at, 3);
-            let outcome = Day { crash, hours: 5, ..Day::default() }.live();
+            let (crash, passed) = crash_at(at, 2);
+            let outcome = rough(crash).live();
             if passed.load(Ordering::Relaxed) == 0 {
                 never.push(at.to_string());
             }
-            println!(
-                "{at}: crashed {} times, {} done",
-                passed.load(Ordering::Relaxed).min(3),
-                outcome.judgement.tasks_done
-            );
+            println!("{at}: passed {} times, {} done", passed.load(Ordering::Relaxed), outcome.judgement.tasks_done);
             assert_clean(&outcome);
         }
     }
