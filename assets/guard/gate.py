@@ -130,6 +130,23 @@ def install():
     worker.get_next_task = get_next_task
 
 
+def end_without_a_queue():
+    """An agent one of whose queues was deleted fails at each poll, for good. It ends; the boot script does the rest."""
+    real = worker.Worker.run_tasks_loop
+
+    def run_tasks_loop(self, queues, *arguments, **options):
+        try:
+            return real(self, queues, *arguments, **options)
+        except KeyError as error:
+            if error.args[0] not in queues:
+                raise
+            sys.exit("tidegate gate: queue %s was deleted" % error)
+
+    worker.Worker.run_tasks_loop = run_tasks_loop
+
+
+if hasattr(getattr(worker, "Worker", None), "run_tasks_loop"):
+    end_without_a_queue()
 if callable(getattr(worker, "get_next_task", None)):
     install()
 else:

@@ -5,11 +5,12 @@ use tidegate::model::ids::{Revision, Term};
 use tidegate::model::money::Money;
 use tidegate::model::plan::Launch;
 use tidegate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolSettings, Provider};
+use tidegate::world::clock::Clock;
 use tidegate::world::cloud::{AgentAccess, LaunchOrder};
 use tidegate::world::guard::user_data;
 use tidegate::world::secret::Secret;
-use tidegate::world::sim::clearml::Status;
 use tidegate::world::sim::clearml::http::Fault;
+use tidegate::world::sim::clearml::{ClearmlServer, Status};
 
 use crate::support::face::Served;
 use crate::support::machine::Machine;
@@ -195,6 +196,20 @@ fn a_killed_agent_is_started_again_and_one_that_cannot_live_ends_the_machine() {
     wait(&machine, "it registers again", || server.watch.count("workers.register") > registered);
     kill_agent(&machine);
     wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("the agent does not live"));
+}
+
+/// The stock agent would fail at each poll for good, and neither pull nor answer its mailbox.
+#[test]
+fn a_machine_one_of_whose_queues_is_deleted_ends_itself_after_its_task() {
+    let server = Served::start(&["one", "two"]);
+    let machine = boot(&server, &[("TIDEGATE_DEATHS", "1")]);
+    let task = server.enqueue_shell("one", "sleep 4");
+    wait(&machine, "the task runs", || server.status(&task) == Status::InProgress);
+    let (now, user, queue) = (Clock::Wall.now(), ClearmlServer::console(), server.queue("two"));
+    server.server().delete_queue(now, &user, &queue, true).unwrap();
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.status(&task), Status::Completed, "{}", machine.written());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("the agent does not live"));
 }
 
