@@ -136,7 +136,13 @@ impl Ground<'_> {
             batch,
             launch: launch.clone(),
             pool: pool.clone(),
-            queues: self.settings.queues_of(&pool.name).map(|queue| queue.name.clone()).collect(),
+            // An agent that is told to listen to a queue that is not there does not start.
+            queues: self
+                .settings
+                .queues_of(&pool.name)
+                .map(|queue| queue.name.clone())
+                .filter(|queue| self.facts.queue_named(queue.as_str()).is_some())
+                .collect(),
             revision: self.plan.revision.clone(),
             term: self.term,
         };
