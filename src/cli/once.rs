@@ -49,12 +49,16 @@ pub(super) async fn look(place: &Place) -> Result<Arc<View>, Failure> {
 async fn first_look(mut events: broadcast::Receiver<Event>) -> Option<Arc<View>> {
     loop {
         match events.recv().await {
-            // Before the first look there are no sources.
-            Ok(Event::View(view)) if !view.snapshot.sources.is_empty() => return Some(view),
+            Ok(Event::View(view)) if has_looked(&view) => return Some(view),
             Err(RecvError::Closed) => return None,
             Ok(_) | Err(RecvError::Lagged(_)) => {}
         }
     }
+}
+
+/// Before the first look no source has said anything.
+fn has_looked(view: &View) -> bool {
+    view.snapshot.sources.iter().any(|source| source.last_good.is_some() || source.error.is_some())
 }
 
 fn never_looked() -> Failure {

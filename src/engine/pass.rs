@@ -191,7 +191,7 @@ impl Loop {
         }
     }
 
-    fn snapshot_with(&self, orders: Vec<Order>, now: Timestamp) -> Snapshot {
+    pub(super) fn snapshot_with(&self, orders: Vec<Order>, now: Timestamp) -> Snapshot {
         let parts = Parts {
             facts: &self.facts,
             sights: &self.sights,

@@ -159,6 +159,8 @@ impl Loop {
             unseen: false,
         };
         the_loop.doubt_open_intents(now).await;
+        // What is remembered is shown until the first look tells more.
+        the_loop.snapshot = Arc::new(the_loop.snapshot_with(Vec::new(), now));
         the_loop.publish();
         Ok(the_loop)
     }

@@ -190,6 +190,10 @@ fn fault(
         let spot = machine.state_reason.as_ref().is_some_and(|reason| reason.contains("Spot"));
         return Some(if spot { Fault::Interrupted } else { Fault::StoppedOutside });
     }
+    if !facts.knows_clearml() {
+        // Nobody was asked yet: no worker is missing.
+        return None;
+    }
     if !known.registered {
         let max_boot = settings.pool(&known.pool).map(|pool| pool.max_boot)?;
         return (now.duration_since(known.launched) > max_boot).then_some(Fault::Stuck);
