@@ -62,6 +62,7 @@ fn dies_letting_go(at: &str) -> Rig {
     rig.done(&["arm", "--yes"]);
     rig.wait_for_crash();
     rig.start_loop(&[]);
+    assert_eq!(rig.ask("status")["instances"], 2, "it knows them before it looks\n{}", rig.report());
     rig.wait_for_tasks(&tasks);
     rig.wait_for_no_machine();
     rig.assert_nothing_lost(&tasks, &[]);

@@ -8,4 +8,6 @@ mod rehearsal;
 #[cfg(feature = "aws")]
 mod rig;
 #[cfg(feature = "aws")]
+mod troubles;
+#[cfg(feature = "aws")]
 mod whole;

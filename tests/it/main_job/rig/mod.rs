@@ -5,6 +5,7 @@ mod hypervisor;
 mod judge;
 
 use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -173,7 +174,8 @@ impl Rig {
     /// Starts the loop as a service and waits until it can be asked.
     pub(super) fn start_loop(&mut self, variables: &[(&str, &str)]) {
         self.spawn_loop(variables);
-        self.wait("the loop answers", |rig| rig.tidegate(&["status"]).code == Some(0));
+        // A dead loop leaves its socket behind, and nobody there.
+        self.wait("the loop listens", |rig| UnixStream::connect(rig.path("state/tidegate.sock")).is_ok());
     }
 
     /// Starts the loop as a service.
@@ -233,6 +235,12 @@ impl Rig {
         let runs = self.path("runs");
         let runs = runs.display();
         format!("echo start {name} >>{runs}\nsleep {seconds}\necho end {name} >>{runs}\n")
+    }
+
+    /// The clearml.conf of an agent that was started by hand.
+    pub(super) fn agents_conf(&self) -> PathBuf {
+        std::fs::create_dir(self.path("agent")).unwrap();
+        clearml_conf(&self.path("agent"), &self.served.url, "AGENTS-KEY", "agents-secret")
     }
 
     /// Enqueues such jobs with the real SDK: queue, name and seconds of each.
