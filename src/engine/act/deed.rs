@@ -132,20 +132,19 @@ impl Deed {
     #[must_use]
     pub(in crate::engine) fn collides(&self, other: &Self) -> bool {
         match (self, other) {
-            // Each launch call, and each person's question, is one of its own.
-            (Self::Launch(_), _) | (_, Self::Launch(_)) => false,
             (Self::BootLog { request, .. }, Self::BootLog { request: other, .. }) => request == other,
             (
                 Self::Drain { instance, .. } | Self::CancelDrain { instance, .. },
                 Self::Drain { instance: other, .. } | Self::CancelDrain { instance: other, .. },
-            ) => instance == other,
+            )
+            | (Self::Stop { instance, .. }, Self::Stop { instance: other, .. })
+            | (Self::CreateMailbox { instance }, Self::CreateMailbox { instance: other })
+            | (Self::DeleteMailbox { instance }, Self::DeleteMailbox { instance: other }) => instance == other,
             (Self::Requeue { lost, .. }, Self::Requeue { lost: other, .. }) => lost.task == other.task,
             (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
             (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
             (Self::RenewLease { .. }, Self::RenewLease { .. }) => true,
-            (Self::Stop { instance, .. }, Self::Stop { instance: other, .. })
-            | (Self::CreateMailbox { instance }, Self::CreateMailbox { instance: other })
-            | (Self::DeleteMailbox { instance }, Self::DeleteMailbox { instance: other }) => instance == other,
+            // Each launch call is one of its own.
             _ => false,
         }
     }

@@ -96,10 +96,10 @@ impl Trial {
         disk.clone().commit(&[Record::Armed(true)]).await.unwrap();
         let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
         let world = Scripted::new(clock, waiting);
-        Self::start(world, disk, clock, SettingsFile::in_memory(SETTINGS).unwrap()).await
+        Self::start(world, disk, clock, SettingsFile::in_memory(SETTINGS).unwrap())
     }
 
-    async fn start(world: Arc<Scripted>, disk: Disk, clock: Clock, settings: SettingsFile) -> Self {
+    fn start(world: Arc<Scripted>, disk: Disk, clock: Clock, settings: SettingsFile) -> Self {
         let (requests, asked) = mpsc::channel(16);
         let (told, events) = broadcast::channel(4096);
         let setup = Setup {
@@ -125,7 +125,7 @@ impl Trial {
     async fn restart(self) -> Self {
         let Self { world, disk, clock, mut running, .. } = self;
         running.shutdown().await;
-        Self::start(world, disk, clock, SettingsFile::in_memory(SETTINGS).unwrap()).await
+        Self::start(world, disk, clock, SettingsFile::in_memory(SETTINGS).unwrap())
     }
 
     async fn pass(&mut self, seconds: i64) {

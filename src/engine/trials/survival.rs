@@ -164,12 +164,12 @@ async fn asking_for_looks_proves_nothing() {
 async fn another_fleets_name_counts_after_a_restart_only() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("settings.toml");
-    std::fs::write(&path, SETTINGS).unwrap();
+    write(&path, SETTINGS);
     let (trial, machine) = Trial::idle().await;
     let Trial { world, disk, clock, .. } = trial;
-    let mut trial = Trial::start(world, disk, clock, SettingsFile::open(&path).unwrap()).await;
+    let mut trial = Trial::start(world, disk, clock, SettingsFile::open(&path).unwrap());
     trial.pass(15).await;
-    std::fs::write(&path, SETTINGS.replace("\"lab\"", "\"other\"")).unwrap();
+    write(&path, &SETTINGS.replace("\"lab\"", "\"other\""));
     trial.pass(90).await;
     assert_eq!(trial.view().fleet.as_str(), "lab");
     assert!(trial.view().warnings.iter().any(|text| text.contains("after a restart")), "{:?}", trial.view().warnings);
@@ -200,4 +200,9 @@ async fn a_ghost_is_unregistered_once() {
         }
     }
     assert_eq!(trial.world.calls("unregister"), 1);
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test's own file in a folder of its own")]
+fn write(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
 }

@@ -149,10 +149,12 @@ impl Scripted {
         act: impl FnOnce(&mut Facts, Timestamp) -> T,
     ) -> Result<T, TrackerError> {
         let done = self.call(name, act).await;
-        done.map_err(|may_have_acted| match may_have_acted {
-            true => TrackerError::Deadline { endpoint: name.to_owned() },
-            false => {
-                TrackerError::Refused { endpoint: name.to_owned(), code: 400, subcode: 1, message: "no".to_owned() }
+        let endpoint = name.to_owned();
+        done.map_err(|may_have_acted| {
+            if may_have_acted {
+                TrackerError::Deadline { endpoint }
+            } else {
+                TrackerError::Refused { endpoint, code: 400, subcode: 1, message: "no".to_owned() }
             }
         })
     }

@@ -41,6 +41,11 @@ impl Kept {
     pub(super) fn losing(spoil: fn(&Record) -> bool) -> Self {
         Self(Arc::new(Mutex::new(Inner { spoil: Some(spoil), ..Inner::default() })))
     }
+
+    /// Forgets everything, as a deleted store does. Call it when no loop is writing.
+    pub(super) fn lose(&self) {
+        self.0.try_lock().unwrap().store = MemoryStore::default();
+    }
 }
 
 #[async_trait]
