@@ -106,6 +106,9 @@ pub struct QueueMoney {
     pub committed: Money,
 }
 
+/// See [`Ledger::by_queue`].
+pub type MoneyByQueue<'l> = HashMap<&'l QueueName, QueueMoney, foldhash::fast::FixedState>;
+
 /// Open intervals whole, closed ones summed by quarter of an hour and account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
@@ -210,8 +213,8 @@ impl Ledger {
     /// The money of every queue, in one pass over the ledger for any number of budgets: what was spent since each of
     /// two instants (multiples of 15 minutes), and what is set aside and not yet spent.
     #[must_use]
-    pub fn by_queue(&self, since: [Timestamp; 2], now: Timestamp) -> HashMap<&QueueName, QueueMoney> {
-        let mut by_queue: HashMap<&QueueName, QueueMoney> = HashMap::new();
+    pub fn by_queue(&self, since: [Timestamp; 2], now: Timestamp) -> MoneyByQueue<'_> {
+        let mut by_queue = MoneyByQueue::default();
         let [one, other] = since.map(Timestamp::as_second);
         for (slot, accounts) in self.closed.range(one.min(other)..) {
             for (account, money) in accounts {
@@ -222,15 +225,21 @@ impl Ledger {
             }
         }
         for interval in self.open.values() {
-            by_queue.entry(&interval.home).or_default().committed += interval.committed(now);
+            let mut at_home = QueueMoney { committed: interval.committed(now), ..QueueMoney::default() };
             for (share, start, end) in interval.pieces(now) {
                 let until = interval.cost_until(end);
-                let queue = by_queue.entry(&share.queue).or_default();
-                for (spent, since) in queue.spent.iter_mut().zip(since) {
+                let elsewhere = (share.queue != interval.home).then_some(&share.queue);
+                let money = elsewhere.map_or(&mut at_home, |queue| by_queue.entry(queue).or_default());
+                for (spent, since) in money.spent.iter_mut().zip(since) {
                     if end > since {
                         *spent += until - interval.cost_until(start.max(since));
                     }
                 }
+            }
+            let home = by_queue.entry(&interval.home).or_default();
+            home.committed += at_home.committed;
+            for (spent, more) in home.spent.iter_mut().zip(at_home.spent) {
+                *spent += more;
             }
         }
         by_queue

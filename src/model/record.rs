@@ -82,9 +82,14 @@ pub struct KnownInstance {
     pub stop_sent: Option<Timestamp>,
 }
 
-/// Samples of a duration, newest last.
+/// Samples of a duration.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Samples(Vec<SignedDuration>);
+#[serde(from = "Vec<SignedDuration>", into = "Vec<SignedDuration>")]
+pub struct Samples {
+    newest_last: Vec<SignedDuration>,
+    /// The same, the shortest first: every pass asks for a quantile of many of these.
+    sorted: Vec<SignedDuration>,
+}
 
 impl Samples {
     /// Newer samples push out older ones.
@@ -92,27 +97,43 @@ impl Samples {
     const ENOUGH: usize = 30;
 
     pub fn push(&mut self, sample: SignedDuration) {
-        if self.0.len() == Self::KEPT {
-            self.0.remove(0);
+        if self.newest_last.len() == Self::KEPT {
+            let oldest = self.newest_last.remove(0);
+            if let Ok(place) = self.sorted.binary_search(&oldest) {
+                self.sorted.remove(place);
+            }
         }
-        self.0.push(sample);
+        self.newest_last.push(sample);
+        self.sorted.insert(self.sorted.partition_point(|other| *other < sample), sample);
     }
 
+    /// Newest last.
     #[must_use]
     pub fn as_slice(&self) -> &[SignedDuration] {
-        &self.0
+        &self.newest_last
     }
 
     /// The duration that nine of ten stay under, once there are enough samples.
     #[must_use]
     pub fn p90(&self) -> Option<SignedDuration> {
-        if self.0.len() < Self::ENOUGH {
-            return None;
+        let place = self.sorted.len() * 9 / 10;
+        self.sorted.get(place).filter(|_| self.sorted.len() >= Self::ENOUGH).copied()
+    }
+}
+
+impl From<Vec<SignedDuration>> for Samples {
+    fn from(newest_last: Vec<SignedDuration>) -> Self {
+        let mut samples = Self::default();
+        for sample in newest_last {
+            samples.push(sample);
         }
-        let mut samples = self.0.clone();
-        let place = samples.len() * 9 / 10;
-        let (_, p90, _) = samples.select_nth_unstable(place);
-        Some(*p90)
+        samples
+    }
+}
+
+impl From<Samples> for Vec<SignedDuration> {
+    fn from(samples: Samples) -> Self {
+        samples.newest_last
     }
 }
 
@@ -271,5 +292,30 @@ impl Memory {
         if let Some(known) = self.known.get_mut(instance) {
             change(known);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_p90_is_of_the_newest_two_hundred() {
+        let mut samples = Samples::default();
+        for sample in 1..=29 {
+            samples.push(SignedDuration::from_secs(sample));
+        }
+        assert_eq!(samples.p90(), None, "too few");
+        samples.push(SignedDuration::from_secs(30));
+        assert_eq!(samples.p90(), Some(SignedDuration::from_secs(28)));
+        for sample in (0..1_000).map(|sample| sample * 7_919 % 1_009) {
+            samples.push(SignedDuration::from_secs(sample));
+        }
+        let mut kept = samples.as_slice().to_vec();
+        assert_eq!(kept.len(), Samples::KEPT);
+        kept.sort_unstable();
+        assert_eq!(samples.p90(), Some(kept[180]));
+        let text = serde_json::to_string(&samples).unwrap();
+        assert_eq!(serde_json::from_str::<Samples>(&text).unwrap(), samples);
     }
 }

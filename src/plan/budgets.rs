@@ -1,14 +1,12 @@
 //! Hard budgets: what is spent, what is committed and the new reservation are together at most the limit.
 
-use std::collections::HashMap;
-
 use jiff::Timestamp;
 
 use super::index::Index;
 use crate::model::calendar;
-use crate::model::ids::{PoolName, QueueName};
+use crate::model::ids::PoolName;
 use crate::model::instance::{Instance, Origin, Phase};
-use crate::model::ledger::{Interval, Ledger, QueueMoney, Share};
+use crate::model::ledger::{Interval, Ledger, MoneyByQueue, QueueMoney, Share};
 use crate::model::money::Money;
 use crate::model::reason::Reason;
 use crate::model::settings::{Budget, BudgetScope, Period};
@@ -111,7 +109,7 @@ impl<'a> Budgets<'a> {
 
 /// Everybody's money: the ledger's, and what it does not know yet.
 struct Books<'a> {
-    by_queue: HashMap<&'a QueueName, QueueMoney>,
+    by_queue: MoneyByQueue<'a>,
     all: QueueMoney,
 }
 

@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use foldhash::fast::FixedState;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::calendar;
@@ -81,12 +82,14 @@ pub fn check(plan: &Plan, snapshot: &Snapshot, settings: &Settings, ledger: &Led
     broken
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Scope {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Scope<'a> {
     All,
-    Queue(QueueName),
-    Pool(PoolName),
+    Queue(&'a QueueName),
+    Pool(&'a PoolName),
 }
+
+type Map<K, V> = HashMap<K, V, FixedState>;
 
 /// Instances, GPU, vCPU, micro-dollars per hour.
 type Amounts = [u64; 4];
@@ -96,20 +99,20 @@ struct Judge<'a> {
     settings: &'a Settings,
     ledger: &'a Ledger,
     now: Timestamp,
-    instances: HashMap<&'a InstanceId, &'a Instance>,
-    pools: HashMap<&'a PoolName, &'a PoolSettings>,
-    limits: HashMap<Scope, Limits>,
-    used: HashMap<Scope, Amounts>,
+    instances: Map<&'a InstanceId, &'a Instance>,
+    pools: Map<&'a PoolName, &'a PoolSettings>,
+    limits: Map<Scope<'a>, Limits>,
+    used: Map<Scope<'a>, Amounts>,
     /// For each hard budget by its scope, what is left of it; read at the first launch.
-    left: Option<HashMap<Scope, Vec<(BudgetName, Money)>>>,
+    left: Option<Map<Scope<'a>, Vec<(BudgetName, Money)>>>,
     /// Machines whose drain is ordered or taken back by this very plan: their old answers count for nothing.
     ordered_now: HashSet<InstanceId>,
 }
 
 impl<'a> Judge<'a> {
     fn new(snapshot: &'a Snapshot, settings: &'a Settings, ledger: &'a Ledger, now: Timestamp) -> Self {
-        let queues = settings.queues.iter().map(|queue| (Scope::Queue(queue.name.clone()), queue.limits));
-        let pools = settings.pools.iter().map(|pool| (Scope::Pool(pool.name.clone()), pool.limits));
+        let queues = settings.queues.iter().map(|queue| (Scope::Queue(&queue.name), queue.limits));
+        let pools = settings.pools.iter().map(|pool| (Scope::Pool(&pool.name), pool.limits));
         let mut judge = Self {
             snapshot,
             settings,
@@ -118,7 +121,7 @@ impl<'a> Judge<'a> {
             instances: snapshot.instances.iter().map(|instance| (&instance.id, instance)).collect(),
             pools: settings.pools.iter().map(|pool| (&pool.name, pool)).collect(),
             limits: queues.chain(pools).chain([(Scope::All, settings.limits)]).collect(),
-            used: HashMap::new(),
+            used: Map::default(),
             left: None,
             ordered_now: HashSet::new(),
         };
@@ -132,8 +135,8 @@ impl<'a> Judge<'a> {
         judge
     }
 
-    fn count(&mut self, queue: &QueueName, pool: &PoolName, amounts: Amounts) {
-        for scope in [Scope::All, Scope::Queue(queue.clone()), Scope::Pool(pool.clone())] {
+    fn count(&mut self, queue: &'a QueueName, pool: &'a PoolName, amounts: Amounts) {
+        for scope in [Scope::All, Scope::Queue(queue), Scope::Pool(pool)] {
             let used = self.used.entry(scope).or_default();
             for (used, more) in used.iter_mut().zip(amounts) {
                 *used = used.saturating_add(more);
@@ -219,7 +222,7 @@ impl<'a> Judge<'a> {
     }
 
     /// Invariants 1, 2 and 6, by the catalogue's figures and not the plan's.
-    fn launch(&mut self, launch: &Launch, found: &mut Vec<(Invariant, String)>) {
+    fn launch(&mut self, launch: &'a Launch, found: &mut Vec<(Invariant, String)>) {
         let Some(pool) = self.pools.get(&launch.pool).copied() else {
             found.push((Invariant::Limits, format!("there is no pool {}", launch.pool)));
             return;
@@ -234,7 +237,7 @@ impl<'a> Judge<'a> {
         }
         let one = amounts(offer.gpu, offer.vcpu, offer.rate, 1);
         self.count(&launch.queue, &launch.pool, amounts(offer.gpu, offer.vcpu, offer.rate, launch.count));
-        for scope in [Scope::All, Scope::Queue(launch.queue.clone()), Scope::Pool(launch.pool.clone())] {
+        for scope in [Scope::All, Scope::Queue(&launch.queue), Scope::Pool(&launch.pool)] {
             let Some(limits) = self.limits.get(&scope) else {
                 found.push((Invariant::Limits, format!("{scope:?} is not in the settings")));
                 continue;
@@ -260,10 +263,10 @@ impl<'a> Judge<'a> {
     }
 
     /// Invariant 2.
-    fn money(&mut self, launch: &Launch, found: &mut Vec<(Invariant, String)>) {
+    fn money(&mut self, launch: &'a Launch, found: &mut Vec<(Invariant, String)>) {
         let mut left = self.left.take().unwrap_or_else(|| self.left());
         let reserved = Money::from_micros(launch.reservation.micros().saturating_mul(i64::from(launch.count)));
-        for scope in [Scope::All, Scope::Queue(launch.queue.clone())] {
+        for scope in [Scope::All, Scope::Queue(&launch.queue)] {
             for (budget, left) in left.get_mut(&scope).into_iter().flatten() {
                 *left -= reserved;
                 if *left < Money::ZERO {
@@ -278,12 +281,12 @@ impl<'a> Judge<'a> {
     }
 
     /// What is left of each hard budget before this plan.
-    fn left(&self) -> HashMap<Scope, Vec<(BudgetName, Money)>> {
+    fn left(&self) -> Map<Scope<'a>, Vec<(BudgetName, Money)>> {
         let zone = &self.settings.the_loop.time_zone;
         let since = [Period::Day, Period::Month].map(|period| calendar::bounds(period, zone, self.now).start);
-        let mut gone: HashMap<Scope, [Money; 2]> = HashMap::new();
-        let mut add = |queue: &QueueName, money: [Money; 2]| {
-            for scope in [Scope::All, Scope::Queue(queue.clone())] {
+        let mut gone: Map<Scope<'a>, [Money; 2]> = Map::default();
+        let mut add = |queue: &'a QueueName, money: [Money; 2]| {
+            for scope in [Scope::All, Scope::Queue(queue)] {
                 gone.entry(scope).or_default().iter_mut().zip(money).for_each(|(gone, money)| *gone += money);
             }
         };
@@ -298,11 +301,11 @@ impl<'a> Judge<'a> {
             let committed = (orphan.reservation - until(self.now)).max(Money::ZERO);
             add(&orphan.home, since.map(|since| until(self.now) - until(since) + committed));
         }
-        let mut left: HashMap<Scope, Vec<(BudgetName, Money)>> = HashMap::new();
+        let mut left: Map<Scope<'a>, Vec<(BudgetName, Money)>> = Map::default();
         for budget in self.settings.budgets.iter().filter(|budget| budget.hard) {
             let scope = match &budget.scope {
                 BudgetScope::All => Scope::All,
-                BudgetScope::Queue(queue) => Scope::Queue(queue.clone()),
+                BudgetScope::Queue(queue) => Scope::Queue(queue),
             };
             let [day, month] = gone.get(&scope).copied().unwrap_or_default();
             let gone = if budget.per == Period::Day { day } else { month };

@@ -3,7 +3,6 @@
 
 use std::cell::OnceCell;
 use std::cmp::Reverse;
-use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,6 +13,9 @@ use crate::model::reason::Reason;
 use crate::model::settings::{PoolSettings, Provider, QueueSettings, Settings};
 use crate::model::snapshot::{Breaker, QueueState, Snapshot, Source};
 
+/// Names are looked up tens of thousands of times a pass.
+pub(super) type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
+
 pub(super) struct Index<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) settings: &'a Settings,
@@ -22,10 +24,10 @@ pub(super) struct Index<'a> {
     /// By priority, highest first, then in file order.
     pub(super) queues: Vec<Queue<'a>>,
     pub(super) pools: Vec<Pool<'a>>,
-    queue_places: HashMap<&'a QueueName, usize>,
-    pool_places: HashMap<&'a PoolName, usize>,
-    instance_places: OnceCell<HashMap<&'a InstanceId, usize>>,
-    sources: HashMap<&'a str, &'a Source>,
+    queue_places: Map<&'a QueueName, usize>,
+    pool_places: Map<&'a PoolName, usize>,
+    instance_places: OnceCell<Map<&'a InstanceId, usize>>,
+    sources: Map<&'a str, &'a Source>,
 }
 
 /// A queue of the settings.
@@ -66,7 +68,7 @@ pub(super) struct Kind<'a> {
 impl<'a> Index<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, settings: &'a Settings, ledger: &'a Ledger, now: Timestamp) -> Self {
         let mut pools: Vec<Pool<'a>> = settings.pools.iter().map(|pool| Pool::new(pool, snapshot)).collect();
-        let pool_places: HashMap<_, _> =
+        let pool_places: Map<_, _> =
             settings.pools.iter().enumerate().map(|(place, pool)| (&pool.name, place)).collect();
         for breaker in snapshot.breakers.iter().filter(|breaker| breaker.until > now) {
             let pool = pool_places.get(&breaker.pool).and_then(|place| pools.get_mut(*place));
@@ -188,10 +190,10 @@ impl Queue<'_> {
 fn queues<'a>(
     snapshot: &'a Snapshot,
     settings: &'a Settings,
-    pool_places: &HashMap<&'a PoolName, usize>,
+    pool_places: &Map<&'a PoolName, usize>,
     pools: &mut [Pool<'a>],
 ) -> Vec<Queue<'a>> {
-    let states: HashMap<_, _> = snapshot.queues.iter().map(|state| (&state.name, state)).collect();
+    let states: Map<_, _> = snapshot.queues.iter().map(|state| (&state.name, state)).collect();
     let mut by_priority: Vec<_> = settings.queues.iter().enumerate().collect();
     by_priority.sort_by_key(|(_, queue)| Reverse(queue.priority));
     let mut queues = Vec::with_capacity(by_priority.len());

@@ -9,11 +9,9 @@
 //!
 //! What is left over is the surplus of its pool.
 
-use std::collections::HashMap;
-
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
-use crate::plan::index::{Index, Queue};
+use crate::plan::index::{Index, Map, Queue};
 use crate::plan::machine::State;
 use crate::plan::pass::{About, Pass};
 
@@ -54,7 +52,7 @@ impl Supply {
 }
 
 /// Machines by home queue and pool.
-type ByHome = HashMap<(Option<usize>, usize), u32>;
+type ByHome = Map<(Option<usize>, usize), u32>;
 
 impl Need {
     /// Why machines are launched.
@@ -185,7 +183,7 @@ fn take(pools: &mut [Supply], queue: &Queue<'_>, need: &mut Need, free: fn(&mut 
 fn supply(pass: &Pass<'_>) -> (Vec<Supply>, ByHome, ByHome) {
     let index = pass.index;
     let mut pools = vec![Supply::default(); index.pools.len()];
-    let (mut booting, mut unheard) = (ByHome::new(), ByHome::new());
+    let (mut booting, mut unheard) = (ByHome::default(), ByHome::default());
     for machine in &pass.machines {
         let Some(place) = machine.pool else { continue };
         let Some(supply) = pools.get_mut(place) else { continue };

@@ -2,13 +2,11 @@
 //! that is only just being let go is kept instead; then the queue's pools are asked in order, and what one cannot
 //! take falls to the next.
 
-use std::collections::HashMap;
-
 use crate::model::ids::Actor;
 use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
-use crate::plan::index::Queue;
+use crate::plan::index::{Map, Queue};
 use crate::plan::launch::Want;
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
@@ -75,8 +73,8 @@ fn refuse(pass: &mut Pass<'_>, queue: &Queue<'_>, pool: Option<usize>, short_of:
 }
 
 /// Machines whose drain the loop ordered for want of work and may still take back, by home queue and pool.
-fn let_go(pass: &Pass<'_>) -> HashMap<(usize, usize), Vec<usize>> {
-    let mut machines: HashMap<_, Vec<_>> = HashMap::new();
+fn let_go(pass: &Pass<'_>) -> Map<(usize, usize), Vec<usize>> {
+    let mut machines: Map<_, Vec<_>> = Map::default();
     for (place, machine) in pass.machines.iter().enumerate().filter(|(_, machine)| may_keep(pass, machine)) {
         if let (Some(home), Some(pool)) = (machine.home, machine.pool) {
             machines.entry((home, pool)).or_default().push(place);

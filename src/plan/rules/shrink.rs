@@ -2,17 +2,15 @@
 //! Level k began when at least k machines of the pool were more than its queues need and its minimum asks for. One on
 //! its way goes before one that is ready.
 
-use std::cmp::Reverse;
-use std::collections::HashMap;
-
 use jiff::Timestamp;
+use std::cmp::Reverse;
 
 use crate::model::instance::DrainCause;
 use crate::model::money::Rate;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::model::settings::GuardKind;
-use crate::plan::index::Pool;
+use crate::plan::index::{Map, Pool};
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
 
@@ -23,7 +21,7 @@ pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
         return;
     }
     let index = pass.index;
-    let mut expired = HashMap::new();
+    let mut expired = Map::default();
     for (place, pool) in index.pools.iter().enumerate() {
         let (name, keep_alive) = (&pool.settings.name, pool.settings.keep_alive);
         let levels = levels(pass, place, pool);
@@ -87,8 +85,8 @@ fn levels(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Vec<Timestamp> {
 }
 
 /// The machines of pools whose surplus lasted, those first that are let go first.
-fn candidates(pass: &Pass<'_>, expired: &HashMap<usize, Vec<Timestamp>>) -> HashMap<usize, Vec<usize>> {
-    let mut candidates: HashMap<usize, Vec<usize>> = HashMap::new();
+fn candidates(pass: &Pass<'_>, expired: &Map<usize, Vec<Timestamp>>) -> Map<usize, Vec<usize>> {
+    let mut candidates: Map<usize, Vec<usize>> = Map::default();
     if expired.is_empty() {
         return candidates;
     }

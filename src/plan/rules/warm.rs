@@ -1,17 +1,16 @@
 //! `pool.X.min` machines are kept up whatever waits. Their home is the pool's first queue by priority.
 
-use std::collections::HashMap;
-
 use crate::model::ids::Actor;
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
+use crate::plan::index::Map;
 use crate::plan::launch::Want;
 use crate::plan::pass::{About, Pass};
 use crate::plan::rules::grow;
 
 pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
     let index = pass.index;
-    let mut retained: Option<HashMap<usize, Vec<usize>>> = None;
+    let mut retained: Option<Map<usize, Vec<usize>>> = None;
     for (place, pool) in index.pools.iter().enumerate() {
         let (min, up) = (pool.settings.min, pass.demand.supply(place).up);
         let Some(queue) = pool.first.filter(|_| up < min) else { continue };
@@ -35,8 +34,8 @@ pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
 }
 
 /// Machines that are only just being let go, by pool.
-fn let_go(pass: &Pass<'_>) -> HashMap<usize, Vec<usize>> {
-    let mut machines: HashMap<_, Vec<_>> = HashMap::new();
+fn let_go(pass: &Pass<'_>) -> Map<usize, Vec<usize>> {
+    let mut machines: Map<_, Vec<_>> = Map::default();
     for (place, machine) in pass.machines.iter().enumerate() {
         if let Some(pool) = machine.pool.filter(|_| grow::may_keep(pass, machine)) {
             machines.entry(pool).or_default().push(place);
