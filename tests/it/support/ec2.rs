@@ -3,6 +3,7 @@
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::config::Credentials;
+use aws_sdk_ec2::operation::describe_instances::DescribeInstancesOutput;
 use aws_sdk_ec2::types::{Instance, InstanceAttributeName, Reservation};
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -53,7 +54,7 @@ impl Ec2Console {
     pub(crate) fn machines(&self) -> Vec<Listed> {
         let pages = self.client.describe_instances().into_paginator().send().collect::<Result<Vec<_>, _>>();
         let pages = self.runtime.block_on(pages).unwrap();
-        let reservations = pages.iter().flat_map(|page| page.reservations());
+        let reservations = pages.iter().flat_map(DescribeInstancesOutput::reservations);
         reservations.flat_map(Reservation::instances).map(listed).collect()
     }
 

@@ -60,8 +60,9 @@ impl Hypervisor {
         let ended = seen.ended.iter().map(|(id, written)| (id, written.clone()));
         ended
             .chain(running)
-            .map(|(id, written)| format!("--- machine {id}\n{}\n", without_configuration(&written)))
-            .collect()
+            .map(|(id, written)| format!("--- machine {id}\n{}", without_configuration(&written)))
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 }
 
