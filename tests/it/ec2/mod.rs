@@ -22,11 +22,14 @@ use tidegate::world::secret::Secret;
 const REGION: &str = "us-east-1";
 
 async fn config(url: &str, call_timeout: Duration) -> SdkConfig {
+    // A loaded machine may let moto think for a while: an attempt may take the whole time.
+    let timeouts =
+        TimeoutConfig::builder().operation_timeout(call_timeout).operation_attempt_timeout(call_timeout).build();
     aws_config::defaults(BehaviorVersion::latest())
         .region(Region::new(REGION))
         .endpoint_url(url)
         .credentials_provider(Credentials::new("test", "test", None, None, "test"))
-        .timeout_config(TimeoutConfig::builder().operation_timeout(call_timeout).build())
+        .timeout_config(timeouts)
         .load()
         .await
 }

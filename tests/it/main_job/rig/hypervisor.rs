@@ -11,9 +11,8 @@ use crate::support::machine::Machine;
 
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Quicker than real ones: a drained machine that nobody ends is off after so many seconds, one whose agent dies
-/// after so many deaths more than this.
-const LIMITS: &[(&str, &str)] = &[("TIDEGATE_DRAIN_GRACE", "15"), ("TIDEGATE_DEATHS", "1")];
+/// Quicker than real ones: a machine gives up at its agent's second death.
+const LIMITS: &[(&str, &str)] = &[("TIDEGATE_DEATHS", "1")];
 
 /// Looks at EC2 until it is dropped.
 #[derive(Debug)]
