@@ -371,3 +371,223 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
     }
     strays
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::seen::example::Fleet;
+    use crate::model::instance::{Drain, DrainCause};
+    use crate::model::record::Record;
+
+    fn drain(cancelled: bool) -> Record {
+        let drain = Drain {
+            nonce: "n".to_owned(),
+            cause: DrainCause::Surplus,
+            by: "ann".into(),
+            ordered: Timestamp::UNIX_EPOCH,
+            acknowledged: None,
+            cancelled,
+        };
+        Record::DrainSet { instance: "i-1".into(), drain: Some(drain) }
+    }
+
+    #[test]
+    fn phases_follow_the_cloud_then_orders_then_the_worker() {
+        let stop = || Record::StopSent { instance: "i-1".into(), at: Timestamp::UNIX_EPOCH };
+        let registered = || Record::Registered("i-1".into());
+        for (state, records, task, phase) in [
+            (CloudState::Pending, vec![], None, Phase::Pending),
+            (CloudState::Running, vec![], None, Phase::Booting),
+            (CloudState::Running, vec![registered()], None, Phase::Idle),
+            (CloudState::Running, vec![registered()], Some("t"), Phase::Busy),
+            (CloudState::Running, vec![registered(), drain(false)], Some("t"), Phase::Draining),
+            (CloudState::Running, vec![registered(), drain(true)], Some("t"), Phase::Busy),
+            (CloudState::Running, vec![registered(), stop()], Some("t"), Phase::Stopping),
+            (CloudState::ShuttingDown, vec![registered()], Some("t"), Phase::Stopping),
+            (CloudState::Terminated, vec![registered(), drain(false)], None, Phase::Stopping),
+        ] {
+            let mut fleet = Fleet::new().machine("i-1", state, 3).known().worker(task);
+            records.iter().for_each(|record| fleet.memory.apply(record));
+            fleet.look();
+            let seen = fleet.instance("i-1").unwrap();
+            assert_eq!(seen.phase, phase, "{state:?} {records:?} {task:?}");
+            assert_eq!(seen.task.map(|task| task.id.to_string()).as_deref(), task);
+        }
+    }
+
+    #[test]
+    fn a_machine_that_was_just_launched_is_pending_whether_listed_or_not() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Pending, 0).known();
+        fleet.machines.clear();
+        fleet.look();
+        assert_eq!(fleet.instance("i-1").map(|one| (one.phase, one.fault)), Some((Phase::Pending, None)));
+    }
+
+    #[test]
+    fn faults_need_a_source_that_speaks() {
+        let registered = |fleet: &mut Fleet| fleet.memory.apply(&Record::Registered("i-1".into()));
+        let running = |minutes| Fleet::new().machine("i-1", CloudState::Running, minutes).known();
+        for (what, fleet, fault) in [
+            ("boots", running(9), None),
+            ("boots for too long", running(11), Some(Fault::Stuck)),
+            ("works", running(30).worker(None).with(registered), None),
+            ("has no row any more", running(30).with(registered), Some(Fault::Lost)),
+            (
+                "is silent",
+                running(30).worker(None).with(registered).with(|fleet| {
+                    fleet.workers[0].last_report = Some(fleet.now - SignedDuration::from_secs(91));
+                }),
+                Some(Fault::Lost),
+            ),
+            (
+                "registered a moment ago",
+                running(30).worker(None).with(registered).with(|fleet| fleet.workers[0].last_report = None),
+                None,
+            ),
+            (
+                "is taken back",
+                running(30).worker(None).with(registered).with(|fleet| {
+                    fleet.last().state = CloudState::ShuttingDown;
+                    fleet.last().state_reason = Some("Server.SpotInstanceTermination: Spot".to_owned());
+                }),
+                Some(Fault::Interrupted),
+            ),
+            (
+                "was ended by another",
+                running(30).worker(None).with(registered).with(|fleet| fleet.last().state = CloudState::Terminated),
+                Some(Fault::StoppedOutside),
+            ),
+        ] {
+            let mut fleet = fleet;
+            fleet.look();
+            assert_eq!(fleet.instance("i-1").unwrap().fault, fault, "{what}");
+            // However old the look is, it does not say more than it said.
+            fleet.now += SignedDuration::from_mins(20);
+            if fault != Some(Fault::Stuck) && what != "boots" {
+                assert_eq!(fleet.instance("i-1").unwrap().fault, fault, "{what}, 20 minutes later");
+            }
+        }
+    }
+
+    #[test]
+    fn a_worker_does_not_pull_when_the_first_task_of_its_queue_stays_first() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
+        fleet.live(0);
+        let fault = |fleet: &Fleet| fleet.instance("i-1").unwrap().fault;
+        fleet.waiting = vec!["a", "b"];
+        for _ in 0..4 {
+            fleet.live(12);
+            assert_eq!(fault(&fleet), None);
+        }
+        fleet.live(12);
+        assert_eq!(fault(&fleet), Some(Fault::NotPulling));
+        // Somebody takes the first: the queue moves, and b waits its turn.
+        fleet.waiting = vec!["b"];
+        for _ in 0..3 {
+            fleet.live(12);
+            assert_eq!(fault(&fleet), None);
+        }
+        fleet.workers[0].task =
+            Some(crate::model::observed::ObservedTask { id: "b".into(), name: String::new(), queue: None });
+        for _ in 0..9 {
+            fleet.live(12);
+            assert_eq!(fault(&fleet), None);
+        }
+    }
+
+    #[test]
+    fn a_machine_with_our_tag_is_an_orphan_unless_it_is_intended_known_or_gone() {
+        let orphan = |mut fleet: Fleet| {
+            fleet.look();
+            fleet.snapshot().instances.into_iter().find(|one| one.ledger_unknown(&fleet.memory))
+        };
+        let running = || Fleet::new().machine("i-1", CloudState::Running, 30);
+        let found = orphan(running()).unwrap();
+        // Nobody knows yet whether it has a task.
+        assert!(found.may_have_task() && found.origin == Origin::Orphan);
+        assert_eq!(found.rate, Some(Rate::from_micros_per_hour(1_000_000)));
+        assert!(orphan(running().known()).is_none());
+        let intended = running().with(|fleet| {
+            let intent = crate::engine::seen::example::intent("b.0", fleet.now);
+            fleet.last().tags.intent = Some(intent.id.clone());
+            fleet.memory.apply(&Record::IntentOpened(intent));
+        });
+        assert!(orphan(intended).is_none());
+        let gone = |fleet: &mut Fleet| fleet.memory.apply(&Record::Gone { instance: "i-1".into(), at: fleet.now });
+        assert!(orphan(running().with(gone)).is_some(), "it runs, whatever was thought");
+        let ended = || Fleet::new().machine("i-1", CloudState::Terminated, 30);
+        assert!(orphan(ended().with(gone)).is_none());
+        // One that ended before anyone knew it takes a place until that is proved.
+        let mut fleet = ended();
+        fleet.look();
+        assert_eq!(fleet.snapshot().instances.len(), 1);
+        fleet.pass(10);
+        fleet.look();
+        assert_eq!(fleet.snapshot().instances, []);
+    }
+
+    #[test]
+    fn a_worker_is_a_ghost_when_its_machine_is_proved_gone() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
+        fleet.live(0);
+        assert_eq!(fleet.snapshot().ghosts, []);
+        fleet.last().state = CloudState::Terminated;
+        fleet.live(10);
+        assert_eq!(fleet.snapshot().ghosts, []);
+        fleet.live(10);
+        assert_eq!(fleet.snapshot().ghosts.len(), 1);
+    }
+
+    #[test]
+    fn strays_are_tasks_of_gone_machines_and_tasks_long_in_no_queue() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(Some("t"));
+        fleet.tasks = vec![
+            Fleet::task("t", TaskStatus::InProgress, Some("i-1")),
+            Fleet::task("nowhere", TaskStatus::Queued, None),
+            Fleet::task("waits", TaskStatus::Queued, None),
+        ];
+        fleet.waiting = vec!["waits"];
+        let strays = |fleet: &Fleet| {
+            let id = |stray: &Stray| match stray {
+                Stray::OfGoneMachine { task, .. } | Stray::QueuedNowhere { task, .. } => task.to_string(),
+            };
+            fleet.snapshot().strays.iter().map(id).collect::<Vec<_>>()
+        };
+        fleet.live(0);
+        for _ in 0..9 {
+            fleet.live(10);
+            assert_eq!(strays(&fleet), Vec::<String>::new());
+        }
+        fleet.live(10);
+        assert_eq!(strays(&fleet), ["nowhere"]);
+        fleet.last().state = CloudState::Terminated;
+        fleet.workers.clear();
+        fleet.live(10);
+        fleet.live(10);
+        assert_eq!(strays(&fleet), ["t", "nowhere"]);
+        // An agent that has it in hand, or a queue that has it again: nothing to do.
+        fleet.waiting = vec!["waits", "nowhere"];
+        fleet.live(10);
+        assert_eq!(strays(&fleet), ["t"]);
+        // A look that began it anew: two are needed again, however long ago the first was.
+        fleet.waiting = vec!["waits"];
+        fleet.live(10);
+        fleet.now += SignedDuration::from_mins(5);
+        assert_eq!(strays(&fleet), ["t"]);
+    }
+
+    #[test]
+    fn a_queue_that_is_not_there_names_the_nearest_that_is() {
+        let mut fleet = Fleet::new();
+        fleet.settings.queues[0].name = "trains".into();
+        fleet.look();
+        let queue = fleet.snapshot().queues.remove(0);
+        assert_eq!((queue.id, queue.nearest), (None, Some("train".into())));
+    }
+
+    impl Instance {
+        fn ledger_unknown(&self, memory: &Memory) -> bool {
+            !memory.known.contains_key(&self.id)
+        }
+    }
+}

@@ -3,6 +3,8 @@
 //! that the plan is made from ([`join`]).
 
 pub(super) mod adopt;
+#[cfg(test)]
+pub(super) mod example;
 pub mod facts;
 pub mod join;
 pub(super) mod notice;

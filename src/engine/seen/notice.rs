@@ -175,8 +175,13 @@ impl Known<'_> {
         let set = |drain| Record::DrainSet { instance: machine.id.clone(), drain };
         if drain.cancelled {
             let back = mailbox.and_then(|mailbox| mailbox.running_again()) == Some(drain.nonce.as_str());
-            let since = self.sights.of(&machine.id).cancelled_since;
-            let never = !drained && since.is_some_and(|since| self.now.duration_since(since) > UNANSWERED);
+            // As long as the order is in its mailbox, the machine may still read it.
+            let want = mailbox.and_then(|mailbox| mailbox.metadata.get("want"));
+            let withdrawn = want.is_none_or(|want| want.strip_prefix("drain:") != Some(drain.nonce.as_str()));
+            let sight = self.sights.of(&machine.id);
+            let since = sight.cancelled.filter(|(nonce, _)| *nonce == drain.nonce).map(|(_, since)| since);
+            let long = since.is_some_and(|since| self.now.duration_since(since) > UNANSWERED);
+            let never = !drained && withdrawn && long;
             if back || never {
                 let text = format!("{} takes tasks again", machine.id);
                 return vec![set(None), line(self.now, EntryKind::Done, text).about_machine(machine).record()];
@@ -270,5 +275,191 @@ fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timestamp> {
         CloudState::Pending | CloudState::Running => None,
         CloudState::ShuttingDown | CloudState::Stopping => shown.ended,
         CloudState::Stopped | CloudState::Terminated => Some(shown.ended.unwrap_or(now)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::seen::example::{Fleet, intent};
+    use crate::model::instance::DrainCause;
+    use crate::model::observed::Mailbox;
+
+    fn idle() -> Fleet {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
+        fleet.live(0);
+        fleet
+    }
+
+    fn closed(records: &[Record]) -> Vec<Timestamp> {
+        let ends = records.iter().filter_map(|record| match record {
+            Record::Closed { end, .. } => Some(*end),
+            _ => None,
+        });
+        ends.collect()
+    }
+
+    #[test]
+    fn a_worker_that_appears_registers_once_and_teaches_how_long_a_boot_takes() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 5).known().worker(None);
+        let boot = SignedDuration::from_mins(4);
+        let expected = vec![Record::Registered("i-1".into()), Record::BootTook { pool: "gpu".into(), duration: boot }];
+        assert_eq!(fleet.live(0), expected);
+        assert_eq!(fleet.live(10), []);
+    }
+
+    #[test]
+    fn a_task_is_charged_to_its_queue_and_teaches_how_long_it_took() {
+        let mut fleet = idle();
+        fleet.workers[0].task =
+            Some(crate::model::observed::ObservedTask { id: "t".into(), name: String::new(), queue: None });
+        let took = fleet.live(10);
+        assert!(
+            matches!(took.as_slice(), [Record::Charged { share, .. }] if share.task == Some("t".into())),
+            "{took:?}"
+        );
+        assert_eq!(fleet.live(100), []);
+        fleet.workers[0].task = None;
+        let ended = fleet.live(20);
+        let duration = SignedDuration::from_secs(120);
+        assert!(
+            matches!(ended.as_slice(), [Record::TaskTook { duration: took, .. }, Record::Charged { share, .. }]
+                if *took == duration && share.task.is_none()),
+            "{ended:?}"
+        );
+        // The clock is set back: shares stay in order of time.
+        fleet.workers[0].task =
+            Some(crate::model::observed::ObservedTask { id: "u".into(), name: String::new(), queue: None });
+        fleet.live(-60);
+        let shares = &fleet.memory.ledger.open().values().next().unwrap().shares;
+        assert!(shares.is_sorted_by_key(|share| share.from), "{shares:?}");
+    }
+
+    #[test]
+    fn a_bill_ends_once_exactly_when_the_cloud_says() {
+        for (state, ended) in [
+            (CloudState::ShuttingDown, true),
+            (CloudState::Terminated, true),
+            (CloudState::Stopped, true),
+            (CloudState::ShuttingDown, false),
+        ] {
+            let mut fleet = idle();
+            let end = fleet.now + SignedDuration::from_millis(1_234);
+            fleet.last().state = state;
+            fleet.last().ended = ended.then_some(end);
+            let first = fleet.live(10);
+            assert_eq!(closed(&first), if ended { vec![end] } else { vec![] }, "{state:?}");
+            assert_eq!(closed(&fleet.live(10)), []);
+        }
+    }
+
+    #[test]
+    fn terminated_twice_is_gone_and_once_is_not() {
+        let mut fleet = idle();
+        fleet.last().state = CloudState::Terminated;
+        let gone = |records: &[Record]| records.iter().any(|record| matches!(record, Record::Gone { .. }));
+        assert!(!gone(&fleet.live(10)));
+        assert!(gone(&fleet.live(10)));
+        assert!(fleet.memory.known.is_empty());
+    }
+
+    #[test]
+    fn absent_three_times_after_its_fifth_minute_is_gone_and_its_bill_ended_with_the_first() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 4).known();
+        fleet.live(0);
+        fleet.machines.clear();
+        let absent_since = fleet.now + SignedDuration::from_secs(30);
+        let gone = |records: &[Record]| records.iter().any(|record| matches!(record, Record::Gone { .. }));
+        assert!(!gone(&fleet.live(30)), "before its fifth minute");
+        assert!(!gone(&fleet.live(31)));
+        assert!(!gone(&fleet.live(2)), "too soon to count");
+        assert!(!gone(&fleet.live(10)));
+        let third = fleet.live(10);
+        assert!(gone(&third));
+        assert_eq!(closed(&third), [absent_since]);
+    }
+
+    #[test]
+    fn a_source_that_fails_proves_nothing() {
+        let mut fleet = idle();
+        fleet.machines.clear();
+        fleet.workers.clear();
+        (fleet.cloud_down, fleet.clearml_down) = (true, true);
+        for _ in 0..50 {
+            assert_eq!(fleet.live(60), []);
+        }
+    }
+
+    #[test]
+    fn a_list_that_is_behind_starts_no_second_bill_and_a_restart_does() {
+        let mut fleet = idle();
+        let (end, before) = (fleet.now, fleet.last().clone());
+        fleet.last().state = CloudState::Stopped;
+        fleet.last().ended = Some(end);
+        fleet.live(10);
+        *fleet.last() = before;
+        assert_eq!(fleet.live(10), []);
+        fleet.last().launched = fleet.now;
+        let again = fleet.live(10);
+        assert!(matches!(again.as_slice(), [Record::Opened(_)]), "{again:?}");
+        let rate = crate::model::money::Rate::from_micros_per_hour(1_000_000);
+        let first = rate.cost_between(end - SignedDuration::from_mins(30), end);
+        assert_eq!(fleet.memory.ledger.total(fleet.now), first + rate.cost(crate::model::ledger::MINIMUM_BILLED));
+    }
+
+    #[test]
+    fn an_intent_is_made_by_its_tag_or_given_up_when_its_machine_does_not_appear() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Pending, 0);
+        let now = fleet.now;
+        fleet.last().tags.intent = Some("b.1".into());
+        for id in ["b.0", "b.1"] {
+            fleet.memory.apply(&Record::IntentOpened(intent(id, now)));
+        }
+        let ends = |records: &[Record]| {
+            let end = |record: &Record| match record {
+                Record::IntentClosed { id, end } => Some((id.to_string(), *end)),
+                _ => None,
+            };
+            records.iter().filter_map(end).collect::<Vec<_>>()
+        };
+        assert_eq!(ends(&fleet.live(10)), [("b.1".to_owned(), IntentEnd::Made)]);
+        assert_eq!(ends(&fleet.live(300)), []);
+        assert_eq!(ends(&fleet.live(10)), []);
+        assert_eq!(ends(&fleet.live(10)), [("b.0".to_owned(), IntentEnd::NeverAppeared)]);
+    }
+
+    #[test]
+    fn a_drain_is_acknowledged_by_its_own_nonce_and_over_when_the_machine_runs_again() {
+        let mut fleet = idle();
+        let drain = |nonce: &str, cancelled| Drain {
+            nonce: nonce.to_owned(),
+            cause: DrainCause::Person,
+            by: "ann".into(),
+            ordered: Timestamp::UNIX_EPOCH,
+            acknowledged: None,
+            cancelled,
+        };
+        let set = |drain| Record::DrainSet { instance: "i-1".into(), drain: Some(drain) };
+        let mailbox = |fleet: &mut Fleet, state: &str| {
+            let metadata = [("state".to_owned(), state.to_owned())].into();
+            let created = fleet.now;
+            fleet.mailboxes = vec![Mailbox { queue: "m".into(), instance: "i-1".into(), created, metadata }];
+        };
+        fleet.memory.apply(&set(drain("new", false)));
+        mailbox(&mut fleet, "drained:old");
+        assert_eq!(fleet.live(10), []);
+        mailbox(&mut fleet, "drained:new");
+        let at = fleet.now + SignedDuration::from_secs(10);
+        assert_eq!(fleet.live(10), [set(Drain { acknowledged: Some(at), ..drain("new", false) })]);
+        fleet.memory.apply(&set(drain("new", true)));
+        for _ in 0..20 {
+            assert_eq!(fleet.live(10), [], "drained still: it has not read that it may go on");
+        }
+        mailbox(&mut fleet, "run:new");
+        assert_eq!(fleet.live(10), [Record::DrainSet { instance: "i-1".into(), drain: None }]);
+        // Never answered at all: over after a while.
+        fleet.memory.apply(&set(drain("third", true)));
+        let over = (0..9).position(|_| !fleet.live(10).is_empty());
+        assert_eq!(over, Some(7));
     }
 }

@@ -36,8 +36,8 @@ pub struct Sight {
     /// The first of the looks at which it was idle.
     pub idle_since: Option<Timestamp>,
     pub task: Option<(TaskId, Timestamp)>,
-    /// Since when its drain is cancelled and its mailbox was not seen to say otherwise.
-    pub cancelled_since: Option<Timestamp>,
+    /// The nonce of its drain that is cancelled, and since when.
+    pub cancelled: Option<(String, Timestamp)>,
 }
 
 /// A task in no queue, look after look.
@@ -214,12 +214,13 @@ impl Sights {
 
     fn watch_cancelled(&mut self, fresh: &Fresh, memory: &Memory) {
         for known in memory.known.values() {
-            let cancelled = known.drain.as_ref().is_some_and(|drain| drain.cancelled);
-            match self.machines.get_mut(&known.id) {
-                Some(sight) if !cancelled => sight.cancelled_since = None,
-                Some(sight) => drop(sight.cancelled_since.get_or_insert(fresh.at)),
-                None => {}
-            }
+            let Some(sight) = self.machines.get_mut(&known.id) else { continue };
+            let nonce = known.drain.as_ref().filter(|drain| drain.cancelled).map(|drain| &drain.nonce);
+            sight.cancelled = match (nonce, sight.cancelled.take()) {
+                (Some(nonce), Some((known, since))) if known == *nonce => Some((known, since)),
+                (Some(nonce), _) => Some((nonce.clone(), fresh.at)),
+                (None, _) => None,
+            };
         }
     }
 

@@ -83,6 +83,20 @@ async fn a_cancel_waits_for_the_order_that_is_on_its_way() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cancel_that_the_server_refuses_for_minutes_arrives_all_the_same() {
+    let (mut trial, machine) = Trial::idle().await;
+    trial.world.facts().answers = false;
+    trial.order(Ask::Drain(machine.as_str().into())).await.unwrap();
+    trial.pass(5).await;
+    trial.world.always("cancel_drain", Some(Fate::Refused));
+    trial.order(Ask::CancelDrain(machine.as_str().into())).await.unwrap();
+    trial.pass(2 * 60).await;
+    trial.world.always("cancel_drain", None);
+    trial.pass(3 * 60).await;
+    assert_eq!(trial.world.want(&machine).as_deref(), Some("run"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_that_was_removed_from_its_mailbox_is_given_again() {
     let (mut trial, machine) = Trial::idle().await;
     trial.world.facts().answers = false;
