@@ -298,8 +298,8 @@ impl Loop {
         // What a deed changed is seen sooner than the next look is due.
         if kind.is_some() {
             self.look_within(QUICK);
+            self.publish();
         }
-        self.publish();
         Ok(())
     }
 

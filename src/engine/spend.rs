@@ -2,71 +2,140 @@
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
 use crate::engine::event::{BudgetState, Spend};
 use crate::model::calendar::bounds;
-use crate::model::ledger::Account;
+use crate::model::ledger::{Account, QueueMoney};
 use crate::model::money::{Money, Rate};
-use crate::model::record::{Intent, Memory};
-use crate::model::settings::{Budget, BudgetScope, Period, Settings};
+use crate::model::record::Memory;
+use crate::model::settings::{Budget, Period, Settings};
 
 /// What has been spent, what is committed, and what it costs now.
 #[must_use]
 pub(super) fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
     let ledger = &memory.ledger;
     let zone = &settings.the_loop.time_zone;
-    let today = bounds(Period::Day, zone, now).start;
-    let month = bounds(Period::Month, zone, now).start;
-    let by_account = ledger.spent_by_account(today, now);
-    let mut by_queue: BTreeMap<_, Money> = BTreeMap::new();
+    let (day, month) = (bounds(Period::Day, zone, now), bounds(Period::Month, zone, now));
+    let by_account = ledger.spent_by_account(day.start, now);
+    let mut queue_today: BTreeMap<_, Money> = BTreeMap::new();
     for (account, money) in &by_account {
-        *by_queue.entry(account.queue.clone()).or_default() += *money;
+        *queue_today.entry(account.queue.clone()).or_default() += *money;
     }
+    let by_queue = ledger.by_queue([day.start, month.start], now);
+    let since_day = |money: &QueueMoney| money.spent[0];
+    let since_month = |money: &QueueMoney| money.spent[1];
+    let state = |budget: &Budget| {
+        let covered = || by_queue.iter().filter(|(queue, _)| budget.scope.covers(queue)).map(|(_, money)| money);
+        let intents = memory.intents.values().filter(|intent| budget.scope.covers(&intent.queue));
+        let intents: Money = intents.map(|intent| intent.reservation).sum();
+        let (span, spent): (_, Money) = match budget.per {
+            Period::Day => (&day, covered().map(since_day).sum()),
+            Period::Month => (&month, covered().map(since_month).sum()),
+        };
+        BudgetState {
+            name: budget.name.clone(),
+            limit: budget.limit,
+            hard: budget.hard,
+            period_start: span.start,
+            period_end: span.end,
+            spent,
+            committed: covered().map(|money| money.committed).sum::<Money>() + intents,
+        }
+    };
+    let open = ledger.open().values();
+    let unpriced = open.clone().filter(|interval| interval.rate.is_none());
     Spend {
-        rate: ledger.open().values().filter_map(|interval| interval.rate).sum::<Rate>(),
+        rate: open.filter_map(|interval| interval.rate).sum::<Rate>(),
         total: ledger.total(now),
         today: by_account.values().copied().sum(),
-        month: ledger.spent(&BudgetScope::All, month, now),
-        budgets: settings.budgets.iter().map(|budget| budget_state(budget, memory, settings, now)).collect(),
+        month: by_queue.values().map(since_month).sum(),
+        budgets: settings.budgets.iter().map(state).collect(),
         today_by_account: by_account.into_iter().collect::<Vec<(Account, Money)>>(),
-        today_by_hour: by_hour(memory, today, now),
+        today_by_hour: ledger.spent_by_hour(day.start, now),
         whole_since: ledger.whole_since,
-        unpriced: ledger
-            .open()
-            .values()
-            .filter(|interval| interval.rate.is_none())
-            .map(|interval| interval.instance.clone())
-            .collect(),
-        queue_today: by_queue.into_iter().collect(),
+        unpriced: unpriced.map(|interval| interval.instance.clone()).collect(),
+        queue_today: queue_today.into_iter().collect(),
     }
 }
 
-fn budget_state(budget: &Budget, memory: &Memory, settings: &Settings, now: Timestamp) -> BudgetState {
-    let span = bounds(budget.per, &settings.the_loop.time_zone, now);
-    let intended = |intent: &&Intent| budget.scope.covers(&intent.queue);
-    let intents: Money = memory.intents.values().filter(intended).map(|intent| intent.reservation).sum();
-    BudgetState {
-        name: budget.name.clone(),
-        limit: budget.limit,
-        hard: budget.hard,
-        period_start: span.start,
-        period_end: span.end,
-        spent: memory.ledger.spent(&budget.scope, span.start, now),
-        committed: memory.ledger.committed(&budget.scope, now) + intents,
-    }
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::seen::example::intent;
+    use crate::model::ids::QueueName;
+    use crate::model::ledger::Share;
+    use crate::model::record::Record;
+    use crate::model::settings::BudgetScope;
+    use jiff::SignedDuration;
+    use proptest::prelude::*;
 
-/// Spent in each hour of the day so far: differences of what was spent since each hour's beginning.
-fn by_hour(memory: &Memory, today: Timestamp, now: Timestamp) -> Vec<Money> {
-    const HOUR: SignedDuration = SignedDuration::from_hours(1);
-    let mut starts = Vec::new();
-    let mut start = today;
-    while start < now {
-        starts.push(start);
-        start = start.saturating_add(HOUR).unwrap_or(now);
+    const SETTINGS: &str = r#"
+[loop]
+fleet = "lab"
+time_zone = "Asia/Kathmandu"
+[[budget]]
+name = "day"
+per = "day"
+limit = "$10"
+[[budget]]
+name = "evals"
+scope = "queue:eval"
+per = "month"
+limit = "$10"
+[queue.train]
+pools = ["gpu"]
+[queue.eval]
+pools = ["gpu"]
+[pool.gpu]
+provider = "aws"
+region = "us-east-1"
+types = ["g5.xlarge"]
+ami = "ami-1"
+"#;
+
+    proptest! {
+        /// However machines come and go, every view of the same money agrees.
+        #[test]
+        fn hours_accounts_queues_and_budgets_add_up(
+            machines in prop::collection::vec((0_i64..50 * 3600, 0_i64..30 * 3600, 0_i64..9_000), 0..12),
+        ) {
+            let settings = crate::store::settings::parse(SETTINGS, std::path::Path::new("settings")).unwrap();
+            let now: Timestamp = "2026-11-02T08:00:13Z".parse().unwrap();
+            let mut memory = Memory::default();
+            for (place, (ago, lasts, eval_after)) in machines.into_iter().enumerate() {
+                let start = now - SignedDuration::from_secs(ago);
+                let end = start + SignedDuration::from_secs(lasts);
+                let instance: crate::model::ids::InstanceId = format!("i-{place}").into();
+                let opened = crate::engine::seen::notice::opened(&intent("b.0", start), instance.clone(), start, None);
+                memory.apply(&Record::Opened(Box::new(opened)));
+                let from = start + SignedDuration::from_secs(eval_after);
+                let share = Share { from, queue: "eval".into(), task: None };
+                memory.apply(&Record::Charged { instance: instance.clone(), share });
+                if end < now {
+                    memory.apply(&Record::Closed { instance, end });
+                }
+            }
+            let spend = spend(&memory, &settings, now);
+            let sum = |money: &[Money]| money.iter().copied().sum::<Money>();
+            let queues: Vec<Money> = spend.queue_today.iter().map(|(_, money)| *money).collect();
+            prop_assert_eq!(sum(&spend.today_by_hour), spend.today);
+            prop_assert_eq!(sum(&queues), spend.today);
+            prop_assert_eq!(spend.budgets[0].spent, spend.today);
+            prop_assert_eq!(spend.total, memory.ledger.total(now));
+            let month = spend.budgets[1].period_start;
+            let evals = BudgetScope::Queue(QueueName::new("eval"));
+            prop_assert_eq!(spend.budgets[1].spent, memory.ledger.spent(&evals, month, now));
+            prop_assert_eq!(spend.month, memory.ledger.spent(&BudgetScope::All, month, now));
+            prop_assert_eq!(spend.budgets[0].committed, memory.ledger.committed(&BudgetScope::All, now));
+            // Each hour is what was spent from its beginning on, less what was from its end on.
+            for (hour, money) in (0..).zip(&spend.today_by_hour) {
+                let from = spend.budgets[0].period_start + SignedDuration::from_hours(hour);
+                let until = from + SignedDuration::from_hours(1);
+                let spent = |from| memory.ledger.spent(&BudgetScope::All, from, now);
+                let later = if until < now { spent(until) } else { Money::ZERO };
+                prop_assert_eq!(*money, spent(from) - later);
+            }
+        }
     }
-    let since: Vec<Money> = starts.iter().map(|start| memory.ledger.spent(&BudgetScope::All, *start, now)).collect();
-    let after = since.iter().skip(1).copied().chain([Money::ZERO]);
-    since.iter().zip(after).map(|(from, next)| *from - next).collect()
 }

@@ -17,6 +17,9 @@ pub const MINIMUM_BILLED: SignedDuration = SignedDuration::from_secs(60);
 /// Closed money is kept in memory by this grain; every time zone's midnight falls on one.
 const SLOT_SECONDS: i64 = 900;
 
+/// In seconds.
+const HOUR: i64 = 3_600;
+
 /// One machine's billed time.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Interval {
@@ -208,6 +211,39 @@ impl Ledger {
             }
         }
         by_account
+    }
+
+    /// Spent in each hour from `from` (a multiple of 15 minutes) up to `now`, the first first. What a minimum bills beyond
+    /// `now` belongs to the last.
+    #[must_use]
+    pub fn spent_by_hour(&self, from: Timestamp, now: Timestamp) -> Vec<Money> {
+        let passed = (now.as_second() - from.as_second()).max(0);
+        let hours = passed.div_euclid(HOUR) + i64::from(passed.rem_euclid(HOUR) > 0);
+        let mut by_hour = vec![Money::ZERO; usize::try_from(hours).unwrap_or_default()];
+        let last = hours - 1;
+        let hour = |second: i64| (second - from.as_second()).div_euclid(HOUR).min(last);
+        let mut add = |hour: i64, money: Money| {
+            if let Some(sum) = usize::try_from(hour).ok().and_then(|hour| by_hour.get_mut(hour)) {
+                *sum += money;
+            }
+        };
+        for (slot, accounts) in self.closed.range(from.as_second()..) {
+            add(hour(*slot), accounts.values().copied().sum());
+        }
+        for interval in self.open.values() {
+            let end = interval.billed_end(now);
+            let mut at = interval.start.max(from);
+            let mut billed = interval.cost_until(at);
+            while at < end {
+                let place = hour(at.as_second());
+                let next = Timestamp::from_second(from.as_second() + (place + 1) * HOUR).unwrap_or(end);
+                let next = if place >= last { end } else { next.min(end) };
+                let until = interval.cost_until(next);
+                add(place, until - billed);
+                (at, billed) = (next, until);
+            }
+        }
+        by_hour
     }
 
     /// The money of every queue, in one pass over the ledger for any number of budgets: what was spent since each of
