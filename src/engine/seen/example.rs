@@ -202,7 +202,9 @@ impl Fleet {
         self.pass(seconds);
         let fresh = self.look();
         let mut records = self.notice(&fresh);
-        records.iter().for_each(|record| self.memory.apply(record));
+        for record in &records {
+            self.memory.apply(record);
+        }
         records.retain(|record| !matches!(record, Record::Journal(_) | Record::LedgerWholeSince(_)));
         records
     }

@@ -407,7 +407,9 @@ mod tests {
             (CloudState::Terminated, vec![registered(), drain(false)], None, Phase::Stopping),
         ] {
             let mut fleet = Fleet::new().machine("i-1", state, 3).known().worker(task);
-            records.iter().for_each(|record| fleet.memory.apply(record));
+            for record in &records {
+                fleet.memory.apply(record);
+            }
             fleet.look();
             let seen = fleet.instance("i-1").unwrap();
             assert_eq!(seen.phase, phase, "{state:?} {records:?} {task:?}");
