@@ -169,3 +169,141 @@ impl Ground<'_> {
         }
     }
 }
+
+#[cfg(test)]
+pub(in crate::engine) mod tests {
+    use super::*;
+    use crate::engine::seen::example::Fleet;
+    use crate::model::ids::{Actor, InstanceId};
+    use crate::model::instance::{DrainCause, Hold};
+    use crate::model::observed::CloudState;
+    use crate::model::plan::Rule;
+    use crate::model::reason::Reason;
+    use crate::model::settings::Market;
+
+    pub(in crate::engine) fn launch(count: u32) -> Action {
+        Action::Launch(Launch {
+            pool: "gpu".into(),
+            queue: "train".into(),
+            machine_type: "g5.xlarge".into(),
+            market: Market::OnDemand,
+            count,
+            vcpu: 4,
+            gpu: 1,
+            rate: None,
+            reservation: crate::model::money::Money::ZERO,
+        })
+    }
+
+    pub(in crate::engine) fn decided(fleet: &Fleet, action: Action) -> Option<Decision> {
+        let by = Actor::new("ann");
+        let reason = Reason::Asked { by: by.clone() };
+        let planned = Planned { rule: Rule::Person, by, action, reason };
+        let plan = Plan {
+            at: fleet.now,
+            revision: fleet.settings.revision.clone(),
+            actions: Vec::new(),
+            refusals: Vec::new(),
+            outlooks: Vec::new(),
+            surplus: crate::model::snapshot::Surplus::new(),
+        };
+        let snapshot = fleet.snapshot();
+        let ground = Ground {
+            plan: &plan,
+            snapshot: &snapshot,
+            settings: &fleet.settings,
+            memory: &fleet.memory,
+            facts: &fleet.facts,
+            term: Term(1),
+            now: fleet.now,
+        };
+        ground.decide(&planned, &mut Naming::seeded(1))
+    }
+
+    fn fleet() -> Fleet {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
+        fleet.live(0);
+        fleet
+    }
+
+    /// Every deed can be done again from what was written before it.
+    #[test]
+    fn what_is_to_be_done_is_written_first() {
+        let instance: InstanceId = "i-1".into();
+        let mut fleet = fleet();
+        let decision = decided(&fleet, launch(2)).unwrap();
+        let Some(Deed::Launch(order)) = &decision.deed else { panic!("{decision:?}") };
+        let opened = |record: &Record| matches!(record, Record::IntentOpened(intent) if intent.batch == order.batch);
+        assert_eq!(decision.records.iter().filter(|record| opened(record)).count(), 2);
+        decision.records.iter().for_each(|record| fleet.memory.apply(record));
+        assert!((0..2).all(|place| fleet.memory.intents.contains_key(&intent_of(&order.batch, place))));
+
+        let drain = Action::Drain { instance: instance.clone(), cause: DrainCause::Person };
+        let decision = decided(&fleet, drain).unwrap();
+        decision.records.iter().for_each(|record| fleet.memory.apply(record));
+        let written = fleet.memory.known[&instance].drain.clone().unwrap();
+        assert!(matches!(decision.deed, Some(Deed::Drain { nonce, .. }) if nonce == written.nonce));
+
+        let decision = decided(&fleet, Action::CancelDrain { instance: instance.clone() }).unwrap();
+        decision.records.iter().for_each(|record| fleet.memory.apply(record));
+        assert!(fleet.memory.known[&instance].drain.as_ref().unwrap().cancelled);
+        assert!(matches!(decision.deed, Some(Deed::CancelDrain { nonce, .. }) if nonce == written.nonce));
+
+        let decision = decided(&fleet, Action::Stop { instance: instance.clone(), kill: true }).unwrap();
+        decision.records.iter().for_each(|record| fleet.memory.apply(record));
+        assert_eq!(fleet.memory.known[&instance].stop_sent, Some(fleet.now));
+        assert!(matches!(decision.deed, Some(Deed::Stop { .. })));
+
+        let requeue = Action::Requeue {
+            task: "t".into(),
+            queue: "train".into(),
+            worker: "lab:gpu:g5.xlarge:i-0".into(),
+            instance: "i-0".into(),
+            started: None,
+            attempt: 1,
+        };
+        let decision = decided(&fleet, requeue).unwrap();
+        decision.records.iter().for_each(|record| fleet.memory.apply(record));
+        assert!(fleet.memory.requeueing.contains_key("t"));
+        assert!(matches!(decision.deed, Some(Deed::Requeue { attempt: 1, .. })));
+    }
+
+    #[test]
+    fn what_went_away_is_left_alone() {
+        let fleet = fleet();
+        let instance = || InstanceId::from("i-9");
+        let hold = Hold { until: fleet.now, by: "ann".into(), why: String::new() };
+        for action in [
+            Action::Stop { instance: instance(), kill: true },
+            Action::Drain { instance: instance(), cause: DrainCause::Person },
+            Action::CancelDrain { instance: instance() },
+            Action::CancelDrain { instance: "i-1".into() },
+            Action::Adopt { instance: instance() },
+            Action::Hold { instance: instance(), hold },
+            Action::Release { instance: instance() },
+            Action::Enqueue { task: "t".into(), queue: "elsewhere".into() },
+        ] {
+            assert!(decided(&fleet, action.clone()).is_none(), "{action}");
+        }
+    }
+
+    #[test]
+    fn an_adopted_machine_is_billed_from_its_launch_or_from_where_its_bill_was_ended() {
+        for gone in [None, Some(5)] {
+            let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30);
+            let launched = fleet.last().launched;
+            let from = gone.map_or(launched, |ago| fleet.now - jiff::SignedDuration::from_mins(ago));
+            if gone.is_some() {
+                fleet.memory.apply(&Record::Gone { instance: "i-1".into(), at: from });
+            }
+            fleet.look();
+            let decision = decided(&fleet, Action::Adopt { instance: "i-1".into() }).unwrap();
+            decision.records.iter().for_each(|record| fleet.memory.apply(record));
+            assert_eq!(fleet.memory.ledger.open()["i-1"].start, from);
+            let known = &fleet.memory.known["i-1"];
+            // Past its boot and without a worker: it may have had one, with a task.
+            assert!(known.registered && known.launched == launched);
+            assert!(fleet.memory.gone.is_empty());
+        }
+    }
+}

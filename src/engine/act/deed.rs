@@ -296,3 +296,35 @@ async fn launch(world: &World, deed: &LaunchDeed) -> Result<Done, Failed> {
     };
     Ok(Done::Launched(world.cloud(deed.pool.provider)?.launch(&order).await?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn deeds_collide_that_are_the_same_or_write_into_one_mailbox() {
+        let drain = |id: &str, nonce: &str| Deed::Drain { instance: id.into(), nonce: nonce.to_owned() };
+        let cancel = |id: &str| Deed::CancelDrain { instance: id.into(), nonce: "n".to_owned() };
+        let stop = |id: &str| Deed::Stop { provider: Provider::Aws, region: "r".to_owned(), instance: id.into() };
+        let log = |request| Deed::BootLog {
+            provider: Provider::Aws,
+            region: "r".to_owned(),
+            instance: "i-1".into(),
+            request,
+        };
+        let lease = |value: &str| Deed::RenewLease { fleet: "lab".into(), value: value.to_owned() };
+        for (one, other, collide) in [
+            (drain("i-1", "a"), drain("i-1", "b"), true),
+            (drain("i-1", "a"), cancel("i-1"), true),
+            (drain("i-1", "a"), cancel("i-2"), false),
+            (stop("i-1"), stop("i-1"), true),
+            (stop("i-1"), drain("i-1", "a"), false),
+            (log(1), log(2), false),
+            (lease("a"), lease("b"), true),
+            (Deed::Unregister { worker: "w".into() }, Deed::Unregister { worker: "w".into() }, true),
+            (Deed::CreateMailbox { instance: "i-1".into() }, Deed::DeleteMailbox { instance: "i-1".into() }, false),
+        ] {
+            assert_eq!((one.collides(&other), other.collides(&one)), (collide, collide), "{one} and {other}");
+        }
+    }
+}

@@ -159,3 +159,146 @@ fn not_made(
         .push(line(now, EntryKind::Failed, text).about(subject).because(&reason).intent(Some(&order.batch)).record());
     Consequence { records, ..Consequence::default() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::act::decide::Decision;
+    use crate::engine::act::decide::tests::{decided, launch};
+    use crate::engine::seen::example::Fleet;
+    use crate::model::ids::InstanceId;
+
+    /// A launch of two that was written down, and its deed.
+    fn launching() -> (Fleet, Deed) {
+        let mut fleet = Fleet::new();
+        fleet.look();
+        let Decision { records, deed } = decided(&fleet, launch(2)).unwrap();
+        records.iter().for_each(|record| fleet.memory.apply(record));
+        (fleet, deed.unwrap())
+    }
+
+    fn failed(may_have_acted: bool) -> Failed {
+        Failed { class: ErrorClass::Unknown, message: "no".to_owned(), may_have_acted }
+    }
+
+    /// The records without journal lines, the journal's texts, and the deeds that follow.
+    fn settled(
+        fleet: &Fleet,
+        breakers: &mut Breakers,
+        first: bool,
+        deed: Deed,
+        result: Result<Done, Failed>,
+    ) -> (Vec<Record>, Vec<String>, usize) {
+        let outcome = Outcome { deed, result };
+        let Consequence { records, deeds } = settle(&outcome, &fleet.memory, breakers, first, fleet.now);
+        let text = |record: &Record| match record {
+            Record::Journal(entry) => Some(entry.text.clone()),
+            _ => None,
+        };
+        let told = records.iter().filter_map(text).collect();
+        let changes = records.into_iter().filter(|record| !matches!(record, Record::Journal(_))).collect();
+        (changes, told, deeds.len())
+    }
+
+    fn made(fleet: &Fleet, count: usize) -> Vec<Launched> {
+        let intents = fleet.memory.intents.keys().take(count).enumerate();
+        let machine = |(place, intent): (usize, &IntentId)| Launched {
+            id: format!("i-{place}").into(),
+            intent: intent.clone(),
+            launched: fleet.now,
+            zone: None,
+        };
+        intents.map(machine).collect()
+    }
+
+    fn ends(records: &[Record]) -> Vec<IntentEnd> {
+        let end = |record: &Record| match record {
+            Record::IntentClosed { end, .. } => Some(*end),
+            _ => None,
+        };
+        records.iter().filter_map(end).collect()
+    }
+
+    #[test]
+    fn a_launch_is_billed_for_what_it_made_and_backs_off_for_what_it_did_not() {
+        for (count, expected, waiting) in [
+            (2, vec![IntentEnd::Made, IntentEnd::Made], 0),
+            (1, vec![IntentEnd::Made, IntentEnd::Refused], 1),
+            (0, vec![IntentEnd::Refused, IntentEnd::Refused], 1),
+        ] {
+            let (mut fleet, deed) = launching();
+            let mut breakers = Breakers::default();
+            let launched = made(&fleet, count);
+            let (records, _, deeds) = settled(&fleet, &mut breakers, true, deed, Ok(Done::Launched(launched)));
+            assert_eq!(ends(&records), expected);
+            assert_eq!((deeds, breakers.waiting(fleet.now).len()), (count, waiting));
+            records.iter().for_each(|record| fleet.memory.apply(record));
+            assert_eq!((fleet.memory.intents.len(), fleet.memory.ledger.open().len()), (0, count));
+        }
+    }
+
+    #[test]
+    fn a_launch_that_failed_frees_its_place_only_when_that_is_certain() {
+        for (may_have_acted, left) in [(false, 0), (true, 2)] {
+            let (mut fleet, deed) = launching();
+            let mut breakers = Breakers::default();
+            let (records, told, _) = settled(&fleet, &mut breakers, true, deed, Err(failed(may_have_acted)));
+            records.iter().for_each(|record| fleet.memory.apply(record));
+            assert_eq!((fleet.memory.intents.len(), told.len()), (left, 1));
+            assert_eq!(breakers.waiting(fleet.now).len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_machine_that_the_list_showed_before_the_answer_came_is_not_taken_in_twice() {
+        let (mut fleet, deed) = launching();
+        let launched = made(&fleet, 2);
+        let intents: Vec<IntentId> = fleet.memory.intents.keys().cloned().collect();
+        for id in intents {
+            fleet.memory.apply(&close(&id, IntentEnd::Made));
+        }
+        let (records, ..) = settled(&fleet, &mut Breakers::default(), true, deed, Ok(Done::Launched(launched)));
+        assert_eq!(records, []);
+    }
+
+    #[test]
+    fn a_requeue_ends_with_an_answer_and_not_with_a_failure() {
+        let lost = LostTask {
+            task: "t".into(),
+            queue: "q-train".into(),
+            worker: "lab:gpu:g5.xlarge:i-1".into(),
+            instance: "i-1".into(),
+            started: None,
+        };
+        let closed = Record::RequeueClosed("t".into());
+        let counted = Record::Requeued { task: "t".into(), count: 2 };
+        for (result, first, records, told) in [
+            (Ok(Done::Requeue(Requeue::Enqueued)), true, vec![counted, closed.clone()], 1),
+            (Ok(Done::Requeue(Requeue::NotNeeded)), true, vec![closed], 1),
+            (Err(failed(false)), true, vec![], 1),
+            (Err(failed(true)), false, vec![], 0),
+        ] {
+            let deed = Deed::Requeue { lost: lost.clone(), attempt: 2 };
+            let (done, lines, _) = settled(&Fleet::new(), &mut Breakers::default(), first, deed, result);
+            assert_eq!((done, lines.len()), (records, told));
+        }
+    }
+
+    #[test]
+    fn a_failure_is_told_once_and_changes_nothing() {
+        let instance: InstanceId = "i-1".into();
+        for deed in [
+            Deed::Drain { instance: instance.clone(), nonce: "n".to_owned() },
+            Deed::CancelDrain { instance: instance.clone(), nonce: "n".to_owned() },
+            Deed::Stop { provider: crate::model::settings::Provider::Aws, region: "r".to_owned(), instance },
+            Deed::Unregister { worker: "w".into() },
+        ] {
+            for (first, told) in [(true, 1), (false, 0)] {
+                let fleet = Fleet::new();
+                let (records, lines, _) =
+                    settled(&fleet, &mut Breakers::default(), first, deed.clone(), Err(failed(true)));
+                assert_eq!((records, lines.len()), (vec![], told), "{deed}");
+            }
+        }
+    }
+}
