@@ -52,7 +52,7 @@ impl Loop {
     }
 
     /// The clock was set, or stood still: what was timed by it starts anew.
-    async fn jumped(&mut self, jump: SignedDuration) {
+    pub(super) async fn jumped(&mut self, jump: SignedDuration) {
         let now = self.setup.clock.now();
         self.facts.distrust();
         self.looked_away = self.looking.is_some();

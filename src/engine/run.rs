@@ -211,7 +211,7 @@ impl Loop {
     }
 
     /// Until the next look. Not longer than looks are apart, wherever the clock was set to.
-    fn wait(&self) -> SignedDuration {
+    pub(super) fn wait(&self) -> SignedDuration {
         let left = self.next_pass.duration_since(self.setup.clock.now());
         left.clamp(SignedDuration::ZERO, self.interval)
     }
@@ -232,7 +232,7 @@ impl Loop {
         }
     }
 
-    async fn finished(&mut self, done: Result<(Id, Work), JoinError>) -> Result<(), EngineError> {
+    pub(super) async fn finished(&mut self, done: Result<(Id, Work), JoinError>) -> Result<(), EngineError> {
         match done {
             Ok((_, Work::Observed(observation))) => self.observed(observation).await,
             Ok((task, Work::Done(outcome))) => self.settled(task, outcome?).await,

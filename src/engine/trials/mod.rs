@@ -2,6 +2,7 @@
 
 mod orders;
 mod quitting;
+mod still;
 mod survival;
 mod world;
 
@@ -99,12 +100,10 @@ impl Trial {
         Self::start(world, disk, clock, SettingsFile::in_memory(SETTINGS).unwrap())
     }
 
-    fn start(world: Arc<Scripted>, disk: Disk, clock: Clock, settings: SettingsFile) -> Self {
-        let (requests, asked) = mpsc::channel(16);
-        let (told, events) = broadcast::channel(4096);
-        let setup = Setup {
+    fn setup(world: &Arc<Scripted>, disk: &Disk, clock: Clock, settings: SettingsFile) -> Setup {
+        Setup {
             settings,
-            world: Scripted::world(&world),
+            world: Scripted::world(world),
             store: Box::new(disk.clone()),
             clock,
             catalogue: Arc::new(prices::catalogue().unwrap()),
@@ -114,9 +113,14 @@ impl Trial {
             crash: CrashPoints::default(),
             socket: None,
             warnings: Vec::new(),
-        };
+        }
+    }
+
+    fn start(world: Arc<Scripted>, disk: Disk, clock: Clock, settings: SettingsFile) -> Self {
+        let (requests, asked) = mpsc::channel(16);
+        let (told, events) = broadcast::channel(4096);
         let mut running = tokio::task::JoinSet::new();
-        running.spawn(run(setup, asked, told));
+        running.spawn(run(Self::setup(&world, &disk, clock, settings), asked, told));
         let (journal, view) = (Vec::new(), None);
         Self { world, disk, clock, requests, events, running, asked: 0, journal, view }
     }
