@@ -28,9 +28,17 @@ fn main() {
     divan::main();
 }
 
-/// Tasks wait everywhere, every queue launches, limits and hard budgets bind.
+/// Tasks wait everywhere, every queue launches, limits bind.
 #[divan::bench(args = QUEUES)]
 fn plan_under_load(bencher: Bencher<'_, '_>, queues: usize) {
+    let mut world = World::new(queues, WAITING_A_QUEUE);
+    world.settings.budgets.clear();
+    bencher.bench_local(|| world.plan());
+}
+
+/// The same with a hard budget over all and one for each queue: the whole ledger is read.
+#[divan::bench(args = QUEUES)]
+fn plan_under_load_and_budgets(bencher: Bencher<'_, '_>, queues: usize) {
     let world = World::new(queues, WAITING_A_QUEUE);
     bencher.bench_local(|| world.plan());
 }
