@@ -319,6 +319,7 @@ impl Loop {
             Action::Launch(_) if self.ending.is_some() => false,
             _ if planned.rule == Rule::Person => true,
             Action::Stop { instance, .. } if self.is_drained_by_hand(instance) => true,
+            Action::Stop { instance, .. } if planned.rule == Rule::Stuck && !self.order_was_read(instance) => false,
             _ => !self.memory.paused,
         }
     }

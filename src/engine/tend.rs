@@ -44,6 +44,9 @@ impl Delivered {
     }
 }
 
+/// A gate reads its mailbox every 15 s, and before it pulls.
+const SURELY_READ: SignedDuration = SignedDuration::from_secs(60);
+
 impl Loop {
     /// A deed went well: what it has changed for certain need not be waited for until it is seen.
     pub(super) fn note_done(&mut self, deed: &Deed, now: Timestamp) {
@@ -139,6 +142,13 @@ impl Loop {
             Some(at) => self.facts.mailboxes_asked.is_some_and(|asked| asked > *at) && !shows_it(),
         };
         open.then_some(deed)
+    }
+
+    /// Whether the machine's order to drain reached its mailbox long enough ago to be read before any pull.
+    pub(super) fn order_was_read(&self, instance: &InstanceId) -> bool {
+        let drain = self.memory.known.get(instance).and_then(|known| known.drain.as_ref());
+        let delivered = drain.and_then(|drain| self.delivered.orders.get(&drain.nonce));
+        delivered.is_some_and(|at| self.setup.clock.now().duration_since(*at) >= SURELY_READ)
     }
 
     fn forget_delivered(&mut self, now: Timestamp) {

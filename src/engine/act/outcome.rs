@@ -173,7 +173,9 @@ mod tests {
         let mut fleet = Fleet::new();
         fleet.look();
         let Decision { records, deed } = decided(&fleet, launch(2)).unwrap();
-        records.iter().for_each(|record| fleet.memory.apply(record));
+        for record in &records {
+            fleet.memory.apply(record);
+        }
         (fleet, deed.unwrap())
     }
 
@@ -232,7 +234,9 @@ mod tests {
             let (records, _, deeds) = settled(&fleet, &mut breakers, true, deed, Ok(Done::Launched(launched)));
             assert_eq!(ends(&records), expected);
             assert_eq!((deeds, breakers.waiting(fleet.now).len()), (count, waiting));
-            records.iter().for_each(|record| fleet.memory.apply(record));
+            for record in &records {
+                fleet.memory.apply(record);
+            }
             assert_eq!((fleet.memory.intents.len(), fleet.memory.ledger.open().len()), (0, count));
         }
     }
@@ -243,7 +247,9 @@ mod tests {
             let (mut fleet, deed) = launching();
             let mut breakers = Breakers::default();
             let (records, told, _) = settled(&fleet, &mut breakers, true, deed, Err(failed(may_have_acted)));
-            records.iter().for_each(|record| fleet.memory.apply(record));
+            for record in &records {
+                fleet.memory.apply(record);
+            }
             assert_eq!((fleet.memory.intents.len(), told.len()), (left, 1));
             assert_eq!(breakers.waiting(fleet.now).len(), 1);
         }
