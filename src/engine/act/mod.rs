@@ -1,5 +1,5 @@
-//! What is done: a plan's actions become records, written first, and deeds ([`decide`]); a [`deed`] is done with a
-//! deadline, and what became of it is records again ([`outcome`]).
+//! What is done: a plan's actions become records, written first, and deeds (`decide`); a `deed` is done with a
+//! deadline, and what became of it is records again (`outcome`).
 
 pub(super) mod breakers;
 pub mod crash;

@@ -1,5 +1,5 @@
-//! What is seen, and what is concluded from it: looks at the world ([`observe`]) become [`facts`]; a row of them tells
-//! what one cannot ([`sight`]); what changed is noticed as records ([`notice`]); facts and memory join into the snapshot
+//! What is seen, and what is concluded from it: looks at the world (`observe`) become [`facts`]; a row of them tells
+//! what one cannot ([`sight`]); what changed is noticed as records (`notice`); facts and memory join into the snapshot
 //! that the plan is made from ([`join`]).
 
 pub(super) mod adopt;
