@@ -14,8 +14,8 @@ use tidegate::model::money::{Money, Rate};
 use tidegate::model::observed::QueueEntry;
 use tidegate::model::record::{Learned, Samples};
 use tidegate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost,
-    Period, Poll, PoolSettings, Provider, QueueSettings, Settings,
+    Budget, BudgetScope, ClearmlSettings, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost, Period, Poll,
+    PoolSettings, Provider, QueueSettings, Settings,
 };
 use tidegate::model::snapshot::{QueueState, Snapshot, Source};
 
@@ -152,19 +152,12 @@ fn settings(queues: usize) -> Settings {
             .collect(),
         pools: (0..pools)
             .map(|place| PoolSettings {
-                name: name("pool", place).into(),
-                provider: Provider::Aws,
                 region: "us-east-1".to_owned(),
                 types: vec!["g5.xlarge".into(), "g5.12xlarge".into()],
-                market: Market::OnDemand,
                 limits: Limits { max: Some(250), ..Limits::default() },
                 min: 1,
-                keep_alive: SignedDuration::from_mins(10),
-                max_boot: SignedDuration::from_mins(15),
-                max_life: SignedDuration::from_hours(72),
-                price: None,
-                guard: GuardKind::Gate,
                 launch: LaunchSettings { disk_gb: Some(100), ..LaunchSettings::default() },
+                ..PoolSettings::with_defaults(name("pool", place).as_str())
             })
             .collect(),
     }

@@ -13,8 +13,8 @@ use crate::model::plan::{Action, Launch, Outlook, Plan, Planned, Refusal, Rule};
 use crate::model::reason::{LimitKind, LimitScope, Reason};
 use crate::model::record::{Intent, IntentOutcome};
 use crate::model::settings::{
-    ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost, Poll, PoolSettings,
-    Provider, QueueSettings, Settings,
+    ClearmlSettings, Limits, LoopSettings, Market, OnExit, OnLost, Poll, PoolSettings, Provider, QueueSettings,
+    Settings,
 };
 use crate::model::snapshot::{Breaker, ErrorClass, ForeignWorker, Ghost, Snapshot, Source};
 
@@ -233,19 +233,10 @@ fn settings() -> Settings {
         budgets: Vec::new(),
         queues: vec![queue("eval", 0, None), queue("train", 10, Some(6))],
         pools: vec![PoolSettings {
-            name: "p4d".into(),
-            provider: Provider::Aws,
             region: "us-east-1".to_owned(),
             types: vec!["p4d.24xlarge".into()],
-            market: Market::OnDemand,
             limits: Limits { max: Some(5), ..Limits::default() },
-            min: 0,
-            keep_alive: SignedDuration::from_mins(10),
-            max_boot: SignedDuration::from_mins(15),
-            max_life: SignedDuration::from_hours(72),
-            price: None,
-            guard: GuardKind::Gate,
-            launch: LaunchSettings::default(),
+            ..PoolSettings::with_defaults("p4d")
         }],
     }
 }

@@ -15,8 +15,8 @@ use crate::model::observed::QueueEntry;
 use crate::model::plan::Plan;
 use crate::model::record::{Intent, IntentOutcome};
 use crate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost,
-    Period, Poll, PoolSettings, Provider, QueueSettings, Settings,
+    Budget, BudgetScope, ClearmlSettings, Limits, LoopSettings, Market, OnExit, OnLost, Period, Poll, PoolSettings,
+    Provider, QueueSettings, Settings,
 };
 use crate::model::snapshot::{Ask, Order, QueueState, Snapshot, Source};
 
@@ -57,19 +57,9 @@ pub(super) fn queue(name: &str, pools: &[&str]) -> QueueSettings {
 
 pub(super) fn pool(name: &str, types: &[&str]) -> PoolSettings {
     PoolSettings {
-        name: name.into(),
-        provider: Provider::Aws,
         region: "us-east-1".to_owned(),
         types: types.iter().map(|machine_type| (*machine_type).into()).collect(),
-        market: Market::OnDemand,
-        limits: Limits::default(),
-        min: 0,
-        keep_alive: SignedDuration::from_mins(10),
-        max_boot: SignedDuration::from_mins(15),
-        max_life: SignedDuration::from_hours(72),
-        price: None,
-        guard: GuardKind::Gate,
-        launch: LaunchSettings::default(),
+        ..PoolSettings::with_defaults(name)
     }
 }
 

@@ -1,10 +1,15 @@
 //! The settings as the program uses them. How they are written and checked is the field table's
 //! matter ([`fields`]), how they are addressed [`key`]'s; where they are kept is the store's.
 
+mod agent;
 pub mod check;
 pub mod fields;
 pub mod key;
+mod launch;
 pub mod reference;
+
+pub use agent::AgentSettings;
+pub use launch::LaunchSettings;
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -194,6 +199,7 @@ pub struct PoolSettings {
     pub price: Option<Rate>,
     pub guard: GuardKind,
     pub launch: LaunchSettings,
+    pub agent: AgentSettings,
 }
 
 /// Who rents out the machine.
@@ -228,28 +234,4 @@ pub enum GuardKind {
     Gate,
     /// Nothing on the machine answers: idle machines are stopped only by hand.
     Off,
-}
-
-/// What a machine is started with.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct LaunchSettings {
-    /// Required for `aws`.
-    pub ami: String,
-    /// Subnets, tried in order; with `zones` matched one to one. Empty: the zone's default subnet.
-    pub subnets: Vec<String>,
-    pub zones: Vec<String>,
-    pub security_groups: Vec<String>,
-    pub key_name: Option<String>,
-    /// Name or ARN.
-    pub instance_profile: Option<String>,
-    pub disk_gb: Option<u32>,
-    /// Device of the root disk, such as `/dev/sda1`.
-    pub disk_device: String,
-    /// Shell, run as root before the agent starts.
-    pub init_script: Option<String>,
-    pub tags: std::collections::BTreeMap<String, String>,
-    /// Exact version of clearml-agent that the machine installs.
-    pub agent_version: String,
-    /// Extra arguments of `clearml-agent daemon`.
-    pub agent_arguments: Vec<String>,
 }

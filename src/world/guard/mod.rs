@@ -44,7 +44,7 @@ pub enum GuardError {
 
 /// The script that a machine of this order runs as root at its first boot.
 pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
-    let (pool, launch) = (&order.pool, &order.pool.launch);
+    let (pool, agent) = (&order.pool, &order.pool.agent);
     if order.queues.is_empty() {
         return Err(GuardError::NoQueue { pool: pool.name.to_string() });
     }
@@ -62,8 +62,8 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         ("LEASE", lease.as_str(), "the fleet's name"),
         ("GATE", gate, "the guard's kind"),
         ("MAX_LIFE", &max_life, "max_life"),
-        ("AGENT_VERSION", &launch.agent_version, "agent_version"),
-        ("INIT_SCRIPT", launch.init_script.as_deref().unwrap_or_default(), "init_script"),
+        ("AGENT_VERSION", &agent.agent_version, "agent_version"),
+        ("INIT_SCRIPT", agent.init_script.as_deref().unwrap_or_default(), "init_script"),
     ];
     let mut script = format!(
         "#!/bin/sh\n# Tidegate, settings {}: starts clearml-agent and ends this machine when nobody needs it.\n",
@@ -73,7 +73,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         script.extend([name, "=", &quoted(value, what)?, "\n"]);
     }
     script.push_str("set -- daemon --foreground");
-    for argument in &launch.agent_arguments {
+    for argument in &agent.agent_arguments {
         script.extend([" ", &quoted(argument, "agent_arguments")?]);
     }
     script.push_str(" --queue");
@@ -98,7 +98,7 @@ pub fn user_data(order: &LaunchOrder) -> Result<String, GuardError> {
     let compressed = encoder.write_all(script.as_bytes()).and_then(|()| encoder.finish());
     let compressed = compressed.map_err(|error| GuardError::Compression(error.to_string()))?;
     if compressed.len() > USER_DATA_LIMIT {
-        let init_script = order.pool.launch.init_script.as_deref().unwrap_or_default().len();
+        let init_script = order.pool.agent.init_script.as_deref().unwrap_or_default().len();
         return Err(GuardError::TooLarge { bytes: compressed.len(), init_script });
     }
     Ok(STANDARD.encode(compressed))
@@ -110,7 +110,7 @@ mod tests {
     use crate::model::ids::Term;
     use crate::model::money::Money;
     use crate::model::plan::Launch;
-    use crate::model::settings::{LaunchSettings, Limits, Market, PoolSettings};
+    use crate::model::settings::{Market, PoolSettings};
     use crate::world::cloud::AgentAccess;
     use crate::world::secret::Secret;
     use flate2::read::GzDecoder;
@@ -135,19 +135,10 @@ mod tests {
                 reservation: Money::ZERO,
             },
             pool: PoolSettings {
-                name: "p4d".into(),
-                provider: Provider::Aws,
                 region: "us-east-1".to_owned(),
                 types: vec!["p4d.24xlarge".into()],
-                market: Market::OnDemand,
-                limits: Limits::default(),
-                min: 0,
-                keep_alive: SignedDuration::from_mins(10),
                 max_boot: SignedDuration::from_mins(10),
-                max_life: SignedDuration::from_hours(72),
-                price: None,
-                guard: GuardKind::Gate,
-                launch: LaunchSettings { agent_version: "3.0.3".to_owned(), ..LaunchSettings::default() },
+                ..PoolSettings::with_defaults("p4d")
             },
             revision: crate::model::ids::Revision::new("abc"),
             term: Term(1),
@@ -191,7 +182,7 @@ mod tests {
     #[test]
     fn the_machine_learns_its_name_and_its_queues_in_order() {
         let mut order = order();
-        order.pool.launch.agent_arguments = vec!["--docker".to_owned(), "image x".to_owned()];
+        order.pool.agent.agent_arguments = vec!["--docker".to_owned(), "image x".to_owned()];
         let parts: Vec<String> = said(&order).split('\0').map(ToOwned::to_owned).collect();
         let wanted = [
             "research:p4d:p4d.24xlarge",
@@ -231,7 +222,7 @@ mod tests {
         let mut large = order;
         let words = (0_u64..20_000).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_string());
         let noise: String = words.collect();
-        large.pool.launch.init_script = Some(noise.clone());
+        large.pool.agent.init_script = Some(noise.clone());
         let error = user_data(&large).unwrap_err();
         assert!(
             matches!(error, GuardError::TooLarge { bytes, init_script } if bytes > USER_DATA_LIMIT && init_script == noise.len())
@@ -244,8 +235,8 @@ mod tests {
         fn any_value_arrives_as_it_is(token in "[^\0]{0,60}", init in "[^\0]*", queue in "[^\0]+", argument in "[ -~]*") {
             let mut order = order();
             order.agents.token = Secret::new(token.clone());
-            order.pool.launch.init_script = Some(init.clone());
-            order.pool.launch.agent_arguments = vec![argument.clone()];
+            order.pool.agent.init_script = Some(init.clone());
+            order.pool.agent.agent_arguments = vec![argument.clone()];
             order.queues = vec![queue.as_str().into()];
             let said = said(&order);
             let parts: Vec<&str> = said.split('\0').collect();

@@ -83,7 +83,7 @@ mod tests {
     use crate::model::ids::{Revision, Term};
     use crate::model::money::Money;
     use crate::model::plan::Launch;
-    use crate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolSettings};
+    use crate::model::settings::{Market, PoolSettings};
     use crate::world::cloud::{AgentAccess, LaunchOrder};
     use crate::world::sim::scenario::{MachineOffer, PlannedTask};
     use crate::world::tracker::Tracker;
@@ -92,19 +92,10 @@ mod tests {
 
     fn order(token: crate::world::secret::Secret) -> LaunchOrder {
         let pool = PoolSettings {
-            name: "a10g".into(),
-            provider: Provider::Aws,
             region: "us-east-1".to_owned(),
             types: vec!["g5.xlarge".into()],
-            market: Market::OnDemand,
-            limits: Limits::default(),
-            min: 0,
-            keep_alive: SignedDuration::from_mins(10),
             max_boot: SignedDuration::from_mins(10),
-            max_life: SignedDuration::from_hours(72),
-            price: None,
-            guard: GuardKind::Gate,
-            launch: LaunchSettings::default(),
+            ..PoolSettings::with_defaults("a10g")
         };
         LaunchOrder {
             fleet: "demo".into(),

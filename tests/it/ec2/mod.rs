@@ -14,7 +14,7 @@ use jiff::SignedDuration;
 use tidegate::model::ids::{IntentId, Revision, Term};
 use tidegate::model::money::Money;
 use tidegate::model::plan::Launch;
-use tidegate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolSettings, Provider};
+use tidegate::model::settings::{LaunchSettings, Market, PoolSettings};
 use tidegate::world::aws::Ec2;
 use tidegate::world::cloud::{AgentAccess, LaunchOrder};
 use tidegate::world::secret::Secret;
@@ -55,27 +55,18 @@ fn order(batch: &str, count: u32) -> LaunchOrder {
             reservation: Money::ZERO,
         },
         pool: PoolSettings {
-            name: "g5".into(),
-            provider: Provider::Aws,
             region: REGION.to_owned(),
             types: vec!["g5.xlarge".into()],
-            market: Market::OnDemand,
-            limits: Limits::default(),
-            min: 0,
-            keep_alive: SignedDuration::from_mins(10),
             max_boot: SignedDuration::from_mins(10),
-            max_life: SignedDuration::from_hours(72),
-            price: None,
-            guard: GuardKind::Gate,
             launch: LaunchSettings {
                 ami: "ami-12345678".to_owned(),
-                agent_version: "3.0.3".to_owned(),
                 disk_gb: Some(120),
                 disk_device: "/dev/sda1".to_owned(),
                 tags: [("team".to_owned(), "vision".to_owned()), ("tidegate-pool".to_owned(), "theirs".to_owned())]
                     .into(),
                 ..LaunchSettings::default()
             },
+            ..PoolSettings::with_defaults("g5")
         },
         revision: Revision::new("abc"),
         term: Term(7),

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use tidegate::model::ids::{Revision, Term};
 use tidegate::model::money::Money;
 use tidegate::model::plan::Launch;
-use tidegate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolSettings, Provider};
+use tidegate::model::settings::{AgentSettings, Market, PoolSettings};
 use tidegate::world::clock::Clock;
 use tidegate::world::cloud::{AgentAccess, LaunchOrder};
 use tidegate::world::guard::user_data;
@@ -34,24 +34,15 @@ fn order(server: &Served) -> LaunchOrder {
             reservation: Money::ZERO,
         },
         pool: PoolSettings {
-            name: "small".into(),
-            provider: Provider::Aws,
             region: "us-east-1".to_owned(),
             types: vec!["t3.medium".into()],
-            market: Market::OnDemand,
-            limits: Limits::default(),
-            min: 0,
-            keep_alive: SignedDuration::from_mins(10),
             max_boot: SignedDuration::from_mins(10),
-            max_life: SignedDuration::from_hours(72),
-            price: None,
-            guard: GuardKind::Gate,
-            launch: LaunchSettings {
+            agent: AgentSettings {
                 agent_version: "3.0.3".to_owned(),
                 agent_arguments: vec!["--cpu-only".to_owned()],
                 init_script: Some("echo prepared".to_owned()),
-                ..LaunchSettings::default()
             },
+            ..PoolSettings::with_defaults("small")
         },
         revision: Revision::new("r1"),
         term: Term(1),
@@ -255,7 +246,7 @@ fn the_end_of_life_leaves_a_running_task_in_progress() {
 fn a_failing_init_script_and_an_unreachable_server_end_the_machine() {
     let server = Served::start(&["one", "two"]);
     let mut failing = order(&server);
-    failing.pool.launch.init_script = Some("exit 3".to_owned());
+    failing.pool.agent.init_script = Some("exit 3".to_owned());
     let machine = Machine::boot_user_data(&user_data(&failing).unwrap(), "i-1", &[]);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.workers().len(), 0);

@@ -8,7 +8,7 @@ use tidegate::model::ids::{InstanceId, QueueId, QueueName, Revision, Term, Worke
 use tidegate::model::money::Money;
 use tidegate::model::observed::{CloudInstance, CloudState, LostTask, ObservedWorker, TaskRecord, TaskStatus};
 use tidegate::model::plan::Launch;
-use tidegate::model::settings::{GuardKind, LaunchSettings, Limits, Market, PoolSettings, Provider};
+use tidegate::model::settings::{LaunchSettings, Market, PoolSettings, Provider};
 use tidegate::world::clock::Clock;
 use tidegate::world::cloud::{AgentAccess, Cloud, CloudError, LaunchOrder, Launched};
 use tidegate::world::sim::scenario::{MachineOffer, PlannedTask, QueueDemand, Scenario, Spread};
@@ -31,19 +31,12 @@ pub(super) fn start() -> Timestamp {
 /// A pool of one type that serves one queue of the same name.
 pub(super) fn pool(name: &str, machine_type: &str, market: Market) -> PoolSettings {
     PoolSettings {
-        name: name.into(),
-        provider: Provider::Aws,
         region: REGION.to_owned(),
         types: vec![machine_type.into()],
         market,
-        limits: Limits::default(),
-        min: 0,
         keep_alive: SignedDuration::from_mins(5),
-        max_boot: SignedDuration::from_mins(15),
-        max_life: SignedDuration::from_hours(72),
-        price: None,
-        guard: GuardKind::Gate,
         launch: LaunchSettings { ami: "ami-demo".to_owned(), ..LaunchSettings::default() },
+        ..PoolSettings::with_defaults(name)
     }
 }
 

@@ -5,12 +5,12 @@ use jiff::tz::TimeZone;
 
 use super::slot::Slot;
 use super::{Key, Part, Settings, Unset, Written};
-use crate::model::ids::Revision;
+use crate::model::ids::{PoolName, Revision};
 use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost,
-    Period, Poll, PoolSettings, Provider, QueueSettings,
+    AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market,
+    OnExit, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings,
 };
 
 /// A field's place in the values of its section.
@@ -157,6 +157,15 @@ fn blank_queue(name: &str) -> QueueSettings {
     }
 }
 
+impl PoolSettings {
+    /// A pool of nothing but defaults; what is required is empty.
+    pub fn with_defaults(name: impl Into<PoolName>) -> Self {
+        let (name, mut settings) = (name.into(), Settings::blank(Revision::new("")));
+        begin(&mut settings, &Section::Pool(name.clone()));
+        settings.pools.pop().unwrap_or_else(|| blank_pool(name.as_str()))
+    }
+}
+
 fn blank_pool(name: &str) -> PoolSettings {
     PoolSettings {
         name: name.into(),
@@ -172,5 +181,6 @@ fn blank_pool(name: &str) -> PoolSettings {
         price: None,
         guard: GuardKind::Gate,
         launch: LaunchSettings::default(),
+        agent: AgentSettings::default(),
     }
 }

@@ -1,12 +1,14 @@
 //! The table itself. Adding a setting is adding a row here and a field in `model::settings`.
 
+mod agent;
+mod launch;
 mod pool;
 mod sections;
 
 use super::{Field, Part};
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 9] = [
+pub(super) const TABLE: [&[Field]; 11] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -15,6 +17,8 @@ pub(super) const TABLE: [&[Field]; 9] = [
     sections::QUEUE,
     sections::QUEUE_LIMITS,
     pool::POOL,
+    launch::LAUNCH,
+    agent::AGENT,
     pool::POOL_LIMITS,
 ];
 
