@@ -132,8 +132,7 @@ fn instance(
 }
 
 fn phase(known: &KnownInstance, machine: Option<&CloudInstance>, busy: bool) -> Phase {
-    let ending = machine.is_some_and(|machine| !matches!(machine.state, CloudState::Pending | CloudState::Running));
-    if known.stop_sent.is_some() || ending {
+    if known.stop_sent.is_some() || machine.is_some_and(ends) {
         return Phase::Stopping;
     }
     if known.drain.as_ref().is_some_and(|drain| !drain.cancelled) {
@@ -204,6 +203,11 @@ fn fault(
     (known.drain.is_none() && idle).then_some(Fault::NotPulling)
 }
 
+/// Whether the machine ends or has ended, or is switched off.
+pub(super) fn ends(machine: &CloudInstance) -> bool {
+    !matches!(machine.state, CloudState::Pending | CloudState::Running)
+}
+
 /// Machines of our fleet by their tag that neither the ledger nor the list of the gone knows, and those that were thought
 /// gone and run. A machine of an open intent is not among them: its intent makes it known.
 fn orphans<'a>(
@@ -216,47 +220,48 @@ fn orphans<'a>(
 ) -> impl Iterator<Item = Instance> + 'a {
     let unknown = facts.machines.values().filter(|machine| {
         let intended = machine.tags.intent.as_ref().is_some_and(|intent| memory.intents.contains_key(intent));
-        let runs = matches!(machine.state, CloudState::Pending | CloudState::Running);
         let gone = match memory.gone.get(&machine.id) {
             Some(_) if sights.of(&machine.id).is_gone() => true,
-            Some(_) => !runs,
+            Some(_) => ends(machine),
             None => sights.of(&machine.id).is_gone(),
         };
         !intended && !memory.known.contains_key(&machine.id) && !gone
     });
-    unknown.map(move |machine| {
-        let (pool, home) = belongs(machine, settings);
-        let (vcpu, gpu) = catalogue.size(machine.provider, &machine.machine_type).unwrap_or((0, 0));
-        let running = matches!(machine.state, CloudState::Pending | CloudState::Running);
-        Instance {
-            id: machine.id.clone(),
-            provider: machine.provider,
-            region: machine.region.clone(),
-            rate: rate(machine, &pool, settings, catalogue),
-            pool,
-            home,
-            machine_type: machine.machine_type.clone(),
-            zone: machine.zone.clone(),
-            market: machine.market,
-            vcpu,
-            gpu,
-            reservation: Money::ZERO,
-            intent: machine.tags.intent.clone(),
-            origin: Origin::Orphan,
-            launched: machine.launched,
-            ended: machine.ended,
-            phase: if running { Phase::Booting } else { Phase::Stopping },
-            phase_since: now,
-            fault: None,
-            worker: None,
-            last_report: None,
-            task: None,
-            // Until its worker is looked for by name, it may have one with a task.
-            registered: true,
-            drain: None,
-            hold: None,
-        }
-    })
+    unknown.map(move |machine| orphan(machine, settings, catalogue, now))
+}
+
+/// A machine that only the cloud knows.
+pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Instance {
+    let (pool, home) = belongs(machine, settings);
+    let (vcpu, gpu) = catalogue.size(machine.provider, &machine.machine_type).unwrap_or((0, 0));
+    Instance {
+        id: machine.id.clone(),
+        provider: machine.provider,
+        region: machine.region.clone(),
+        rate: rate(machine, &pool, settings, catalogue),
+        pool,
+        home,
+        machine_type: machine.machine_type.clone(),
+        zone: machine.zone.clone(),
+        market: machine.market,
+        vcpu,
+        gpu,
+        reservation: Money::ZERO,
+        intent: machine.tags.intent.clone(),
+        origin: Origin::Orphan,
+        launched: machine.launched,
+        ended: machine.ended,
+        phase: if ends(machine) { Phase::Stopping } else { Phase::Booting },
+        phase_since: now,
+        fault: None,
+        worker: None,
+        last_report: None,
+        task: None,
+        // Until its worker is looked for by name, it may have one with a task.
+        registered: true,
+        drain: None,
+        hold: None,
+    }
 }
 
 /// The pool and home queue of a machine by its tags; what no setting knows keeps the tag's name.

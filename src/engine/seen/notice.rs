@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, Sights, our_workers};
@@ -60,6 +61,7 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
             records.extend(known.of_machine(machine));
         }
     }
+    records.extend(known.ended_unknown().flat_map(|machine| known.of_ended_unknown(machine)));
     records
 }
 
@@ -236,6 +238,25 @@ impl Known<'_> {
         records
     }
 
+    /// Machines that end or have ended and are in no ledger: the store that knew them is lost.
+    fn ended_unknown(&self) -> impl Iterator<Item = &CloudInstance> {
+        self.facts.machines.values().filter(|machine| {
+            let intended = machine.tags.intent.as_ref().is_some_and(|intent| self.memory.intents.contains_key(intent));
+            let known = self.memory.known.contains_key(&machine.id) || self.memory.gone.contains_key(&machine.id);
+            join::ends(machine) && !intended && !known
+        })
+    }
+
+    fn of_ended_unknown(&self, machine: &CloudInstance) -> Vec<Record> {
+        let orphan = join::orphan(machine, self.settings, self.catalogue, self.now);
+        let opened = adopted(&orphan, false, machine.launched, self.settings, self.now);
+        let text = format!("{} ends and is in no ledger: it is billed from its launch", machine.id);
+        let line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known);
+        let closed = bill_ends(machine, self.now)
+            .map(|end| Record::Closed { instance: machine.id.clone(), end: end.max(machine.launched) });
+        std::iter::once(Record::Opened(Box::new(opened))).chain(closed).chain([line.record()]).collect()
+    }
+
     /// That a machine ended, and by whom.
     fn ended(&self, machine: &KnownInstance, shown: &CloudInstance) -> Record {
         let own_words = self.facts.mailboxes.get(&machine.id).and_then(|mailbox| mailbox.gone());
@@ -387,6 +408,30 @@ mod tests {
         (fleet.cloud_down, fleet.clearml_down) = (true, true);
         for _ in 0..50 {
             assert_eq!(fleet.live(60), []);
+        }
+    }
+
+    #[test]
+    fn a_machine_of_a_lost_store_that_ends_already_is_billed_once_from_its_launch() {
+        for (state, ended) in
+            [(CloudState::ShuttingDown, false), (CloudState::ShuttingDown, true), (CloudState::Terminated, true)]
+        {
+            let mut fleet = Fleet::new().machine("i-1", state, 30);
+            let (launched, end) = (fleet.last().launched, fleet.now);
+            fleet.last().ended = ended.then_some(end);
+            let first = fleet.live(10);
+            let bills = first.iter().filter_map(|record| match record {
+                Record::Opened(opened) => Some(opened.interval.start),
+                _ => None,
+            });
+            assert_eq!(bills.collect::<Vec<_>>(), [launched], "{state:?}");
+            assert_eq!(closed(&first), if ended { vec![end] } else { vec![] }, "{state:?}");
+            fleet.last().state = CloudState::Terminated;
+            fleet.last().ended = Some(end);
+            (fleet.live(10), fleet.live(10), fleet.live(10));
+            let rate = crate::model::money::Rate::from_micros_per_hour(1_000_000);
+            assert_eq!(fleet.memory.ledger.total(fleet.now), rate.cost_between(launched, end), "{state:?}");
+            assert!(fleet.memory.gone.contains_key(&InstanceId::new("i-1")));
         }
     }
 
