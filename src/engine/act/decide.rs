@@ -97,7 +97,7 @@ impl Ground<'_> {
             Action::Requeue { task, queue, worker, instance, started, attempt } => {
                 let lost = LostTask {
                     task: task.clone(),
-                    queue: self.facts.queue_named(queue.as_str())?.id.clone(),
+                    queue: self.facts.queues.named(queue)?.id.clone(),
                     worker: worker.clone(),
                     instance: instance.clone(),
                     started: *started,
@@ -106,7 +106,7 @@ impl Ground<'_> {
                 Some(Decision { records, deed: Some(Deed::Requeue { lost, attempt: *attempt }) })
             }
             Action::Enqueue { task, queue } => {
-                let queue = self.facts.queue_named(queue.as_str())?.id.clone();
+                let queue = self.facts.queues.named(queue)?.id.clone();
                 let records = vec![told.about(planned.action.subject()).record()];
                 Some(Decision { records, deed: Some(Deed::Enqueue { task: task.clone(), queue }) })
             }
@@ -141,7 +141,7 @@ impl Ground<'_> {
                 .settings
                 .queues_of(&pool.name)
                 .map(|queue| queue.name.clone())
-                .filter(|queue| self.facts.queue_named(queue.as_str()).is_some())
+                .filter(|queue| self.facts.queues.named(queue).is_some())
                 .collect(),
             revision: self.plan.revision.clone(),
             term: self.term,

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::ids::{InstanceId, QueueId};
+use crate::model::ids::{InstanceId, QueueId, QueueName};
 use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord};
-use crate::model::settings::Provider;
+use crate::model::settings::{Provider, Settings};
 use crate::model::snapshot::Source;
 
 /// Where machines of a provider are rented.
@@ -42,10 +42,48 @@ pub struct ClearmlFacts {
     pub tasks: Option<Vec<TaskRecord>>,
 }
 
+/// The visible queues, found by their id or name.
+#[derive(Debug, Clone, Default)]
+pub struct Queues {
+    all: Vec<ObservedQueue>,
+    by_id: BTreeMap<QueueId, usize>,
+    by_name: BTreeMap<QueueName, usize>,
+}
+
+impl Queues {
+    pub fn iter(&self) -> impl Iterator<Item = &ObservedQueue> {
+        self.all.iter()
+    }
+
+    #[must_use]
+    pub fn by_id(&self, id: &QueueId) -> Option<&ObservedQueue> {
+        self.all.get(*self.by_id.get(id)?)
+    }
+
+    #[must_use]
+    pub fn named(&self, name: &QueueName) -> Option<&ObservedQueue> {
+        self.all.get(*self.by_name.get(name)?)
+    }
+
+    /// Those that the settings serve, by their ids.
+    pub fn served<'a>(&'a self, settings: &'a Settings) -> BTreeMap<&'a QueueId, &'a ObservedQueue> {
+        let served = settings.queues.iter().filter_map(|queue| self.named(&queue.name));
+        served.map(|queue| (&queue.id, queue)).collect()
+    }
+}
+
+impl From<Vec<ObservedQueue>> for Queues {
+    fn from(all: Vec<ObservedQueue>) -> Self {
+        let by_id = all.iter().enumerate().map(|(place, queue)| (queue.id.clone(), place)).collect();
+        let by_name = all.iter().enumerate().map(|(place, queue)| (queue.name.clone(), place)).collect();
+        Self { all, by_id, by_name }
+    }
+}
+
 /// The newest good answers.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    pub queues: Vec<ObservedQueue>,
+    pub queues: Queues,
     pub workers: Vec<ObservedWorker>,
     pub mailboxes: BTreeMap<InstanceId, Mailbox>,
     pub tasks: Vec<TaskRecord>,
@@ -80,7 +118,7 @@ impl Facts {
                 fresh.mailboxes = mailboxes.is_some();
                 fresh.tasks = tasks.is_some();
                 self.workers_asked = Some(observation.began);
-                self.queues = queues;
+                self.queues = queues.into();
                 self.workers = workers;
                 if let Some(mailboxes) = mailboxes {
                     self.mailboxes_asked = Some(observation.began);
@@ -146,18 +184,6 @@ impl Facts {
     #[must_use]
     pub fn seen_at(&self, region: &Region) -> Option<Timestamp> {
         self.regions.get(region)?.last_good
-    }
-
-    /// A visible queue by its name.
-    #[must_use]
-    pub fn queue_named(&self, name: &str) -> Option<&ObservedQueue> {
-        self.queues.iter().find(|queue| queue.name.as_str() == name)
-    }
-
-    /// A visible queue by its id.
-    #[must_use]
-    pub fn queue(&self, id: &QueueId) -> Option<&ObservedQueue> {
-        self.queues.iter().find(|queue| queue.id == *id)
     }
 }
 

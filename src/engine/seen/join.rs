@@ -9,11 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::seen::facts::Facts;
 use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{InstanceId, PoolName, QueueName, WorkerId, WorkerName};
+use crate::model::ids::{InstanceId, PoolName, QueueName, WorkerName};
 use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
-use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskStatus};
+use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Settings};
 use crate::model::snapshot::{Breaker, ForeignWorker, Ghost, Order, QueueState, Snapshot, Stray, Surplus};
@@ -37,14 +37,13 @@ pub struct Parts<'a> {
 #[must_use]
 pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
     let Parts { facts, sights, memory, settings, catalogue, .. } = parts;
-    let workers: BTreeMap<InstanceId, &ObservedWorker> =
-        our_workers(facts, &settings.the_loop.fleet).map(|(name, worker)| (name.instance, worker)).collect();
+    let said = Said::new(facts, settings);
     let since: BTreeMap<&InstanceId, (Phase, Timestamp)> =
         before.instances.iter().map(|instance| (&instance.id, (instance.phase, instance.phase_since))).collect();
     let mut instances: Vec<Instance> = memory
         .known
         .values()
-        .map(|known| instance(known, &workers, facts, sights, memory, settings, now))
+        .map(|known| instance(known, &said, facts, sights, memory, settings, now))
         .chain(orphans(facts, sights, memory, settings, catalogue, now))
         .collect();
     for instance in &mut instances {
@@ -71,9 +70,8 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
 }
 
 fn queues(facts: &Facts, settings: &Settings) -> Vec<QueueState> {
-    let by_name: BTreeMap<&str, _> = facts.queues.iter().map(|queue| (queue.name.as_str(), queue)).collect();
     let state = |name: &QueueName| {
-        let found = by_name.get(name.as_str());
+        let found = facts.queues.named(name);
         QueueState {
             name: name.clone(),
             id: found.map(|queue| queue.id.clone()),
@@ -90,17 +88,17 @@ fn nearest_queue(name: &QueueName, facts: &Facts) -> Option<QueueName> {
 
 fn instance(
     known: &KnownInstance,
-    workers: &BTreeMap<InstanceId, &ObservedWorker>,
+    said: &Said<'_>,
     facts: &Facts,
     sights: &Sights,
     memory: &Memory,
     settings: &Settings,
     now: Timestamp,
 ) -> Instance {
-    let worker = workers.get(&known.id).copied();
+    let worker = said.workers.get(&known.id).copied();
     let machine = facts.machines.get(&known.id);
     let sight = sights.of(&known.id);
-    let task = running_task(known, worker, facts, &sight, now);
+    let task = running_task(known, said, facts, &sight, now);
     let interval = memory.ledger.open().get(&known.id);
     Instance {
         id: known.id.clone(),
@@ -146,24 +144,36 @@ fn phase(known: &KnownInstance, machine: Option<&CloudInstance>, busy: bool) -> 
     }
 }
 
+/// What ClearML says of each machine.
+struct Said<'a> {
+    workers: BTreeMap<InstanceId, &'a ObservedWorker>,
+    /// The task in progress that its worker took.
+    running: BTreeMap<InstanceId, &'a TaskRecord>,
+}
+
+impl<'a> Said<'a> {
+    fn new(facts: &'a Facts, settings: &'a Settings) -> Self {
+        let workers = our_workers(facts, &settings.the_loop.fleet).map(|(name, worker)| (name.instance, worker));
+        let running = facts.tasks.iter().filter(|task| task.status == TaskStatus::InProgress);
+        let running = running.filter_map(|task| Some((WorkerName::parse(task.last_worker.as_ref()?)?.instance, task)));
+        Self { workers: workers.collect(), running: running.collect() }
+    }
+}
+
 /// By the worker's own row; where that has gone silent, by the tasks that still name it.
 fn running_task(
     known: &KnownInstance,
-    worker: Option<&ObservedWorker>,
+    said: &Said<'_>,
     facts: &Facts,
     sight: &Sight,
     now: Timestamp,
 ) -> Option<RunningTask> {
-    let queue_name = |id| facts.queue(id).map(|queue| queue.name.clone());
-    let (id, name, queue) = if let Some(worker) = worker {
+    let queue_name = |id| facts.queues.by_id(id).map(|queue| queue.name.clone());
+    let (id, name, queue) = if let Some(worker) = said.workers.get(&known.id) {
         let task = worker.task.as_ref()?;
         (task.id.clone(), task.name.clone(), task.queue.as_ref().and_then(queue_name))
     } else {
-        let ours = |worker: &WorkerId| WorkerName::parse(worker).is_some_and(|name| name.instance == known.id);
-        let running = facts
-            .tasks
-            .iter()
-            .find(|task| task.status == TaskStatus::InProgress && task.last_worker.as_ref().is_some_and(ours))?;
+        let running = said.running.get(&known.id)?;
         (running.id.clone(), running.name.clone(), running.queue.as_ref().and_then(queue_name))
     };
     let since = sight.task.as_ref().filter(|(seen, _)| *seen == id).map_or(now, |(_, since)| *since);
@@ -291,17 +301,12 @@ pub(super) fn rate(
 
 fn foreign(facts: &Facts, settings: &Settings) -> Vec<ForeignWorker> {
     let ours: BTreeSet<_> = our_workers(facts, &settings.the_loop.fleet).map(|(_, worker)| worker.id.clone()).collect();
-    let served: BTreeMap<_, _> = facts
-        .queues
-        .iter()
-        .filter(|queue| settings.queue(&queue.name).is_some())
-        .map(|queue| (&queue.id, &queue.name))
-        .collect();
+    let served = facts.queues.served(settings);
     let others = facts.workers.iter().filter(|worker| !ours.contains(&worker.id));
     others
         .filter_map(|worker| {
             let queues: Vec<_> =
-                worker.queues.iter().filter_map(|id| served.get(id).map(|name| (*name).clone())).collect();
+                worker.queues.iter().filter_map(|id| served.get(id).map(|queue| queue.name.clone())).collect();
             (!queues.is_empty()).then(|| ForeignWorker {
                 id: worker.id.clone(),
                 queues,
@@ -335,7 +340,8 @@ const NOWHERE_FOR: SignedDuration = SignedDuration::from_secs(90);
 const NOWHERE_LOOKS: u32 = 2;
 
 fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, now: Timestamp) -> Vec<Stray> {
-    let name_of = |id| facts.queue(id).map(|queue| queue.name.clone()).filter(|name| settings.queue(name).is_some());
+    let served = facts.queues.served(settings);
+    let name_of = |id| served.get(id).map(|queue| queue.name.clone());
     let mut strays = Vec::new();
     for task in &facts.tasks {
         let Some(queue) = task.queue.as_ref().and_then(name_of) else { continue };

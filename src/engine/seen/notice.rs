@@ -155,7 +155,7 @@ impl Known<'_> {
         }
         let queue = running
             .and_then(|task| task.queue.as_ref())
-            .and_then(|id| self.facts.queue(id))
+            .and_then(|id| self.facts.queues.by_id(id))
             .map_or_else(|| machine.home.clone(), |queue| queue.name.clone());
         let mut records = Vec::new();
         if charged.task.is_some() {
@@ -428,7 +428,9 @@ mod tests {
             assert_eq!(closed(&first), if ended { vec![end] } else { vec![] }, "{state:?}");
             fleet.last().state = CloudState::Terminated;
             fleet.last().ended = Some(end);
-            (fleet.live(10), fleet.live(10), fleet.live(10));
+            for _ in 0..3 {
+                fleet.live(10);
+            }
             let rate = crate::model::money::Rate::from_micros_per_hour(1_000_000);
             assert_eq!(fleet.memory.ledger.total(fleet.now), rate.cost_between(launched, end), "{state:?}");
             assert!(fleet.memory.gone.contains_key(&InstanceId::new("i-1")));

@@ -178,9 +178,11 @@ impl Sights {
             return;
         }
         self.counted_at = Some(fresh.at);
-        let served = facts.queues.iter().filter(|queue| settings.queue(&queue.name).is_some());
-        let first: BTreeMap<QueueId, TaskId> =
-            served.filter_map(|queue| Some((queue.id.clone(), queue.entries.first()?.task.clone()))).collect();
+        let served = facts.queues.served(settings);
+        let first: BTreeMap<QueueId, TaskId> = served
+            .into_values()
+            .filter_map(|queue| Some((queue.id.clone(), queue.entries.first()?.task.clone())))
+            .collect();
         for (name, worker) in our_workers(facts, &settings.the_loop.fleet) {
             let sight = self.machines.entry(name.instance).or_default();
             let pulls_from = worker.queues.iter().find(|queue| first.contains_key(*queue));
