@@ -13,6 +13,7 @@ pub mod log;
 mod once;
 mod reach;
 mod read;
+mod replay;
 mod run;
 mod say;
 mod table;
@@ -53,6 +54,7 @@ struct Place {
 #[derive(Debug, Subcommand)]
 enum Command {
     Demo(demo::Demo),
+    Replay(replay::Replay),
     Run(run::Run),
     Check(check::Check),
     Status(read::status::Status),
@@ -99,6 +101,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         // Those that have runtimes of their own: a screen's, a loop's, simulated time.
         None => console::run(place),
         Some(Command::Demo(command)) => command.run(),
+        Some(Command::Replay(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
@@ -132,6 +135,6 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Hold(command) => command.run(place).await,
         Command::Launch(command) => command.run(place).await,
         Command::Set(command) => command.run(place).await,
-        Command::Demo(_) | Command::Run(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        Command::Demo(_) | Command::Replay(_) | Command::Run(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }
 }

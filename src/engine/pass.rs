@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::act::crash::Point;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::Deed;
-use crate::engine::run::{EngineError, Loop, MINUTE, QUICK, SLOW, Work};
+use crate::engine::run::{EngineError, Loop, MINUTE, Work};
 use crate::engine::seen::facts::{Observation, Region};
 use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice};
@@ -17,13 +17,13 @@ use crate::engine::seen::observe::{Look, observe};
 use crate::engine::seen::sight::Sights;
 use crate::engine::words::{line, refusal_key, refused};
 use crate::model::ids::{Actor, InstanceId, IntentId};
-use crate::model::instance::Phase;
 use crate::model::journal::EntryKind;
 use crate::model::plan::{Action, Plan, Planned, Rule};
 use crate::model::record::Record;
 use crate::model::settings::{Poll, Settings};
 use crate::model::snapshot::{Ask, Order, Snapshot};
 use crate::plan::check::{Broken, check};
+use crate::plan::pace::{QUICK, SLOW, pace};
 
 /// Journal lines, ended intents and machines that are gone are kept this long.
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -349,15 +349,10 @@ impl Loop {
 
     /// Quick while something moves, slower and slower when nothing does.
     fn pace(&mut self) {
-        let moving = self.plan.outlooks.iter().any(|outlook| outlook.waiting > 0)
-            || !self.memory.intents.is_empty()
-            || self.snapshot.instances.iter().any(|instance| {
-                matches!(instance.phase, Phase::Pending | Phase::Booting | Phase::Draining | Phase::Stopping)
-            });
         self.interval = match self.settings.the_loop.poll {
             Poll::Every(interval) => interval,
-            Poll::Auto if moving || self.ending.is_some() => QUICK,
-            Poll::Auto => (self.interval + QUICK).min(SLOW),
+            Poll::Auto if self.ending.is_some() || !self.memory.intents.is_empty() => QUICK,
+            Poll::Auto => pace(&self.snapshot, &self.plan, self.interval),
         };
         self.next_pass = self.setup.clock.now().saturating_add(self.interval).unwrap_or(Timestamp::MAX);
     }

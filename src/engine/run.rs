@@ -26,6 +26,7 @@ use crate::model::plan::Plan;
 use crate::model::record::{IntentOutcome, Memory, Record};
 use crate::model::settings::Settings;
 use crate::model::snapshot::{ErrorClass, Snapshot, Surplus};
+use crate::plan::pace::QUICK;
 use crate::store::StoreError;
 use crate::store::settings::{Watcher, watch};
 use crate::world::clock::JumpWatch;
@@ -47,8 +48,6 @@ pub enum EngineError {
 }
 
 /// How often the loop looks while something moves, and at most when nothing does.
-pub(super) const QUICK: SignedDuration = SignedDuration::from_secs(10);
-pub(super) const SLOW: SignedDuration = SignedDuration::from_secs(60);
 /// How often the guards are told that the console lives, and the rarer questions are asked.
 pub(super) const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 /// A look that ended badly is tried again after this.

@@ -10,6 +10,7 @@ mod launch;
 mod limits;
 mod machine;
 mod outlook;
+pub mod pace;
 mod pass;
 mod rules;
 

@@ -1,5 +1,11 @@
 //! WHAT WOULD HAVE HAPPENED: the loop on simulated time in a simulated world.
 
+pub mod contest;
+pub mod model;
+pub mod policy;
 mod rehearsal;
+pub mod score;
+pub mod trace;
+pub mod week;
 
 pub use rehearsal::{Outcome, rehearse};

@@ -16,6 +16,7 @@ mod guard;
 mod house;
 mod main_job;
 mod real_parts;
+mod replay;
 mod sim;
 #[allow(dead_code, reason = "each of its parts serves some of the modules")]
 mod support;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 /// Milliseconds since 1970: the grain of the simulation's time, and of its bills.
-pub(super) type Millis = i64;
+pub(crate) type Millis = i64;
 
 pub(super) const SECOND: Millis = 1_000;
 

@@ -11,7 +11,7 @@ mod demand;
 mod events;
 mod fault;
 mod judge;
-mod random;
+pub(crate) mod random;
 mod state;
 mod tracker;
 

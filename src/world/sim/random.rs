@@ -11,10 +11,10 @@ use crate::world::sim::scenario::Spread;
 
 /// One stream's dice.
 #[derive(Debug, Clone)]
-pub(super) struct Dice(ChaCha8Rng);
+pub(crate) struct Dice(ChaCha8Rng);
 
 impl Dice {
-    pub(super) fn new(seed: u64, stream: &str, k: u64) -> Self {
+    pub(crate) fn new(seed: u64, stream: &str, k: u64) -> Self {
         let mut hash = Sha256::new();
         hash.update(seed.to_le_bytes());
         hash.update(k.to_le_bytes());
@@ -23,12 +23,12 @@ impl Dice {
     }
 
     /// True with this probability.
-    pub(super) fn chance(&mut self, probability: f64) -> bool {
+    pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.0.random::<f64>() < probability
     }
 
     /// A whole number from `least` to `most`, both included.
-    pub(super) fn between(&mut self, least: u32, most: u32) -> u32 {
+    pub(crate) fn between(&mut self, least: u32, most: u32) -> u32 {
         self.0.random_range(least..=most.max(least))
     }
 
@@ -44,7 +44,7 @@ impl Dice {
     }
 
     /// A lognormal length of time.
-    pub(super) fn spread(&mut self, spread: &Spread) -> Millis {
+    pub(crate) fn spread(&mut self, spread: &Spread) -> Millis {
         let normal: f64 = StandardNormal.sample(&mut self.0);
         let drawn = to_millis(spread.median.as_secs_f64() * 1000.0 * (spread.sigma * normal).exp());
         spread.most.map_or(drawn, |most| drawn.min(crate::world::sim::events::millis(most)))
@@ -57,7 +57,7 @@ impl Dice {
     }
 
     /// The time to an event that comes `per_hour` times an hour; 0: it never comes.
-    pub(super) fn hazard(&mut self, per_hour: f64) -> Option<Millis> {
+    pub(crate) fn hazard(&mut self, per_hour: f64) -> Option<Millis> {
         let hours = if per_hour > 0.0 { 1.0 / per_hour } else { 1.0 };
         let gap = self.gap(hours);
         (per_hour > 0.0).then_some(gap)

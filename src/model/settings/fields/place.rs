@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::slot::Slot;
 use super::{Key, Part, Settings, Unset, Written};
-use crate::model::ids::{PoolName, Revision};
+use crate::model::ids::{PoolName, QueueName, Revision};
 use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
@@ -154,6 +154,15 @@ fn blank_queue(name: &str) -> QueueSettings {
         limits: Limits::default(),
         on_lost: OnLost::Never,
         expected_task: SignedDuration::ZERO,
+    }
+}
+
+impl QueueSettings {
+    /// A queue of nothing but defaults; what is required is empty.
+    pub fn with_defaults(name: impl Into<QueueName>) -> Self {
+        let (name, mut settings) = (name.into(), Settings::blank(Revision::new("")));
+        begin(&mut settings, &Section::Queue(name.clone()));
+        settings.queues.pop().unwrap_or_else(|| blank_queue(name.as_str()))
     }
 }
 

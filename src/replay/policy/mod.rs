@@ -1,0 +1,129 @@
+//! Who decides while a trace is played.
+
+mod clearml;
+mod own;
+
+pub use clearml::Clearml;
+pub use own::Own;
+
+use super::trace::Millis;
+use super::week::Week;
+
+/// Decides over machines.
+pub trait Policy {
+    /// Looks and acts, at [`Week::now`]; it may let time pass meanwhile. When to look next.
+    fn act(&mut self, week: &mut Week<'_>) -> Millis;
+}
+
+/// A trace that is not over so long after its last job came is given up.
+const PATIENCE: Millis = 30 * 86_400_000;
+
+/// In milliseconds.
+const FIRST_LOOK: u32 = 300_000;
+
+/// Plays a whole trace under a policy.
+pub fn play(week: &mut Week<'_>, policy: &mut dyn Policy) {
+    let end = week.trace.jobs.last().map_or(0, |job| job.submitted) + PATIENCE;
+    // The loop ran before the week began: its first look comes at any moment.
+    let mut next = week.luck("loop").between(0, FIRST_LOOK).into();
+    while !week.is_over() && next < end {
+        week.advance(next);
+        next = policy.act(week).max(week.now() + 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::model::CloudModel;
+    use crate::replay::trace::{Job, Trace, TraceQueue};
+    use crate::replay::week::Tally;
+    use crate::world::sim::random::Dice;
+
+    const HOUR: Millis = 3_600_000;
+
+    /// A day of two queues: sweeps of many jobs on one, single long ones on the other.
+    fn day(seed: u64) -> Trace {
+        let mut dice = Dice::new(seed, "day", 0);
+        let queue = |name: &str, gpus| TraceQueue { name: name.to_owned(), gpus };
+        let mut jobs = Vec::new();
+        for hour in 0..24 {
+            let sweep = if dice.chance(0.3) { dice.between(5, 90) } else { dice.between(0, 3) };
+            for queue in [0].repeat(sweep as usize).into_iter().chain([1]) {
+                let submitted = hour * HOUR + Millis::from(dice.between(0, 3_000_000));
+                let duration = Millis::from(dice.between(10_000, 4_000_000));
+                jobs.push(Job { submitted, duration, queue });
+            }
+        }
+        jobs.sort_by_key(|job| job.submitted);
+        Trace { name: "day".to_owned(), queues: vec![queue("small", 1), queue("large", 8)], jobs }
+    }
+
+    type Make = fn(&Week<'_>) -> Box<dyn Policy>;
+
+    const POLICIES: [Make; 2] = [|_| Box::new(Clearml::default()), |week| Box::new(Own::new(week, &[]).unwrap())];
+
+    fn played(trace: &Trace, seed: u64, make: Make) -> (Tally, Vec<(Millis, usize, Option<Millis>)>) {
+        let cloud = CloudModel::default();
+        let mut week = Week::new(trace, &cloud, seed);
+        let mut policy = make(&week);
+        play(&mut week, policy.as_mut());
+        let machines = week.machines().iter().map(|machine| (machine.called, machine.queue, machine.ended)).collect();
+        (week.into_tally(), machines)
+    }
+
+    #[test]
+    fn every_job_is_done_under_the_caps_and_the_same_seed_is_the_same_day() {
+        for seed in 0..4 {
+            let trace = day(seed);
+            for make in POLICIES {
+                let (tally, machines) = played(&trace, seed, make);
+                assert_eq!((tally.unfinished, tally.violations, tally.waits.len()), (0, 0, trace.jobs.len()));
+                assert!(tally.overhead() > crate::model::money::Money::ZERO);
+                assert_eq!(played(&trace, seed, make), (tally, machines));
+            }
+            assert_eq!(played(&trace, seed, POLICIES[1]).0.busy_kills, 0);
+        }
+    }
+
+    /// What the future holds is hidden: other jobs after noon change nothing that was decided before.
+    #[test]
+    fn no_decision_knows_the_future() {
+        const NOON: Millis = 12 * HOUR;
+        for seed in 0..4 {
+            let trace = day(seed);
+            let mut other = trace.clone();
+            other.jobs.retain(|job| job.submitted < NOON || job.submitted % 2 == 0);
+            for job in &mut other.jobs {
+                // Those that are over by then keep their length; the others would have gone on for any time.
+                if job.submitted + job.duration > NOON - 8 * HOUR {
+                    job.duration += 20 * HOUR;
+                }
+            }
+            for make in POLICIES {
+                let before = |trace: &Trace| {
+                    let machines = played(trace, seed, make).1;
+                    let until = NOON - 8 * HOUR;
+                    machines
+                        .into_iter()
+                        .filter(|(called, ..)| *called < until)
+                        .map(|(called, queue, ended)| (called, queue, ended.filter(|ended| *ended < until)))
+                        .collect::<Vec<_>>()
+                };
+                assert!(!before(&trace).is_empty());
+                assert_eq!(before(&trace), before(&other));
+            }
+        }
+    }
+
+    #[test]
+    fn launching_together_and_not_blocking_makes_jobs_wait_less_than_under_clearml() {
+        let (peer, own): (f64, f64) = (0..4)
+            .map(|seed| {
+                let trace = day(seed);
+                (played(&trace, seed, POLICIES[0]).0.mean_wait(), played(&trace, seed, POLICIES[1]).0.mean_wait())
+            })
+            .fold((0.0, 0.0), |sum, waits| (sum.0 + waits.0, sum.1 + waits.1));
+        assert!(own < peer, "{own} against {peer}");
+    }
+}
