@@ -1,6 +1,7 @@
 //! The world as one pass of the loop sees it: the only input of `plan` besides settings, ledger and time.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -116,6 +117,22 @@ pub struct Breaker {
     pub strikes: u32,
     /// The cloud's own words.
     pub message: String,
+}
+
+/// What a cloud's quota allows, and how much of that is taken.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Quota {
+    pub limit: u32,
+    pub in_use: u32,
+    /// What is counted, such as `vCPU`.
+    pub unit: String,
+}
+
+/// As people read it: `12 of 32 vCPU`.
+impl fmt::Display for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {} {}", self.in_use, self.limit, self.unit)
+    }
 }
 
 /// What kind of no a cloud said; each has its back-off.

@@ -10,7 +10,7 @@ use crate::model::ids::{FleetId, InstanceId, IntentId, QueueName, Revision, Term
 use crate::model::observed::CloudInstance;
 use crate::model::plan::Launch;
 use crate::model::settings::{PoolSettings, Provider};
-use crate::model::snapshot::ErrorClass;
+use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::secret::Secret;
 
 /// The clouds of a world, by provider.
@@ -96,6 +96,8 @@ pub struct CloudError {
     pub message: String,
     /// Whether the deed may have been done all the same (timeout, cut connection, throttled create).
     pub may_have_acted: bool,
+    /// How far the quota is used that was passed, where the cloud says so.
+    pub quota: Option<Quota>,
 }
 
 impl CloudError {
@@ -107,6 +109,7 @@ impl CloudError {
             code: Some("Deadline".to_owned()),
             message: format!("{call} did not answer in time"),
             may_have_acted: true,
+            quota: None,
         }
     }
 }

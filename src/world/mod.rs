@@ -36,6 +36,7 @@ impl World {
             code: None,
             message: format!("this program was built without {provider:?}"),
             may_have_acted: false,
+            quota: None,
         })
     }
 }

@@ -165,6 +165,7 @@ impl Scripted {
             code: None,
             message: "no".to_owned(),
             may_have_acted,
+            quota: None,
         })
     }
 }

@@ -101,6 +101,7 @@ where
                 code: code.map(str::to_owned),
                 message: format!("{call}: HTTP {status}: {said}"),
                 may_have_acted: may_have_acted(class, code, status),
+                quota: None,
             }
         }
         SdkError::ResponseError(answer) => {
@@ -113,12 +114,13 @@ where
             code: None,
             message: format!("{call}: {}", chain(error)),
             may_have_acted: false,
+            quota: None,
         },
         SdkError::DispatchFailure(_) => {
             let text = chain(error);
             let class = if without_credentials(&text) { ErrorClass::Credentials } else { ErrorClass::Unknown };
             let sent = class == ErrorClass::Unknown && !never_connected(error);
-            CloudError { class, code: None, message: format!("{call}: {text}"), may_have_acted: sent }
+            CloudError { class, code: None, message: format!("{call}: {text}"), may_have_acted: sent, quota: None }
         }
         _ => CloudError {
             code: Some("Deadline".to_owned()),
@@ -133,7 +135,7 @@ pub(super) fn unreadable(call: &str, what: &str) -> CloudError {
 }
 
 fn unknown(message: String, may_have_acted: bool) -> CloudError {
-    CloudError { class: ErrorClass::Unknown, code: None, message, may_have_acted }
+    CloudError { class: ErrorClass::Unknown, code: None, message, may_have_acted, quota: None }
 }
 
 /// Every error of the chain in its own words.

@@ -187,5 +187,5 @@ fn hide_secrets(mut error: CloudError, order: &LaunchOrder, user_data: &str) -> 
 }
 
 fn refused(message: String) -> CloudError {
-    CloudError { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false }
+    CloudError { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false, quota: None }
 }

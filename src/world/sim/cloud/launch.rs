@@ -2,7 +2,7 @@
 
 use crate::model::ids::{PoolName, Zone};
 use crate::model::settings::Market;
-use crate::model::snapshot::ErrorClass;
+use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::cloud::{CloudError, LaunchOrder, Launched};
 use crate::world::sim::cloud::machine::{BootDraw, Machine};
 use crate::world::sim::cloud::no;
@@ -78,7 +78,8 @@ impl State {
             Market::Spot => "MaxSpotInstanceCountExceeded",
         };
         let said = format!("more vCPU than the limit of {quota} allows; {used} are in use");
-        Err(no(ErrorClass::Quota, code, said))
+        let quota = Quota { limit: quota, in_use: used, unit: "vCPU".to_owned() };
+        Err(CloudError { quota: Some(quota), ..no(ErrorClass::Quota, code, said) })
     }
 
     /// The first zone that has machines, and how many of those wanted it gives.

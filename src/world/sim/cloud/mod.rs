@@ -96,7 +96,7 @@ impl Shared {
 
 /// A definite no.
 fn no(class: ErrorClass, code: &str, message: String) -> CloudError {
-    CloudError { class, code: Some(code.to_owned()), message, may_have_acted: false }
+    CloudError { class, code: Some(code.to_owned()), message, may_have_acted: false, quota: None }
 }
 
 impl State {
