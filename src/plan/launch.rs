@@ -142,7 +142,7 @@ impl Pass<'_> {
 fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, rate: Option<Rate>) -> Money {
     let boot = index.boot_time(pool, UNKNOWN_BOOT);
     let life = boot.saturating_add(index.task_time(queue)).saturating_add(pool.settings.keep_alive);
-    let gigabytes = i64::from(pool.settings.launch.disk_gb.unwrap_or(0));
+    let gigabytes = i64::from(pool.settings.launch.gigabytes());
     let disk = Rate::from_micros_per_hour(gigabytes * DISK_GB_MONTH / HOURS_A_MONTH);
     (rate.unwrap_or_default() + disk).cost(life.max(crate::model::ledger::MINIMUM_BILLED))
 }

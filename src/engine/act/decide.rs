@@ -14,6 +14,7 @@ use crate::model::journal::EntryKind;
 use crate::model::observed::LostTask;
 use crate::model::plan::{Action, Launch, Plan, Planned};
 use crate::model::record::{Intent, IntentOutcome, Memory, Record};
+use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::{PoolSettings, Settings};
 use crate::model::snapshot::Snapshot;
 use crate::world::cloud::intent_of;
@@ -135,7 +136,7 @@ impl Ground<'_> {
             fleet: self.settings.the_loop.fleet.clone(),
             batch,
             launch: launch.clone(),
-            pool: pool.clone(),
+            pool: self.capped(pool, launch),
             // An agent that is told to listen to a queue that is not there does not start.
             queues: self
                 .settings
@@ -147,6 +148,18 @@ impl Ground<'_> {
             term: self.term,
         };
         Some(Decision { records, deed: Some(Deed::Launch(Box::new(deed))) })
+    }
+
+    /// The pool with its cap on spot prices in money; a share of a price that is not known stays one, and the cloud's
+    /// side refuses it.
+    fn capped(&self, pool: &PoolSettings, launch: &Launch) -> PoolSettings {
+        let mut pool = pool.clone();
+        let spec = self.snapshot.catalogue.spec(pool.provider, &pool.region, &launch.machine_type);
+        let on_demand = spec.and_then(|spec| spec.on_demand);
+        if let Some(rate) = pool.launch.spot_max_price.and_then(|cap| cap.rate(on_demand)) {
+            pool.launch.spot_max_price = Some(SpotCap::Price(rate));
+        }
+        pool
     }
 
     fn intent(&self, launch: &Launch, pool: &PoolSettings, batch: &IntentId, place: u32) -> Intent {

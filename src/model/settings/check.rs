@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::fields::{is_house_name, is_line};
 use crate::model::settings::key::Section;
-use crate::model::settings::{BudgetScope, PoolSettings, QueueSettings, Settings};
+use crate::model::settings::volume::{Speed, VolumeKind};
+use crate::model::settings::{BudgetScope, Image, LaunchSettings, PoolSettings, QueueSettings, Settings};
 use crate::model::span::Exact;
 
 /// Something that does not hold, and where it is to be mended.
@@ -80,10 +81,37 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
             format!("{zones} zones do not match {subnets} subnets one to one: leave zones out, or name each subnet's");
         complaints.push(say(Some("zones"), message));
     }
+    complaints.extend(disks(&pool.launch).map(|(field, message)| say(Some(field), message)));
     for machine_type in repeated(&pool.types) {
         complaints.push(say(Some("types"), format!("`{machine_type}` is there twice")));
     }
     complaints
+}
+
+/// What does not hold between the settings of disks.
+fn disks(launch: &LaunchSettings) -> impl Iterator<Item = (&'static str, String)> {
+    let kind = launch.disk_type.unwrap_or(VolumeKind::Gp3);
+    let speed = launch.sets_disk().then(|| kind.complaint(launch.disk_iops, launch.disk_throughput)).flatten();
+    let speed = speed.map(|(speed, message)| {
+        let field = match speed {
+            Speed::Iops => "disk_iops",
+            Speed::Throughput => "disk_throughput",
+        };
+        (field, message)
+    });
+    let hidden = launch.sets_disk() && launch.disk_device.is_none() && matches!(launch.image(), Image::Parameter(_));
+    let hidden = hidden.then(|| {
+        let message = "is missing: an image by a parameter does not show its root device before it is started";
+        ("disk_device", message.to_owned())
+    });
+    let devices: Vec<&str> = launch
+        .disk_device
+        .iter()
+        .chain(launch.volumes.iter().map(|volume| &volume.device))
+        .map(String::as_str)
+        .collect();
+    let twice = repeated(&devices).next().map(|device| ("volumes", format!("`{device}` is there twice")));
+    speed.into_iter().chain(hidden).chain(twice)
 }
 
 fn repeated<T: Ord>(items: &[T]) -> impl Iterator<Item = &T> {

@@ -7,9 +7,12 @@ pub mod fields;
 pub mod key;
 mod launch;
 pub mod reference;
+pub mod run_instances;
+pub mod spot_cap;
+pub mod volume;
 
 pub use agent::AgentSettings;
-pub use launch::LaunchSettings;
+pub use launch::{Image, LaunchSettings};
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;

@@ -134,6 +134,11 @@ pub(super) fn unreadable(call: &str, what: &str) -> CloudError {
     unknown(format!("{call}: unreadable answer: {what}"), true)
 }
 
+/// What we refuse to ask for.
+pub(super) fn refused(message: String) -> CloudError {
+    CloudError { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false, quota: None }
+}
+
 fn unknown(message: String, may_have_acted: bool) -> CloudError {
     CloudError { class: ErrorClass::Unknown, code: None, message, may_have_acted, quota: None }
 }

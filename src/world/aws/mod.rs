@@ -2,8 +2,11 @@
 //! finds them (environment, profiles, SSO, the machine's role; `AWS_ENDPOINT_URL_EC2`).
 
 mod error;
+mod image;
 mod launch;
 mod listed;
+mod members;
+mod request;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -19,7 +19,22 @@ pub(super) struct State {
     pub(super) garbled_launches: u32,
     /// Every launch call, by its token and subnet.
     pub(super) launches: Vec<(String, String)>,
+    /// The newest launch call as it came over the wire.
+    pub(super) form: Form,
     pub(super) made: BTreeMap<String, Vec<Machine>>,
+    pub(super) images: Vec<Image>,
+}
+
+/// A request's parameters, by their names on the wire.
+pub(super) type Form = BTreeMap<String, String>;
+
+/// An image: its owner, its id, its name and when it was made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Image {
+    pub(super) owner: &'static str,
+    pub(super) id: &'static str,
+    pub(super) name: &'static str,
+    pub(super) made: &'static str,
 }
 
 #[derive(Debug, Clone)]
@@ -34,15 +49,17 @@ impl State {
         self.made.values().map(Vec::len).sum()
     }
 
-    fn answer(&mut self, form: &BTreeMap<String, String>) -> (StatusCode, String) {
+    fn answer(&mut self, form: &Form) -> (StatusCode, String) {
         match form.get("Action").map(String::as_str) {
             Some("RunInstances") => self.run(form),
             Some("DescribeInstances") => self.describe(),
+            Some("DescribeImages") => self.describe_images(form),
             other => refusal(400, "InvalidAction", &format!("{other:?}")),
         }
     }
 
-    fn run(&mut self, form: &BTreeMap<String, String>) -> (StatusCode, String) {
+    fn run(&mut self, form: &Form) -> (StatusCode, String) {
+        self.form.clone_from(form);
         let token = form["ClientToken"].clone();
         let subnet = form.get("SubnetId").cloned().unwrap_or_default();
         self.launches.push((token.clone(), subnet.clone()));
@@ -66,6 +83,29 @@ impl State {
         }
         let set = instances_set(&self.made[&token]);
         (StatusCode::OK, format!("<RunInstancesResponse>{set}</RunInstancesResponse>"))
+    }
+
+    fn describe_images(&self, form: &Form) -> (StatusCode, String) {
+        let filter = |name: &str| {
+            let number = (1..9).find(|number| form.get(&format!("Filter.{number}.Name")).is_some_and(|n| n == name))?;
+            form.get(&format!("Filter.{number}.Value.1"))
+        };
+        let asked = |image: &&Image| {
+            form.get("ImageId.1").is_none_or(|id| id == image.id)
+                && form.get("Owner.1").is_none_or(|owner| owner == image.owner)
+                && filter("name").is_none_or(|pattern| image.name.starts_with(pattern.trim_end_matches('*')))
+        };
+        let mut items = String::new();
+        for Image { id, name, made, .. } in self.images.iter().filter(asked) {
+            write!(
+                items,
+                "<item><imageId>{id}</imageId><name>{name}</name><creationDate>{made}</creationDate>\
+                 <rootDeviceName>/dev/xvda</rootDeviceName><imageState>available</imageState></item>"
+            )
+            .unwrap();
+        }
+        let set = format!("<imagesSet>{items}</imagesSet>");
+        (StatusCode::OK, format!("<DescribeImagesResponse>{set}</DescribeImagesResponse>"))
     }
 
     fn describe(&mut self) -> (StatusCode, String) {
@@ -121,9 +161,8 @@ pub(super) async fn serve(state: Arc<Mutex<State>>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let answer = move |body: String| async move {
-        let pairs = body.split('&').filter_map(|pair| pair.split_once('='));
-        let form = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-        state.lock().unwrap().answer(&form)
+        let asked = reqwest::Url::parse(&format!("http://fake/?{body}")).unwrap();
+        state.lock().unwrap().answer(&asked.query_pairs().into_owned().collect())
     };
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
     url

@@ -3,6 +3,7 @@
 mod fake;
 mod fake_cloud;
 mod faults;
+mod fields;
 mod real;
 
 use std::time::Duration;
@@ -61,7 +62,7 @@ fn order(batch: &str, count: u32) -> LaunchOrder {
             launch: LaunchSettings {
                 ami: "ami-12345678".to_owned(),
                 disk_gb: Some(120),
-                disk_device: "/dev/sda1".to_owned(),
+                disk_device: Some("/dev/sda1".to_owned()),
                 tags: [("team".to_owned(), "vision".to_owned()), ("tidegate-pool".to_owned(), "theirs".to_owned())]
                     .into(),
                 ..LaunchSettings::default()

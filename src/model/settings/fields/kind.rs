@@ -1,5 +1,6 @@
 //! What a field takes: its shape, its unit, its range, and the words that say so.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +8,7 @@ use jiff::SignedDuration;
 
 use super::written::{self, Written};
 use crate::model::money::{self, Money, Rate};
+use crate::model::settings::run_instances;
 use crate::model::span;
 
 /// Longer values are cut in messages.
@@ -77,6 +79,8 @@ pub enum Kind {
         name: Rule,
         text: Rule,
     },
+    /// Members of EC2's launch call, by their dotted names.
+    Members,
 }
 
 impl Kind {
@@ -105,6 +109,11 @@ impl Kind {
             Self::List { item, some: true } => format!("a list of one or more texts, each {}", item.is),
             Self::List { item, some: false } => format!("a list of texts, each {}", item.is),
             Self::Table { name, text } => format!("a table of texts; each name is {}, each text {}", name.is, text.is),
+            Self::Members => {
+                "a table of texts; each name is a member of RunInstances that no other setting sets, such as \
+                              `CpuOptions.ThreadsPerCore`, in quotes, and each text what it takes"
+                    .to_owned()
+            }
         }
     }
 
@@ -122,7 +131,7 @@ impl Kind {
             Self::Flag => typed.parse().map_or_else(|_| Written::Text(typed.to_owned()), Written::Flag),
             Self::Whole { .. } => typed.parse().map_or_else(|_| Written::Text(typed.to_owned()), Written::Whole),
             Self::List { .. } => written::list_of(typed),
-            Self::Table { .. } => written::table_of(typed),
+            Self::Table { .. } | Self::Members => written::table_of(typed),
             Self::Span { .. }
             | Self::Money { .. }
             | Self::Rate { .. }
@@ -178,6 +187,7 @@ impl Kind {
             (Self::Table { name, text }, Written::Table(entries)) => {
                 return each(entries.keys(), *name).and_then(|()| each(entries.values(), *text));
             }
+            (Self::Members, Written::Table(entries)) => return members(entries),
             _ => false,
         };
         if holds { Ok(()) } else { Err(self.wrong(value)) }
@@ -186,6 +196,13 @@ impl Kind {
 
 fn in_range<T: PartialOrd + Copy>(value: &Written, found: T, min: T, max: T, range: &str) -> Result<(), Wrong> {
     if found >= min && found <= max { Ok(()) } else { Err(Wrong::new(value, format!("is not in {range}"))) }
+}
+
+fn members(entries: &BTreeMap<String, String>) -> Result<(), Wrong> {
+    entries.iter().try_for_each(|(name, text)| {
+        run_instances::check_name(name).map_err(|problem| Wrong::new(name, problem))?;
+        run_instances::check_text(name, text).map_err(|problem| Wrong::new(text, problem))
+    })
 }
 
 fn each<'a>(items: impl IntoIterator<Item = &'a String>, rule: Rule) -> Result<(), Wrong> {

@@ -4,7 +4,9 @@ use jiff::tz::TimeZone;
 
 use super::kind::Rule;
 use super::slot::is_one;
-use crate::model::settings::{BudgetScope, OnLost, SecretRef};
+use crate::model::settings::spot_cap::{self, SpotCap};
+use crate::model::settings::volume::{self, Volume, is_snapshot};
+use crate::model::settings::{BudgetScope, Image, OnLost, SecretRef};
 
 /// Longest text of a tag that EC2 takes; a name may be half as long.
 const LONGEST_TAG: usize = 256;
@@ -26,7 +28,17 @@ pub(super) const POOL: Rule = Rule { holds: is_house_name, is: "the name of a po
 pub(super) const REGION: Rule = Rule { holds: is_word, is: "a region, such as `us-east-1`" };
 pub(super) const TYPE: Rule = Rule { holds: is_word, is: "a machine type, such as `g5.xlarge`" };
 pub(super) const ZONE: Rule = Rule { holds: is_word, is: "a zone, such as `us-east-1a`" };
-pub(super) const AMI: Rule = Rule { holds: is_word, is: "an image, such as `ami-0123456789abcdef0`" };
+pub(super) const AMI: Rule = Rule {
+    holds: is_image,
+    is: "an image: `ami-0123456789abcdef0`, `name:PATTERN` for the newest of that name, or `ssm:PARAMETER`",
+};
+pub(super) const OWNER: Rule = Rule {
+    holds: is_owner,
+    is: "whose images: `self`, `amazon`, `aws-marketplace`, or an account's number of 12 digits",
+};
+pub(super) const SNAPSHOT: Rule = Rule { holds: is_snapshot, is: "a snapshot, such as `snap-0123456789abcdef0`" };
+pub(super) const VOLUME: Rule = Rule { holds: is_one::<Volume>, is: volume::GRAMMAR };
+pub(super) const SPOT_CAP: Rule = Rule { holds: is_one::<SpotCap>, is: spot_cap::GRAMMAR };
 pub(super) const SUBNET: Rule = Rule { holds: is_word, is: "a subnet, such as `subnet-0123456789abcdef0`" };
 pub(super) const GROUP: Rule = Rule { holds: is_line, is: "a security group, such as `sg-0123456789abcdef0`" };
 pub(super) const KEY_NAME: Rule = Rule { holds: is_line, is: "the name of a key pair" };
@@ -55,6 +67,15 @@ fn is_word(text: &str) -> bool {
 fn is_address(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     is_word(text) && host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
+}
+
+fn is_image(text: &str) -> bool {
+    Image::read(text).is_some()
+}
+
+fn is_owner(text: &str) -> bool {
+    let is_number = text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number || ["self", "amazon", "aws-marketplace"].contains(&text)
 }
 
 fn is_device(text: &str) -> bool {
@@ -105,6 +126,9 @@ mod tests {
             ),
             (TAG_NAME, vec!["team", "cost centre"], vec!["", "aws:x", "Tidegate-Fleet", "a\nb"]),
             (TAG_TEXT, vec!["", "ml"], vec![" ml", "a\nb"]),
+            (AMI, vec!["ami-1", "name:gpu-*", "ssm:/aws/service/x"], vec!["", "ubuntu", "name:*", "ssm:"]),
+            (OWNER, vec!["self", "123456789012"], vec!["", "me", "12345678901x"]),
+            (SNAPSHOT, vec!["snap-0a"], vec!["", "snap-", "vol-1"]),
             (DEVICE, vec!["/dev/sda1"], vec!["sda1", "/", "/dev/ sda"]),
         ] {
             for text in right {

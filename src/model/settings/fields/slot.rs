@@ -9,6 +9,8 @@ use jiff::tz::TimeZone;
 use super::written::Written;
 use crate::model::ids::{BudgetName, FleetId, MachineType, PoolName, QueueName};
 use crate::model::money::{self, Money, Rate};
+use crate::model::settings::spot_cap::SpotCap;
+use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{BudgetScope, GuardKind, Market, OnExit, OnLost, Period, Poll, Provider, SecretRef};
 use crate::model::span;
 
@@ -101,6 +103,9 @@ as_text!(BudgetName, |text: &str| Some(text.into()), BudgetName::to_string);
 as_text!(SignedDuration, |text: &str| span::parse(text).ok(), |value: &Self| span::Exact(*value).to_string());
 as_text!(Money, |text: &str| text.parse().ok(), |value: &Self| money::Exact(*value).to_string());
 as_text!(Rate, |text: &str| text.parse().ok(), |value: &Self| money::ExactRate(*value).to_string());
+as_text!(VolumeKind, VolumeKind::read, |value: &Self| value.word().to_owned());
+as_text!(Volume, |text: &str| text.parse().ok(), Volume::to_string);
+as_text!(SpotCap, |text: &str| text.parse().ok(), SpotCap::to_string);
 as_text!(
     Poll,
     |text: &str| match text {
@@ -201,6 +206,19 @@ macro_rules! as_list {
 }
 
 as_list!(String, PoolName, QueueName, MachineType);
+
+impl Plain for Vec<Volume> {
+    fn read(value: &Written) -> Option<Self> {
+        match value {
+            Written::List(items) => items.iter().map(|item| item.parse().ok()).collect(),
+            _ => None,
+        }
+    }
+
+    fn write(&self) -> Written {
+        Written::List(self.iter().map(ToString::to_string).collect())
+    }
+}
 
 impl Plain for BTreeMap<String, String> {
     fn read(value: &Written) -> Option<Self> {

@@ -1,8 +1,11 @@
 //! Rows of pools: what a machine of EC2 is made of.
 
-use super::super::rules::{AMI, DEVICE, GROUP, KEY_NAME, PROFILE, SUBNET, TAG_NAME, TAG_TEXT, ZONE};
+use super::super::rules::{
+    AMI, DEVICE, GROUP, KEY_NAME, OWNER, PROFILE, SNAPSHOT, SPOT_CAP, SUBNET, TAG_NAME, TAG_TEXT, VOLUME, ZONE,
+};
 use super::super::{Field, Kind, Takes, Unset};
 use super::at;
+use crate::model::settings::volume::{LARGEST_GB, VolumeKind};
 
 pub(super) const LAUNCH: &[Field] = &[
     Field {
@@ -10,10 +13,21 @@ pub(super) const LAUNCH: &[Field] = &[
         kind: Kind::Text(AMI),
         unset: Unset::Required,
         takes: Takes::NewMachines,
-        doc: "The image of the machines, with Python 3 on it.",
+        doc: "The image of the machines, with Python 3 on it. By name it is the newest of `ami_owner`, and by a parameter of the \
+              Systems Manager what that names, both looked up at each launch; a parameter needs the right to `ssm:GetParameters`.",
         example: "ami-0123456789abcdef0",
         later: &[],
         lens: at!(Pool, launch.ami),
+    },
+    Field {
+        name: "ami_owner",
+        kind: Kind::Text(OWNER),
+        unset: Unset::Is("self"),
+        takes: Takes::NewMachines,
+        doc: "Whose images an `ami` by name is looked for among.",
+        example: "amazon",
+        later: &[],
+        lens: at!(Pool, launch.ami_owner),
     },
     Field {
         name: "subnets",
@@ -67,7 +81,7 @@ pub(super) const LAUNCH: &[Field] = &[
     },
     Field {
         name: "disk_gb",
-        kind: Kind::Whole { unit: "GiB", min: 1, max: 65_536 },
+        kind: Kind::Whole { unit: "GiB", min: 1, max: LARGEST_GB as i64 },
         unset: Unset::Means("as the image has it"),
         takes: Takes::NewMachines,
         doc: "The size of the root disk.",
@@ -78,12 +92,92 @@ pub(super) const LAUNCH: &[Field] = &[
     Field {
         name: "disk_device",
         kind: Kind::Text(DEVICE),
-        unset: Unset::Is("/dev/sda1"),
+        unset: Unset::Means("as the image names it"),
         takes: Takes::NewMachines,
-        doc: "The device of the root disk, as the image names it.",
+        doc: "The device of the root disk. It must be named where the image is by a parameter and anything of the disk is set.",
         example: "/dev/xvda",
         later: &[],
         lens: at!(Pool, launch.disk_device),
+    },
+    Field {
+        name: "disk_type",
+        kind: Kind::Choice(VolumeKind::WORDS),
+        unset: Unset::Means("gp3 where anything of the disk is set, else as the image has it"),
+        takes: Takes::NewMachines,
+        doc: "What the root disk is made of. The disk always ends with its machine.",
+        example: "gp3",
+        later: &[],
+        lens: at!(Pool, launch.disk_type),
+    },
+    Field {
+        name: "disk_iops",
+        kind: Kind::Whole { unit: "operations a second", min: 100, max: 256_000 },
+        unset: Unset::Means("as the type has it"),
+        takes: Takes::NewMachines,
+        doc: "The speed of the root disk in operations; for gp3, io1 and io2, which needs it.",
+        example: "6000",
+        later: &[],
+        lens: at!(Pool, launch.disk_iops),
+    },
+    Field {
+        name: "disk_throughput",
+        kind: Kind::Whole { unit: "MiB/s", min: 125, max: 2_000 },
+        unset: Unset::Means("as the type has it"),
+        takes: Takes::NewMachines,
+        doc: "The throughput of the root disk; for gp3.",
+        example: "500",
+        later: &[],
+        lens: at!(Pool, launch.disk_throughput),
+    },
+    Field {
+        name: "disk_encrypted",
+        kind: Kind::Flag,
+        unset: Unset::Is("false"),
+        takes: Takes::NewMachines,
+        doc: "Whether the root disk is encrypted with the account's key; without it that is as the image and the account have it.",
+        example: "true",
+        later: &[],
+        lens: at!(Pool, launch.disk_encrypted),
+    },
+    Field {
+        name: "disk_snapshot",
+        kind: Kind::Text(SNAPSHOT),
+        unset: Unset::Means("the image's own"),
+        takes: Takes::NewMachines,
+        doc: "The snapshot that the root disk is made of.",
+        example: "snap-0123456789abcdef0",
+        later: &[],
+        lens: at!(Pool, launch.disk_snapshot),
+    },
+    Field {
+        name: "volumes",
+        kind: Kind::List { item: VOLUME, some: false },
+        unset: Unset::Means("none but the root disk"),
+        takes: Takes::NewMachines,
+        doc: "More disks, each by its device, size in GiB and what else it is. They end with their machine.",
+        example: "/dev/sdf size=200 type=io2 iops=8000 encrypted",
+        later: &[],
+        lens: at!(Pool, launch.volumes),
+    },
+    Field {
+        name: "monitoring",
+        kind: Kind::Flag,
+        unset: Unset::Is("false"),
+        takes: Takes::NewMachines,
+        doc: "Whether the machines have the cloud's detailed monitoring, which it bills.",
+        example: "true",
+        later: &[],
+        lens: at!(Pool, launch.monitoring),
+    },
+    Field {
+        name: "spot_max_price",
+        kind: Kind::Text(SPOT_CAP),
+        unset: Unset::Means("the on-demand price"),
+        takes: Takes::NewMachines,
+        doc: "The most that a spot machine may cost in an hour. A share of a price that is not known starts nothing.",
+        example: "70%",
+        later: &[],
+        lens: at!(Pool, launch.spot_max_price),
     },
     Field {
         name: "tags",
@@ -94,5 +188,15 @@ pub(super) const LAUNCH: &[Field] = &[
         example: "team = research",
         later: &[],
         lens: at!(Pool, launch.tags),
+    },
+    Field {
+        name: "run_instances",
+        kind: Kind::Members,
+        unset: Unset::Means("none"),
+        takes: Takes::NewMachines,
+        doc: "Members of the launch call that no other setting sets, by their dotted names in EC2's documentation.",
+        example: "CpuOptions.ThreadsPerCore = 1",
+        later: &[],
+        lens: at!(Pool, launch.run_instances),
     },
 ];
