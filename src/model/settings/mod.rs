@@ -2,6 +2,7 @@
 //! matter ([`fields`]), how they are addressed [`key`]'s; where they are kept is the store's.
 
 mod agent;
+pub mod autoscaler;
 pub mod check;
 pub mod fields;
 pub mod key;

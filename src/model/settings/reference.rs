@@ -111,10 +111,20 @@ fn facts(field: &Field) -> String {
     format!("{}; {default}; a change counts {}", takes(field), field.takes.words())
 }
 
-fn takes(field: &Field) -> String {
+/// What a field takes, with its unit.
+pub(super) fn takes(field: &Field) -> String {
     match field.kind.unit() {
         "" => field.kind.allowed(),
         unit => format!("{} ({unit})", field.kind.allowed()),
+    }
+}
+
+/// What holds without a line.
+pub(super) fn without(field: &Field) -> String {
+    match field.unset {
+        Unset::Required => "required".to_owned(),
+        Unset::Is(value) => format!("`{value}`"),
+        Unset::Means(meaning) => meaning.to_owned(),
     }
 }
 
@@ -158,13 +168,8 @@ pub fn markdown() -> String {
         let _ = write!(text, "\n## `{}`\n\n{}\n\n", part.heading(), of_part(part));
         text.push_str("| key | what it is | it takes | without it | a change counts |\n|---|---|---|---|---|\n");
         for field in fields::of(part) {
-            let default = match field.unset {
-                Unset::Required => "required".to_owned(),
-                Unset::Is(value) => format!("`{value}`"),
-                Unset::Means(meaning) => meaning.to_owned(),
-            };
             let (name, doc, counts) = (field.name, field.doc, field.takes.words());
-            let _ = writeln!(text, "| `{name}` | {doc} | {} | {default} | {counts} |", takes(field));
+            let _ = writeln!(text, "| `{name}` | {doc} | {} | {} | {counts} |", takes(field), without(field));
         }
     }
     text
@@ -176,13 +181,18 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::model::settings::autoscaler;
 
     /// Set it to have the files written from the table again: `TIDEGATE_REGENERATE=1 cargo test --lib reference`.
     const REGENERATE: &str = "TIDEGATE_REGENERATE";
 
     #[test]
     fn the_reference_file_and_the_documentation_are_as_the_table_says() {
-        for (name, text) in [("config/tidegate.toml", toml()), ("assets/SETTINGS.md", markdown())] {
+        for (name, text) in [
+            ("config/tidegate.toml", toml()),
+            ("assets/SETTINGS.md", markdown()),
+            ("assets/AWS_AUTOSCALER.md", autoscaler::markdown()),
+        ] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
             if std::env::var_os(REGENERATE).is_some() {
                 let mut open = std::fs::OpenOptions::new();
