@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::event::{ActUnderWay, BudgetState, Leader, Mode, Spend, View};
+use crate::model::breaker::{Breaker, Offering};
 use crate::model::ids::{Revision, Term};
 use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, RunningTask};
 use crate::model::money::{Money, Rate};
@@ -16,7 +17,7 @@ use crate::model::settings::{
     ClearmlSettings, Limits, LoopSettings, Market, OnExit, OnLost, Poll, PoolSettings, Provider, QueueSettings,
     Settings,
 };
-use crate::model::snapshot::{Breaker, ErrorClass, ForeignWorker, Ghost, Snapshot, Source};
+use crate::model::snapshot::{ErrorClass, ForeignWorker, Ghost, Snapshot, Source};
 
 fn ago(seconds: i64) -> Timestamp {
     let now: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
@@ -101,6 +102,15 @@ fn intent() -> Intent {
     }
 }
 
+/// What backs off in it.
+pub(crate) fn backing_off() -> Offering {
+    Offering {
+        machine_type: Some("p4d.24xlarge".into()),
+        market: Some(Market::OnDemand),
+        ..Offering::of_account("aws us-east-1")
+    }
+}
+
 fn snapshot() -> Snapshot {
     Snapshot {
         instances: instances(),
@@ -119,11 +129,13 @@ fn snapshot() -> Snapshot {
             last_report: Some(ago(300)),
         }],
         breakers: vec![Breaker {
-            pool: "p4d".into(),
-            machine_type: "p4d.24xlarge".into(),
+            on: backing_off(),
+            since: ago(150),
             until: ago(-90),
             class: ErrorClass::Capacity,
             strikes: 2,
+            at_most: 0,
+            quota: None,
             message: "InsufficientInstanceCapacity".to_owned(),
         }],
         sources: vec![

@@ -79,7 +79,7 @@ fn summary(path: &str, settings: &Settings) -> String {
 fn prices(settings: &Settings, catalogue: &Catalogue) -> Vec<Finding> {
     let hard = settings.budgets.iter().any(|budget| budget.hard);
     let offers = settings.pools.iter().flat_map(|pool| pool.types.iter().map(move |kind| (pool, kind)));
-    let unpriced = offers.filter(|(pool, kind)| catalogue.offer(pool, kind).rate.is_none());
+    let unpriced = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market).rate.is_none());
     unpriced
         .map(|(pool, kind)| Finding {
             what: format!("pool {}", pool.name),

@@ -71,6 +71,7 @@ enum Command {
     Stop(change::stop::Stop),
     Hold(change::hold::Hold),
     Launch(change::launch::Launch),
+    Reset(change::reset::Reset),
     Set(change::set::Set),
     Completions(generated::Completions),
     Man(generated::Man),
@@ -134,6 +135,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Stop(command) => command.run(place).await,
         Command::Hold(command) => command.run(place).await,
         Command::Launch(command) => command.run(place).await,
+        Command::Reset(command) => command.run(place).await,
         Command::Set(command) => command.run(place).await,
         Command::Demo(_) | Command::Replay(_) | Command::Run(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
     }

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, Revision};
+use crate::model::breaker::Reset;
+use crate::model::ids::{Actor, InstanceId, Revision};
 use crate::model::journal::JournalFilter;
 pub use crate::model::settings::Edit;
 use crate::model::settings::OnExit;
@@ -39,11 +40,8 @@ pub enum Command {
     },
     /// What the plan would be with these settings; changes nothing.
     Preview(Vec<Edit>),
-    /// Tries a kind of machine again before its back-off ends.
-    ResetBackOff {
-        pool: PoolName,
-        machine_type: MachineType,
-    },
+    /// Tries launches again before their back-off ends.
+    ResetBackOff(Reset),
     /// What a machine wrote on its console.
     BootLog(InstanceId),
     /// Journal lines, newest first.

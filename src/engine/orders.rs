@@ -32,17 +32,7 @@ impl Loop {
             Command::Ask(asks) => self.ask(&by, asks).await?,
             Command::Set { edits, seen } => self.set(&by, &edits, seen.as_ref()).await?,
             Command::Preview(edits) => self.previewed(&edits),
-            Command::ResetBackOff { pool, machine_type } => {
-                let failing = self.breakers.reset(&(pool.clone(), machine_type.clone()));
-                let text = format!("{pool} {machine_type} is tried again");
-                if failing {
-                    let line = line(self.setup.clock.now(), EntryKind::Edited, &text).by(&by);
-                    self.commit(vec![line.record()]).await;
-                    self.replan(Vec::new()).await?;
-                    self.publish();
-                }
-                Ok(Answer::Said(if failing { text } else { format!("{pool} {machine_type} was not backing off") }))
-            }
+            Command::ResetBackOff(what) => self.reset(&by, &what).await?,
             Command::BootLog(instance) => match self.boot_log(id, &instance) {
                 // The answer comes with the cloud's.
                 Ok(()) => return Ok(()),
@@ -64,7 +54,7 @@ impl Loop {
     }
 
     /// A loop that only watches changes nothing.
-    fn may_change(&self) -> Result<(), String> {
+    pub(super) fn may_change(&self) -> Result<(), String> {
         match &self.setup.leader {
             Leader::Us(_) => Ok(()),
             Leader::Other(who) => Err(format!("this loop only watches: {who} leads")),

@@ -142,6 +142,7 @@ impl Loop {
                 },
                 &fresh,
             );
+            self.heed(&records);
             self.commit(records).await;
         }
         self.replan(Vec::new()).await?;

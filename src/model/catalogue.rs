@@ -51,15 +51,17 @@ impl Catalogue {
         regions.values().find_map(|types| types.get(machine_type)).map(|spec| (spec.vcpu, spec.gpu))
     }
 
-    /// What a machine of `pool` of this type would hold and cost; `pool.X.price` wins over the table.
+    /// What a machine of `pool` of this type would hold, and cost on this market; `pool.X.price` wins over the table on
+    /// the pool's own market.
     #[must_use]
-    pub fn offer(&self, pool: &PoolSettings, machine_type: &MachineType) -> Offer {
+    pub fn offer(&self, pool: &PoolSettings, machine_type: &MachineType, market: Market) -> Offer {
         let (vcpu, gpu) = self.size(pool.provider, machine_type).unwrap_or((0, 0));
-        let listed = self.spec(pool.provider, &pool.region, machine_type).and_then(|spec| match pool.market {
+        let listed = self.spec(pool.provider, &pool.region, machine_type).and_then(|spec| match market {
             Market::OnDemand => spec.on_demand,
             // Without a spot price the on-demand one is the most that it can cost.
             Market::Spot => spec.spot.or(spec.on_demand),
         });
-        Offer { vcpu, gpu, rate: pool.price.or(listed) }
+        let own = pool.price.filter(|_| market == pool.market);
+        Offer { vcpu, gpu, rate: own.or(listed) }
     }
 }

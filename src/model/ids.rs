@@ -106,6 +106,23 @@ text_id! {
     Actor
 }
 
+impl MachineType {
+    /// The group of types that share a quota in EC2: the letters before the first digit, all general ones together.
+    #[must_use]
+    pub fn quota_family(&self) -> &str {
+        const STANDARD: [&str; 9] = ["a", "c", "d", "h", "i", "m", "r", "t", "z"];
+        let text = self.as_str();
+        let letters = text.find(|letter: char| letter.is_ascii_digit()).and_then(|end| text.get(..end)).unwrap_or(text);
+        let one = letters.get(..1).unwrap_or_default();
+        match letters {
+            "vt" => "g",
+            "trn" | "inf" | "dl" | "hpc" | "u-" => letters,
+            _ if STANDARD.contains(&one) => "standard",
+            _ => one,
+        }
+    }
+}
+
 impl Actor {
     /// The loop itself.
     #[must_use]
@@ -199,6 +216,23 @@ pub fn leader_queue(fleet: &FleetId, term: Term) -> QueueName {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn types_share_a_quota_with_their_family() {
+        for (one, family) in [
+            ("g5.xlarge", "g"),
+            ("vt1.3xlarge", "g"),
+            ("g6e.4xlarge", "g"),
+            ("p4d.24xlarge", "p"),
+            ("m5.large", "standard"),
+            ("c7gn.metal", "standard"),
+            ("inf2.xlarge", "inf"),
+            ("trn1.2xlarge", "trn"),
+            ("", ""),
+        ] {
+            assert_eq!(MachineType::from(one).quota_family(), family, "{one}");
+        }
+    }
 
     #[test]
     fn a_worker_name_is_read_back() {

@@ -5,10 +5,10 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::breaker::Breaker;
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName, TaskId};
 use crate::model::instance::Fault;
 use crate::model::money::{Money, Rate};
-use crate::model::snapshot::ErrorClass;
 use crate::model::span::Short;
 
 /// What a limit is set on.
@@ -151,14 +151,16 @@ pub enum Reason {
         scope: LimitScope,
         limit: LimitKind,
     },
-    /// Launches of this kind failed and are not tried again before `until`.
+    /// Launches failed: for now none is tried again, or a few at once.
     BackOff {
         pool: PoolName,
-        machine_type: String,
-        class: ErrorClass,
-        strikes: u32,
-        until: Timestamp,
-        message: String,
+        breaker: Box<Breaker>,
+    },
+    /// The pool's last machines never registered: one at a time is tried.
+    Canary {
+        pool: PoolName,
+        failed: u32,
+        starting: u32,
     },
     /// What is known is too old to act on.
     Stale {
@@ -251,6 +253,8 @@ impl Reason {
             }
             Self::NotOffered { queue, pool } => Some(format!("it would with {pool} in queue.{queue}.pools")),
             Self::NoSuchQueue { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
+            Self::BackOff { pool, .. } => Some(format!("`tidegate reset {pool}` has it tried at once")),
+            Self::Canary { pool, .. } => Some(format!("`tidegate reset {pool}` forgives it the failed boots")),
             Self::NoGuard { pool } => {
                 Some(format!("set pool.{pool}.guard = \"gate\" for machines to come, or stop it by hand"))
             }
@@ -320,11 +324,17 @@ impl fmt::Display for Reason {
                 },
                 scope.key(*limit)
             ),
-            Self::BackOff { pool, machine_type, class, strikes, until, message } => write!(
+            Self::BackOff { breaker, .. } => {
+                let Breaker { on, until, at_most, message, .. } = breaker.as_ref();
+                let (row, until) = (breaker.row(), until.strftime("%H:%M:%SZ"));
+                match at_most {
+                    0 => write!(f, "{on} backs off until {until} ({row}): {message}"),
+                    some => write!(f, "{on} is asked for at most {some} at once until {until} ({row}): {message}"),
+                }
+            }
+            Self::Canary { pool, failed, starting } => write!(
                 f,
-                "{pool} {machine_type} backs off until {} ({}, {strikes} in a row): {message}",
-                until.strftime("%H:%M:%SZ"),
-                class.word()
+                "the last {failed} machines of pool {pool} never registered: one at a time until one does, {starting} starting"
             ),
             Self::Stale { source, age, limit, error } => {
                 match age {

@@ -1,7 +1,7 @@
 //! What is remembered between passes and across restarts, and the records that change it. The
 //! store keeps the records; applying them in order gives the memory back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -213,6 +213,13 @@ pub enum Record {
         pool: PoolName,
         duration: SignedDuration,
     },
+    /// A machine never registered.
+    BootFailed {
+        pool: PoolName,
+        instance: InstanceId,
+    },
+    /// A machine of the pool registered, or a person wants it tried as if none had failed.
+    BootsForgiven(PoolName),
     LedgerWholeSince(Timestamp),
     Journal(Entry),
 }
@@ -229,6 +236,8 @@ pub struct Memory {
     pub requeueing: BTreeMap<TaskId, LostTask>,
     pub requeues: BTreeMap<TaskId, u32>,
     pub learned: Learned,
+    /// Machines of each pool that never registered, since the last one that did.
+    pub boots_failed: BTreeMap<PoolName, BTreeSet<InstanceId>>,
     /// Machines proved gone, and when: clouds list them for an hour more, and they are not adopted again.
     pub gone: BTreeMap<InstanceId, Timestamp>,
 }
@@ -283,6 +292,12 @@ impl Memory {
                 self.learned.tasks.entry(queue.clone()).or_default().push(*duration);
             }
             Record::BootTook { pool, duration } => self.learned.boots.entry(pool.clone()).or_default().push(*duration),
+            Record::BootFailed { pool, instance } => {
+                self.boots_failed.entry(pool.clone()).or_default().insert(instance.clone());
+            }
+            Record::BootsForgiven(pool) => {
+                self.boots_failed.remove(pool);
+            }
             Record::LedgerWholeSince(since) => self.ledger.whole_since = Some(*since),
             Record::Journal(_) => {}
         }

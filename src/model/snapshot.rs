@@ -7,8 +7,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueId, QueueName, TaskId, WorkerId};
+use crate::model::ids::{Actor, InstanceId, PoolName, QueueId, QueueName, TaskId, WorkerId};
 use crate::model::instance::{Hold, Instance};
 use crate::model::observed::QueueEntry;
 use crate::model::record::{Intent, Learned};
@@ -27,7 +28,10 @@ pub struct Snapshot {
     pub ghosts: Vec<Ghost>,
     /// Tasks that need our care.
     pub strays: Vec<Stray>,
+    /// What backs off now.
     pub breakers: Vec<Breaker>,
+    /// How many of each pool's machines in a row never registered, up to now.
+    pub boots_failed: BTreeMap<PoolName, u32>,
     /// For each pool, since when at least 1, 2, 3, ... machines have been more than its queues need.
     pub surplus: Surplus,
     pub learned: Arc<Learned>,
@@ -107,18 +111,6 @@ pub enum Stray {
     QueuedNowhere { task: TaskId, name: String, queue: QueueName, since: Timestamp },
 }
 
-/// Launches of a pool's type fail for now: nothing is tried until then.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Breaker {
-    pub pool: PoolName,
-    pub machine_type: MachineType,
-    pub until: Timestamp,
-    pub class: ErrorClass,
-    pub strikes: u32,
-    /// The cloud's own words.
-    pub message: String,
-}
-
 /// What a cloud's quota allows, and how much of that is taken.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Quota {
@@ -135,7 +127,7 @@ impl fmt::Display for Quota {
     }
 }
 
-/// What kind of no a cloud said; each has its back-off.
+/// Why launches fail; each class has its back-off.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorClass {
@@ -144,6 +136,8 @@ pub enum ErrorClass {
     Throttle,
     Credentials,
     BadRequest,
+    /// Machines are made, and never register.
+    Boot,
     Unknown,
 }
 
@@ -156,6 +150,7 @@ impl ErrorClass {
             Self::Throttle => "throttle",
             Self::Credentials => "credentials",
             Self::BadRequest => "bad request",
+            Self::Boot => "boot",
             Self::Unknown => "unknown",
         }
     }

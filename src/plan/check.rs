@@ -230,7 +230,7 @@ impl<'a> Judge<'a> {
         if !self.is_region_fresh(pool.provider, &pool.region) {
             found.push((Invariant::Unknown, format!("what {} {} said is stale", pool.provider.word(), pool.region)));
         }
-        let offer = self.snapshot.catalogue.offer(pool, &launch.machine_type);
+        let offer = self.snapshot.catalogue.offer(pool, &launch.machine_type, launch.market);
         if (launch.vcpu, launch.gpu, launch.rate) != (offer.vcpu, offer.gpu, offer.rate) {
             let what = format!("{} holds or costs other than the plan says", launch.machine_type);
             found.push((Invariant::Limits, what));

@@ -7,15 +7,16 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::example::{self, World, ago, now, secs};
+use crate::model::breaker::{Breaker, Offering};
 use crate::model::ids::{InstanceId, PoolName, QueueName};
 use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase};
 use crate::model::ledger::Share;
 use crate::model::money::{Money, Rate};
 use crate::model::record::{Learned, Samples};
 use crate::model::settings::{
-    Budget, BudgetScope, GuardKind, Limits, OnLost, Period, PoolSettings, Provider, QueueSettings,
+    Budget, BudgetScope, GuardKind, Limits, Market, OnLost, Period, PoolSettings, Provider, QueueSettings,
 };
-use crate::model::snapshot::{Ask, Breaker, ErrorClass, ForeignWorker, Ghost, Order, Stray};
+use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Stray};
 
 const TYPES: [&str; 5] = ["g5.xlarge", "g5.12xlarge", "m5.large", "u1.huge", "x9.unlisted"];
 const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
@@ -102,6 +103,7 @@ impl Dice {
         pool.keep_alive = secs(self.pick(&[0, 60, 600]));
         pool.price = self.in_hundred(20).then_some(Rate::from_micros_per_hour(500_000));
         pool.guard = if self.in_hundred(15) { GuardKind::Off } else { GuardKind::Gate };
+        pool.launch.zones = self.pick(&[vec![], vec!["a"], vec!["a", "b"]]).into_iter().map(str::to_owned).collect();
         pool.launch.disk_gb = self.in_hundred(30).then_some(120);
         pool
     }
@@ -265,13 +267,18 @@ impl Dice {
         }
         for _ in 0..self.up_to(2).saturating_sub(1) {
             snapshot.breakers.push(Breaker {
-                pool: self.pick(pools),
-                machine_type: self.pick(&TYPES).into(),
+                on: self.offering(pools),
+                since: ago(self.seconds(20, 1_500)),
                 until: ago(self.seconds(-100, 20)),
                 class: ErrorClass::Capacity,
                 strikes: 2,
+                at_most: self.pick(&[0, 0, 1, 3]),
+                quota: None,
                 message: "InsufficientInstanceCapacity".to_owned(),
             });
+        }
+        if self.in_hundred(25) {
+            snapshot.boots_failed.insert(self.pick(pools), self.up_to(4));
         }
         for pool in pools {
             let levels = (0..self.up_to(5)).map(|_| ago(self.seconds(-30, 1_500))).collect();
@@ -286,6 +293,17 @@ impl Dice {
         }
         assert_eq!(world.now, now());
         assert!(snapshot.instances.iter().all(|instance| instance.provider == Provider::Aws));
+    }
+
+    fn offering(&mut self, pools: &[PoolName]) -> Offering {
+        let zone = self.in_hundred(30).then(|| self.pick(&["a", "b"]).into());
+        Offering {
+            pool: self.in_hundred(30).then(|| self.pick(pools)),
+            machine_type: self.in_hundred(80).then(|| self.pick(&TYPES).into()),
+            zone,
+            market: self.in_hundred(50).then(|| self.pick(&[Market::OnDemand, Market::Spot])),
+            ..Offering::of_account(format!("aws {}", self.pick(&REGIONS)))
+        }
     }
 
     fn orders(&mut self, world: &mut World, pools: &[PoolName], queues: &[QueueName]) {

@@ -6,12 +6,13 @@ use std::cmp::Reverse;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::breaker::Breaker;
 use crate::model::catalogue::Offer;
 use crate::model::ids::{InstanceId, MachineType, PoolName, QueueName};
 use crate::model::ledger::Ledger;
 use crate::model::reason::Reason;
-use crate::model::settings::{PoolSettings, Provider, QueueSettings, Settings};
-use crate::model::snapshot::{Breaker, QueueState, Snapshot, Source};
+use crate::model::settings::{Market, PoolSettings, Provider, QueueSettings, Settings};
+use crate::model::snapshot::{QueueState, Snapshot, Source};
 
 /// Names are looked up tens of thousands of times a pass.
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
@@ -50,6 +51,8 @@ pub(super) struct Pool<'a> {
     pub(super) settings: &'a PoolSettings,
     /// In order of preference.
     pub(super) kinds: Vec<Kind<'a>>,
+    /// So many machines in a row never registered.
+    pub(super) boots_failed: u32,
     /// The first of its queues, by priority, that the server has.
     pub(super) first: Option<usize>,
     shared_by: usize,
@@ -57,12 +60,15 @@ pub(super) struct Pool<'a> {
     boot: OnceCell<SignedDuration>,
 }
 
-/// One machine type of a pool.
+/// One machine type of a pool on one market.
 pub(super) struct Kind<'a> {
     pub(super) machine_type: &'a MachineType,
+    pub(super) market: Market,
     pub(super) offer: Offer,
     /// Launches of it fail for now.
-    pub(super) breaker: Option<&'a Breaker>,
+    pub(super) blocked: Option<&'a Breaker>,
+    /// Only a few may be asked for at once.
+    pub(super) narrowed: Option<&'a Breaker>,
 }
 
 impl<'a> Index<'a> {
@@ -70,11 +76,10 @@ impl<'a> Index<'a> {
         let mut pools: Vec<Pool<'a>> = settings.pools.iter().map(|pool| Pool::new(pool, snapshot)).collect();
         let pool_places: Map<_, _> =
             settings.pools.iter().enumerate().map(|(place, pool)| (&pool.name, place)).collect();
-        for breaker in snapshot.breakers.iter().filter(|breaker| breaker.until > now) {
-            let pool = pool_places.get(&breaker.pool).and_then(|place| pools.get_mut(*place));
-            let kinds = pool.into_iter().flat_map(|pool| &mut pool.kinds);
-            for kind in kinds.filter(|kind| *kind.machine_type == breaker.machine_type) {
-                kind.breaker = Some(breaker);
+        let breakers: Vec<&Breaker> = snapshot.breakers.iter().filter(|breaker| breaker.until > now).collect();
+        if !breakers.is_empty() {
+            for pool in &mut pools {
+                pool.back_off(&breakers);
             }
         }
         let queues = queues(snapshot, settings, &pool_places, &mut pools);
@@ -162,11 +167,45 @@ impl<'a> Pool<'a> {
     fn new(settings: &'a PoolSettings, snapshot: &Snapshot) -> Self {
         let kinds = settings.types.iter().map(|machine_type| Kind {
             machine_type,
-            offer: snapshot.catalogue.offer(settings, machine_type),
-            breaker: None,
+            market: settings.market,
+            offer: snapshot.catalogue.offer(settings, machine_type, settings.market),
+            blocked: None,
+            narrowed: None,
         });
-        Self { settings, kinds: kinds.collect(), first: None, shared_by: 0, boot: OnceCell::new() }
+        Self {
+            settings,
+            kinds: kinds.collect(),
+            boots_failed: snapshot.boots_failed.get(&settings.name).copied().unwrap_or_default(),
+            first: None,
+            shared_by: 0,
+            boot: OnceCell::new(),
+        }
     }
+
+    fn back_off(&mut self, breakers: &[&'a Breaker]) {
+        let settings = self.settings;
+        let here: Vec<&Breaker> = breakers.iter().copied().filter(|breaker| breaker.on.touches(settings)).collect();
+        if here.is_empty() {
+            return;
+        }
+        for kind in &mut self.kinds {
+            let of_it = || here.iter().copied().filter(|one| one.on.covers(settings, kind.machine_type, kind.market));
+            kind.narrowed = of_it().filter(|one| one.at_most > 0).min_by_key(|one| one.at_most);
+            let everywhere = of_it().filter(|one| one.at_most == 0 && one.on.zone.is_none());
+            kind.blocked = everywhere.max_by_key(|one| one.until).or_else(|| in_every_zone(settings, of_it()));
+        }
+    }
+}
+
+/// The back-off that ends first, where each zone of the pool has one.
+fn in_every_zone<'a>(pool: &PoolSettings, breakers: impl Iterator<Item = &'a Breaker>) -> Option<&'a Breaker> {
+    let breakers: Vec<&Breaker> = breakers.filter(|one| one.on.zone.is_some()).collect();
+    let of_zone = |zone: &String| {
+        let here = |one: &&&Breaker| one.on.zone.as_ref().is_some_and(|own| own.as_str() == zone);
+        breakers.iter().filter(here).max_by_key(|one| one.until).copied()
+    };
+    let found: Option<Vec<&Breaker>> = pool.launch.zones.iter().map(of_zone).collect();
+    found?.into_iter().min_by_key(|one| one.until)
 }
 
 impl Queue<'_> {

@@ -4,11 +4,14 @@ use jiff::SignedDuration;
 
 use super::index::{Index, Kind, Pool, Queue};
 use super::limits::Candidate;
+use super::machine::{Machine, State};
 use super::pass::Pass;
+use crate::model::breaker::{Breaker, CANARY_AFTER};
 use crate::model::ids::Actor;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Planned, Rule};
 use crate::model::reason::Reason;
+use crate::model::record::Intent;
 
 /// A boot, until a pool has taught how long its own take: a minute and a half to a running system, and the agent is
 /// installed in three minutes; nine of ten are assumed to be faster than this.
@@ -69,21 +72,13 @@ impl Pass<'_> {
         pool: &Pool<'_>,
         kind: &Kind<'_>,
     ) -> (u32, Option<Reason>) {
-        if let Some(breaker) = kind.breaker {
-            let reason = Reason::BackOff {
-                pool: pool.settings.name.clone(),
-                machine_type: kind.machine_type.to_string(),
-                class: breaker.class,
-                strikes: breaker.strikes,
-                until: breaker.until,
-                message: breaker.message.clone(),
-            };
-            return (0, Some(reason));
+        if let Some(breaker) = kind.blocked {
+            return (0, Some(back_off(pool, breaker)));
         }
         let candidate = Candidate { queue: want.queue, pool: want.pool, offer: kind.offer };
         let reservation = reservation(self.index, queue, pool, kind.offer.rate);
         let (room, _) = self.room(&candidate, pool, kind, reservation, false);
-        let count = room.min(wanted);
+        let count = room.min(wanted).min(self.unproved_room(want.pool, pool)).min(self.narrow_room(pool, kind));
         if count > 0 {
             self.book(&candidate, reservation, count);
             self.actions.push(Planned {
@@ -93,7 +88,7 @@ impl Pass<'_> {
                     pool: pool.settings.name.clone(),
                     queue: queue.settings.name.clone(),
                     machine_type: kind.machine_type.clone(),
-                    market: pool.settings.market,
+                    market: kind.market,
                     count,
                     vcpu: kind.offer.vcpu,
                     gpu: kind.offer.gpu,
@@ -104,8 +99,59 @@ impl Pass<'_> {
             });
         }
         // What is short is explained with the numbers as they are after what was just planned.
-        let why = if count < wanted { self.room(&candidate, pool, kind, reservation, true).1 } else { None };
-        (count, why)
+        let why = (count < wanted).then(|| {
+            let (left, why) = self.room(&candidate, pool, kind, reservation, true);
+            if left == 0 { why } else { self.caution(want.pool, pool, kind) }
+        });
+        (count, why.flatten())
+    }
+
+    /// How many machines may be started in a pool whose last ones never registered.
+    fn unproved_room(&self, place: usize, pool: &Pool<'_>) -> u32 {
+        if pool.boots_failed < CANARY_AFTER { u32::MAX } else { 1_u32.saturating_sub(self.unproved(place)) }
+    }
+
+    /// Machines of a pool on their way, that may never register.
+    fn unproved(&self, pool: usize) -> u32 {
+        let starts = |machine: &&Machine<'_>| {
+            let over = matches!(machine.state(), State::Gone | State::Stopping | State::Faulty);
+            machine.pool == Some(pool) && !machine.seen.registered && !machine.acknowledged && !over
+        };
+        let machines = self.machines.iter().filter(starts).count();
+        let here = |intent: &&Intent| self.index.pool_place(&intent.pool) == Some(pool);
+        let intents = self.index.snapshot.intents.iter().filter(here).count();
+        let now = self.launched.iter().filter(|(_, place, _)| *place == pool).map(|(.., count)| count).sum::<u32>();
+        u32::try_from(machines + intents).unwrap_or(u32::MAX).saturating_add(now)
+    }
+
+    /// How many may be asked for of a kind that a quota has refused in larger numbers: those on their way are asked for.
+    fn narrow_room(&self, pool: &Pool<'_>, kind: &Kind<'_>) -> u32 {
+        let Some(breaker) = kind.narrowed else { return u32::MAX };
+        let settings = pool.settings;
+        let region = (settings.provider, &settings.region);
+        let same = |provider, region_of, machine_type, market| {
+            (provider, region_of) == region && machine_type == kind.machine_type && market == kind.market
+        };
+        let intents = self.index.snapshot.intents.iter();
+        let intents = intents.filter(|one| same(one.provider, &one.region, &one.machine_type, one.market)).count();
+        let now = self.actions.iter().filter_map(|planned| match &planned.action {
+            Action::Launch(launch) => {
+                let of = self.index.pools.get(self.index.pool_place(&launch.pool)?)?.settings;
+                same(of.provider, &of.region, &launch.machine_type, launch.market).then_some(launch.count)
+            }
+            _ => None,
+        });
+        let asked = u32::try_from(intents).unwrap_or(u32::MAX).saturating_add(now.sum());
+        breaker.at_most.saturating_sub(asked)
+    }
+
+    /// Why not more of a kind that limits and budgets have room for.
+    fn caution(&self, place: usize, pool: &Pool<'_>, kind: &Kind<'_>) -> Option<Reason> {
+        if self.unproved_room(place, pool) == 0 {
+            let (pool, failed) = (pool.settings.name.clone(), pool.boots_failed);
+            return Some(Reason::Canary { pool, failed, starting: self.unproved(place) });
+        }
+        kind.narrowed.map(|breaker| back_off(pool, breaker))
     }
 
     /// How many more may be launched, and what keeps it from being more.
@@ -136,6 +182,10 @@ impl Pass<'_> {
         };
         (by_limits.min(by_budgets), why)
     }
+}
+
+fn back_off(pool: &Pool<'_>, breaker: &Breaker) -> Reason {
+    Reason::BackOff { pool: pool.settings.name.clone(), breaker: Box::new(breaker.clone()) }
 }
 
 /// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, with its disk.

@@ -33,7 +33,7 @@ fn carried_out(world: &World, plan: &Plan) -> World {
 }
 
 fn carry_out(world: &mut World, planned: &Planned) {
-    let World { snapshot, ledger, now, .. } = world;
+    let World { snapshot, settings, ledger, now } = world;
     let place = planned.action.subject().instance;
     let machine = snapshot.instances.iter_mut().find(|machine| Some(&machine.id) == place.as_ref());
     match (&planned.action, machine) {
@@ -41,7 +41,8 @@ fn carry_out(world: &mut World, planned: &Planned) {
             for _ in 0..launch.count {
                 let id = format!("new.{}", snapshot.intents.len());
                 let mut intent = example::intent(&id, launch.pool.as_str(), launch.queue.as_str());
-                intent.machine_type = launch.machine_type.clone();
+                (intent.machine_type, intent.market) = (launch.machine_type.clone(), launch.market);
+                settings.pool(&launch.pool).unwrap().region.clone_into(&mut intent.region);
                 (intent.vcpu, intent.gpu, intent.rate) = (launch.vcpu, launch.gpu, launch.rate);
                 intent.reservation = launch.reservation;
                 snapshot.intents.push(intent);
@@ -232,6 +233,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "BackOff",
         "Budget",
         "Busy",
+        "Canary",
         "CancelDrain",
         "Cooling",
         "Drain",

@@ -62,7 +62,10 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
         }
         Reason::Budget { .. } => ("hold: budget".to_owned(), Tone::Warn),
         Reason::NoPrice { .. } => ("hold: no price".to_owned(), Tone::Warn),
-        Reason::BackOff { until, .. } => (format!("hold: retry {}", short(until.duration_since(now))), Tone::Warn),
+        Reason::BackOff { breaker, .. } => {
+            (format!("hold: retry {}", short(breaker.until.duration_since(now))), Tone::Warn)
+        }
+        Reason::Canary { .. } => ("hold: canary".to_owned(), Tone::Warn),
         Reason::Stale { .. } => ("hold: STALE".to_owned(), Tone::Bad),
         Reason::Faulty { .. } => ("hold: fault".to_owned(), Tone::Bad),
         Reason::NoGuard { .. } => ("hold: no guard".to_owned(), Tone::Warn),

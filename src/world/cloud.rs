@@ -24,7 +24,8 @@ pub trait Cloud: Send + Sync {
     async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError>;
 
     /// Starts up to `order.launch.count` machines with one call, and says which. Fewer than asked for is
-    /// success: the rest was refused for capacity. The call is idempotent by `order.batch`. The order's
+    /// success: the rest was refused for capacity. The pool's zones are tried in order, the next one only after a
+    /// definite no for want of capacity; an error of that class speaks of all of them. The call is idempotent by `order.batch`. The order's
     /// tags are on the machines from their first moment. The intent of each machine is
     /// `<batch>.<place in the batch>`.
     async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError>;
@@ -70,6 +71,8 @@ pub struct Launched {
     /// As the cloud will list it: its bill begins here.
     pub launched: Timestamp,
     pub zone: Option<Zone>,
+    /// Zones of the pool that had none, before this one gave it.
+    pub passed_over: Vec<Zone>,
 }
 
 /// The intent of the machine at this place of a batch.

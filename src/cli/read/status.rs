@@ -1,5 +1,7 @@
 //! `status`: the fleet at a glance.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use serde::Serialize;
 
@@ -8,8 +10,10 @@ use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Side, plain, table};
 use crate::engine::event::{BudgetState, Leader, View};
-use crate::model::ids::BudgetName;
+use crate::model::breaker::Breaker;
+use crate::model::ids::{BudgetName, PoolName};
 use crate::model::instance::Phase;
+use crate::model::snapshot::Quota;
 
 /// Show the fleet at a glance: mode, demand, machines, money, and how old the facts are
 #[derive(Debug, Args)]
@@ -46,6 +50,9 @@ pub(super) struct Summary {
     total_microusd: i64,
     budgets: Vec<BudgetLine>,
     sources: Vec<SourceLine>,
+    back_offs: Vec<BackOffLine>,
+    /// How many of each pool's machines in a row never registered.
+    boots_failed: BTreeMap<PoolName, u32>,
     settings_revision: String,
     settings_problem: Option<String>,
     warnings: Vec<String>,
@@ -68,6 +75,20 @@ struct SourceLine {
     age_seconds: Option<i64>,
     stale: bool,
     error: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct BackOffLine {
+    /// What `reset` and the screen call it.
+    on: String,
+    pools: Vec<PoolName>,
+    class: &'static str,
+    strikes: u32,
+    since: jiff::Timestamp,
+    until: jiff::Timestamp,
+    at_most: u32,
+    quota: Option<Quota>,
+    message: String,
 }
 
 pub(super) fn summary(view: &View) -> Summary {
@@ -102,9 +123,26 @@ pub(super) fn summary(view: &View) -> Summary {
                 error: source.error.clone(),
             })
             .collect(),
+        back_offs: view.snapshot.breakers.iter().map(|breaker| back_off_line(breaker, view)).collect(),
+        boots_failed: view.snapshot.boots_failed.clone(),
         settings_revision: view.settings.revision.to_string(),
         settings_problem: view.settings_problem.clone(),
         warnings: view.warnings.clone(),
+    }
+}
+
+fn back_off_line(breaker: &Breaker, view: &View) -> BackOffLine {
+    let pools = view.settings.pools.iter().filter(|pool| breaker.on.touches(pool));
+    BackOffLine {
+        on: breaker.on.to_string(),
+        pools: pools.map(|pool| pool.name.clone()).collect(),
+        class: breaker.class.word(),
+        strikes: breaker.strikes,
+        since: breaker.since,
+        until: breaker.until,
+        at_most: breaker.at_most,
+        quota: breaker.quota.clone(),
+        message: breaker.message.clone(),
     }
 }
 
@@ -146,6 +184,11 @@ pub(super) fn text(view: &View) -> String {
         paragraphs.push(budgets(&spend.budgets));
     }
     paragraphs.push(sources(&summary.sources));
+    let back_offs: Vec<String> =
+        view.snapshot.breakers.iter().map(|breaker| plain(&breaker.told(view.at)) + "\n").collect();
+    if !back_offs.is_empty() {
+        paragraphs.push(back_offs.concat());
+    }
     let problem = summary.settings_problem.iter().map(|problem| format!("what runs is not what is on disk: {problem}"));
     let warnings = problem.chain(summary.warnings.iter().cloned());
     paragraphs.extend(warnings.map(|warning| format!("! {}\n", plain(&warning))));

@@ -133,7 +133,6 @@ fn of_pool(view: &View, name: &str) -> Explained {
     let up =
         view.snapshot.instances.iter().filter(|instance| instance.counts() && instance.pool.as_str() == name).count();
     let intended = view.snapshot.intents.iter().filter(|intent| intent.pool.as_str() == name).count();
-    let breakers = view.snapshot.breakers.iter().filter(|breaker| breaker.pool.as_str() == name);
     let settings = view.settings.pools.iter().find(|pool| pool.name.as_str() == name);
     let max = settings.and_then(|pool| pool.limits.max).map(|max| format!(", pool.{name}.max is {max}"));
     Explained {
@@ -142,18 +141,7 @@ fn of_pool(view: &View, name: &str) -> Explained {
         state: format!("{up} up, {intended} intended{}", max.unwrap_or_default()),
         reason: None,
         remedy: None,
-        notes: breakers
-            .map(|breaker| {
-                format!(
-                    "{} backs off for {} more ({}, {} in a row): {}",
-                    breaker.machine_type,
-                    short(breaker.until.duration_since(view.at)),
-                    breaker.class.word(),
-                    breaker.strikes,
-                    breaker.message
-                )
-            })
-            .collect(),
+        notes: settings.map(|pool| view.snapshot.cautions(pool, view.at)).unwrap_or_default(),
         plan: about(view, name),
     }
 }

@@ -136,7 +136,7 @@ impl Ground<'_> {
             fleet: self.settings.the_loop.fleet.clone(),
             batch,
             launch: launch.clone(),
-            pool: self.capped(pool, launch),
+            pool: self.without_backed_off_zones(self.capped(pool, launch), launch),
             // An agent that is told to listen to a queue that is not there does not start.
             queues: self
                 .settings
@@ -158,6 +158,24 @@ impl Ground<'_> {
         let on_demand = spec.and_then(|spec| spec.on_demand);
         if let Some(rate) = pool.launch.spot_max_price.and_then(|cap| cap.rate(on_demand)) {
             pool.launch.spot_max_price = Some(SpotCap::Price(rate));
+        }
+        pool
+    }
+
+    /// The pool without the zones, and their subnets, that have no such machine for now.
+    fn without_backed_off_zones(&self, mut pool: PoolSettings, launch: &Launch) -> PoolSettings {
+        let breakers = self.snapshot.breakers.iter().filter(|breaker| breaker.until > self.now);
+        let here = breakers.filter(|breaker| breaker.on.covers(&pool, &launch.machine_type, launch.market));
+        let zones: Vec<&str> = here.filter_map(|breaker| Some(breaker.on.zone.as_ref()?.as_str())).collect();
+        let keeps: Vec<bool> = pool.launch.zones.iter().map(|zone| !zones.contains(&zone.as_str())).collect();
+        if keeps.contains(&true) {
+            let matched = pool.launch.subnets.len() == keeps.len();
+            let mut kept = keeps.iter();
+            pool.launch.zones.retain(|_| kept.next() != Some(&false));
+            if matched {
+                let mut kept = keeps.iter();
+                pool.launch.subnets.retain(|_| kept.next() != Some(&false));
+            }
         }
         pool
     }

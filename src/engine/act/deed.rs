@@ -9,7 +9,7 @@ use crate::model::ids::{
 use crate::model::observed::LostTask;
 use crate::model::plan::Launch;
 use crate::model::settings::{PoolSettings, Provider};
-use crate::model::snapshot::ErrorClass;
+use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::{AgentAccess, CloudError, LaunchOrder, Launched};
@@ -210,11 +210,13 @@ pub(in crate::engine) struct Failed {
     pub message: String,
     /// It may have been done all the same.
     pub may_have_acted: bool,
+    pub quota: Option<Quota>,
 }
 
 impl From<CloudError> for Failed {
     fn from(error: CloudError) -> Self {
-        Self { class: error.class, message: error.to_string(), may_have_acted: error.may_have_acted }
+        let message = error.to_string();
+        Self { class: error.class, message, may_have_acted: error.may_have_acted, quota: error.quota }
     }
 }
 
@@ -226,7 +228,7 @@ impl From<TrackerError> for Failed {
             _ => ErrorClass::Unknown,
         };
         let may_have_acted = !matches!(error, TrackerError::Credentials { .. } | TrackerError::Refused { .. });
-        Self { class, message: error.to_string(), may_have_acted }
+        Self { class, message: error.to_string(), may_have_acted, quota: None }
     }
 }
 

@@ -115,12 +115,24 @@ fn made(
         consequence.deeds =
             launched.iter().map(|machine| Deed::CreateMailbox { instance: machine.id.clone() }).collect();
     }
-    let kind = (order.launch.pool.clone(), order.launch.machine_type.clone());
+    let zone = launched.first().and_then(|machine| machine.zone.as_ref());
+    let mut without = launched.first().map(|machine| machine.passed_over.clone()).unwrap_or_default();
+    let no_capacity = |message: &str| Failed {
+        class: ErrorClass::Capacity,
+        message: message.to_owned(),
+        may_have_acted: false,
+        quota: None,
+    };
+    if !without.is_empty() {
+        breakers.refused(order, &no_capacity("the cloud had none here and took the next zone"), &without, now);
+    }
     if short == 0 {
-        breakers.reset(&kind);
+        breakers.succeeded(order, zone, now);
     } else {
         let message = format!("the cloud started {} of {}", launched.len(), order.launch.count);
-        breakers.strike(kind, ErrorClass::Capacity, &message, now);
+        // Where the pool leaves the zone to the cloud, it has looked in all of them.
+        without = zone.filter(|_| !order.pool.launch.zones.is_empty()).cloned().into_iter().collect();
+        breakers.refused(order, &no_capacity(&message), &without, now);
         let line = line(now, EntryKind::Failed, format!("{short} x {} were not started", order.launch.machine_type));
         let subject = Action::Launch(order.launch.clone()).subject();
         consequence.records.push(line.about(subject).because(&message).intent(Some(&order.batch)).record());
@@ -135,8 +147,7 @@ fn not_made(
     breakers: &mut Breakers,
     now: Timestamp,
 ) -> Consequence {
-    let kind = (order.launch.pool.clone(), order.launch.machine_type.clone());
-    breakers.strike(kind, failed.class, &failed.message, now);
+    breakers.failed(order, failed, now);
     let mut records: Vec<Record> = intents(order, memory)
         .map(|intent| {
             if failed.may_have_acted {
@@ -180,7 +191,7 @@ mod tests {
     }
 
     fn failed(may_have_acted: bool) -> Failed {
-        Failed { class: ErrorClass::Unknown, message: "no".to_owned(), may_have_acted }
+        Failed { class: ErrorClass::Unknown, message: "no".to_owned(), may_have_acted, quota: None }
     }
 
     /// The records without journal lines, the journal's texts, and the deeds that follow.
@@ -209,6 +220,7 @@ mod tests {
             intent: intent.clone(),
             launched: fleet.now,
             zone: None,
+            passed_over: Vec::new(),
         };
         intents.map(machine).collect()
     }

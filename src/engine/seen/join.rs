@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::Facts;
 use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
+use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, PoolName, QueueName, WorkerName};
 use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
@@ -16,7 +17,7 @@ use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Settings};
-use crate::model::snapshot::{Breaker, ForeignWorker, Ghost, Order, QueueState, Snapshot, Stray, Surplus};
+use crate::model::snapshot::{ForeignWorker, Ghost, Order, QueueState, Snapshot, Stray, Surplus};
 
 /// Everything that a snapshot is made of.
 #[derive(Debug)]
@@ -61,12 +62,18 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         ghosts: ghosts(facts, sights, memory, settings),
         strays: strays(facts, sights, memory, settings, now),
         breakers: parts.breakers,
+        boots_failed: boots_failed(memory),
         surplus: parts.surplus,
         learned: Arc::new(memory.learned.clone()),
         catalogue: Arc::clone(catalogue),
         orders: parts.orders,
         sources: facts.sources(parts.stale_after),
     }
+}
+
+fn boots_failed(memory: &Memory) -> BTreeMap<PoolName, u32> {
+    let count = |failed: &BTreeSet<InstanceId>| u32::try_from(failed.len()).unwrap_or(u32::MAX);
+    memory.boots_failed.iter().map(|(pool, failed)| (pool.clone(), count(failed))).collect()
 }
 
 fn queues(facts: &Facts, settings: &Settings) -> Vec<QueueState> {
@@ -290,7 +297,7 @@ pub(super) fn rate(
     catalogue: &Catalogue,
 ) -> Option<Rate> {
     if let Some(pool) = settings.pool(pool) {
-        return catalogue.offer(pool, &machine.machine_type).rate;
+        return catalogue.offer(pool, &machine.machine_type, machine.market).rate;
     }
     let spec = catalogue.spec(machine.provider, &machine.region, &machine.machine_type)?;
     match machine.market {

@@ -60,6 +60,9 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
         if fresh.saw(&Region { provider: machine.provider, name: machine.region.clone() }) {
             records.extend(known.of_machine(machine));
         }
+        if fresh.clearml && !workers.contains_key(&machine.id) {
+            records.extend(known.of_boot(machine));
+        }
     }
     records.extend(known.ended_unknown().flat_map(|machine| known.of_ended_unknown(machine)));
     records
@@ -136,6 +139,9 @@ impl Known<'_> {
             records.push(Record::Registered(machine.id.clone()));
             if machine.origin == Origin::Launched {
                 records.push(Record::BootTook { pool: machine.pool.clone(), duration: boot });
+                if self.memory.boots_failed.contains_key(&machine.pool) {
+                    records.push(Record::BootsForgiven(machine.pool.clone()));
+                }
             }
             let text = format!("{} registered {} after its launch", machine.id, Short(boot));
             records.push(line(self.now, EntryKind::Seen, text).about_machine(machine).record());
@@ -291,7 +297,7 @@ impl Known<'_> {
 }
 
 /// When a machine's bill ended, if the cloud shows that it did.
-fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timestamp> {
     match shown.state {
         CloudState::Pending | CloudState::Running => None,
         CloudState::ShuttingDown | CloudState::Stopping => shown.ended,

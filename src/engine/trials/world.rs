@@ -305,7 +305,13 @@ impl Cloud for Scripted {
                     tags,
                 };
                 facts.machines.insert(id.clone(), machine);
-                launched.push(Launched { id, intent: wanted.intent(place), launched: now, zone: None });
+                launched.push(Launched {
+                    id,
+                    intent: wanted.intent(place),
+                    launched: now,
+                    zone: None,
+                    passed_over: Vec::new(),
+                });
             }
             launched
         })

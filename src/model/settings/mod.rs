@@ -9,11 +9,13 @@ pub mod key;
 mod launch;
 pub mod reference;
 pub mod run_instances;
+mod spot;
 pub mod spot_cap;
 pub mod volume;
 
 pub use agent::AgentSettings;
 pub use launch::{Image, LaunchSettings};
+pub use spot::SpotSettings;
 
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
@@ -202,6 +204,7 @@ pub struct PoolSettings {
     /// Wins over the price table.
     pub price: Option<Rate>,
     pub guard: GuardKind,
+    pub spot: SpotSettings,
     pub launch: LaunchSettings,
     pub agent: AgentSettings,
 }
@@ -228,6 +231,16 @@ impl Provider {
 pub enum Market {
     OnDemand,
     Spot,
+}
+
+impl Market {
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::Spot => "spot",
+        }
+    }
 }
 
 /// How a machine learns that it shall take no more tasks.

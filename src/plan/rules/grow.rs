@@ -105,8 +105,9 @@ pub(in crate::plan) fn keep(pass: &mut Pass<'_>, rule: Rule, place: usize, reaso
 
 #[cfg(test)]
 mod tests {
+    use crate::model::breaker::{Breaker, Offering};
     use crate::model::instance::{DrainCause, Phase};
-    use crate::model::snapshot::{Ask, Breaker, ErrorClass};
+    use crate::model::snapshot::{Ask, ErrorClass, Quota};
     use crate::plan::example::{World, ago, drain, instance, pool, queue};
 
     fn two_pools() -> World {
@@ -118,11 +119,17 @@ mod tests {
 
     fn breaker(pool: &str, machine_type: &str, ends_in: i64) -> Breaker {
         Breaker {
-            pool: pool.into(),
-            machine_type: machine_type.into(),
+            on: Offering {
+                pool: Some(pool.into()),
+                machine_type: Some(machine_type.into()),
+                ..Offering::of_account("aws us-east-1")
+            },
+            since: ago(90),
             until: ago(-ends_in),
             class: ErrorClass::Capacity,
             strikes: 3,
+            at_most: 0,
+            quota: None,
             message: "InsufficientInstanceCapacity".to_owned(),
         }
     }
@@ -138,13 +145,68 @@ mod tests {
             "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instances",
         ]);
         world.snapshot.breakers = vec![breaker("spot", "g5.xlarge", 60), breaker("gpu", "g5.xlarge", 0)];
-        let backs_off = "spot g5.xlarge backs off until 08:01:00Z (capacity, 3 in a row): InsufficientInstanceCapacity";
+        let backs_off =
+            "pool spot g5.xlarge backs off until 08:01:00Z (capacity, 3 in a row): InsufficientInstanceCapacity";
         world.expect(&[
             &format!("grow: launch 2 x m5.large in spot for train: {WAITING}"),
             &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
             &format!("NOT grow train spot: {backs_off}"),
             "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instances",
         ]);
+    }
+
+    #[test]
+    fn a_quota_narrows_what_is_asked_for_those_on_their_way_included() {
+        let mut narrow = breaker("gpu", "g5.xlarge", 60);
+        (narrow.at_most, narrow.class) = (3, ErrorClass::Quota);
+        narrow.quota = Some(Quota { limit: 32, in_use: 20, unit: "vCPU".to_owned() });
+        let mut world = World::new().waiting("train", 5);
+        world.snapshot.breakers = vec![narrow];
+        let why = "pool gpu g5.xlarge is asked for at most 3 at once until 08:01:00Z (quota: 20 of 32 vCPU, 3 in a row): \
+                   InsufficientInstanceCapacity";
+        world.expect(&[
+            &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
+            &format!("NOT grow train gpu (2 short): {why}"),
+        ]);
+        world.intent("gpu", "train").intent("gpu", "train").expect(&[
+            "grow: launch 1 x g5.xlarge in gpu for train: 5 waiting - 0 idle - 2 starting - 0 foreign idle = 3 needed",
+            &format!("NOT grow train gpu (2 short): {why}"),
+        ]);
+    }
+
+    #[test]
+    fn a_pool_whose_machines_never_registered_tries_one_at_a_time() {
+        let failed = |count| {
+            let mut world = World::new().waiting("train", 5);
+            world.snapshot.boots_failed.insert("gpu".into(), count);
+            world
+        };
+        failed(1).expect(&[&format!("grow: launch 5 x g5.xlarge in gpu for train: {WAITING}")]);
+        let canary = "the last 2 machines of pool gpu never registered: one at a time until one does, 1 starting";
+        failed(2).expect(&[
+            &format!("grow: launch 1 x g5.xlarge in gpu for train: {WAITING}"),
+            &format!("NOT grow train gpu (4 short): {canary}"),
+        ]);
+        failed(2).with(instance("i-1", Phase::Booting)).expect(&[&format!("NOT grow train gpu (4 short): {canary}")]);
+        let next = failed(2).plan().outlooks[0].next.clone().unwrap();
+        assert_eq!(next.remedy().unwrap(), "`tidegate reset gpu` forgives it the failed boots");
+    }
+
+    #[test]
+    fn a_kind_is_blocked_where_every_zone_of_its_pool_is() {
+        let zoned = |zones: &[&str]| {
+            let zone = |zone: &&str| {
+                let breaker = breaker("gpu", "g5.xlarge", 60);
+                Breaker { on: Offering { zone: Some((*zone).into()), ..breaker.on.clone() }, ..breaker }
+            };
+            let mut world = World::new().waiting("train", 5);
+            world.snapshot.breakers = zones.iter().map(zone).collect();
+            world.set(|settings| settings.pools[0].launch.zones = vec!["a".to_owned(), "b".to_owned()])
+        };
+        zoned(&["a"]).expect(&[&format!("grow: launch 5 x g5.xlarge in gpu for train: {WAITING}")]);
+        zoned(&["a", "b"])
+            .expect(&["NOT grow train gpu (5 short): pool gpu g5.xlarge in a backs off until 08:01:00Z \
+             (capacity, 3 in a row): InsufficientInstanceCapacity"]);
     }
 
     #[test]

@@ -244,6 +244,8 @@ mod tests {
             (name(), any::<u32>()).prop_map(|(task, count)| Record::Requeued { task: task.into(), count }),
             (name(), span.clone()).prop_map(|(queue, duration)| Record::TaskTook { queue: queue.into(), duration }),
             (name(), span).prop_map(|(pool, duration)| Record::BootTook { pool: pool.into(), duration }),
+            (name(), name()).prop_map(|(pool, id)| Record::BootFailed { pool: pool.into(), instance: id.into() }),
+            name().prop_map(|pool| Record::BootsForgiven(pool.into())),
             instant().prop_map(Record::LedgerWholeSince),
             entry().prop_map(Record::Journal),
         ];

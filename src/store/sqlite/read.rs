@@ -24,6 +24,7 @@ pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timesta
     known(connection, &mut memory).await.map_err(|error| ("machines", error))?;
     ledger(connection, &mut memory.ledger, keep_from).await.map_err(|error| ("ledger", error))?;
     requeues(connection, &mut memory).await.map_err(|error| ("requeues", error))?;
+    boots_failed(connection, &mut memory).await.map_err(|error| ("failed boots", error))?;
     samples(connection, &mut memory.learned).await.map_err(|error| ("samples", error))?;
     Ok(memory)
 }
@@ -128,6 +129,15 @@ async fn requeues(connection: &mut SqliteConnection, memory: &mut Memory) -> Res
     }
     for row in sqlx::query("SELECT task, count FROM requeue").fetch_all(connection).await? {
         memory.requeues.insert(row.try_get::<String, _>("task")?.into(), row.try_get("count")?);
+    }
+    Ok(())
+}
+
+async fn boots_failed(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+    for row in sqlx::query("SELECT pool, instance FROM boot_failed").fetch_all(connection).await? {
+        let pool: String = row.try_get("pool")?;
+        let failed = memory.boots_failed.entry(pool.into()).or_default();
+        failed.insert(row.try_get::<String, _>("instance")?.into());
     }
     Ok(())
 }

@@ -80,6 +80,13 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         }
         Record::TaskTook { queue, duration } => add_sample(connection, "task", queue.as_str(), *duration).await,
         Record::BootTook { pool, duration } => add_sample(connection, "boot", pool.as_str(), *duration).await,
+        Record::BootFailed { pool, instance } => {
+            let failed = sqlx::query("INSERT OR IGNORE INTO boot_failed (pool, instance) VALUES (?, ?)");
+            run(connection, failed.bind(pool.as_str()).bind(instance.as_str())).await
+        }
+        Record::BootsForgiven(pool) => {
+            run(connection, sqlx::query("DELETE FROM boot_failed WHERE pool = ?").bind(pool.as_str())).await
+        }
         Record::Journal(entry) => add_line(connection, entry).await,
     }
 }

@@ -76,7 +76,11 @@ pub(super) fn machine_up(state: &State) -> Answer {
 
 pub(super) fn back_off(state: &State) -> Answer {
     let view = state.can_order()?;
-    if view.snapshot.breakers.is_empty() { Err("nothing backs off".to_owned()) } else { Ok(()) }
+    if view.snapshot.breakers.is_empty() && view.snapshot.boots_failed.is_empty() {
+        Err("nothing backs off".to_owned())
+    } else {
+        Ok(())
+    }
 }
 
 pub(super) fn undo(state: &State) -> Answer {

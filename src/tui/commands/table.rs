@@ -151,7 +151,7 @@ pub(crate) static TABLE: &[Command] = &[
         "try-again",
         None,
         enabled::back_off,
-        "End the back-off of a kind of machine",
+        "End a back-off: try what failed again at once",
     ),
     on(Everywhere, Id::Problems, &[k('!')], "errors", None, enabled::has_problems, "Read the errors and warnings"),
     on(Everywhere, Id::Theme, &[k('t')], "theme", None, always, "Change the colours: dark, light, mono"),

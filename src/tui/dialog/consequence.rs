@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::deed::Deed;
 use crate::engine::event::{Leader, View};
+use crate::model::breaker::{Breaker, Reset};
 use crate::model::ids::{InstanceId, PoolName, QueueName};
 use crate::model::instance::Instance;
 use crate::model::money::Rate;
@@ -75,13 +76,24 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
             let proof = proof.clone().map_or(Proof::Yes, Proof::Type);
             Ok(Question { title: "Set this?".to_owned(), lines: lines.collect(), verb: "set", proof })
         }
-        Deed::ResetBackOff { pool, machine_type } => Ok(plain(
-            format!("Try {machine_type} of {pool} again?"),
-            vec!["Its back-off ends now; the next failure begins another.".to_owned()],
-            "try",
-        )),
+        Deed::ResetBackOff(what) => Ok(plain(format!("Try {what} again?"), back_offs_ended(what, view, now), "try")),
         Deed::Quit(_) | Deed::Detach | Deed::Suspend => Err("this is asked elsewhere".to_owned()),
     }
+}
+
+/// What a reset ends.
+fn back_offs_ended(what: &Reset, view: &View, now: Timestamp) -> Vec<String> {
+    let meant = view.snapshot.breakers.iter().filter(|breaker| match what {
+        Reset::All => true,
+        Reset::Pool(pool) => view.settings.pool(pool).is_some_and(|pool| breaker.on.touches(pool)),
+        Reset::One(on) => breaker.on == *on,
+    });
+    let left = |breaker: &Breaker| {
+        format!("{} backs off for {} more ({}).", breaker.on, short(breaker.until.duration_since(now)), breaker.row())
+    };
+    let mut lines: Vec<String> = meant.map(left).collect();
+    lines.push("That ends now; the next failure begins another.".to_owned());
+    lines
 }
 
 fn machine(view: &View, id: &InstanceId) -> Result<Instance, String> {
@@ -195,7 +207,7 @@ fn launch(view: &View, pool: &PoolName, queue: &QueueName) -> Question {
     let settings = view.settings.pool(pool);
     let first_type = settings.and_then(|pool| pool.types.first().map(|machine_type| (pool, machine_type)));
     let offer = first_type.map(|(pool, machine_type)| {
-        let rate = view.snapshot.catalogue.offer(pool, machine_type).rate;
+        let rate = view.snapshot.catalogue.offer(pool, machine_type, pool.market).rate;
         let rate = rate.map_or_else(|| "at a price that is not known".to_owned(), |rate| format!("{rate} more"));
         format!("One {machine_type} of pool {pool}: {rate}.", pool = pool.name)
     });

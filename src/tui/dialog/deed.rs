@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use super::consequence::{self, Question};
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::View;
-use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision};
+use crate::model::breaker::Reset;
+use crate::model::ids::{Actor, InstanceId, PoolName, QueueName, Revision};
 use crate::model::instance::Hold;
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
@@ -41,10 +42,7 @@ pub(crate) enum Deed {
         back: Option<Vec<Edit>>,
         proof: Option<String>,
     },
-    ResetBackOff {
-        pool: PoolName,
-        machine_type: MachineType,
-    },
+    ResetBackOff(Reset),
     /// Ends the loop and the program; `None`: by `loop.on_exit`.
     Quit(Option<OnExit>),
     /// Leaves a screen whose loop runs elsewhere, or has died.
@@ -77,9 +75,7 @@ impl Deed {
             Self::Set { edits, seen, .. } => {
                 return Some(Command::Set { edits: edits.clone(), seen: seen.clone() });
             }
-            Self::ResetBackOff { pool, machine_type } => {
-                return Some(Command::ResetBackOff { pool: pool.clone(), machine_type: machine_type.clone() });
-            }
+            Self::ResetBackOff(what) => return Some(Command::ResetBackOff(what.clone())),
             Self::Quit(on_exit) => return Some(Command::Quit { on_exit: *on_exit }),
             Self::Detach | Self::Suspend => return None,
         };
@@ -111,7 +107,7 @@ impl Deed {
             Self::Disarm => "disarm".to_owned(),
             Self::StopAll => "emergency stop".to_owned(),
             Self::Set { edits, .. } => in_words(edits),
-            Self::ResetBackOff { pool, machine_type } => format!("try {machine_type} of {pool} again"),
+            Self::ResetBackOff(what) => format!("try {what} again"),
             Self::Quit(_) => "quit".to_owned(),
             Self::Detach => "leave".to_owned(),
             Self::Suspend => "suspend".to_owned(),

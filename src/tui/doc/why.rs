@@ -6,10 +6,9 @@ use jiff::Timestamp;
 
 use super::{Line, heading, wrapped};
 use crate::engine::event::View;
-use crate::model::ids::QueueName;
+use crate::model::ids::{PoolName, QueueName};
 use crate::model::journal::Entry;
 use crate::model::plan::Outlook;
-use crate::model::snapshot::Breaker;
 use crate::tui::list::{notes, state_of, steps_about};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
@@ -151,30 +150,23 @@ fn notes_of(view: &View, subject: &Subject, now: Timestamp) -> Vec<String> {
         Subject::Instance(id) => {
             view.snapshot.instance(id).map(|instance| notes(instance, view, now)).unwrap_or_default()
         }
-        Subject::Pool(name) => back_offs(view, now, |breaker| breaker.pool == *name),
+        Subject::Pool(name) => cautions(view, std::slice::from_ref(name), now),
         Subject::Queue(name) => {
             let pools = view.settings.queue(name).map(|queue| queue.pools.clone()).unwrap_or_default();
-            back_offs(view, now, |breaker| pools.contains(&breaker.pool))
+            cautions(view, &pools, now)
         }
         _ => Vec::new(),
     }
 }
 
-fn back_offs(view: &View, now: Timestamp, is_about: impl Fn(&Breaker) -> bool) -> Vec<String> {
-    let breakers = view.snapshot.breakers.iter().filter(|breaker| is_about(breaker));
-    breakers
-        .map(|breaker| {
-            format!(
-                "{} {} backs off for {} more ({}, {} in a row): {}",
-                breaker.pool,
-                breaker.machine_type,
-                short(breaker.until.duration_since(now)),
-                breaker.class.word(),
-                breaker.strikes,
-                breaker.message
-            )
-        })
-        .collect()
+/// What keeps machines of the pools from being launched, each once.
+fn cautions(view: &View, pools: &[PoolName], now: Timestamp) -> Vec<String> {
+    let mut told: Vec<String> = Vec::new();
+    for pool in pools.iter().filter_map(|name| view.settings.pool(name)) {
+        let new: Vec<_> = view.snapshot.cautions(pool, now).into_iter().filter(|line| !told.contains(line)).collect();
+        told.extend(new);
+    }
+    told
 }
 
 /// The plan's steps about something.

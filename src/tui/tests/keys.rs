@@ -4,6 +4,7 @@ use super::Person;
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::{Answer, Event, Leader, View};
 use crate::example::view;
+use crate::model::breaker::Reset;
 use crate::model::snapshot::Ask;
 use crate::tui::message::{Effect, Ending, Message, Signal};
 use crate::tui::state::place::{Page, Subject};
@@ -36,7 +37,7 @@ fn each_order_needs_its_own_proof() {
     let stop = ask(Ask::Stop { instance: "i-drained".into(), kill: false });
     let drain = ask(Ask::Drain("i-busy".into()));
     let launch = ask(Ask::Launch { pool: "p4d".into(), queue: "train".into() });
-    let trial = Command::ResetBackOff { pool: "p4d".into(), machine_type: "p4d.24xlarge".into() };
+    let trial = Command::ResetBackOff(Reset::One(crate::example::backing_off()));
     let nothing: &[Command] = &[];
     for (keys, ordered) in [
         // A busy machine: its id, in full, then Enter.

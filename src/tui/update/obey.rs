@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{hear, leave, order};
 use crate::engine::command::Command;
+use crate::model::breaker::{Breaker, Reset};
 use crate::model::ids::{InstanceId, QueueName};
 use crate::tui::commands::{Id, Scope, TABLE};
 use crate::tui::dialog::Dialog;
@@ -219,20 +220,26 @@ fn launch(state: &mut State) {
 
 fn try_again(state: &mut State) {
     let Some(view) = state.live.as_deref() else { return };
-    let items: Vec<_> = view
-        .snapshot
-        .breakers
-        .iter()
-        .map(|breaker| Item {
-            label: format!("{} {}", breaker.pool, breaker.machine_type),
-            doc: format!("{}, {} in a row: {}", breaker.class.word(), breaker.strikes, breaker.message),
-            choice: Choice::Deed(Deed::ResetBackOff {
-                pool: breaker.pool.clone(),
-                machine_type: breaker.machine_type.clone(),
-            }),
-            off: None,
-        })
-        .collect();
+    let item = |label: String, doc: String, what: Reset| Item {
+        label,
+        doc,
+        choice: Choice::Deed(Deed::ResetBackOff(what)),
+        off: None,
+    };
+    let snapshot = &view.snapshot;
+    let one = |breaker: &Breaker| {
+        let doc = format!("{}: {}", breaker.row(), breaker.message);
+        item(breaker.on.to_string(), doc, Reset::One(breaker.on.clone()))
+    };
+    let mut items: Vec<_> = snapshot.breakers.iter().map(one).collect();
+    let has_breaker = |name| snapshot.breakers.iter().any(|one| one.on.pool.as_ref() == Some(name));
+    let failed = snapshot.boots_failed.iter().filter(|(pool, _)| !has_breaker(pool));
+    items.extend(failed.map(|(pool, failed)| {
+        item(format!("pool {pool}"), format!("the last {failed} never registered"), Reset::Pool(pool.clone()))
+    }));
+    if items.len() > 1 {
+        items.push(item("everything".to_owned(), "every back-off".to_owned(), Reset::All));
+    }
     state.dialog = Some(Dialog::Picker(Picker { title: "Try again".to_owned(), items, at: 0 }));
 }
 

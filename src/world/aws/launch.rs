@@ -23,7 +23,7 @@ pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<L
         let overlay = settings.run_instances.clone();
         let call = call.customize().mutate_request(move |request| members::add(request, "", &overlay));
         let error = match call.config_override(no_retries()).send().await {
-            Ok(answer) => return made(order, &answer),
+            Ok(answer) => return made(order, attempt, &answer),
             Err(error) => hide_secrets(cloud_error("RunInstances", &error), order, &user_data),
         };
         if error.may_have_acted || !another_place_may_do(&error) || places.peek().is_none() {
@@ -48,7 +48,8 @@ fn token(order: &LaunchOrder, attempt: usize) -> String {
     if attempt == 0 { order.batch.to_string() } else { format!("{}-{attempt}", order.batch) }
 }
 
-fn made(order: &LaunchOrder, answer: &RunInstancesOutput) -> Result<Vec<Launched>, CloudError> {
+/// `attempt`: so many of the pool's places had no machine before.
+fn made(order: &LaunchOrder, attempt: usize, answer: &RunInstancesOutput) -> Result<Vec<Launched>, CloudError> {
     let odd = |what: &str| unreadable("RunInstances", what);
     let machine = |instance: &aws_sdk_ec2::types::Instance| {
         let place = instance.ami_launch_index().and_then(|index| u32::try_from(index).ok());
@@ -57,6 +58,7 @@ fn made(order: &LaunchOrder, answer: &RunInstancesOutput) -> Result<Vec<Launched
             intent: order.intent(place.ok_or_else(|| odd("a machine without its place in the batch"))?),
             launched: listed::launched(instance).ok_or_else(|| odd("a machine without a launch time"))?,
             zone: instance.placement().and_then(Placement::availability_zone).map(Zone::from),
+            passed_over: order.pool.launch.zones.iter().take(attempt).map(|zone| Zone::from(zone.as_str())).collect(),
         })
     };
     answer.instances().iter().map(machine).collect()

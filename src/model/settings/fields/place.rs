@@ -10,7 +10,7 @@ use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
     AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market,
-    OnExit, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings,
+    OnExit, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, SpotSettings,
 };
 
 /// A field's place in the values of its section.
@@ -189,6 +189,7 @@ fn blank_pool(name: &str) -> PoolSettings {
         max_life: SignedDuration::ZERO,
         price: None,
         guard: GuardKind::Gate,
+        spot: SpotSettings::default(),
         launch: LaunchSettings::default(),
         agent: AgentSettings::default(),
     }

@@ -4,11 +4,12 @@ mod agent;
 mod launch;
 mod pool;
 mod sections;
+mod spot;
 
 use super::{Field, Part};
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 11] = [
+pub(super) const TABLE: [&[Field]; 12] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -17,6 +18,7 @@ pub(super) const TABLE: [&[Field]; 11] = [
     sections::QUEUE,
     sections::QUEUE_LIMITS,
     pool::POOL,
+    spot::SPOT,
     launch::LAUNCH,
     agent::AGENT,
     pool::POOL_LIMITS,

@@ -14,6 +14,8 @@ use crate::world::sim::state::State;
 pub(in crate::world::sim) struct Batch {
     wanted: String,
     machines: Vec<Index>,
+    /// Zones of the pool that had none.
+    passed_over: Vec<Zone>,
 }
 
 /// What must be the same when a token is used again.
@@ -27,7 +29,7 @@ impl State {
     pub(super) fn launch(&mut self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
         if let Some(batch) = self.batches.get(&order.batch) {
             return if batch.wanted == wanted(order) {
-                Ok(self.launched(&batch.machines))
+                Ok(self.launched(batch))
             } else {
                 let said = format!("the token {} was used with other parameters before", order.batch);
                 let refused = no(ErrorClass::BadRequest, "IdempotentParameterMismatch", said);
@@ -43,20 +45,22 @@ impl State {
             return Err(invalid(format!("a launch of {machines} machines for {queues} queues")));
         }
         self.within_quota(order, offer.vcpu)?;
-        let (zone, given) = self.find_room(order)?;
+        let (zone, given, passed_over) = self.find_room(order)?;
         let mut machines = Vec::new();
         for place in 0..given {
             let boot = self.next_boot(&order.launch.pool);
             *self.boots.entry(order.launch.pool.clone()).or_default() += 1;
             machines.push(self.rent(Machine::new(order, place, &offer, zone.clone(), boot, self.now)));
         }
-        let answer = self.launched(&machines);
-        self.batches.insert(order.batch.clone(), Batch { wanted: wanted(order), machines });
+        let batch = Batch { wanted: wanted(order), machines, passed_over };
+        let answer = self.launched(&batch);
+        self.batches.insert(order.batch.clone(), batch);
         Ok(answer)
     }
 
-    fn launched(&self, machines: &[Index]) -> Vec<Launched> {
-        machines.iter().filter_map(|index| self.machines.get(*index)).map(Machine::launched).collect()
+    fn launched(&self, batch: &Batch) -> Vec<Launched> {
+        let machines = batch.machines.iter().filter_map(|index| self.machines.get(*index));
+        machines.map(|machine| Launched { passed_over: batch.passed_over.clone(), ..machine.launched() }).collect()
     }
 
     fn next_boot(&self, pool: &PoolName) -> BootDraw {
@@ -82,20 +86,25 @@ impl State {
         Err(CloudError { quota: Some(quota), ..no(ErrorClass::Quota, code, said) })
     }
 
-    /// The first zone that has machines, and how many of those wanted it gives.
-    fn find_room(&mut self, order: &LaunchOrder) -> Result<(Zone, u32), CloudError> {
+    /// The first zone that has machines, how many of those wanted it gives, and which of the pool's zones had none.
+    fn find_room(&mut self, order: &LaunchOrder) -> Result<(Zone, u32, Vec<Zone>), CloudError> {
         let mut zones = order.pool.launch.zones.clone();
-        if zones.is_empty() {
+        let named = !zones.is_empty();
+        if !named {
             zones.clone_from(&self.scenario.cloud.zones);
             let turn = usize::try_from(self.next_boot(&order.launch.pool).zone).unwrap_or_default();
             let count = zones.len().max(1);
             zones.rotate_left(turn % count);
         }
         let machine_type = order.launch.machine_type.as_str();
+        let mut passed_over = Vec::new();
         for zone in &zones {
             let given = self.stock.take(machine_type, zone, order.launch.count, self.now);
             if given > 0 {
-                return Ok((Zone::from(zone.as_str()), given));
+                return Ok((Zone::from(zone.as_str()), given, passed_over));
+            }
+            if named {
+                passed_over.push(Zone::from(zone.as_str()));
             }
         }
         let said = format!("We currently do not have sufficient {machine_type} capacity in {}.", zones.join(", "));

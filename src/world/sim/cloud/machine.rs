@@ -206,6 +206,7 @@ impl Machine {
             intent: self.intent.clone(),
             launched: timestamp(self.launched),
             zone: Some(self.zone.clone()),
+            passed_over: Vec::new(),
         }
     }
 

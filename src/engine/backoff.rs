@@ -1,0 +1,87 @@
+//! What the back-off learns from the world, and from people.
+
+use std::collections::BTreeSet;
+
+use crate::engine::event::Answer;
+use crate::engine::run::{EngineError, Loop};
+use crate::engine::words::line;
+use crate::model::breaker::{BOOTS_FAILED, Reset, account};
+use crate::model::ids::{Actor, PoolName};
+use crate::model::journal::{EntryKind, Subject};
+use crate::model::record::Record;
+
+impl Loop {
+    /// What these records, which are not written yet, say about launches: a machine that ended leaves its quota to
+    /// others, one that never registered is a strike of its pool.
+    pub(super) fn heed(&mut self, records: &[Record]) {
+        let now = self.setup.clock.now();
+        let mut failed: BTreeSet<&PoolName> = BTreeSet::new();
+        for record in records {
+            match record {
+                Record::Closed { instance, .. } => {
+                    if let Some(known) = self.memory.known.get(instance) {
+                        let account = account(known.provider, &known.region);
+                        self.breakers.ended(&account, known.machine_type.quota_family(), known.market);
+                    }
+                }
+                Record::BootFailed { pool, .. } => drop(failed.insert(pool)),
+                Record::BootsForgiven(pool) => {
+                    failed.remove(pool);
+                    self.breakers.registered(pool);
+                }
+                _ => {}
+            }
+        }
+        for name in failed {
+            let new = records.iter().filter(|record| matches!(record, Record::BootFailed { pool, .. } if pool == name));
+            let before = self.memory.boots_failed.get(name).map_or(0, BTreeSet::len);
+            let failed = u32::try_from(before + new.count()).unwrap_or(u32::MAX);
+            if let Some(pool) = self.settings.pool(name).filter(|_| failed >= BOOTS_FAILED) {
+                self.breakers.boots_failed(pool, failed, now);
+            }
+        }
+    }
+
+    /// A person ends back-offs.
+    pub(super) async fn reset(&mut self, by: &Actor, what: &Reset) -> Result<Result<Answer, String>, EngineError> {
+        if let Err(error) = self.may_change() {
+            return Ok(Err(error));
+        }
+        if let Reset::Pool(pool) = what
+            && self.settings.pool(pool).is_none()
+        {
+            return Ok(Err(format!("there is no pool `{pool}`")));
+        }
+        let now = self.setup.clock.now();
+        let ended = self.breakers.reset(what, &self.settings, now);
+        let forgiven: Vec<PoolName> = self
+            .memory
+            .boots_failed
+            .keys()
+            .filter(|pool| match what {
+                Reset::All => true,
+                Reset::Pool(name) => name == *pool,
+                Reset::One(on) => on.pool.as_ref() == Some(*pool) && on.machine_type.is_none(),
+            })
+            .cloned()
+            .collect();
+        if ended.is_empty() && forgiven.is_empty() {
+            return Ok(Ok(Answer::Said(format!("{what}: nothing backs off"))));
+        }
+        let mut told: Vec<String> = ended.iter().map(|on| format!("{on} is tried again")).collect();
+        told.extend(forgiven.iter().map(|pool| format!("the failed boots of pool {pool} are forgiven")));
+        let text = told.join(", ");
+        let pool = match what {
+            Reset::Pool(pool) => Some(pool.clone()),
+            Reset::One(on) => on.pool.clone(),
+            Reset::All => None,
+        };
+        let subject = Subject { pool, ..Subject::default() };
+        let mut records: Vec<Record> = forgiven.into_iter().map(Record::BootsForgiven).collect();
+        records.push(line(now, EntryKind::Edited, &text).by(by).about(subject).record());
+        self.commit(records).await;
+        self.replan(Vec::new()).await?;
+        self.publish();
+        Ok(Ok(Answer::Said(text)))
+    }
+}
