@@ -147,5 +147,6 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
     });
     let region = Region { provider: Provider::Aws, name: REGION.to_owned() };
     let clearml = ClearmlFacts { queues: listed.collect(), workers: workers.collect(), mailboxes: None, tasks: None };
-    Observation { began: now, clearml: Ok(clearml), regions: vec![(region, Ok(cloud.collect()))] }
+    let regions = vec![(region, Ok(cloud.collect()))];
+    Observation { began: now, clearml: Ok(clearml), regions, credentials_end: std::collections::BTreeMap::new() }
 }

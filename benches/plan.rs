@@ -136,6 +136,7 @@ fn settings(queues: usize) -> Settings {
             time_zone: TimeZone::UTC,
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
+        accounts: Vec::new(),
         budgets: (0..queues)
             .map(|place| budget(&name("budget", place), of_queue(place), Period::Day))
             .chain([budget("month", BudgetScope::All, Period::Month)])
@@ -257,5 +258,6 @@ fn source(name: &str, now: Timestamp) -> Source {
         last_good: Some(ago(now, 3)),
         stale_after: SignedDuration::from_secs(60),
         error: None,
+        credentials_end: None,
     }
 }

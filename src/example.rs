@@ -144,12 +144,14 @@ fn snapshot() -> Snapshot {
                 last_good: Some(ago(3)),
                 stale_after: SignedDuration::from_secs(60),
                 error: None,
+                credentials_end: None,
             },
             Source {
                 name: "aws us-east-1".to_owned(),
                 last_good: Some(ago(200)),
                 stale_after: SignedDuration::from_secs(60),
                 error: Some("did not answer in time".to_owned()),
+                credentials_end: None,
             },
         ],
         ..Snapshot::default()
@@ -242,6 +244,7 @@ fn settings() -> Settings {
             time_zone: jiff::tz::TimeZone::UTC,
         },
         limits: Limits::default(),
+        accounts: Vec::new(),
         budgets: Vec::new(),
         queues: vec![queue("eval", 0, None), queue("train", 10, Some(6))],
         pools: vec![PoolSettings {

@@ -111,15 +111,14 @@ async fn clearml(world: &World, settings: &Settings) -> Vec<Finding> {
 }
 
 async fn clouds(world: &World, settings: &Settings) -> Vec<Finding> {
-    let places: BTreeSet<(Provider, &str)> =
-        settings.pools.iter().map(|pool| (pool.provider, pool.region.as_str())).collect();
+    let places: BTreeSet<(Provider, String)> = settings.pools.iter().map(|pool| (pool.provider, pool.site())).collect();
     let mut findings = Vec::new();
     for (provider, region) in places {
         let answer = match world.cloud(provider) {
-            Ok(cloud) => cloud.check(region).await,
+            Ok(cloud) => cloud.check(&region).await,
             Err(error) => Err(error),
         };
-        let what = Source::region(provider, region);
+        let what = Source::region(provider, &region);
         findings.push(match answer {
             Ok(said) => Finding { what, ok: true, said },
             Err(error) => Finding { what, ok: false, said: error.to_string() },

@@ -122,7 +122,7 @@ pub(super) fn world(settings: &Settings) -> Result<(World, Vec<String>), Failure
     let credentials = credentials(settings)?;
     let warnings = credentials.warning().into_iter().collect();
     let tracker = Clearml::new(credentials, Clock::Wall).map_err(|error| Failure::NotReachable(error.to_string()))?;
-    Ok((World { tracker: Arc::new(tracker), clouds: clouds() }, warnings))
+    Ok((World { tracker: Arc::new(tracker), clouds: clouds(settings) }, warnings))
 }
 
 /// Who we are on the ClearML server.
@@ -133,13 +133,14 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
         .map_err(|error| Failure::Settings(error.to_string()))
 }
 
-fn clouds() -> Clouds {
+#[cfg_attr(not(feature = "aws"), expect(unused_variables, reason = "without a cloud there is no account"))]
+fn clouds(settings: &Settings) -> Clouds {
     #[cfg(feature = "aws")]
     {
         use crate::model::settings::Provider;
         use crate::world::aws::Ec2;
         use crate::world::cloud::Cloud;
-        Clouds::from([(Provider::Aws, Arc::new(Ec2::new()) as Arc<dyn Cloud>)])
+        Clouds::from([(Provider::Aws, Arc::new(Ec2::new().with_accounts(settings.accounts.clone())) as Arc<dyn Cloud>)])
     }
     #[cfg(not(feature = "aws"))]
     Clouds::new()

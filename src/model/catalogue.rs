@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::MachineType;
 use crate::model::money::Rate;
 use crate::model::settings::{Market, PoolSettings, Provider};
+use crate::model::site;
 
 /// One machine type in one region.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,9 +40,10 @@ impl Catalogue {
         self.types.entry(provider).or_default().entry(region.to_owned()).or_default().insert(machine_type, spec);
     }
 
+    /// Every account pays the same at a site.
     #[must_use]
-    pub fn spec(&self, provider: Provider, region: &str, machine_type: &MachineType) -> Option<&TypeSpec> {
-        self.types.get(&provider)?.get(region)?.get(machine_type)
+    pub fn spec(&self, provider: Provider, site: &str, machine_type: &MachineType) -> Option<&TypeSpec> {
+        self.types.get(&provider)?.get(site::parts(site).1)?.get(machine_type)
     }
 
     /// What a machine type holds in any region: its size does not depend on where it stands.

@@ -98,6 +98,10 @@ text_id! {
     Zone
 }
 text_id! {
+    /// An account of a cloud's, as the settings name it; holds no `@`.
+    AccountName
+}
+text_id! {
     /// A money budget, as the settings name it.
     BudgetName
 }

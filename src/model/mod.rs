@@ -14,5 +14,6 @@ pub mod plan;
 pub mod reason;
 pub mod record;
 pub mod settings;
+pub mod site;
 pub mod snapshot;
 pub mod span;

@@ -198,7 +198,13 @@ pub struct Source {
     pub stale_after: SignedDuration,
     /// What went wrong at the last try.
     pub error: Option<String>,
+    /// When the credentials end that were used last; `None`: never, or nobody knows.
+    #[serde(default)]
+    pub credentials_end: Option<Timestamp>,
 }
+
+/// Credentials are renewed earlier than this before they end: those that end sooner could not be.
+const RENEWED_BY: SignedDuration = SignedDuration::from_mins(4);
 
 impl Source {
     /// The name of the ClearML server as a source.
@@ -215,8 +221,49 @@ impl Source {
         self.last_good.map(|at| now.duration_since(at))
     }
 
+    /// What a person must know of credentials that end and were not renewed.
+    #[must_use]
+    pub fn credentials_warning(&self, now: Timestamp) -> Option<String> {
+        let end = self.credentials_end?;
+        let left = end.duration_since(now);
+        let time = end.strftime("%H:%M:%SZ");
+        if left <= SignedDuration::ZERO {
+            Some(format!("{}: the credentials ended at {time}: renew them", self.name))
+        } else if left < RENEWED_BY {
+            Some(format!("{}: the credentials end at {time} and were not renewed", self.name))
+        } else {
+            None
+        }
+    }
+
     #[must_use]
     pub fn is_stale(&self, now: Timestamp) -> bool {
         self.age(now).is_none_or(|age| age > self.stale_after)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_that_were_not_renewed_are_told_before_they_end() {
+        let at = |seconds| Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds);
+        let source = |end| Source {
+            name: "aws us-east-1".to_owned(),
+            last_good: None,
+            stale_after: SignedDuration::ZERO,
+            error: None,
+            credentials_end: end,
+        };
+        for (end, said) in [
+            (None, None),
+            (Some(at(3_600)), None),
+            (Some(at(240)), None),
+            (Some(at(200)), Some("aws us-east-1: the credentials end at 00:03:20Z and were not renewed")),
+            (Some(at(-60)), Some("aws us-east-1: the credentials ended at 23:59:00Z: renew them")),
+        ] {
+            assert_eq!(source(end).credentials_warning(at(0)).as_deref(), said);
+        }
     }
 }

@@ -227,8 +227,8 @@ impl<'a> Judge<'a> {
             found.push((Invariant::Limits, format!("there is no pool {}", launch.pool)));
             return;
         };
-        if !self.is_region_fresh(pool.provider, &pool.region) {
-            found.push((Invariant::Unknown, format!("what {} {} said is stale", pool.provider.word(), pool.region)));
+        if !self.is_region_fresh(pool.provider, &pool.site()) {
+            found.push((Invariant::Unknown, format!("what {} {} said is stale", pool.provider.word(), pool.site())));
         }
         let offer = self.snapshot.catalogue.offer(pool, &launch.machine_type, launch.market);
         if (launch.vcpu, launch.gpu, launch.rate) != (offer.vcpu, offer.gpu, offer.rate) {

@@ -162,7 +162,13 @@ pub(super) fn state(name: &QueueName, waiting: usize) -> QueueState {
 }
 
 pub(super) fn source(name: &str, age: i64) -> Source {
-    Source { name: name.to_owned(), last_good: Some(ago(age)), stale_after: secs(60), error: None }
+    Source {
+        name: name.to_owned(),
+        last_good: Some(ago(age)),
+        stale_after: secs(60),
+        error: None,
+        credentials_end: None,
+    }
 }
 
 /// A few types with prices, one without, and any other unknown.
@@ -197,6 +203,7 @@ impl World {
                 time_zone: TimeZone::UTC,
             },
             limits: Limits::default(),
+            accounts: Vec::new(),
             budgets: Vec::new(),
             queues: vec![queue("train", &["gpu"])],
             pools: vec![pool("gpu", &["g5.xlarge"])],

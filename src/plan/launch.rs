@@ -46,7 +46,7 @@ impl Pass<'_> {
         let (Some(queue), Some(pool)) = (index.queues.get(want.queue), index.pools.get(want.pool)) else {
             return launched;
         };
-        if let Some(stale) = index.stale_region(pool.settings.provider, &pool.settings.region) {
+        if let Some(stale) = index.stale_region(pool.settings.provider, &pool.settings.site()) {
             launched.refused.push(stale);
             return launched;
         }

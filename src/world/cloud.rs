@@ -16,7 +16,8 @@ use crate::world::secret::Secret;
 /// The clouds of a world, by provider.
 pub type Clouds = BTreeMap<Provider, Arc<dyn Cloud>>;
 
-/// A cloud that rents out machines.
+/// A cloud that rents out machines. A region is that of the usual account, or of one of the settings': see
+/// [`site`](crate::model::site).
 #[async_trait]
 pub trait Cloud: Send + Sync {
     /// Every machine in `region` that carries the fleet's tag, whatever its state, all pages. Machines that
@@ -35,6 +36,11 @@ pub trait Cloud: Send + Sync {
 
     /// What the machine wrote on its console, newest last; empty when the cloud has nothing yet.
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError>;
+
+    /// When the credentials end that were last used there; `None`: never, or nobody knows.
+    async fn credentials_end(&self, _region: &str) -> Option<Timestamp> {
+        None
+    }
 
     /// Asks for what `check` needs: whether the credentials work, without starting anything.
     async fn check(&self, region: &str) -> Result<String, CloudError>;

@@ -75,6 +75,8 @@ struct SourceLine {
     age_seconds: Option<i64>,
     stale: bool,
     error: Option<String>,
+    /// Absent: they never end, or nobody knows.
+    credentials_end: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -121,6 +123,7 @@ pub(super) fn summary(view: &View) -> Summary {
                 age_seconds: source.age(view.at).map(|age| age.as_secs()),
                 stale: source.is_stale(view.at),
                 error: source.error.clone(),
+                credentials_end: source.credentials_end,
             })
             .collect(),
         back_offs: view.snapshot.breakers.iter().map(|breaker| back_off_line(breaker, view)).collect(),
@@ -245,7 +248,8 @@ fn sources(sources: &[SourceLine]) -> String {
         .iter()
         .map(|source| {
             let stale = if source.stale { "too old to act on; " } else { "" };
-            let note = format!("{stale}{}", source.error.as_deref().unwrap_or_default());
+            let end = source.credentials_end.map(|end| format!("credentials until {}; ", end.strftime("%H:%M:%SZ")));
+            let note = format!("{stale}{}{}", end.unwrap_or_default(), source.error.as_deref().unwrap_or_default());
             let age = source.age_seconds.map(|age| short(jiff::SignedDuration::from_secs(age)));
             [source.name.clone(), or_dash(age), note.trim_end_matches("; ").to_owned()]
         })

@@ -187,7 +187,7 @@ impl Ground<'_> {
             pool: launch.pool.clone(),
             queue: launch.queue.clone(),
             provider: pool.provider,
-            region: pool.region.clone(),
+            region: pool.site(),
             machine_type: launch.machine_type.clone(),
             market: launch.market,
             vcpu: launch.vcpu,

@@ -1,6 +1,6 @@
 //! A fleet of a few lines, for tests of what is seen: what the sources would say now, look after look.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -177,6 +177,7 @@ impl Fleet {
             began: self.now,
             clearml: if self.clearml_down { Err(down()) } else { Ok(clearml) },
             regions: vec![(region, if self.cloud_down { Err(down()) } else { Ok(self.machines.clone()) })],
+            credentials_end: BTreeMap::new(),
         });
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         fresh

@@ -29,6 +29,8 @@ pub struct Observation {
     pub began: Timestamp,
     pub clearml: Result<ClearmlFacts, String>,
     pub regions: Vec<(Region, Result<Vec<CloudInstance>, String>)>,
+    /// When the credentials end that a region was asked with, where somebody knows.
+    pub credentials_end: BTreeMap<Region, Timestamp>,
 }
 
 /// What ClearML said.
@@ -100,11 +102,12 @@ pub struct Facts {
 struct Health {
     last_good: Option<Timestamp>,
     error: Option<String>,
+    credentials_end: Option<Timestamp>,
 }
 
 impl Health {
     fn good(&mut self, at: Timestamp) {
-        *self = Self { last_good: Some(at), error: None };
+        (self.last_good, self.error) = (Some(at), None);
     }
 }
 
@@ -139,6 +142,7 @@ impl Facts {
         }
         for (region, answer) in observation.regions {
             let health = self.regions.entry(region.clone()).or_default();
+            health.credentials_end = observation.credentials_end.get(&region).copied();
             match answer {
                 Ok(machines) => {
                     health.good(observation.began);
@@ -167,6 +171,7 @@ impl Facts {
             last_good: health.last_good,
             stale_after,
             error: health.error.clone(),
+            credentials_end: health.credentials_end,
         };
         let clearml = source(Source::CLEARML.to_owned(), &self.clearml);
         let regions =

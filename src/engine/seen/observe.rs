@@ -1,5 +1,7 @@
 //! Looking at the world: every source in parallel, each with a deadline.
 
+use std::collections::BTreeMap;
+
 use futures::future::join_all;
 use jiff::SignedDuration;
 
@@ -34,7 +36,15 @@ pub(in crate::engine) async fn observe(world: World, clock: Clock, look: Look) -
             .map(|region| async { (region.clone(), machines(&world, clock, &look.fleet, region).await) }),
     );
     let (clearml, regions) = futures::join!(clearml(&world, clock, &look), regions);
-    Observation { began, clearml, regions }
+    let mut credentials_end = BTreeMap::new();
+    for region in &look.regions {
+        if let Ok(cloud) = world.cloud(region.provider)
+            && let Some(end) = cloud.credentials_end(&region.name).await
+        {
+            credentials_end.insert(region.clone(), end);
+        }
+    }
+    Observation { began, clearml, regions, credentials_end }
 }
 
 async fn machines(world: &World, clock: Clock, fleet: &FleetId, region: &Region) -> Result<Vec<CloudInstance>, String> {

@@ -281,7 +281,7 @@ fn spoken_of(facts: &Facts, memory: &Memory, settings: &Settings) -> Vec<(Instan
         .filter(|(name, _)| !memory.known.contains_key(&name.instance))
         .filter_map(|(name, worker)| {
             let pool = settings.pool(&name.pool)?;
-            let region = Region { provider: pool.provider, name: pool.region.clone() };
+            let region = Region { provider: pool.provider, name: pool.site() };
             Some((name.instance, region, worker.registered))
         })
         .collect()

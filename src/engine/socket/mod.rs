@@ -89,6 +89,7 @@ mod tests {
                     time_zone: jiff::tz::TimeZone::UTC,
                 },
                 limits: Limits::default(),
+                accounts: Vec::new(),
                 budgets: Vec::new(),
                 queues: Vec::new(),
                 pools: Vec::new(),

@@ -41,8 +41,8 @@ pub const STANDINGS: &[Standing] = &[
             "cloud_credentials_token",
             "use_credentials_chain",
         ],
-        &[],
-        "from where every AWS tool finds them: the environment, a profile, SSO, the machine's role. Keys never stand in the settings.",
+        &["pool.*.account", "account.*.profile", "account.*.credentials", "account.*.role_arn"],
+        "without an account from where every AWS tool finds them: environment, profile, SSO, the machine's role. Keys never stand in the settings.",
     ),
     standing("Region", &["aws_region", "cloud_credentials_region"], &["pool.*.region"], "for each pool its own"),
     standing(

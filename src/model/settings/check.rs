@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::fields::{is_house_name, is_line};
+use crate::model::settings::fields::{is_account, is_house_name, is_line};
 use crate::model::settings::key::Section;
 use crate::model::settings::volume::{Speed, VolumeKind};
-use crate::model::settings::{BudgetScope, Image, LaunchSettings, PoolSettings, QueueSettings, Settings};
+use crate::model::settings::{
+    AccountSettings, BudgetScope, Image, LaunchSettings, PoolSettings, QueueSettings, Settings,
+};
 use crate::model::span::Exact;
 
 /// Something that does not hold, and where it is to be mended.
@@ -35,8 +37,36 @@ pub fn complaints(settings: &Settings) -> Vec<Complaint> {
         }
     }
     complaints.extend(settings.queues.iter().flat_map(|queue| of_queue(settings, queue)));
+    complaints.extend(settings.accounts.iter().flat_map(of_account));
+    complaints.extend(settings.pools.iter().filter_map(|pool| no_account(settings, pool)));
     complaints.extend(settings.pools.iter().flat_map(of_pool));
     complaints
+}
+
+fn of_account(account: &AccountSettings) -> Vec<Complaint> {
+    let section = Section::Account(account.name.clone());
+    let say = |field, message: &str| Complaint { section: section.clone(), field, message: message.to_owned() };
+    let mut complaints = Vec::new();
+    if !is_account(account.name.as_str()) {
+        complaints.push(say(None, "an account's name is not empty and without spaces, `:`, `/` and `@`"));
+    }
+    if account.profile.is_some() && account.credentials.is_some() {
+        complaints.push(say(Some("credentials"), "a profile is named too: keep one of them"));
+    }
+    if account.external_id.is_some() && account.role_arn.is_none() {
+        complaints.push(say(Some("external_id"), "no role_arn is there that would want to hear it"));
+    }
+    complaints
+}
+
+fn no_account(settings: &Settings, pool: &PoolSettings) -> Option<Complaint> {
+    let account = pool.account.as_ref().filter(|account| settings.account(account).is_none())?;
+    let hint = did_you_mean(account.as_str(), settings.accounts.iter().map(|known| known.name.as_str()));
+    Some(Complaint {
+        section: Section::Pool(pool.name.clone()),
+        field: Some("account"),
+        message: format!("no account is called `{account}` in these settings{hint}"),
+    })
 }
 
 fn of_queue(settings: &Settings, queue: &QueueSettings) -> Vec<Complaint> {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::model::ids::{BudgetName, PoolName, QueueName};
+use crate::model::ids::{AccountName, BudgetName, PoolName, QueueName};
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::Settings;
 use crate::model::settings::fields::{self, Field};
@@ -16,14 +16,15 @@ pub enum Part {
     Loop,
     Limits,
     Budget,
+    Account,
     Queue,
     Pool,
 }
 
 impl Part {
     /// In the order of the file.
-    pub const ALL: [Self; 7] =
-        [Self::Clearml, Self::Agents, Self::Loop, Self::Limits, Self::Budget, Self::Queue, Self::Pool];
+    pub const ALL: [Self; 8] =
+        [Self::Clearml, Self::Agents, Self::Loop, Self::Limits, Self::Budget, Self::Account, Self::Queue, Self::Pool];
 
     /// The words that its keys begin with; a section's own name comes after them.
     #[must_use]
@@ -34,6 +35,7 @@ impl Part {
             Self::Loop => &["loop"],
             Self::Limits => &["limits"],
             Self::Budget => &["budget"],
+            Self::Account => &["account"],
             Self::Queue => &["queue"],
             Self::Pool => &["pool"],
         }
@@ -48,7 +50,7 @@ impl Part {
     /// Whether there may be several, each with a name.
     #[must_use]
     pub fn is_named(self) -> bool {
-        matches!(self, Self::Budget | Self::Queue | Self::Pool)
+        matches!(self, Self::Budget | Self::Account | Self::Queue | Self::Pool)
     }
 }
 
@@ -68,6 +70,7 @@ pub enum Section {
     Loop,
     Limits,
     Budget(BudgetName),
+    Account(AccountName),
     Queue(QueueName),
     Pool(PoolName),
 }
@@ -82,6 +85,7 @@ impl Section {
             Part::Loop => Self::Loop,
             Part::Limits => Self::Limits,
             Part::Budget => Self::Budget(name.into()),
+            Part::Account => Self::Account(name.into()),
             Part::Queue => Self::Queue(name.into()),
             Part::Pool => Self::Pool(name.into()),
         }
@@ -95,6 +99,7 @@ impl Section {
             Self::Loop => Part::Loop,
             Self::Limits => Part::Limits,
             Self::Budget(_) => Part::Budget,
+            Self::Account(_) => Part::Account,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
         }
@@ -104,6 +109,7 @@ impl Section {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Budget(name) => Some(name.as_str()),
+            Self::Account(name) => Some(name.as_str()),
             Self::Queue(name) => Some(name.as_str()),
             Self::Pool(name) => Some(name.as_str()),
             Self::Clearml | Self::Agents | Self::Loop | Self::Limits => None,
@@ -136,7 +142,8 @@ impl Settings {
         let budgets = self.budgets.iter().map(|budget| Section::Budget(budget.name.clone()));
         let queues = self.queues.iter().map(|queue| Section::Queue(queue.name.clone()));
         let pools = self.pools.iter().map(|pool| Section::Pool(pool.name.clone()));
-        single.into_iter().chain(budgets).chain(queues).chain(pools).collect()
+        let accounts = self.accounts.iter().map(|account| Section::Account(account.name.clone()));
+        single.into_iter().chain(budgets).chain(accounts).chain(queues).chain(pools).collect()
     }
 }
 

@@ -1,6 +1,7 @@
 //! The settings as the program uses them. How they are written and checked is the field table's
 //! matter ([`fields`]), how they are addressed [`key`]'s; where they are kept is the store's.
 
+mod account;
 mod agent;
 pub mod autoscaler;
 pub mod check;
@@ -13,6 +14,7 @@ mod spot;
 pub mod spot_cap;
 pub mod volume;
 
+pub use account::AccountSettings;
 pub use agent::AgentSettings;
 pub use launch::{Image, LaunchSettings};
 pub use spot::SpotSettings;
@@ -21,8 +23,9 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{BudgetName, FleetId, MachineType, PoolName, QueueName, Revision};
+use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName, Revision};
 use crate::model::money::{Money, Rate};
+use crate::model::site;
 
 /// Everything a person can decide, in one validated value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -34,6 +37,7 @@ pub struct Settings {
     /// Limits over everything.
     pub limits: Limits,
     pub budgets: Vec<Budget>,
+    pub accounts: Vec<AccountSettings>,
     /// In file order, which breaks ties of priority.
     pub queues: Vec<QueueSettings>,
     pub pools: Vec<PoolSettings>,
@@ -43,6 +47,11 @@ impl Settings {
     #[must_use]
     pub fn queue(&self, name: &QueueName) -> Option<&QueueSettings> {
         self.queues.iter().find(|queue| queue.name == *name)
+    }
+
+    #[must_use]
+    pub fn account(&self, name: &AccountName) -> Option<&AccountSettings> {
+        self.accounts.iter().find(|account| account.name == *name)
     }
 
     #[must_use]
@@ -188,6 +197,8 @@ pub enum OnLost {
 pub struct PoolSettings {
     pub name: PoolName,
     pub provider: Provider,
+    /// `None`: the account that every tool of the cloud's would use.
+    pub account: Option<AccountName>,
     pub region: String,
     /// In order of preference.
     pub types: Vec<MachineType>,
@@ -207,6 +218,14 @@ pub struct PoolSettings {
     pub spot: SpotSettings,
     pub launch: LaunchSettings,
     pub agent: AgentSettings,
+}
+
+impl PoolSettings {
+    /// Where its machines are rented.
+    #[must_use]
+    pub fn site(&self) -> String {
+        site::site(self.account.as_ref(), &self.region)
+    }
 }
 
 /// Who rents out the machine.

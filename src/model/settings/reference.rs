@@ -12,7 +12,7 @@ const WIDTH: usize = 110;
 type Lines = &'static [(&'static str, &'static str)];
 
 /// What the reference file sets: a small fleet under small budgets.
-const EXAMPLE: [(Part, &str, Lines); 10] = [
+const EXAMPLE: [(Part, &str, Lines); 11] = [
     (Part::Clearml, "", &[]),
     (Part::Agents, "", &[]),
     (Part::Loop, "", &[("fleet", "research")]),
@@ -27,6 +27,7 @@ const EXAMPLE: [(Part, &str, Lines); 10] = [
         "evaluation day",
         &[("name", "evaluation day"), ("scope", "queue:eval"), ("per", "day"), ("limit", "$10")],
     ),
+    (Part::Account, "research", &[]),
     (Part::Queue, "train", &[("pools", "g5-spot, g5"), ("priority", "10"), ("max", "2")]),
     (Part::Queue, "eval", &[("pools", "g5-spot"), ("expected_task", "20m"), ("max", "2")]),
     (
@@ -137,6 +138,9 @@ fn of_part(part: Part) -> &'static str {
             "Limits over everything; a queue and a pool may have the same ones. No limit is passed at any step."
         }
         Part::Budget => "Money for a period; any number of them.",
+        Part::Account => {
+            "An account of the cloud's, beside the one that every AWS tool would use; pools name it. Any number of them."
+        }
         Part::Queue => "A ClearML queue that is served, by its name; it is never created. Any number of them.",
         Part::Pool => "A kind of machine that may be rented. Any number of them; the name holds no spaces, `:` or `/`.",
     }

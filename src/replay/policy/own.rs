@@ -81,7 +81,8 @@ impl Own {
                 fields::put(&mut settings, &key, &value).map_err(|wrong| format!("{name}: {wrong}"))?;
             }
         }
-        let source = |name: String| Source { name, last_good: None, stale_after: FRESH, error: None };
+        let source =
+            |name: String| Source { name, last_good: None, stale_after: FRESH, error: None, credentials_end: None };
         let queue = |queue: &QueueSettings| QueueState {
             name: queue.name.clone(),
             id: Some(queue.name.as_str().into()),

@@ -261,7 +261,7 @@ mod tests {
         for section in [
             "\n\n[queue.\"nightly runs\"]\npools = [\"big\"]\n\n# A kind of machine",
             "\n\n[pool.big]\nprovider = \"aws\"\nregion = \"us-east-1\"\ntypes = [\"p4d.24xlarge\"]\nami = \"ami-1\"\n",
-            "\n\n[[budget]]\nname = \"big day\"\nper = \"day\"\nlimit = \"$500\"\n\n# A ClearML queue",
+            "\n\n[[budget]]\nname = \"big day\"\nper = \"day\"\nlimit = \"$500\"\n\n# An account of the cloud",
         ] {
             assert!(grown.contains(section), "{grown}");
         }

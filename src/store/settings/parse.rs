@@ -96,6 +96,7 @@ impl Reader<'_> {
                 "loop" => self.single(&Section::Loop, &at, value),
                 "limits" => self.single(&Section::Limits, &at, value),
                 "budget" => self.budgets(&at, value),
+                "account" => self.named(Part::Account, &at, value),
                 "queue" => self.named(Part::Queue, &at, value),
                 "pool" => self.named(Part::Pool, &at, value),
                 unknown => self.say(&at, None, unknown_section(unknown).to_string()),

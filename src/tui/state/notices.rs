@@ -67,5 +67,6 @@ pub(crate) fn lasting(view: &View) -> Vec<String> {
     let problem = view.settings_problem.iter().map(|problem| format!("the settings on disk do not run: {problem}"));
     let sources = view.snapshot.sources.iter();
     let errors = sources.filter_map(|source| source.error.as_ref().map(|error| format!("{}: {error}", source.name)));
-    problem.chain(errors).chain(view.warnings.iter().cloned()).collect()
+    let ending = view.snapshot.sources.iter().filter_map(|source| source.credentials_warning(view.at));
+    problem.chain(errors).chain(ending).chain(view.warnings.iter().cloned()).collect()
 }

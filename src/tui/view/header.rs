@@ -96,6 +96,9 @@ fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp) -> Vec<P
     pieces
 }
 
+/// Credentials that end sooner than this are counted down.
+const COUNTDOWN: SignedDuration = SignedDuration::from_mins(15);
+
 fn sources(canvas: &Canvas<'_>, view: &View, now: Timestamp) -> Vec<Piece> {
     let theme = canvas.theme;
     view.snapshot
@@ -103,7 +106,11 @@ fn sources(canvas: &Canvas<'_>, view: &View, now: Timestamp) -> Vec<Piece> {
         .iter()
         .map(|source| {
             let (text, stale) = source_text(source, now);
-            let (tone, rank) = if stale { (Tone::Bad, 0) } else { (Tone::Plain, 5) };
+            let (tone, rank) = match source.credentials_warning(now) {
+                _ if stale => (Tone::Bad, 0),
+                Some(_) => (Tone::Warn, 1),
+                None => (Tone::Plain, 5),
+            };
             Piece { text, style: theme.style(tone), rank }
         })
         .collect()
@@ -117,7 +124,9 @@ fn source_text(source: &Source, now: Timestamp) -> (String, bool) {
         (false, Some(_)) => "!",
         (false, None) => "",
     };
-    (format!("{} {age}{mark}", source.name), stale)
+    let left = source.credentials_end.map(|end| end.duration_since(now)).filter(|left| *left < COUNTDOWN);
+    let left = left.map(|left| format!(" (credentials {})", short(left.max(SignedDuration::ZERO)))).unwrap_or_default();
+    (format!("{} {age}{mark}{left}", source.name), stale)
 }
 
 fn money(canvas: &Canvas<'_>, view: &View, class: Class) -> Vec<Piece> {

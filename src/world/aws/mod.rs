@@ -1,6 +1,8 @@
 //! Amazon EC2, through its official SDK. Credentials, region and endpoint come from where every AWS tool
-//! finds them (environment, profiles, SSO, the machine's role; `AWS_ENDPOINT_URL_EC2`).
+//! finds them (environment, profiles, SSO, the machine's role; `AWS_ENDPOINT_URL_EC2`), or from an account of the
+//! settings.
 
+mod account;
 mod error;
 mod image;
 mod launch;
@@ -12,19 +14,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_config::SdkConfig;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Reservation};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::model::ids::{FleetId, InstanceId};
 use crate::model::observed::CloudInstance;
+use crate::model::settings::AccountSettings;
+use crate::model::site;
 use crate::model::snapshot::ErrorClass;
-use crate::world::aws::error::{cloud_error, unreadable};
+use crate::world::aws::account::Ends;
+use crate::world::aws::error::{cloud_error, refused, unreadable};
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
 
 /// The tag that says whose machine it is.
@@ -38,10 +44,12 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(40);
 /// Instances of one `TerminateInstances` call; AWS advises no more than this.
 const TERMINATE_BATCH: usize = 50;
 
-/// Amazon EC2 in every region that is asked for.
+/// Amazon EC2 in every region that is asked for, of the usual account and those of the settings: `us-east-1`, or
+/// `research@us-east-1`.
 pub struct Ec2 {
     given: Option<SdkConfig>,
-    clients: Mutex<BTreeMap<String, Client>>,
+    accounts: Vec<AccountSettings>,
+    clients: Mutex<BTreeMap<String, (Client, Ends)>>,
     page_size: i32,
 }
 
@@ -61,7 +69,7 @@ impl Ec2 {
     /// With the credentials that every AWS tool would use. They are looked for at the first call.
     #[must_use]
     pub fn new() -> Self {
-        Self { given: None, clients: Mutex::default(), page_size: 1000 }
+        Self { given: None, accounts: Vec::new(), clients: Mutex::default(), page_size: 1000 }
     }
 
     /// With credentials, endpoint and timeouts of the caller's.
@@ -70,36 +78,46 @@ impl Ec2 {
         Self { given: Some(config), ..Self::new() }
     }
 
+    /// With accounts beside the usual one.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Vec<AccountSettings>) -> Self {
+        Self { accounts, ..self }
+    }
+
     /// Machines in one page of a listing, 5 to 1000.
     #[must_use]
     pub fn with_page_size(self, page_size: i32) -> Self {
         Self { page_size: page_size.clamp(5, 1000), ..self }
     }
 
-    async fn client(&self, region: &str) -> Client {
+    async fn client(&self, site: &str) -> Result<Client, CloudError> {
         let mut clients = self.clients.lock().await;
-        if let Some(client) = clients.get(region) {
-            return client.clone();
+        if let Some((client, _)) = clients.get(site) {
+            return Ok(client.clone());
         }
-        let config = match &self.given {
-            Some(config) => config.clone(),
-            None => aws_config::defaults(BehaviorVersion::latest()).region(Region::new(region.to_owned())).load().await,
+        let (name, region) = site::parts(site);
+        let account = match &name {
+            None => None,
+            Some(name) => Some(
+                self.accounts
+                    .iter()
+                    .find(|account| account.name == *name)
+                    .ok_or_else(|| refused(format!("no account `{name}` was in the settings at the start")))?,
+            ),
         };
+        let account = account::open(self.given.as_ref(), account, region).await?;
         let mut timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .operation_attempt_timeout(ATTEMPT_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
             .build();
-        if let Some(chosen) = config.timeout_config() {
+        if let Some(chosen) = account.config.timeout_config() {
             timeouts = chosen.clone().into_builder().take_unset_from(timeouts.into_builder()).build();
         }
-        let config = aws_sdk_ec2::config::Builder::from(&config)
-            .region(Region::new(region.to_owned()))
-            .timeout_config(timeouts)
-            .build();
+        let config = aws_sdk_ec2::config::Builder::from(&account.config).timeout_config(timeouts).build();
         let client = Client::from_conf(config);
-        clients.insert(region.to_owned(), client.clone());
-        client
+        clients.insert(site.to_owned(), (client.clone(), account.ends));
+        Ok(client)
     }
 
     /// Passes an answer on. After a no to the credentials they are looked for afresh: a person may have
@@ -112,7 +130,7 @@ impl Ec2 {
     }
 
     async fn listed(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError> {
-        let call = self.client(region).await.describe_instances();
+        let call = self.client(region).await?.describe_instances();
         let fleet_filter = Filter::builder().name(format!("tag:{FLEET_TAG}")).values(fleet.as_str()).build();
         let mut pages = call.filters(fleet_filter).into_paginator().page_size(self.page_size).send();
         let mut instances = BTreeMap::new();
@@ -130,7 +148,7 @@ impl Ec2 {
     }
 
     async fn terminate_some(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
-        let call = self.client(region).await.terminate_instances();
+        let call = self.client(region).await?.terminate_instances();
         let ids = instances.iter().map(ToString::to_string).collect();
         match call.set_instance_ids(Some(ids)).send().await {
             Ok(_) => Ok(()),
@@ -156,7 +174,7 @@ impl Ec2 {
 
     async fn console_text(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
         const CALL: &str = "GetConsoleOutput";
-        let client = self.client(region).await;
+        let client = self.client(region).await?;
         let call = || client.get_console_output().instance_id(instance.as_str());
         let answer = match call().latest(true).send().await {
             // Only newer machine types can say what is on the console at this moment.
@@ -172,7 +190,7 @@ impl Ec2 {
     }
 
     async fn checked(&self, region: &str) -> Result<String, CloudError> {
-        let client = self.client(region).await;
+        let client = self.client(region).await?;
         let listing = client.describe_instances().max_results(5).send().await;
         listing.map_err(|error| cloud_error("DescribeInstances", &error))?;
         let trial = client.run_instances().dry_run(true).min_count(1).max_count(1).image_id("ami-00000000000000000");
@@ -182,7 +200,9 @@ impl Ec2 {
             Err(error) if error.class == ErrorClass::Credentials => return Err(error),
             Ok(_) | Err(_) => "whether it may start machines only a real launch will tell".to_owned(),
         };
-        Ok(format!("EC2 in {region} takes the credentials: may list machines; {launching}"))
+        let end = self.credentials_end(region).await;
+        let end = end.map(|end| format!(", until {}", end.strftime("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
+        Ok(format!("EC2 in {region} takes the credentials{end}: may list machines; {launching}"))
     }
 }
 
@@ -199,9 +219,12 @@ impl Cloud for Ec2 {
     }
 
     async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
-        let region = order.pool.region.as_str();
-        let answer = launch::launch(&self.client(region).await, order).await;
-        self.settle(region, answer).await
+        let site = order.pool.site();
+        let answer = match self.client(&site).await {
+            Ok(client) => launch::launch(&client, order).await,
+            Err(error) => Err(error),
+        };
+        self.settle(&site, answer).await
     }
 
     async fn terminate(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
@@ -226,5 +249,9 @@ impl Cloud for Ec2 {
     async fn check(&self, region: &str) -> Result<String, CloudError> {
         let answer = self.checked(region).await;
         self.settle(region, answer).await
+    }
+
+    async fn credentials_end(&self, region: &str) -> Option<Timestamp> {
+        self.clients.lock().await.get(region).and_then(|(_, ends)| ends.at())
     }
 }

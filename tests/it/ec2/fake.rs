@@ -5,8 +5,9 @@ use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
+use tidegate::world::clock::Clock;
 
 /// What the fake knows; a test sets it and reads it.
 #[derive(Debug, Default)]
@@ -23,6 +24,10 @@ pub(super) struct State {
     pub(super) form: Form,
     pub(super) made: BTreeMap<String, Vec<Machine>>,
     pub(super) images: Vec<Image>,
+    /// The access key of the newest call.
+    pub(super) key: String,
+    /// The newest call that asked for a role.
+    pub(super) assumed: Form,
 }
 
 /// A request's parameters, by their names on the wire.
@@ -53,6 +58,7 @@ impl State {
         match form.get("Action").map(String::as_str) {
             Some("RunInstances") => self.run(form),
             Some("DescribeInstances") => self.describe(),
+            Some("AssumeRole") => self.assume(form),
             Some("DescribeImages") => self.describe_images(form),
             other => refusal(400, "InvalidAction", &format!("{other:?}")),
         }
@@ -83,6 +89,20 @@ impl State {
         }
         let set = instances_set(&self.made[&token]);
         (StatusCode::OK, format!("<RunInstancesResponse>{set}</RunInstancesResponse>"))
+    }
+
+    /// A role's key is its name; it ends a day from the real now.
+    fn assume(&mut self, form: &Form) -> (StatusCode, String) {
+        self.assumed.clone_from(form);
+        let end = Clock::Wall.now() + jiff::SignedDuration::from_hours(24);
+        let key = form["RoleArn"].rsplit('/').next().unwrap();
+        let credentials = format!(
+            "<Credentials><AccessKeyId>{key}</AccessKeyId><SecretAccessKey>s</SecretAccessKey>\
+             <SessionToken>t</SessionToken><Expiration>{end:.0}</Expiration></Credentials>"
+        );
+        let user = "<AssumedRoleUser><AssumedRoleId>r</AssumedRoleId><Arn>arn:aws:sts::111122223333:assumed-role/r/s</Arn></AssumedRoleUser>";
+        let result = format!("<AssumeRoleResult>{user}{credentials}</AssumeRoleResult>");
+        (StatusCode::OK, format!("<AssumeRoleResponse>{result}</AssumeRoleResponse>"))
     }
 
     fn describe_images(&self, form: &Form) -> (StatusCode, String) {
@@ -160,7 +180,10 @@ fn refusal(status: u16, code: &str, message: &str) -> (StatusCode, String) {
 pub(super) async fn serve(state: Arc<Mutex<State>>) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let answer = move |body: String| async move {
+    let answer = move |headers: HeaderMap, body: String| async move {
+        let signed = headers.get("authorization").and_then(|signed| signed.to_str().ok()).unwrap_or_default();
+        let key = signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
+        key.unwrap_or_default().clone_into(&mut state.lock().unwrap().key);
         let asked = reqwest::Url::parse(&format!("http://fake/?{body}")).unwrap();
         state.lock().unwrap().answer(&asked.query_pairs().into_owned().collect())
     };

@@ -18,6 +18,7 @@ use crate::ec2::{ec2, order};
 const BASE: &str = r#"
 [loop]
 fleet = "research"
+[account.lab]
 [queue.train]
 pools = ["g5"]
 [pool.g5]
@@ -224,6 +225,14 @@ const ROWS: &[Row] = &[
         "\" \"",
         "is not one argument",
     ),
+    row(
+        40,
+        "account",
+        "lab",
+        &[("ImageId", "ami-0aa")],
+        "labs",
+        "no account is called `labs` in these settings: did you mean `lab`?",
+    ),
     row(40, "region", "eu-west-1", &[], "a b", "is not a region"),
 ];
 
@@ -257,7 +266,7 @@ fn images() -> Vec<Image> {
 /// What a launch under these settings is on the wire.
 async fn sent(settings: &Settings) -> Form {
     let state = Arc::new(Mutex::new(State { images: images(), ..State::default() }));
-    let cloud = ec2(&serve(state.clone()).await).await;
+    let cloud = ec2(&serve(state.clone()).await).await.with_accounts(settings.accounts.clone());
     cloud.launch(&order_of(settings)).await.unwrap();
     let state = state.lock().unwrap();
     state.form.clone()

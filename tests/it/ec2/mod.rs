@@ -1,5 +1,6 @@
 //! EC2 through the official SDK: against moto, a proxy that spoils its answers, and a fake for what moto gets wrong.
 
+mod accounts;
 mod autoscaler;
 mod fake;
 mod fake_cloud;

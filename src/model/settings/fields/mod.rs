@@ -11,7 +11,7 @@ mod written;
 
 pub use form::{Line, form};
 pub use kind::{Kind, Wrong};
-pub(super) use rules::{is_house_name, is_line};
+pub(super) use rules::{is_account, is_house_name, is_line};
 pub use written::Written;
 
 use crate::model::nearest::did_you_mean;

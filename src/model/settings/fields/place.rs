@@ -9,8 +9,8 @@ use crate::model::ids::{PoolName, QueueName, Revision};
 use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
-    AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits, LoopSettings, Market,
-    OnExit, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, SpotSettings,
+    AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits,
+    LoopSettings, Market, OnExit, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, SpotSettings,
 };
 
 /// A field's place in the values of its section.
@@ -28,6 +28,7 @@ pub(super) enum Lens {
     Loop(Of<LoopSettings>),
     Limits(Of<Limits>),
     Budget(Of<Budget>),
+    Account(Of<AccountSettings>),
     Queue(Of<QueueSettings>),
     Pool(Of<PoolSettings>),
 }
@@ -40,6 +41,7 @@ impl Lens {
             Self::Loop(_) => Part::Loop,
             Self::Limits(_) => Part::Limits,
             Self::Budget(_) => Part::Budget,
+            Self::Account(_) => Part::Account,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
         }
@@ -55,6 +57,7 @@ pub(super) fn give(settings: &Settings, key: &Key) -> Option<Written> {
         (Lens::Budget(of), Section::Budget(name)) => {
             (of.get)(settings.budgets.iter().find(|budget| budget.name == *name)?)
         }
+        (Lens::Account(of), Section::Account(name)) => (of.get)(settings.account(name)?),
         (Lens::Queue(of), Section::Queue(name)) => (of.get)(settings.queue(name)?),
         (Lens::Pool(of), Section::Pool(name)) => (of.get)(settings.pool(name)?),
         _ => return None,
@@ -73,6 +76,17 @@ pub(super) fn begin(settings: &mut Settings, section: &Section) {
     let begun = match section {
         Section::Budget(name) if settings.budgets.iter().all(|budget| budget.name != *name) => {
             settings.budgets.push(blank_budget(name.as_str()));
+            true
+        }
+        Section::Account(name) if settings.account(name).is_none() => {
+            let name = name.clone();
+            settings.accounts.push(AccountSettings {
+                name,
+                profile: None,
+                credentials: None,
+                role_arn: None,
+                external_id: None,
+            });
             true
         }
         Section::Queue(name) if settings.queue(name).is_none() => {
@@ -97,6 +111,9 @@ fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
         (Lens::Limits(of), _) => Some((of.get_mut)(&mut settings.limits)),
         (Lens::Budget(of), Section::Budget(name)) => {
             settings.budgets.iter_mut().find(|budget| budget.name == *name).map(of.get_mut)
+        }
+        (Lens::Account(of), Section::Account(name)) => {
+            settings.accounts.iter_mut().find(|account| account.name == *name).map(of.get_mut)
         }
         (Lens::Queue(of), Section::Queue(name)) => {
             settings.queues.iter_mut().find(|queue| queue.name == *name).map(of.get_mut)
@@ -132,6 +149,7 @@ impl Settings {
             },
             limits: Limits::default(),
             budgets: Vec::new(),
+            accounts: Vec::new(),
             queues: Vec::new(),
             pools: Vec::new(),
         };
@@ -179,6 +197,7 @@ fn blank_pool(name: &str) -> PoolSettings {
     PoolSettings {
         name: name.into(),
         provider: Provider::Aws,
+        account: None,
         region: String::new(),
         types: Vec::new(),
         market: Market::OnDemand,

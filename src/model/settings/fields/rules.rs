@@ -25,7 +25,11 @@ pub(super) const SCOPE: Rule = Rule { holds: is_one::<BudgetScope>, is: "`all` o
 pub(super) const BUDGET_NAME: Rule = Rule { holds: is_line, is: "a name on one line" };
 pub(super) const ON_LOST: Rule = Rule { holds: is_one::<OnLost>, is: "`never` or `requeue:N` with N in 1..100" };
 pub(super) const POOL: Rule = Rule { holds: is_house_name, is: "the name of a pool" };
-pub(super) const REGION: Rule = Rule { holds: is_word, is: "a region, such as `us-east-1`" };
+pub(super) const REGION: Rule = Rule { holds: is_region, is: "a region, such as `us-east-1`" };
+pub(super) const ACCOUNT: Rule = Rule { holds: is_account, is: "the name of an account" };
+pub(super) const PROFILE_NAME: Rule = Rule { holds: is_line, is: "the name of a profile" };
+pub(super) const ROLE: Rule = Rule { holds: is_role, is: "a role, such as `arn:aws:iam::123456789012:role/tidegate`" };
+pub(super) const WORD: Rule = Rule { holds: is_word, is: "a text without spaces" };
 pub(super) const TYPE: Rule = Rule { holds: is_word, is: "a machine type, such as `g5.xlarge`" };
 pub(super) const ZONE: Rule = Rule { holds: is_word, is: "a zone, such as `us-east-1a`" };
 pub(super) const AMI: Rule = Rule {
@@ -62,6 +66,19 @@ pub(in crate::model::settings) fn is_line(text: &str) -> bool {
 
 fn is_word(text: &str) -> bool {
     is_line(text) && !text.contains(char::is_whitespace)
+}
+
+/// An account stands before its region, with an `@` between them.
+fn is_region(text: &str) -> bool {
+    is_word(text) && !text.contains('@')
+}
+
+pub(in crate::model::settings) fn is_account(text: &str) -> bool {
+    is_house_name(text) && !text.contains('@')
+}
+
+fn is_role(text: &str) -> bool {
+    is_word(text) && text.starts_with("arn:") && text.contains(":role/")
 }
 
 fn is_address(text: &str) -> bool {

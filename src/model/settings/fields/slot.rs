@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use super::written::Written;
-use crate::model::ids::{BudgetName, FleetId, MachineType, PoolName, QueueName};
+use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName};
 use crate::model::money::{self, Money, Rate};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
@@ -99,6 +99,7 @@ words!(GuardKind, "gate" = GuardKind::Gate, "off" = GuardKind::Off);
 
 as_text!(String, |text: &str| Some(text.to_owned()), String::clone);
 as_text!(FleetId, |text: &str| Some(text.into()), FleetId::to_string);
+as_text!(AccountName, |text: &str| Some(text.into()), AccountName::to_string);
 as_text!(BudgetName, |text: &str| Some(text.into()), BudgetName::to_string);
 as_text!(SignedDuration, |text: &str| span::parse(text).ok(), |value: &Self| span::Exact(*value).to_string());
 as_text!(Money, |text: &str| text.parse().ok(), |value: &Self| money::Exact(*value).to_string());

@@ -1,5 +1,6 @@
 //! The table itself. Adding a setting is adding a row here and a field in `model::settings`.
 
+mod account;
 mod agent;
 mod launch;
 mod pool;
@@ -15,6 +16,7 @@ pub(super) const TABLE: [&[Field]; 12] = [
     sections::LOOP,
     sections::LIMITS,
     sections::BUDGET,
+    account::ACCOUNT,
     sections::QUEUE,
     sections::QUEUE_LIMITS,
     pool::POOL,

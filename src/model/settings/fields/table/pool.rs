@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::super::rules::{REGION, TYPE};
+use super::super::rules::{ACCOUNT, REGION, TYPE};
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
 use crate::model::money::Rate;
@@ -17,6 +17,16 @@ pub(super) const POOL: &[Field] = &[
         example: "aws",
         later: &["gcp", "kubernetes"],
         lens: at!(Pool, provider),
+    },
+    Field {
+        name: "account",
+        kind: Kind::Text(ACCOUNT),
+        unset: Unset::Means("the one that every tool of the cloud's would use"),
+        takes: Takes::Restart,
+        doc: "The account that pays for the machines: a section [account.NAME].",
+        example: "research",
+        later: &[],
+        lens: at!(Pool, account),
     },
     Field {
         name: "region",

@@ -1,0 +1,49 @@
+//! Rows of accounts.
+
+use super::super::rules::{PROFILE_NAME, ROLE, SECRET, WORD};
+use super::super::{Field, Kind, Takes, Unset};
+use super::at;
+
+pub(super) const ACCOUNT: &[Field] = &[
+    Field {
+        name: "profile",
+        kind: Kind::Text(PROFILE_NAME),
+        unset: Unset::Means("as every AWS tool is"),
+        takes: Takes::Restart,
+        doc: "The profile of ~/.aws/config and ~/.aws/credentials that acts in this account: its keys, its SSO session or its role.",
+        example: "research",
+        later: &[],
+        lens: at!(Account, profile),
+    },
+    Field {
+        name: "credentials",
+        kind: Kind::Hidden(SECRET),
+        unset: Unset::Means("from the profile"),
+        takes: Takes::Restart,
+        doc: "Where a key of this account is, never the key itself. `env:NAME` is the variables NAME_ACCESS_KEY and NAME_SECRET_KEY, and \
+              NAME_SESSION_TOKEN where there is one; `file:PATH` is one line `key:secret` or `key:secret:token`.",
+        example: "env:RESEARCH_AWS",
+        later: &["keyring:"],
+        lens: at!(Account, credentials),
+    },
+    Field {
+        name: "role_arn",
+        kind: Kind::Text(ROLE),
+        unset: Unset::Means("no role"),
+        takes: Takes::Restart,
+        doc: "The role that is assumed in this account, by whoever the profile or the credentials are.",
+        example: "arn:aws:iam::123456789012:role/tidegate",
+        later: &[],
+        lens: at!(Account, role_arn),
+    },
+    Field {
+        name: "external_id",
+        kind: Kind::Text(WORD),
+        unset: Unset::Means("none"),
+        takes: Takes::Restart,
+        doc: "What the owner of the role wants to hear before it is assumed.",
+        example: "tidegate-7",
+        later: &[],
+        lens: at!(Account, external_id),
+    },
+];
