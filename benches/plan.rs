@@ -248,6 +248,7 @@ fn state(name: &QueueName, waiting: usize, now: Timestamp) -> QueueState {
         name: name.clone(),
         id: Some(name.as_str().into()),
         nearest: None,
+        retried: 0,
         waiting: (0..waiting).map(entry).collect(),
     }
 }

@@ -94,6 +94,17 @@ impl Breaker {
         format!("{}{quota}, {} in a row", self.class.word(), self.strikes)
     }
 
+    /// Why nothing, or not all, is launched.
+    #[must_use]
+    pub fn refusal(&self) -> String {
+        let Self { on, until, message, .. } = self;
+        let (row, until) = (self.row(), until.strftime("%H:%M:%SZ"));
+        match self.at_most {
+            0 => format!("{on} backs off until {until} ({row}): {message}"),
+            some => format!("{on} is asked for at most {some} at once until {until} ({row}): {message}"),
+        }
+    }
+
     /// In one sentence.
     #[must_use]
     pub fn told(&self, now: Timestamp) -> String {

@@ -77,6 +77,18 @@ pub enum Reason {
         foreign: u32,
         need: u32,
     },
+    /// No spot machine was to be had for `lasted`; `pool.X.spot_rollback` is `rollback`.
+    Rollback {
+        pool: PoolName,
+        need: u32,
+        lasted: SignedDuration,
+        rollback: SignedDuration,
+    },
+    /// `retried` of the waiting tasks were lost with a machine before.
+    Retry {
+        retried: u32,
+        need: u32,
+    },
     /// `pool.X.min` is `min` and only `up` are up.
     Warm {
         pool: PoolName,
@@ -282,6 +294,15 @@ impl fmt::Display for Reason {
                 f,
                 "{waiting} waiting - {idle} idle - {starting} starting - {foreign} foreign idle = {need} needed"
             ),
+            Self::Rollback { pool, need, lasted, rollback } => write!(
+                f,
+                "{need} needed, no spot machine for {}, pool.{pool}.spot_rollback is {}: on-demand",
+                Short(*lasted),
+                Short(*rollback)
+            ),
+            Self::Retry { retried, need } => {
+                write!(f, "{need} needed for {retried} waiting tasks that were lost with their machines: on-demand")
+            }
             Self::Warm { pool, min, up } => write!(f, "pool.{pool}.min is {min}, {up} up"),
             Self::Surplus { level, lasted, keep_alive } => {
                 write!(f, "{level} more than needed for {}, keep-alive is {}", Short(*lasted), Short(*keep_alive))
@@ -324,14 +345,7 @@ impl fmt::Display for Reason {
                 },
                 scope.key(*limit)
             ),
-            Self::BackOff { breaker, .. } => {
-                let Breaker { on, until, at_most, message, .. } = breaker.as_ref();
-                let (row, until) = (breaker.row(), until.strftime("%H:%M:%SZ"));
-                match at_most {
-                    0 => write!(f, "{on} backs off until {until} ({row}): {message}"),
-                    some => write!(f, "{on} is asked for at most {some} at once until {until} ({row}): {message}"),
-                }
-            }
+            Self::BackOff { breaker, .. } => f.write_str(&breaker.refusal()),
             Self::Canary { pool, failed, starting } => write!(
                 f,
                 "the last {failed} machines of pool {pool} never registered: one at a time until one does, {starting} starting"

@@ -71,6 +71,8 @@ pub struct QueueState {
     /// The server's queue whose name is nearest, where this one is missing.
     pub nearest: Option<QueueName>,
     pub waiting: Vec<QueueEntry>,
+    /// How many of them were lost with a machine before.
+    pub retried: u32,
 }
 
 /// A worker that is not of our fleet: shown, counted as capacity while idle and fresh, never acted on.

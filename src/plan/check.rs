@@ -14,7 +14,7 @@ use crate::model::instance::{Instance, Origin, Phase};
 use crate::model::ledger::{Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Plan, Planned};
-use crate::model::settings::{BudgetScope, Limits, Period, PoolSettings, Provider, Settings};
+use crate::model::settings::{BudgetScope, Limits, Market, Period, PoolSettings, Provider, Settings};
 use crate::model::snapshot::{Ask, Snapshot, Source};
 
 /// An order to drain is surely read by then, or there is nobody to read it.
@@ -235,6 +235,10 @@ impl<'a> Judge<'a> {
             let what = format!("{} holds or costs other than the plan says", launch.machine_type);
             found.push((Invariant::Limits, what));
         }
+        let may_be_on_demand = pool.spot.rollback.is_some() || pool.spot.retry == Market::OnDemand;
+        if launch.market != pool.market && (pool.market == Market::OnDemand || !may_be_on_demand) {
+            found.push((Invariant::Limits, format!("pool {} buys no {} machines", pool.name, launch.market.word())));
+        }
         let one = amounts(offer.gpu, offer.vcpu, offer.rate, 1);
         self.count(&launch.queue, &launch.pool, amounts(offer.gpu, offer.vcpu, offer.rate, launch.count));
         for scope in [Scope::All, Scope::Queue(&launch.queue), Scope::Pool(&launch.pool)] {
@@ -338,7 +342,6 @@ mod tests {
     use crate::model::instance::{Drain, DrainCause, Fault};
     use crate::model::plan::Rule;
     use crate::model::reason::Reason;
-    use crate::model::settings::Market;
     use crate::model::snapshot::Order;
     use crate::plan::example::{World, budget, drain, instance};
 
@@ -414,6 +417,7 @@ mod tests {
             changed(|launch| launch.rate = None),
             changed(|launch| launch.pool = "gone".into()),
             changed(|launch| launch.queue = "gone".into()),
+            changed(|launch| launch.market = Market::Spot),
         ] {
             assert_eq!(judged(&world, "loop", &[launch(1), action]), [(1, 1)]);
         }

@@ -157,6 +157,7 @@ pub(super) fn state(name: &QueueName, waiting: usize) -> QueueState {
         name: name.clone(),
         id: Some(format!("id-{name}").as_str().into()),
         nearest: None,
+        retried: 0,
         waiting: (0..waiting).map(entry).collect(),
     }
 }

@@ -103,6 +103,9 @@ impl Dice {
         pool.keep_alive = secs(self.pick(&[0, 60, 600]));
         pool.price = self.in_hundred(20).then_some(Rate::from_micros_per_hour(500_000));
         pool.guard = if self.in_hundred(15) { GuardKind::Off } else { GuardKind::Gate };
+        pool.market = self.pick(&[Market::OnDemand, Market::OnDemand, Market::Spot]);
+        pool.spot.rollback = self.pick(&[None, Some(0), Some(60), Some(3_600)]).map(secs);
+        pool.spot.retry = self.pick(&[Market::OnDemand, Market::Spot]);
         pool.launch.zones = self.pick(&[vec![], vec!["a"], vec!["a", "b"]]).into_iter().map(str::to_owned).collect();
         pool.launch.disk_gb = self.in_hundred(30).then_some(120);
         pool
@@ -154,6 +157,7 @@ impl Dice {
         let phase = if self.in_hundred(12) { self.pick(&[Phase::Stopping, Phase::Gone]) } else { self.pick(&phases) };
         let mut instance = example::instance(id, phase);
         instance.pool = if self.in_hundred(95) { self.pick(&pools[..pools.len() - 1]) } else { self.pick(pools) };
+        instance.market = self.pick(&[Market::OnDemand, Market::Spot]);
         instance.home = if self.in_hundred(95) { self.pick(&queues[..queues.len() - 1]) } else { self.pick(queues) };
         let region = known.iter().find(|pool| pool.name == instance.pool).map_or(REGIONS[0], |pool| &pool.region);
         region.clone_into(&mut instance.region);
@@ -206,7 +210,9 @@ impl Dice {
         for place in 0..self.up_to(4).saturating_sub(1) {
             let queue = self.pick(&world.settings.queues);
             let pool = self.pick(&queue.pools);
-            world.snapshot.intents.push(example::intent(&format!("n.{place}"), pool.as_str(), queue.name.as_str()));
+            let mut intent = example::intent(&format!("n.{place}"), pool.as_str(), queue.name.as_str());
+            intent.market = self.pick(&[Market::OnDemand, Market::Spot]);
+            world.snapshot.intents.push(intent);
         }
     }
 
@@ -217,6 +223,7 @@ impl Dice {
             if self.in_hundred(8) {
                 state.id = None;
             }
+            state.retried = if self.in_hundred(30) { self.up_to(count) } else { 0 };
             if self.in_hundred(96) {
                 world.snapshot.queues.push(state);
             }
@@ -273,6 +280,19 @@ impl Dice {
                 class: ErrorClass::Capacity,
                 strikes: 2,
                 at_most: self.pick(&[0, 0, 1, 3]),
+                quota: None,
+                message: "InsufficientInstanceCapacity".to_owned(),
+            });
+        }
+        if self.in_hundred(10) {
+            let region = self.pick(&REGIONS);
+            snapshot.breakers.push(Breaker {
+                on: Offering { market: Some(Market::Spot), ..Offering::of_account(format!("aws {region}")) },
+                since: ago(self.seconds(20, 1_500)),
+                until: ago(-60),
+                class: ErrorClass::Capacity,
+                strikes: 4,
+                at_most: 0,
                 quota: None,
                 message: "InsufficientInstanceCapacity".to_owned(),
             });

@@ -49,8 +49,10 @@ pub(super) struct Queue<'a> {
 /// A pool of the settings.
 pub(super) struct Pool<'a> {
     pub(super) settings: &'a PoolSettings,
-    /// In order of preference.
+    /// In order of preference, on the pool's own market.
     pub(super) kinds: Vec<Kind<'a>>,
+    /// The same on demand, where the pool's own market is another.
+    pub(super) on_demand: Vec<Kind<'a>>,
     /// So many machines in a row never registered.
     pub(super) boots_failed: u32,
     /// The first of its queues, by priority, that the server has.
@@ -165,16 +167,20 @@ impl<'a> Index<'a> {
 
 impl<'a> Pool<'a> {
     fn new(settings: &'a PoolSettings, snapshot: &Snapshot) -> Self {
-        let kinds = settings.types.iter().map(|machine_type| Kind {
-            machine_type,
-            market: settings.market,
-            offer: snapshot.catalogue.offer(settings, machine_type, settings.market),
-            blocked: None,
-            narrowed: None,
-        });
+        let on = |market| {
+            let kind = move |machine_type| Kind {
+                machine_type,
+                market,
+                offer: snapshot.catalogue.offer(settings, machine_type, market),
+                blocked: None,
+                narrowed: None,
+            };
+            settings.types.iter().map(kind).collect()
+        };
         Self {
             settings,
-            kinds: kinds.collect(),
+            kinds: on(settings.market),
+            on_demand: if settings.market == Market::Spot { on(Market::OnDemand) } else { Vec::new() },
             boots_failed: snapshot.boots_failed.get(&settings.name).copied().unwrap_or_default(),
             first: None,
             shared_by: 0,
@@ -188,7 +194,7 @@ impl<'a> Pool<'a> {
         if here.is_empty() {
             return;
         }
-        for kind in &mut self.kinds {
+        for kind in self.kinds.iter_mut().chain(&mut self.on_demand) {
             let of_it = || here.iter().copied().filter(|one| one.on.covers(settings, kind.machine_type, kind.market));
             kind.narrowed = of_it().filter(|one| one.at_most > 0).min_by_key(|one| one.at_most);
             let everywhere = of_it().filter(|one| one.at_most == 0 && one.on.zone.is_none());
@@ -218,6 +224,16 @@ impl Queue<'_> {
     pub(super) fn missing(&self) -> Option<Reason> {
         let nearest = self.state.and_then(|state| state.nearest.clone());
         (!self.exists()).then(|| Reason::NoSuchQueue { queue: self.settings.name.clone(), nearest })
+    }
+
+    /// How many of the waiting tasks were lost with a machine before.
+    pub(super) fn retried(&self) -> u32 {
+        self.state.filter(|state| state.id.is_some()).map_or(0, |state| state.retried)
+    }
+
+    /// Since when its first task waits.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        self.state?.waiting.iter().map(|entry| entry.added).min()
     }
 
     pub(super) fn waiting(&self) -> u32 {

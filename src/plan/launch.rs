@@ -6,12 +6,14 @@ use super::index::{Index, Kind, Pool, Queue};
 use super::limits::Candidate;
 use super::machine::{Machine, State};
 use super::pass::Pass;
+use super::spot;
 use crate::model::breaker::{Breaker, CANARY_AFTER};
 use crate::model::ids::Actor;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Planned, Rule};
 use crate::model::reason::Reason;
 use crate::model::record::Intent;
+use crate::model::settings::Market;
 
 /// A boot, until a pool has taught how long its own take: a minute and a half to a running system, and the agent is
 /// installed in three minutes; nine of ten are assumed to be faster than this.
@@ -22,12 +24,15 @@ const DISK_GB_MONTH: i64 = 80_000;
 const HOURS_A_MONTH: i64 = 730;
 
 /// What is wanted, for whom and why.
+#[derive(Clone, Copy)]
 pub(super) struct Want<'w> {
     pub(super) rule: Rule,
     pub(super) by: &'w Actor,
     pub(super) queue: usize,
     pub(super) pool: usize,
     pub(super) count: u32,
+    /// On demand, whatever the pool's own market is.
+    pub(super) on_demand: bool,
     pub(super) reason: &'w Reason,
 }
 
@@ -50,7 +55,29 @@ impl Pass<'_> {
             launched.refused.push(stale);
             return launched;
         }
-        for kind in &pool.kinds {
+        if want.on_demand {
+            let kinds = if pool.settings.market == Market::OnDemand { &pool.kinds } else { &pool.on_demand };
+            self.launch_kinds(want, queue, pool, kinds, &mut launched);
+            return launched;
+        }
+        self.launch_kinds(want, queue, pool, &pool.kinds, &mut launched);
+        if want.rule == Rule::Grow
+            && let Some(reason) = spot::rollback(index, queue, pool, want.count - launched.count)
+        {
+            self.launch_kinds(&Want { reason: &reason, ..*want }, queue, pool, &pool.on_demand, &mut launched);
+        }
+        launched
+    }
+
+    fn launch_kinds(
+        &mut self,
+        want: &Want<'_>,
+        queue: &Queue<'_>,
+        pool: &Pool<'_>,
+        kinds: &[Kind<'_>],
+        launched: &mut Launched,
+    ) {
+        for kind in kinds {
             let left = want.count - launched.count;
             if left == 0 {
                 break;
@@ -61,7 +88,6 @@ impl Pass<'_> {
                 launched.refused.push(refused);
             }
         }
-        launched
     }
 
     fn launch_kind(

@@ -13,6 +13,7 @@ mod outlook;
 pub mod pace;
 mod pass;
 mod rules;
+mod spot;
 
 #[cfg(test)]
 mod example;

@@ -63,7 +63,7 @@ pub(super) fn outlooks(pass: &Pass<'_>, seen: &Seen) -> Vec<Outlook> {
             let outlook = Outlook {
                 queue: queue.settings.name.clone(),
                 waiting: need.waiting,
-                oldest: queue.state.and_then(|state| state.waiting.iter().map(|entry| entry.added).min()),
+                oldest: queue.oldest(),
                 running: seen.running,
                 idle: seen.idle,
                 starting: seen.starting,

@@ -258,6 +258,8 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Release",
         "Requeue",
         "RequeuesUsed",
+        "Retry",
+        "Rollback",
         "Served",
         "Stale",
         "Stop",

@@ -14,7 +14,7 @@ use crate::model::ids::{InstanceId, PoolName, QueueName, WorkerName};
 use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
-use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Settings};
 use crate::model::snapshot::{ForeignWorker, Ghost, Order, QueueState, Snapshot, Stray, Surplus};
@@ -55,7 +55,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         };
     }
     Snapshot {
-        queues: queues(facts, settings),
+        queues: queues(facts, memory, settings),
         instances,
         intents: memory.intents.values().cloned().collect(),
         foreign: foreign(facts, settings),
@@ -76,10 +76,15 @@ fn boots_failed(memory: &Memory) -> BTreeMap<PoolName, u32> {
     memory.boots_failed.iter().map(|(pool, failed)| (pool.clone(), count(failed))).collect()
 }
 
-fn queues(facts: &Facts, settings: &Settings) -> Vec<QueueState> {
+fn queues(facts: &Facts, memory: &Memory, settings: &Settings) -> Vec<QueueState> {
+    let retried = |entries: &Vec<QueueEntry>| {
+        let again = entries.iter().filter(|_| !memory.requeues.is_empty());
+        again.filter(|entry| memory.requeues.contains_key(&entry.task)).count()
+    };
     let state = |name: &QueueName| {
         let found = facts.queues.named(name);
         QueueState {
+            retried: u32::try_from(found.map_or(0, |queue| retried(&queue.entries))).unwrap_or(u32::MAX),
             name: name.clone(),
             id: found.map(|queue| queue.id.clone()),
             nearest: if found.is_none() { nearest_queue(name, facts) } else { None },

@@ -7,7 +7,7 @@ use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::plan::index::{Map, Queue};
-use crate::plan::launch::Want;
+use crate::plan::launch::{Launched, Want};
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
 
@@ -32,23 +32,51 @@ pub(in crate::plan) fn grow(pass: &mut Pass<'_>) {
                 left -= 1;
             }
         }
-        let mut refused = Vec::new();
+        let mut refused = retry(pass, queue, &mut left);
         for pool in &queue.pools {
             if left == 0 {
                 break;
             }
-            let by = Actor::the_loop();
-            let want =
-                Want { rule: Rule::Grow, by: &by, queue: queue.place, pool: *pool, count: left, reason: &reason };
-            let launched = pass.launch(&want);
+            let launched = launch(pass, queue, *pool, (left, false), &reason);
             left -= launched.count;
-            refused.extend(launched.refused.into_iter().map(|reason| (*pool, reason)));
+            for reason in launched.refused {
+                if !refused.contains(&(*pool, reason.clone())) {
+                    refused.push((*pool, reason));
+                }
+            }
         }
         decide(pass, queue, reason);
         for (pool, reason) in refused {
             refuse(pass, queue, Some(pool), left, reason);
         }
     }
+}
+
+fn launch(
+    pass: &mut Pass<'_>,
+    queue: &Queue<'_>,
+    pool: usize,
+    (count, on_demand): (u32, bool),
+    reason: &Reason,
+) -> Launched {
+    let by = Actor::the_loop();
+    pass.launch(&Want { rule: Rule::Grow, by: &by, queue: queue.place, pool, count, on_demand, reason })
+}
+
+/// Starts machines on demand for tasks that were lost with theirs. What is refused.
+fn retry(pass: &mut Pass<'_>, queue: &Queue<'_>, left: &mut u32) -> Vec<(usize, Reason)> {
+    let mut need = pass.retries(queue, *left);
+    let reason = Reason::Retry { retried: queue.retried(), need };
+    let mut refused = Vec::new();
+    for pool in pass.pools_of_retries(queue) {
+        if need == 0 {
+            break;
+        }
+        let launched = launch(pass, queue, pool, (need, true), &reason);
+        (need, *left) = (need - launched.count, *left - launched.count);
+        refused.extend(launched.refused.into_iter().map(|reason| (pool, reason)));
+    }
+    refused
 }
 
 /// Why nothing at all is launched, if so.

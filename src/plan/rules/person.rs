@@ -141,7 +141,8 @@ fn launch(pass: &mut Pass<'_>, by: &Actor, pool: &PoolName, queue: &QueueName) {
         Err(reason) => return pass.refuse_to(by, Rule::Person, &about, reason),
     };
     let reason = Reason::Asked { by: by.clone() };
-    let launched = pass.launch(&Want { rule: Rule::Person, by, queue, pool, count: 1, reason: &reason });
+    let (rule, count, on_demand) = (Rule::Person, 1, false);
+    let launched = pass.launch(&Want { rule, by, queue, pool, count, on_demand, reason: &reason });
     let about = About { short_of: 1 - launched.count, ..about };
     for reason in launched.refused {
         pass.refuse_to(by, Rule::Person, &about, reason);

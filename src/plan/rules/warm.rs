@@ -25,7 +25,8 @@ pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
         let kept = keep(pass, retained.remove(&place).unwrap_or_default(), min - up, &reason);
         let count = min - up - kept;
         let by = Actor::the_loop();
-        let launched = pass.launch(&Want { rule: Rule::Warm, by: &by, queue, pool: place, count, reason: &reason });
+        let (rule, on_demand) = (Rule::Warm, false);
+        let launched = pass.launch(&Want { rule, by: &by, queue, pool: place, count, on_demand, reason: &reason });
         about.short_of = count - launched.count;
         for reason in launched.refused {
             pass.refuse(Rule::Warm, &about, reason);

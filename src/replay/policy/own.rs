@@ -87,6 +87,7 @@ impl Own {
             name: queue.name.clone(),
             id: Some(queue.name.as_str().into()),
             nearest: None,
+            retried: 0,
             waiting: Vec::new(),
         };
         let snapshot = Snapshot {
