@@ -10,7 +10,7 @@ mod spot;
 use super::{Field, Part};
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 12] = [
+pub(super) const TABLE: [&[Field]; 13] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
