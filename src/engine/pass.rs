@@ -82,7 +82,7 @@ impl Loop {
             tracing::warn!(%error, "old records could not be removed");
             return;
         }
-        self.memory.forget_gone_before(before);
+        self.memory.forget_before(before);
         self.memory.ledger.forget_before(now.saturating_sub(LONGEST_PERIOD).unwrap_or(Timestamp::MIN));
     }
 

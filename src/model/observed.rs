@@ -69,6 +69,19 @@ impl Mailbox {
         self.metadata.get("state")?.strip_prefix("run:")
     }
 
+    /// The task that the machine stopped for want of time and meant to enqueue again, and its queue.
+    #[must_use]
+    pub fn requeue(&self) -> Option<(TaskId, QueueId)> {
+        let (task, queue) = self.metadata.get("requeue")?.split_once(':')?;
+        (!task.is_empty() && !queue.is_empty()).then(|| (task.into(), queue.into()))
+    }
+
+    /// Whether the machine heard that the cloud takes it back.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.gone().is_some_and(|why| why.starts_with("spot"))
+    }
+
     /// Why the machine switched itself off.
     #[must_use]
     pub fn gone(&self) -> Option<&str> {
@@ -128,6 +141,14 @@ pub struct CloudInstance {
     /// The cloud's own words on why it ended.
     pub state_reason: Option<String>,
     pub tags: Tags,
+}
+
+impl CloudInstance {
+    /// Whether the cloud itself took it back.
+    #[must_use]
+    pub fn is_interrupted(&self) -> bool {
+        self.state_reason.as_ref().is_some_and(|reason| reason.contains("Spot"))
+    }
 }
 
 /// The life of a machine in a cloud's words.

@@ -200,6 +200,11 @@ pub enum Record {
     RequeueOpened(LostTask),
     /// It is done, or was not needed.
     RequeueClosed(TaskId),
+    /// The cloud took a machine back while it ran this task.
+    Interrupted {
+        task: TaskId,
+        at: Timestamp,
+    },
     /// A lost machine's task was enqueued again, for the `count`-th time.
     Requeued {
         task: TaskId,
@@ -235,6 +240,8 @@ pub struct Memory {
     pub ledger: Ledger,
     pub requeueing: BTreeMap<TaskId, LostTask>,
     pub requeues: BTreeMap<TaskId, u32>,
+    /// Tasks whose machine the cloud took back, and when last.
+    pub interrupted: BTreeMap<TaskId, Timestamp>,
     pub learned: Learned,
     /// Machines of each pool that never registered, since the last one that did.
     pub boots_failed: BTreeMap<PoolName, BTreeSet<InstanceId>>,
@@ -243,9 +250,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Forgets machines that were proved gone before `instant`.
-    pub fn forget_gone_before(&mut self, instant: Timestamp) {
+    /// Forgets machines that were proved gone, and interruptions, before `instant`.
+    pub fn forget_before(&mut self, instant: Timestamp) {
         self.gone.retain(|_, at| *at >= instant);
+        self.interrupted.retain(|_, at| *at >= instant);
     }
 
     pub fn apply(&mut self, record: &Record) {
@@ -284,6 +292,9 @@ impl Memory {
             }
             Record::RequeueClosed(task) => {
                 self.requeueing.remove(task);
+            }
+            Record::Interrupted { task, at } => {
+                self.interrupted.insert(task.clone(), *at);
             }
             Record::Requeued { task, count } => {
                 self.requeues.insert(task.clone(), *count);

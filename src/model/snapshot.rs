@@ -1,6 +1,6 @@
 //! The world as one pass of the loop sees it: the only input of `plan` besides settings, ledger and time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -28,6 +28,8 @@ pub struct Snapshot {
     pub ghosts: Vec<Ghost>,
     /// Tasks that need our care.
     pub strays: Vec<Stray>,
+    /// Tasks that wait and whose machine the cloud took back while it ran them: a retry is worth a machine that stays.
+    pub interrupted_once: BTreeSet<TaskId>,
     /// What backs off now.
     pub breakers: Vec<Breaker>,
     /// How many of each pool's machines in a row never registered, up to now.

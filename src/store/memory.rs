@@ -46,7 +46,7 @@ impl Store for MemoryStore {
 
     async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
         self.journal.retain(|entry| entry.at >= before);
-        self.memory.forget_gone_before(before);
+        self.memory.forget_before(before);
         Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::engine::seen::facts::Facts;
 use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{InstanceId, PoolName, QueueName, WorkerName};
+use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName};
 use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
@@ -61,6 +61,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         foreign: foreign(facts, settings),
         ghosts: ghosts(facts, sights, memory, settings),
         strays: strays(facts, sights, memory, settings, now),
+        interrupted_once: interrupted_once(facts, memory, settings),
         breakers: parts.breakers,
         boots_failed: boots_failed(memory),
         surplus: parts.surplus,
@@ -92,6 +93,16 @@ fn queues(facts: &Facts, memory: &Memory, settings: &Settings) -> Vec<QueueState
         }
     };
     settings.queues.iter().map(|queue| state(&queue.name)).collect()
+}
+
+/// Tasks that wait in our queues and were cut off by an interruption before.
+fn interrupted_once(facts: &Facts, memory: &Memory, settings: &Settings) -> BTreeSet<TaskId> {
+    if memory.interrupted.is_empty() {
+        return BTreeSet::new();
+    }
+    let ours = facts.queues.iter().filter(|queue| settings.queue(&queue.name).is_some());
+    let waiting = ours.flat_map(|queue| &queue.entries).map(|entry| &entry.task);
+    waiting.filter(|task| memory.interrupted.contains_key(*task)).cloned().collect()
 }
 
 fn nearest_queue(name: &QueueName, facts: &Facts) -> Option<QueueName> {
@@ -208,8 +219,7 @@ fn fault(
             CloudState::ShuttingDown | CloudState::Stopping | CloudState::Stopped | CloudState::Terminated
         )
     {
-        let spot = machine.state_reason.as_ref().is_some_and(|reason| reason.contains("Spot"));
-        return Some(if spot { Fault::Interrupted } else { Fault::StoppedOutside });
+        return Some(if machine.is_interrupted() { Fault::Interrupted } else { Fault::StoppedOutside });
     }
     if !facts.knows_clearml() {
         // Nobody was asked yet: no worker is missing.

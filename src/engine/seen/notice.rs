@@ -16,7 +16,7 @@ use crate::model::instance::{Drain, Origin};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Money;
-use crate::model::observed::{CloudInstance, CloudState, ObservedWorker};
+use crate::model::observed::{CloudInstance, CloudState, Mailbox, ObservedWorker};
 use crate::model::record::{Intent, IntentEnd, KnownInstance, Memory, Opened, Record};
 use crate::model::settings::Settings;
 use crate::model::span::Short;
@@ -218,6 +218,7 @@ impl Known<'_> {
                 if let Some(end) = bill_ends(shown, self.now) {
                     records.push(Record::Closed { instance: machine.id.clone(), end: end.max(interval.start) });
                     records.push(self.ended(machine, shown));
+                    records.extend(self.interrupted(shown, interval));
                 }
             }
             // One that seems to run again since its old launch is a list that is behind.
@@ -261,6 +262,17 @@ impl Known<'_> {
         let closed = bill_ends(machine, self.now)
             .map(|end| Record::Closed { instance: machine.id.clone(), end: end.max(machine.launched) });
         std::iter::once(Record::Opened(Box::new(opened))).chain(closed).chain([line.record()]).collect()
+    }
+
+    /// The task that the cloud cut off by taking the machine back.
+    fn interrupted(&self, shown: &CloudInstance, interval: &Interval) -> Option<Record> {
+        let mailbox = self.facts.mailboxes.get(&shown.id);
+        if !shown.is_interrupted() && !mailbox.is_some_and(Mailbox::is_interrupted) {
+            return None;
+        }
+        let told = mailbox.and_then(Mailbox::requeue).map(|(task, _)| task);
+        let task = told.or_else(|| interval.shares.last()?.task.clone())?;
+        Some(Record::Interrupted { task, at: self.now })
     }
 
     /// That a machine ended, and by whom.
@@ -310,7 +322,6 @@ mod tests {
     use super::*;
     use crate::engine::seen::example::{Fleet, intent};
     use crate::model::instance::DrainCause;
-    use crate::model::observed::Mailbox;
 
     fn idle() -> Fleet {
         let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
@@ -414,6 +425,37 @@ mod tests {
         (fleet.cloud_down, fleet.clearml_down) = (true, true);
         for _ in 0..50 {
             assert_eq!(fleet.live(60), []);
+        }
+    }
+
+    #[test]
+    fn the_task_of_a_machine_that_the_cloud_takes_back_is_remembered_while_it_waits() {
+        let running =
+            |id: &str| crate::model::observed::ObservedTask { id: id.into(), name: String::new(), queue: None };
+        for (reason, gone, requeue, task) in [
+            ("Server.SpotInstanceTermination: Spot instance termination", "", "", Some("t")),
+            ("Client.InstanceInitiatedShutdown: Instance initiated shutdown", "spot", "", Some("t")),
+            ("Client.InstanceInitiatedShutdown: Instance initiated shutdown", "spot notice", "u:q-train", Some("u")),
+            ("Client.InstanceInitiatedShutdown: Instance initiated shutdown", "end of life", "", None),
+            ("Client.UserInitiatedShutdown: User initiated shutdown", "", "", None),
+        ] {
+            let mut fleet = idle();
+            fleet.workers[0].task = Some(running("t"));
+            fleet.live(10);
+            let words = [("gone", gone), ("requeue", requeue)].map(|(key, value)| (key.to_owned(), value.to_owned()));
+            let (created, metadata) = (fleet.now, words.into());
+            fleet.mailboxes = vec![Mailbox { queue: "m".into(), instance: "i-1".into(), created, metadata }];
+            fleet.last().state = CloudState::Terminated;
+            fleet.last().state_reason = Some(reason.to_owned());
+            fleet.workers.clear();
+            fleet.live(10);
+            fleet.live(10);
+            let expected: Vec<TaskId> = task.into_iter().map(TaskId::from).collect();
+            assert_eq!(fleet.memory.interrupted.keys().cloned().collect::<Vec<_>>(), expected, "{reason} {gone}");
+            assert!(fleet.snapshot().interrupted_once.is_empty());
+            fleet.waiting = vec!["t", "u"];
+            fleet.live(10);
+            assert_eq!(fleet.snapshot().interrupted_once.into_iter().collect::<Vec<_>>(), expected);
         }
     }
 

@@ -242,6 +242,7 @@ mod tests {
             lost().prop_map(Record::RequeueOpened),
             name().prop_map(|task| Record::RequeueClosed(task.into())),
             (name(), any::<u32>()).prop_map(|(task, count)| Record::Requeued { task: task.into(), count }),
+            (name(), instant()).prop_map(|(task, at)| Record::Interrupted { task: task.into(), at }),
             (name(), span.clone()).prop_map(|(queue, duration)| Record::TaskTook { queue: queue.into(), duration }),
             (name(), span).prop_map(|(pool, duration)| Record::BootTook { pool: pool.into(), duration }),
             (name(), name()).prop_map(|(pool, id)| Record::BootFailed { pool: pool.into(), instance: id.into() }),

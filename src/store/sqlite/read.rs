@@ -127,8 +127,11 @@ async fn requeues(connection: &mut SqliteConnection, memory: &mut Memory) -> Res
     for row in sqlx::query("SELECT task, facts FROM requeueing").fetch_all(&mut *connection).await? {
         memory.requeueing.insert(row.try_get::<String, _>("task")?.into(), of_json(row.try_get("facts")?)?);
     }
-    for row in sqlx::query("SELECT task, count FROM requeue").fetch_all(connection).await? {
+    for row in sqlx::query("SELECT task, count FROM requeue").fetch_all(&mut *connection).await? {
         memory.requeues.insert(row.try_get::<String, _>("task")?.into(), row.try_get("count")?);
+    }
+    for row in sqlx::query("SELECT task, at FROM interrupted").fetch_all(connection).await? {
+        memory.interrupted.insert(row.try_get::<String, _>("task")?.into(), to_instant(row.try_get("at")?));
     }
     Ok(())
 }

@@ -74,6 +74,10 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::RequeueClosed(task) => {
             run(connection, sqlx::query("DELETE FROM requeueing WHERE task = ?").bind(task.as_str())).await
         }
+        Record::Interrupted { task, at } => {
+            let interrupted = sqlx::query("INSERT OR REPLACE INTO interrupted (task, at) VALUES (?, ?)");
+            run(connection, interrupted.bind(task.as_str()).bind(instant(*at)?)).await
+        }
         Record::Requeued { task, count } => {
             let requeued = sqlx::query("INSERT OR REPLACE INTO requeue (task, count) VALUES (?, ?)");
             run(connection, requeued.bind(task.as_str()).bind(i64::from(*count))).await
@@ -233,6 +237,7 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp) 
         "DELETE FROM journal WHERE at < ?",
         "DELETE FROM intent WHERE ended IS NOT NULL AND opened < ?",
         "DELETE FROM gone WHERE at < ?",
+        "DELETE FROM interrupted WHERE at < ?",
     ] {
         run(&mut transaction, sqlx::query(statement).bind(before)).await?;
     }
