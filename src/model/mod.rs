@@ -3,6 +3,7 @@
 pub mod breaker;
 pub mod calendar;
 pub mod catalogue;
+pub mod eta;
 pub mod ids;
 pub mod instance;
 pub mod journal;
@@ -17,3 +18,4 @@ pub mod settings;
 pub mod site;
 pub mod snapshot;
 pub mod span;
+pub mod which;

@@ -95,6 +95,7 @@ impl Samples {
     /// Newer samples push out older ones.
     pub const KEPT: usize = 200;
     const ENOUGH: usize = 30;
+    const FEW: usize = 3;
 
     pub fn push(&mut self, sample: SignedDuration) {
         if self.newest_last.len() == Self::KEPT {
@@ -111,6 +112,14 @@ impl Samples {
     #[must_use]
     pub fn as_slice(&self) -> &[SignedDuration] {
         &self.newest_last
+    }
+
+    /// How much longer half of those took that took longer than `spent`, and how many these are; `None`: too few.
+    #[must_use]
+    pub fn left_after(&self, spent: SignedDuration) -> Option<(SignedDuration, usize)> {
+        let longer = self.sorted.get(self.sorted.partition_point(|sample| *sample <= spent)..)?;
+        let half = longer.get(longer.len() / 2).filter(|_| longer.len() >= Self::FEW)?;
+        Some((half.saturating_sub(spent), longer.len()))
     }
 
     /// The duration that nine of ten stay under, once there are enough samples.

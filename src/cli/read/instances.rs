@@ -9,6 +9,7 @@ use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Side, table};
 use crate::engine::event::View;
+use crate::model::eta::Eta;
 use crate::model::instance::{Instance, Origin};
 use crate::model::money::Rate;
 use crate::model::record::{Intent, IntentOutcome};
@@ -49,6 +50,10 @@ pub(super) struct Row {
     rate_microusd_per_hour: Option<i64>,
     /// Takes no more tasks; the machine has said so.
     drained: bool,
+    /// How much longer a machine that drains is likely to run its task.
+    drained_in_seconds: Option<i64>,
+    /// What that rests on: `p50 of 34 tasks`.
+    drained_in_by: Option<String>,
     notes: Vec<String>,
 }
 
@@ -62,6 +67,7 @@ pub(super) fn rows(view: &View) -> Vec<Row> {
 }
 
 fn of_instance(instance: &Instance, view: &View) -> Row {
+    let eta = eta(instance, view);
     Row {
         id: instance.id.to_string(),
         phase: instance.phase.word(),
@@ -76,8 +82,14 @@ fn of_instance(instance: &Instance, view: &View) -> Row {
         worker: instance.worker.as_ref().map(ToString::to_string),
         rate_microusd_per_hour: instance.rate.map(Rate::micros_per_hour),
         drained: instance.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
+        drained_in_seconds: eta.as_ref().map(|eta| eta.left.as_secs()),
+        drained_in_by: eta.map(|eta| eta.by.to_string()),
         notes: notes(instance, view),
     }
+}
+
+fn eta(instance: &Instance, view: &View) -> Option<Eta> {
+    Eta::of_drain(instance, &view.snapshot.learned, &view.settings, view.at)
 }
 
 /// What a person should know of a machine besides its phase.
@@ -88,6 +100,7 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         let order = if drain.cancelled { "drain cancelled" } else { "drain ordered" };
         notes.push(format!("{order} by {}", drain.by));
     }
+    notes.extend(eta(instance, view).map(|eta| format!("drained in {eta}")));
     if let Some(hold) = instance.hold.as_ref().filter(|_| instance.is_held(view.at)) {
         let left = short(hold.until.duration_since(view.at));
         notes.push(format!("held by {} for {left} more: {}", hold.by, hold.why));

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::model::instance::Instance;
+use crate::model::which::Which;
 use crate::tui::list;
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
@@ -42,6 +43,16 @@ pub(super) fn drain(state: &State) -> Answer {
             Err(format!("already draining since {since}; D cancels"))
         }
         _ => Ok(()),
+    }
+}
+
+pub(super) fn drain_idle(state: &State) -> Answer {
+    let view = state.can_order()?;
+    let chosen = Which::all_idle().to_drain(&view.snapshot, view.at);
+    match (chosen.machines.is_empty(), chosen.held.is_empty()) {
+        (false, _) => Ok(()),
+        (true, false) => Err("the idle machines are held".to_owned()),
+        (true, true) => Err("no machine is idle".to_owned()),
     }
 }
 

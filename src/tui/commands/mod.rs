@@ -31,6 +31,7 @@ pub(crate) enum Id {
     Why,
     Edit,
     Drain,
+    DrainIdle,
     CancelDrain,
     Stop,
     Hold,

@@ -81,6 +81,15 @@ pub(crate) static TABLE: &[Command] = &[
         enabled::machine_up,
         "Let the loop leave the machine alone for a while, or end that",
     ),
+    on(
+        Everywhere,
+        Id::DrainIdle,
+        &[k('I')],
+        "drain-idle",
+        Some("drain idle"),
+        enabled::drain_idle,
+        "Drain every machine that is idle now, but for held ones; the list is shown first",
+    ),
     on(Machine, Id::BootLog, &[k('l')], "boot-log", Some("log"), seen, "Show what the machine wrote on its console"),
     on(
         Queue,

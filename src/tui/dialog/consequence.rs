@@ -5,11 +5,13 @@ use jiff::Timestamp;
 use super::deed::Deed;
 use crate::engine::event::{Leader, View};
 use crate::model::breaker::{Breaker, Reset};
+use crate::model::eta::Eta;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
 use crate::model::instance::Instance;
 use crate::model::money::Rate;
 use crate::model::settings::{OnExit, OnLost};
 use crate::model::snapshot::Stray;
+use crate::model::which::{Chosen, Which};
 use crate::tui::list::{charged, notes, state_of};
 use crate::tui::words::{plural, short};
 
@@ -48,7 +50,9 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
     }
     match deed {
         Deed::Drain(id) => drain(&machine(view, id)?, view, now),
+        Deed::DrainAll(ids) => drain_all(ids, view, now),
         Deed::CancelDrain(id) => cancel_drain(&machine(view, id)?),
+        Deed::CancelAll(ids) => cancel_all(ids, view),
         Deed::Stop(id) => stop(&machine(view, id)?, view, now),
         Deed::Kill(id) => kill(&machine(view, id)?, view),
         Deed::Hold { instance, hold } => {
@@ -140,12 +144,56 @@ fn drain(instance: &Instance, view: &View, now: Timestamp) -> Result<Question, S
         let since = short(now.duration_since(drain.ordered));
         return Err(format!("{} is draining already, for {since}", instance.id));
     }
+    let eta = Eta::of(instance, &view.snapshot.learned, &view.settings, now);
+    let eta = eta.map(|eta| format!("; done in {eta}")).unwrap_or_default();
     let first = match task(instance, now) {
-        Some(task) => format!("It takes no more tasks. Waited for: {task}."),
+        Some(task) => format!("It takes no more tasks. Waited for: {task}{eta}."),
         None => "It takes no more tasks; it shows none now.".to_owned(),
     };
     let lines = vec![first, "Then it is stopped.".to_owned(), less(instance.rate), replacement(instance, view)];
     Ok(plain(format!("Drain {}?", instance.id), lines, "drain"))
+}
+
+/// Those of the machines that are idle still.
+pub(super) fn idle_of<'a>(ids: &[InstanceId], view: &'a View, now: Timestamp) -> Vec<&'a Instance> {
+    let idle = Which::all_idle().to_drain(&view.snapshot, now).machines;
+    idle.into_iter().filter(|machine| ids.contains(&machine.id)).collect()
+}
+
+/// Those of the machines whose drain can still be taken back.
+pub(super) fn open_of<'a>(ids: &[InstanceId], view: &'a View) -> Vec<&'a Instance> {
+    ids.iter().filter_map(|id| view.snapshot.instance(id)).filter(|machine| is_open(machine)).collect()
+}
+
+fn drain_all(ids: &[InstanceId], view: &View, now: Timestamp) -> Result<Question, String> {
+    let machines = idle_of(ids, view, now);
+    if machines.is_empty() {
+        return Err("none of them is idle any more: nothing was done".to_owned());
+    }
+    let chosen = Chosen { machines, held: Vec::new() };
+    let count = plural(chosen.machines.len(), "idle machine", "idle machines");
+    let lines = vec![
+        format!("{}.", names(&chosen.machines)),
+        "They take no more tasks; one that takes one meanwhile finishes it. Then they are stopped.".to_owned(),
+        format!("{} less once they are gone.", chosen.rate()),
+        "The loop starts others if tasks wait, or a pool's min asks for them.".to_owned(),
+    ];
+    Ok(plain(format!("Drain {count} now?"), lines, "drain them all"))
+}
+
+fn cancel_all(ids: &[InstanceId], view: &View) -> Result<Question, String> {
+    let open = open_of(ids, view);
+    if open.is_empty() {
+        return Err("each has answered, or is gone: it is too late".to_owned());
+    }
+    let count = plural(open.len(), "machine", "machines");
+    let lines = vec![format!("{}.", names(&open)), "They take tasks again.".to_owned()];
+    Ok(plain(format!("Cancel the drain of {count}?"), lines, "cancel it"))
+}
+
+/// Its drain was not answered yet, nor taken back.
+pub(crate) fn is_open(machine: &Instance) -> bool {
+    machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_none() && !drain.cancelled)
 }
 
 fn cancel_drain(instance: &Instance) -> Result<Question, String> {

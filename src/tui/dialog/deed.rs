@@ -6,8 +6,8 @@ use super::consequence::{self, Question};
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::View;
 use crate::model::breaker::Reset;
-use crate::model::ids::{Actor, InstanceId, PoolName, QueueName, Revision};
-use crate::model::instance::Hold;
+use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision};
+use crate::model::instance::{Hold, Instance};
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
 use crate::tui::state::Undo;
@@ -16,7 +16,10 @@ use crate::tui::state::Undo;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Deed {
     Drain(InstanceId),
+    /// Those of them that are idle still.
+    DrainAll(Vec<InstanceId>),
     CancelDrain(InstanceId),
+    CancelAll(Vec<InstanceId>),
     /// Ends a machine that surely has no task.
     Stop(InstanceId),
     /// Ends a machine with the task that it has or may have.
@@ -57,11 +60,26 @@ impl Deed {
         consequence::of(self, view, now)
     }
 
+    /// With only those machines that its question names: what a person agrees to is what the newest view shows.
+    pub(crate) fn as_seen(&self, view: &View, now: Timestamp) -> Self {
+        match self {
+            Self::DrainAll(ids) => Self::DrainAll(consequence::idle_of(ids, view, now).into_iter().map(id).collect()),
+            Self::CancelAll(ids) => Self::CancelAll(consequence::open_of(ids, view).into_iter().map(id).collect()),
+            other => other.clone(),
+        }
+    }
+
     /// What the loop is told; `None` where the screen itself acts.
     pub(crate) fn command(&self) -> Option<Command> {
         let ask = match self {
             Self::Drain(instance) => Ask::Drain(instance.clone()),
             Self::CancelDrain(instance) => Ask::CancelDrain(instance.clone()),
+            Self::DrainAll(machines) => {
+                return Some(Command::Ask(machines.iter().cloned().map(Ask::Drain).collect()));
+            }
+            Self::CancelAll(machines) => {
+                return Some(Command::Ask(machines.iter().cloned().map(Ask::CancelDrain).collect()));
+            }
             Self::Stop(instance) => Ask::Stop { instance: instance.clone(), kill: false },
             Self::Kill(instance) => Ask::Stop { instance: instance.clone(), kill: true },
             Self::Hold { instance, hold } => Ask::Hold { instance: instance.clone(), hold: hold.clone() },
@@ -85,7 +103,8 @@ impl Deed {
     /// How it is taken back once it is done.
     pub(crate) fn undo(&self) -> Option<Undo> {
         match self {
-            Self::Drain(instance) => Some(Undo::Drain(instance.clone())),
+            Self::Drain(instance) => Some(Undo::Drain(vec![instance.clone()])),
+            Self::DrainAll(machines) => Some(Undo::Drain(machines.clone())),
             Self::Set { back: Some(back), .. } => Some(Undo::Edits(back.clone())),
             _ => None,
         }
@@ -95,7 +114,9 @@ impl Deed {
     pub(crate) fn what(&self) -> String {
         match self {
             Self::Drain(instance) => format!("drain {instance}"),
+            Self::DrainAll(machines) => format!("drain {} idle machines", machines.len()),
             Self::CancelDrain(instance) => format!("cancel the drain of {instance}"),
+            Self::CancelAll(machines) => format!("cancel the drain of {} machines", machines.len()),
             Self::Stop(instance) => format!("stop {instance}"),
             Self::Kill(instance) => format!("kill {instance}"),
             Self::Hold { instance, .. } => format!("hold {instance}"),
@@ -122,6 +143,10 @@ impl Deed {
     pub(crate) fn hold(instance: InstanceId, until: Timestamp, by: Actor, why: String) -> Self {
         Self::Hold { instance, hold: Hold { until, by, why } }
     }
+}
+
+fn id(machine: &Instance) -> InstanceId {
+    machine.id.clone()
 }
 
 /// `set queue.train.max = 3, unset limits.max`

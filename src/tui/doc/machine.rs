@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Line, fact, heading, why};
 use crate::engine::event::View;
+use crate::model::eta::Eta;
 use crate::model::instance::Instance;
 use crate::tui::list::{charged, notes, state_of};
 use crate::tui::state::place::Subject;
@@ -38,7 +39,9 @@ fn facts(instance: &Instance, view: &View, now: Timestamp) -> Vec<(&'static str,
     let ago = |at: Timestamp| format!("{} ({} ago)", clock(at, zone), short(now.duration_since(at)));
     let task = instance.task.as_ref().map(|task| {
         let lasted = short(now.duration_since(task.since));
-        format!("{} ({}), here for {lasted}", task.name, task.id)
+        let eta = Eta::of(instance, &view.snapshot.learned, &view.settings, now);
+        let eta = eta.map(|eta| format!(", done in {eta}")).unwrap_or_default();
+        format!("{} ({}), here for {lasted}{eta}", task.name, task.id)
     });
     vec![
         (

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Cell, Column, Data, FILL, Row};
 use crate::engine::event::View;
+use crate::model::eta::Eta;
 use crate::model::ids::QueueName;
 use crate::model::instance::{Instance, Origin};
 use crate::model::record::{Intent, IntentOutcome};
@@ -126,6 +127,9 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
             (false, Some(_)) => "drained",
         };
         notes.push(format!("{order} by {}", drain.by));
+    }
+    if let Some(eta) = Eta::of_drain(instance, &view.snapshot.learned, &view.settings, now) {
+        notes.push(format!("drained in {eta}"));
     }
     if let Some(hold) = instance.hold.as_ref().filter(|_| instance.is_held(now)) {
         notes.push(format!("held by {} for {} more: {}", hold.by, short(hold.until.duration_since(now)), hold.why));

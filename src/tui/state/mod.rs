@@ -64,7 +64,7 @@ pub(crate) enum Undo {
     /// Sets the settings back.
     Edits(Vec<Edit>),
     /// Cancels a drain.
-    Drain(InstanceId),
+    Drain(Vec<InstanceId>),
 }
 
 /// A machine's console output, or why there is none.

@@ -75,6 +75,9 @@ fn every_dialog() {
         person.press(keys);
         all.extend([name, "\n", &person.screen(80, 24), "\n"]);
     }
+    let mut three = Person::seeing(super::drains::three_idle());
+    three.press("I");
+    all.extend(["drain all idle", "\n", &three.screen(80, 24), "\n"]);
     insta::assert_snapshot!("dialogs", all);
     let mut small = person();
     small.press("2x");

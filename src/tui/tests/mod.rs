@@ -1,6 +1,7 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
 mod chance;
+mod drains;
 mod keys;
 mod look;
 mod pty;

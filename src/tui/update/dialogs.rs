@@ -86,7 +86,7 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
         Proof::Type(text) => event.code == KeyCode::Enter && confirm.typed.value() == text,
     };
     if agreed {
-        order::perform(state, &confirm.deed, effects);
+        order::perform(state, &confirm.deed.as_seen(&view, now), effects);
         return;
     }
     match (&question.proof, event.code) {

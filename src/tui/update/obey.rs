@@ -6,8 +6,10 @@ use super::{hear, leave, order};
 use crate::engine::command::Command;
 use crate::model::breaker::{Breaker, Reset};
 use crate::model::ids::{InstanceId, QueueName};
+use crate::model::which::Which;
 use crate::tui::commands::{Id, Scope, TABLE};
 use crate::tui::dialog::Dialog;
+use crate::tui::dialog::consequence::is_open;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::form::Form;
 use crate::tui::dialog::palette::Palette;
@@ -36,6 +38,7 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Why => about(state, Page::Why, effects),
         Id::BootLog => about(state, Page::BootLog, effects),
         Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold => machine(state, id, now),
+        Id::DrainIdle => drain_idle(state, now),
         Id::Edit => edit(state),
         Id::Launch => launch(state),
         Id::TryAgain => try_again(state),
@@ -182,6 +185,14 @@ fn machine(state: &mut State, id: Id, now: Timestamp) {
     state.ask_person(deed);
 }
 
+/// All that are idle at this moment; the dialog shows which.
+fn drain_idle(state: &mut State, now: Timestamp) {
+    let Some(view) = state.live.as_deref() else { return };
+    let idle = Which::all_idle().to_drain(&view.snapshot, now).machines;
+    let idle: Vec<_> = idle.into_iter().map(|machine| machine.id.clone()).collect();
+    state.ask_person(Deed::DrainAll(idle));
+}
+
 fn edit(state: &mut State) {
     let (Some(subject), Some(view)) = (state.subject(), state.live.as_deref()) else { return };
     match Form::edit(view, &subject) {
@@ -257,11 +268,19 @@ fn undo(state: &mut State) {
                 state.ask_person(Deed::Set { edits: back, seen, back: None, proof: None });
                 return;
             }
-            Undo::Drain(instance) => {
-                let drain = state.machine(&instance).and_then(|machine| machine.drain.as_ref());
-                if drain.is_some_and(|drain| drain.acknowledged.is_none() && !drain.cancelled) {
-                    state.ask_person(Deed::CancelDrain(instance));
-                    return;
+            Undo::Drain(machines) => {
+                let open = |id: &InstanceId| state.machine(id).is_some_and(is_open);
+                let open: Vec<_> = machines.into_iter().filter(open).collect();
+                match open.as_slice() {
+                    [] => {}
+                    [one] => {
+                        state.ask_person(Deed::CancelDrain(one.clone()));
+                        return;
+                    }
+                    _ => {
+                        state.ask_person(Deed::CancelAll(open));
+                        return;
+                    }
                 }
             }
         }

@@ -37,7 +37,10 @@ pub(super) fn perform(state: &mut State, deed: &Deed, effects: &mut Vec<Effect>)
 /// What is taken back now is not taken back again.
 fn forget_undone(state: &mut State, deed: &Deed) {
     let undoes = match (deed, state.undo.last()) {
-        (Deed::CancelDrain(instance), Some(Undo::Drain(drained))) => instance == drained,
+        (Deed::CancelDrain(instance), Some(Undo::Drain(drained))) => drained.as_slice() == [instance.clone()],
+        (Deed::CancelAll(machines), Some(Undo::Drain(drained))) => {
+            machines.iter().all(|machine| drained.contains(machine))
+        }
         (Deed::Set { edits, back: None, .. }, Some(Undo::Edits(back))) => edits == back,
         _ => false,
     };
