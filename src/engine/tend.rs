@@ -14,7 +14,9 @@ use crate::model::ids::InstanceId;
 use crate::model::instance::Drain;
 use crate::model::journal::EntryKind;
 use crate::model::observed::CloudState;
+use crate::model::reason::Reason;
 use crate::model::record::KnownInstance;
+use crate::model::snapshot::Stray;
 
 /// A machine that still runs so long after its stop was accepted was not stopped: it is told again, then at twice that.
 const STOP_TAKES: SignedDuration = SignedDuration::from_mins(3);
@@ -96,8 +98,8 @@ impl Loop {
             let attempt = self.memory.requeues.get(&lost.task).copied().unwrap_or_default() + 1;
             deeds.push(Deed::Requeue { lost: lost.clone(), attempt });
         }
-        let gone = self.facts.mailboxes.keys().filter(|instance| self.memory.gone.contains_key(*instance));
-        deeds.extend(gone.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
+        let heard = self.facts.mailboxes.keys().filter(|instance| self.is_heard(instance));
+        deeds.extend(heard.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
         for deed in deeds {
             self.begin(deed);
         }
@@ -106,6 +108,21 @@ impl Loop {
                 self.begin(deed);
             }
         }
+    }
+
+    /// Whether the mailbox of a machine has nothing to tell any more: the machine is gone, its last words were read, and
+    /// they speak of no task that is still to be enqueued again.
+    fn is_heard(&self, instance: &InstanceId) -> bool {
+        let Some(gone) = self.memory.gone.get(instance) else { return false };
+        if self.facts.mailboxes_asked.is_none_or(|asked| asked <= *gone) {
+            return false;
+        }
+        let tells = |stray: &Stray| matches!(stray, Stray::StoppedByMachine { instance: of, .. } if of == instance);
+        let under_way = self.memory.requeueing.values().any(|lost| lost.worker.is_none() && lost.instance == *instance);
+        let refused = self.plan.refusals.iter().any(|refusal| {
+            refusal.instance.as_ref() == Some(instance) && matches!(refusal.reason, Reason::RequeuesUsed { .. })
+        });
+        !under_way && (refused || !self.snapshot.strays.iter().any(tells))
     }
 
     /// Whether a stop that was decided must be asked for again.

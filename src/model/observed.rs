@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{
-    InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId, Zone,
+    InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId, WorkerName, Zone,
 };
 use crate::model::settings::{Market, Provider};
 
@@ -119,10 +119,23 @@ pub enum TaskStatus {
 pub struct LostTask {
     pub task: TaskId,
     pub queue: QueueId,
-    pub worker: WorkerId,
+    /// Whose run it was, running by its status. `None`: the machine itself stopped the task, and did not come to enqueue
+    /// it again; its mailbox says so.
+    pub worker: Option<WorkerId>,
     pub instance: InstanceId,
     /// As last seen; another value means that someone else started it again.
     pub started: Option<Timestamp>,
+}
+
+impl LostTask {
+    /// Whether the task's last run is the one that was lost.
+    #[must_use]
+    pub fn is_run(&self, last_worker: Option<&WorkerId>, started: Option<Timestamp>) -> bool {
+        match &self.worker {
+            Some(worker) => last_worker == Some(worker) && started == self.started,
+            None => last_worker.and_then(WorkerName::parse).is_some_and(|name| name.instance == self.instance),
+        }
+    }
 }
 
 /// A machine as its cloud lists it, found by our fleet's tag.

@@ -134,7 +134,8 @@ pub enum Action {
     Requeue {
         task: TaskId,
         queue: QueueName,
-        worker: WorkerId,
+        /// `None`: the machine stopped the task itself and said so.
+        worker: Option<WorkerId>,
         instance: InstanceId,
         started: Option<Timestamp>,
         attempt: u32,

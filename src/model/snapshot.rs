@@ -111,6 +111,9 @@ pub enum Stray {
         /// How often it was enqueued again before.
         requeues: u32,
     },
+    /// Stopped by its own machine for want of time, which is confirmed gone and did not come to enqueue it again
+    /// (GUARD.md section 6).
+    StoppedByMachine { task: TaskId, queue: QueueName, instance: InstanceId, requeues: u32 },
     /// Queued by its status, in no queue, seen twice and for more than 90 s (GUARD.md section 4).
     QueuedNowhere { task: TaskId, name: String, queue: QueueName, since: Timestamp },
 }

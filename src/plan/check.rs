@@ -552,7 +552,7 @@ mod tests {
         let requeue = |instance: &str| Action::Requeue {
             task: "t".into(),
             queue: "train".into(),
-            worker: "w".into(),
+            worker: Some("w".into()),
             instance: instance.into(),
             started: None,
             attempt: 1,

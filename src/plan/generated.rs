@@ -258,7 +258,9 @@ impl Dice {
                 task: None,
                 last_report: None,
             });
-            snapshot.strays.push(if place == 0 {
+            snapshot.strays.push(if self.in_hundred(30) {
+                Stray::StoppedByMachine { task, queue, instance, requeues: self.up_to(2) }
+            } else if place == 0 {
                 Stray::OfGoneMachine {
                     task,
                     name: "bert".to_owned(),

@@ -59,7 +59,9 @@ fn carry_out(world: &mut World, planned: &Planned) {
         (Action::Release { .. }, Some(machine)) => machine.hold = None,
         (Action::Requeue { task, .. } | Action::Enqueue { task, .. }, _) => {
             snapshot.strays.retain(|stray| match stray {
-                Stray::OfGoneMachine { task: lost, .. } | Stray::QueuedNowhere { task: lost, .. } => lost != task,
+                Stray::OfGoneMachine { task: lost, .. }
+                | Stray::StoppedByMachine { task: lost, .. }
+                | Stray::QueuedNowhere { task: lost, .. } => lost != task,
             });
         }
         (Action::Unregister { worker }, _) => snapshot.ghosts.retain(|ghost| ghost.worker != *worker),

@@ -288,7 +288,7 @@ pub(in crate::engine) mod tests {
         let requeue = Action::Requeue {
             task: "t".into(),
             queue: "train".into(),
-            worker: "lab:gpu:g5.xlarge:i-0".into(),
+            worker: Some("lab:gpu:g5.xlarge:i-0".into()),
             instance: "i-0".into(),
             started: None,
             attempt: 1,

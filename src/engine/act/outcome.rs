@@ -37,7 +37,9 @@ pub(in crate::engine) fn settle(
         (Deed::Launch(order), Ok(Done::Launched(launched))) => made(order, launched, memory, breakers, now),
         (Deed::Launch(order), Err(failed)) => not_made(order, failed, memory, breakers, now),
         (Deed::Requeue { lost, attempt }, Ok(Done::Requeue(requeue))) => {
-            Consequence { records: requeued(lost, *attempt, *requeue, now), ..Consequence::default() }
+            // What the machine's mailbox had to say is heard.
+            let heard = lost.worker.is_none().then(|| Deed::DeleteMailbox { instance: lost.instance.clone() });
+            Consequence { records: requeued(lost, *attempt, *requeue, now), deeds: heard.into_iter().collect() }
         }
         (Deed::Enqueue { task, .. }, Ok(Done::Requeue(Requeue::Enqueued))) => {
             let line = line(now, EntryKind::Done, format!("task {task} waits in its queue again"));
@@ -284,7 +286,7 @@ mod tests {
         let lost = LostTask {
             task: "t".into(),
             queue: "q-train".into(),
-            worker: "lab:gpu:g5.xlarge:i-1".into(),
+            worker: Some("lab:gpu:g5.xlarge:i-1".into()),
             instance: "i-1".into(),
             started: None,
         };
@@ -297,9 +299,13 @@ mod tests {
             (Err(failed(true)), false, vec![], 0),
         ] {
             let deed = Deed::Requeue { lost: lost.clone(), attempt: 2 };
-            let (done, lines, _) = settled(&Fleet::new(), &mut Breakers::default(), first, deed, result);
-            assert_eq!((done, lines.len()), (records, told));
+            let (done, lines, deeds) = settled(&Fleet::new(), &mut Breakers::default(), first, deed, result);
+            assert_eq!((done, lines.len(), deeds), (records, told, 0));
         }
+        // Its mailbox told of it, and is not needed any more.
+        let deed = Deed::Requeue { lost: LostTask { worker: None, ..lost }, attempt: 1 };
+        let requeued = Ok(Done::Requeue(Requeue::Enqueued));
+        assert_eq!(settled(&Fleet::new(), &mut Breakers::default(), true, deed, requeued).2, 1);
     }
 
     #[test]

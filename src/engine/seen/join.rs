@@ -402,7 +402,25 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
             _ => {}
         }
     }
+    strays.extend(stopped_by_machines(facts, sights, memory, settings));
     strays
+}
+
+/// Tasks that machines which are gone stopped and meant to enqueue again, by their mailboxes.
+fn stopped_by_machines<'a>(
+    facts: &'a Facts,
+    sights: &'a Sights,
+    memory: &'a Memory,
+    settings: &'a Settings,
+) -> impl Iterator<Item = Stray> + 'a {
+    facts.mailboxes.values().filter_map(move |mailbox| {
+        let (task, queue) = mailbox.requeue()?;
+        let queue = facts.queues.by_id(&queue).map(|queue| queue.name.clone())?;
+        let ours = settings.queue(&queue).is_some() && is_gone(&mailbox.instance, sights, memory);
+        let requeues = memory.requeues.get(&task).copied().unwrap_or_default();
+        let open = ours && !memory.requeueing.contains_key(&task);
+        open.then(|| Stray::StoppedByMachine { task, queue, instance: mailbox.instance.clone(), requeues })
+    })
 }
 
 #[cfg(test)]
@@ -584,7 +602,9 @@ mod tests {
         fleet.waiting = vec!["waits"];
         let strays = |fleet: &Fleet| {
             let id = |stray: &Stray| match stray {
-                Stray::OfGoneMachine { task, .. } | Stray::QueuedNowhere { task, .. } => task.to_string(),
+                Stray::OfGoneMachine { task, .. }
+                | Stray::StoppedByMachine { task, .. }
+                | Stray::QueuedNowhere { task, .. } => task.to_string(),
             };
             fleet.snapshot().strays.iter().map(id).collect::<Vec<_>>()
         };

@@ -14,7 +14,8 @@ pub(in crate::plan) fn recover(pass: &mut Pass<'_>) {
     let mut cared_for: HashSet<&TaskId> = HashSet::new();
     for stray in &index.snapshot.strays {
         let (task, queue, instance) = match stray {
-            Stray::OfGoneMachine { task, queue, instance, .. } => (task, queue, Some(instance)),
+            Stray::OfGoneMachine { task, queue, instance, .. }
+            | Stray::StoppedByMachine { task, queue, instance, .. } => (task, queue, Some(instance)),
             Stray::QueuedNowhere { task, queue, .. } => (task, queue, None),
         };
         // A queue that the settings do not name is not ours to fill.
@@ -55,8 +56,13 @@ fn alive(pass: &Pass<'_>, instance: &InstanceId) -> Option<Reason> {
 }
 
 fn answer(pass: &Pass<'_>, stray: &Stray) -> Result<(Action, Reason), Reason> {
+    let (worker, started) = match stray {
+        Stray::OfGoneMachine { worker, started, .. } => (Some(worker.clone()), *started),
+        _ => (None, None),
+    };
     match stray {
-        Stray::OfGoneMachine { task, queue, worker, instance, started, requeues, .. } => {
+        Stray::OfGoneMachine { task, queue, instance, requeues, .. }
+        | Stray::StoppedByMachine { task, queue, instance, requeues } => {
             let allowed = match pass.index.queue(queue).map(|queue| queue.settings.on_lost) {
                 Some(OnLost::Requeue(times)) => times,
                 Some(OnLost::Never) | None => 0,
@@ -68,9 +74,9 @@ fn answer(pass: &Pass<'_>, stray: &Stray) -> Result<(Action, Reason), Reason> {
             let action = Action::Requeue {
                 task: task.clone(),
                 queue: queue.clone(),
-                worker: worker.clone(),
+                worker,
                 instance: instance.clone(),
-                started: *started,
+                started,
                 attempt,
             };
             Ok((action, Reason::MachineGone { instance: instance.clone(), attempt, allowed }))
@@ -129,6 +135,22 @@ mod tests {
         ] {
             world(vec![lost("t-1", requeues)]).set(|settings| settings.queues[0].on_lost = on_lost).expect(&[told]);
         }
+    }
+
+    #[test]
+    fn a_task_that_its_own_machine_stopped_is_enqueued_again_once() {
+        let stopped = |requeues| Stray::StoppedByMachine {
+            task: "t-1".into(),
+            queue: "train".into(),
+            instance: "i-old".into(),
+            requeues,
+        };
+        let told = "recover: enqueue task t-1 again on train: its machine i-old is gone: attempt 1 of 1";
+        world(vec![stopped(0)]).expect(&[told]);
+        // Its status is behind: running still, on the same machine.
+        world(vec![lost("t-1", 0), stopped(0)]).expect(&[told]);
+        world(vec![stopped(1)])
+            .expect(&["NOT recover train i-old: task t-1 was enqueued again 1 times, on_lost allows 1"]);
     }
 
     #[test]

@@ -200,7 +200,7 @@ mod tests {
 
     prop_compose! {
         fn lost()(task in name(), started in option::of(instant())) -> LostTask {
-            LostTask { task: task.into(), queue: "q".into(), worker: "w".into(), instance: "i".into(), started }
+            LostTask { task: task.into(), queue: "q".into(), worker: Some("w".into()), instance: "i".into(), started }
         }
     }
 

@@ -22,7 +22,7 @@ const MOST_CLAIMS: u32 = 5;
 pub(super) async fn requeue_lost(server: &Clearml, lost: &LostTask) -> Result<Requeue, TrackerError> {
     match standing(read(server, &lost.task).await?.as_ref(), lost) {
         Standing::Settled => return Ok(Requeue::NotNeeded),
-        Standing::StoppedByUs => return enqueue(server, &lost.task, &lost.queue).await,
+        Standing::Stopped => return enqueue(server, &lost.task, &lost.queue).await,
         Standing::Lost => {}
     }
     let Some(claim) = claim(server, lost).await? else { return Ok(Requeue::NotNeeded) };
@@ -44,7 +44,7 @@ pub(super) async fn enqueue_stray(server: &Clearml, task: &TaskId, queue: &Queue
 async fn stop_and_enqueue(server: &Clearml, lost: &LostTask) -> Result<Requeue, TrackerError> {
     match standing(read(server, &lost.task).await?.as_ref(), lost) {
         Standing::Settled => return Ok(Requeue::NotNeeded),
-        Standing::StoppedByUs => {}
+        Standing::Stopped => {}
         Standing::Lost => {
             let body = json!({ "task": lost.task.as_str(), "force": true, "status_reason": reason(lost) });
             if let Err(error) = server.console.call::<Value>("tasks.stopped", body, Repeat::Never).await {
@@ -80,18 +80,19 @@ async fn read(server: &Clearml, task: &TaskId) -> Result<Option<TaskRecord>, Tra
 enum Standing {
     /// As it was when the machine went.
     Lost,
-    /// Someone stopped it for this very loss and did not come to enqueue it.
-    StoppedByUs,
+    /// Someone stopped it for this very loss and did not come to enqueue it: one of us, or the machine itself.
+    Stopped,
     /// It went on without us.
     Settled,
 }
 
 fn standing(task: Option<&TaskRecord>, lost: &LostTask) -> Standing {
     let Some(task) = task else { return Standing::Settled };
-    let same_run = task.last_worker.as_ref() == Some(&lost.worker) && task.started == lost.started;
+    let same_run = lost.is_run(task.last_worker.as_ref(), task.started);
+    let by_machine = lost.worker.is_none();
     match task.status {
         TaskStatus::InProgress if same_run => Standing::Lost,
-        TaskStatus::Stopped if same_run && task.status_reason == reason(lost) => Standing::StoppedByUs,
+        TaskStatus::Stopped if same_run && (by_machine || task.status_reason == reason(lost)) => Standing::Stopped,
         _ => Standing::Settled,
     }
 }
@@ -132,7 +133,7 @@ mod tests {
         LostTask {
             task: "t".into(),
             queue: "q".into(),
-            worker: "f:p:x:i-1".into(),
+            worker: Some("f:p:x:i-1".into()),
             instance: "i-1".into(),
             started: Some(Timestamp::from_second(5).unwrap()),
         }
@@ -146,8 +147,23 @@ mod tests {
             status_reason: reason.to_owned(),
             status_changed: None,
             started: lost().started,
-            last_worker: Some(lost().worker),
+            last_worker: lost().worker,
             queue: Some("q".into()),
+        }
+    }
+
+    #[test]
+    fn a_task_that_its_machine_stopped_is_known_by_the_machine() {
+        let lost = LostTask { worker: None, started: None, ..lost() };
+        let elsewhere = TaskRecord { last_worker: Some("f:p:x:i-2".into()), ..task(TaskStatus::Stopped, "user abort") };
+        for (task, wanted) in [
+            (task(TaskStatus::Stopped, "user abort"), Standing::Stopped),
+            (task(TaskStatus::InProgress, ""), Standing::Lost),
+            (task(TaskStatus::Queued, ""), Standing::Settled),
+            (task(TaskStatus::Other, ""), Standing::Settled),
+            (elsewhere, Standing::Settled),
+        ] {
+            assert_eq!(standing(Some(&task), &lost), wanted, "{task:?}");
         }
     }
 
@@ -162,7 +178,7 @@ mod tests {
             (Some(task(TaskStatus::InProgress, "")), Standing::Lost),
             (Some(other_worker), Standing::Settled),
             (Some(other_run), Standing::Settled),
-            (Some(task(TaskStatus::Stopped, "vm i-1 lost")), Standing::StoppedByUs),
+            (Some(task(TaskStatus::Stopped, "vm i-1 lost")), Standing::Stopped),
             (Some(task(TaskStatus::Stopped, "user abort")), Standing::Settled),
             (Some(task(TaskStatus::Queued, "")), Standing::Settled),
             (Some(task(TaskStatus::Other, "")), Standing::Settled),

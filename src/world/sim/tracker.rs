@@ -219,14 +219,14 @@ impl State {
         let time = self.time();
         let reason = format!("vm {} lost", lost.instance);
         let Ok(task) = self.server.task(&lost.task) else { return Ok(Requeue::NotNeeded) };
-        let same_run = task.last_worker.as_ref() == Some(&lost.worker) && task.started == lost.started;
+        let same_run = lost.is_run(task.last_worker.as_ref(), task.started);
         match task.status {
             Status::InProgress if same_run => {
                 let (console, said) = (ClearmlServer::console(), Said::reason(&reason));
                 let stopped = self.server.stopped(time, &console, &lost.task, said, true).map(drop);
                 stopped.map_err(|no| refused("tasks.stopped", no))?;
             }
-            Status::Stopped if same_run && task.status_reason == reason => {}
+            Status::Stopped if same_run && (lost.worker.is_none() || task.status_reason == reason) => {}
             _ => return Ok(Requeue::NotNeeded),
         }
         self.enqueue_again(&lost.task, &lost.queue)

@@ -14,7 +14,7 @@ fn lost() -> LostTask {
     LostTask {
         task: "t".into(),
         queue: "q".into(),
-        worker: "f:p:x:i-1".into(),
+        worker: Some("f:p:x:i-1".into()),
         instance: "i-1".into(),
         started: Some(STARTED.parse().unwrap()),
     }

@@ -119,8 +119,8 @@ async fn a_machine_ends_with_its_life_and_its_task_goes_back_exactly_once() {
     assert_eq!(row.task.as_ref().unwrap().id, task.id);
     assert_eq!(console.judge().tasks_stranded, 1);
     let (worker, queue) = (task.last_worker.clone().unwrap(), task.queue.clone().unwrap());
-    let lost = LostTask { task: task.id, queue, worker, instance, started: task.started };
-    let other_worker = LostTask { worker: "demo:a10g:g5.xlarge:i-other".into(), ..lost.clone() };
+    let lost = LostTask { task: task.id, queue, worker: Some(worker), instance, started: task.started };
+    let other_worker = LostTask { worker: Some("demo:a10g:g5.xlarge:i-other".into()), ..lost.clone() };
     let other_run = LostTask { started: None, ..lost.clone() };
     for stale in [other_worker, other_run] {
         assert_eq!(console.tracker().requeue_lost(&stale).await, Ok(Requeue::NotNeeded));
@@ -139,7 +139,8 @@ async fn a_task_put_back_under_a_living_agent_interrupts_it_and_is_counted() {
     console.wait(60).await;
     let task = console.tasks(TaskStatus::InProgress).await.pop().unwrap();
     let (worker, queue) = (task.last_worker.clone().unwrap(), task.queue.clone().unwrap());
-    let lost = LostTask { task: task.id.clone(), queue: queue.clone(), worker, instance, started: task.started };
+    let lost =
+        LostTask { task: task.id.clone(), queue: queue.clone(), worker: Some(worker), instance, started: task.started };
     assert_eq!(console.tracker().enqueue(&task.id, &queue).await, Ok(Requeue::NotNeeded), "it runs");
     assert_eq!(console.tracker().requeue_lost(&lost).await, Ok(Requeue::Enqueued));
     console.wait(20).await;
@@ -239,7 +240,7 @@ async fn a_task_that_saves_its_progress_goes_on_from_there() {
         let task = console.tasks(TaskStatus::InProgress).await.pop().unwrap();
         let (worker, queue) = (task.last_worker.clone().unwrap(), task.queue.clone().unwrap());
         console.cloud().terminate(crate::sim::driver::REGION, std::slice::from_ref(&instance)).await.unwrap();
-        let lost = LostTask { task: task.id, queue, worker, instance, started: task.started };
+        let lost = LostTask { task: task.id, queue, worker: Some(worker), instance, started: task.started };
         console.tracker().requeue_lost(&lost).await.unwrap();
         console.launch("train", 1).await.unwrap();
         console.wait(1_400).await;

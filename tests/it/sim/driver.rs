@@ -234,7 +234,7 @@ impl Console {
                 if name.is_some_and(|name| name.instance == machine.id) && task.status != TaskStatus::Queued {
                     let (Some(worker), Some(queue)) = (task.last_worker.clone(), task.queue.clone()) else { continue };
                     let (id, instance) = (task.id.clone(), machine.id.clone());
-                    let lost = LostTask { task: id, queue, worker, instance, started: task.started };
+                    let lost = LostTask { task: id, queue, worker: Some(worker), instance, started: task.started };
                     let _ = clock.deadline(DEADLINE, tracker.requeue_lost(&lost)).await;
                 }
             }

@@ -42,7 +42,7 @@ async fn lost(rig: &Rig, client: &Clearml, queue: &QueueId) -> LostTask {
     run(rig, queue, WORKER);
     let seen = client.tasks(std::slice::from_ref(queue), &[TaskStatus::InProgress]).await.unwrap().remove(0);
     assert_eq!(seen.id, task);
-    LostTask { task, queue: queue.clone(), worker: WORKER.into(), instance: "i-1".into(), started: seen.started }
+    LostTask { task, queue: queue.clone(), worker: Some(WORKER.into()), instance: "i-1".into(), started: seen.started }
 }
 
 fn entries(rig: &Rig, queue: &QueueId) -> usize {
