@@ -218,6 +218,8 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         phase,
         phase_since: ago(now, 300),
         fault: None,
+        fault_why: None,
+        silent_since: None,
         worker: Some(name("bench:pool:g5.xlarge:i", place).into()),
         last_report: Some(ago(now, 5)),
         task: (phase == Phase::Busy).then_some(task),

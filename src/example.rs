@@ -45,6 +45,8 @@ fn instance(id: &str, phase: Phase) -> Instance {
         phase,
         phase_since: ago(723),
         fault: None,
+        fault_why: None,
+        silent_since: None,
         worker: Some(format!("lab:p4d:p4d.24xlarge:{id}").into()),
         last_report: Some(ago(5)),
         task: None,

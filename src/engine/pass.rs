@@ -318,7 +318,11 @@ impl Loop {
             _ if !self.memory.armed => false,
             Action::Launch(_) if self.ending.is_some() => false,
             _ if planned.rule == Rule::Person => true,
-            Action::Stop { instance, .. } if planned.rule == Rule::Stuck && !self.order_was_read(instance) => false,
+            Action::Stop { instance, .. }
+                if matches!(planned.rule, Rule::Stuck | Rule::Silent) && !self.order_was_read(instance) =>
+            {
+                false
+            }
             Action::Stop { instance, .. } if self.is_drained_by_hand(instance) => true,
             _ => !self.memory.paused,
         }

@@ -103,6 +103,10 @@ pub struct Instance {
     pub phase: Phase,
     pub phase_since: Timestamp,
     pub fault: Option<Fault>,
+    /// What the cloud, the machine itself or the looks say about its fault.
+    pub fault_why: Option<String>,
+    /// Its worker was there and has not reported since.
+    pub silent_since: Option<Timestamp>,
     pub worker: Option<WorkerId>,
     pub last_report: Option<Timestamp>,
     pub task: Option<RunningTask>,
@@ -174,6 +178,8 @@ pub enum DrainCause {
     Surplus,
     /// No worker in time: the order keeps the machine from taking a task just before it is stopped.
     Stuck,
+    /// Silent for too long, without a task: the order keeps the machine from taking one when it comes back.
+    Silent,
     /// A person asked.
     Person,
     /// The console was left with `on_exit = "stop-idle"`.

@@ -77,6 +77,7 @@ pub enum Rule {
     Person,
     Recover,
     Stuck,
+    Silent,
     Demand,
     Grow,
     Warm,
@@ -90,6 +91,7 @@ impl Rule {
         match self {
             Self::Recover => "recover",
             Self::Stuck => "stuck",
+            Self::Silent => "silent",
             Self::Sweep => "sweep",
             Self::Demand => "demand",
             Self::Grow => "grow",

@@ -110,6 +110,11 @@ pub enum Reason {
         age: SignedDuration,
         max_boot: SignedDuration,
     },
+    /// Its worker said nothing for `silent`; the limit is `max_silence`, and no task in progress names it.
+    Silent {
+        silent: SignedDuration,
+        max_silence: SignedDuration,
+    },
     /// The cloud shows a machine of our fleet that the store does not know.
     Unknown {
         age: SignedDuration,
@@ -313,6 +318,12 @@ impl fmt::Display for Reason {
             Self::NeverRegistered { age, max_boot } => {
                 write!(f, "no worker {} after its launch, max_boot is {}", Short(*age), Short(*max_boot))
             }
+            Self::Silent { silent, max_silence } => write!(
+                f,
+                "silent for {}, max_silence is {}; no task in progress names it",
+                Short(*silent),
+                Short(*max_silence)
+            ),
             Self::Unknown { age } => write!(f, "our fleet's tag, {} old, not in the store: adopted", Short(*age)),
             Self::MachineGone { instance, attempt, allowed } => {
                 write!(f, "its machine {instance} is gone: attempt {attempt} of {allowed}")

@@ -10,15 +10,21 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::calendar;
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName};
-use crate::model::instance::{Instance, Origin, Phase};
+use crate::model::instance::{Drain, Fault, Instance, Origin, Phase};
 use crate::model::ledger::{Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Plan, Planned};
-use crate::model::settings::{BudgetScope, Limits, Market, Period, PoolSettings, Provider, Settings};
+use crate::model::settings::{BudgetScope, GuardKind, Limits, Market, Period, PoolSettings, Provider, Settings};
 use crate::model::snapshot::{Ask, Snapshot, Source};
 
 /// An order to drain is surely read by then, or there is nobody to read it.
 const SURELY_READ: SignedDuration = SignedDuration::from_secs(60);
+
+/// A worker that lives reports every half minute.
+const SURELY_SILENT: SignedDuration = SignedDuration::from_mins(10);
+
+/// A task that was pulled is in progress by its status by then, or lies in no queue and was seen there.
+const SURELY_IN_PROGRESS: SignedDuration = SignedDuration::from_secs(180);
 
 /// The invariants that a plan is judged by; the numbers are those of `lib.rs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,7 +214,7 @@ impl<'a> Judge<'a> {
         let answered = standing.is_some_and(|drain| drain.acknowledged.is_some());
         if let Some(task) = &seen.task {
             found.push((Invariant::Tasks, format!("{id} runs task {}", task.id)));
-        } else if seen.registered && !answered {
+        } else if seen.registered && !answered && !self.is_surely_without_task(seen, standing) {
             found.push((Invariant::Tasks, format!("{id} may have a task: it has not answered a drain")));
         } else if by_loop && !answered && !standing.is_some_and(|drain| self.surely_read(drain.ordered)) {
             found.push((Invariant::Tasks, format!("{id} may register and take a task at any moment")));
@@ -216,9 +222,24 @@ impl<'a> Judge<'a> {
     }
 
     fn surely_read(&self, ordered: Timestamp) -> bool {
+        self.looked_since(ordered) >= SURELY_READ
+    }
+
+    /// Silent for long before an order that its gate would have read, and for long after.
+    fn is_surely_without_task(&self, seen: &Instance, standing: Option<&Drain>) -> bool {
+        let silent = seen.silent_since.map(|since| self.now.duration_since(since));
+        let has_gate = self.pools.get(&seen.pool).is_some_and(|pool| pool.guard == GuardKind::Gate);
+        has_gate
+            && seen.fault == Some(Fault::Lost)
+            && silent.is_some_and(|silent| silent >= SURELY_SILENT)
+            && standing.is_some_and(|drain| self.looked_since(drain.ordered) >= SURELY_IN_PROGRESS)
+    }
+
+    /// How long after an instant ClearML was last heard.
+    fn looked_since(&self, instant: Timestamp) -> SignedDuration {
         let clearml = self.snapshot.sources.iter().find(|source| source.name == Source::CLEARML);
         let looked = clearml.and_then(|source| source.last_good);
-        looked.is_some_and(|looked| looked.duration_since(ordered) >= SURELY_READ)
+        looked.map_or(SignedDuration::MIN, |looked| looked.duration_since(instant))
     }
 
     /// Invariants 1, 2 and 6, by the catalogue's figures and not the plan's.
@@ -339,11 +360,11 @@ fn maxima(limits: &Limits) -> [Option<u64>; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::instance::{Drain, DrainCause, Fault};
+    use crate::model::instance::DrainCause;
     use crate::model::plan::Rule;
     use crate::model::reason::Reason;
     use crate::model::snapshot::Order;
-    use crate::plan::example::{World, budget, drain, instance};
+    use crate::plan::example::{World, ago, budget, drain, instance};
 
     fn launch(count: u32) -> Action {
         Action::Launch(Launch {
@@ -459,6 +480,11 @@ mod tests {
         assert_eq!(judged(&all, "loop", &[unpriced]), [(0, 2)]);
     }
 
+    fn silence(machine: &mut Instance, seconds: i64, ordered: i64) {
+        (machine.fault, machine.silent_since) = (Some(Fault::Lost), Some(ago(seconds)));
+        machine.drain = Some(drain(DrainCause::Silent, ordered, None));
+    }
+
     fn stop(kill: bool) -> Action {
         Action::Stop { instance: "i-1".into(), kill }
     }
@@ -483,6 +509,9 @@ mod tests {
             ("busy", with(Phase::Busy, |_| {}), "ann", true),
             ("busy though it answered", with(Phase::Busy, answered), "loop", true),
             ("lost", with(Phase::Busy, |i| i.fault = Some(Fault::Lost)), "loop", true),
+            ("silent, proved", with(Phase::Draining, |i| silence(i, 600, 185)), "loop", false),
+            ("silent for too short", with(Phase::Draining, |i| silence(i, 599, 185)), "loop", true),
+            ("silent, order too young", with(Phase::Draining, |i| silence(i, 600, 184)), "loop", true),
             ("taken back", with(Phase::Draining, taken_back), "loop", true),
             ("not answered", with(Phase::Idle, not_read), "loop", true),
             ("never registered", with(Phase::Booting, |_| {}), "loop", true),

@@ -91,6 +91,8 @@ pub(super) fn instance(id: &str, phase: Phase) -> Instance {
         phase,
         phase_since: ago(300),
         fault: None,
+        fault_why: None,
+        silent_since: None,
         worker: None,
         last_report: Some(ago(5)),
         task: (phase == Phase::Busy).then_some(task),

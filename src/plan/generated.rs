@@ -179,6 +179,8 @@ impl Dice {
         if self.in_hundred(12) {
             let faults = [Fault::Stuck, Fault::Lost, Fault::NotPulling, Fault::Interrupted, Fault::StoppedOutside];
             instance.fault = Some(self.pick(&faults));
+            let silent = instance.fault == Some(Fault::Lost) && self.in_hundred(90);
+            instance.silent_since = silent.then(|| ago(self.seconds(90, 4_000)));
         }
         if self.in_hundred(20) {
             instance.origin = Origin::Orphan;
@@ -197,6 +199,7 @@ impl Dice {
             DrainCause::Surplus,
             DrainCause::Surplus,
             DrainCause::Stuck,
+            DrainCause::Silent,
             DrainCause::Person,
             DrainCause::Exit,
         ]);

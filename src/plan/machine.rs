@@ -1,7 +1,7 @@
 //! A machine as the rules see it: the snapshot's, and what this pass has already decided about it.
 
 use super::index::Index;
-use crate::model::instance::{Drain, Hold, Instance, Phase};
+use crate::model::instance::{Drain, Fault, Hold, Instance, Phase};
 use crate::model::reason::Reason;
 
 /// What a machine is good for.
@@ -49,12 +49,16 @@ pub(super) struct Machine<'a> {
     pub(super) hold: Option<&'a Hold>,
     /// No worker in `max_boot`.
     pub(super) overdue: bool,
+    /// Shows no task, and its worker has been silent for the pool's `max_silence`.
+    pub(super) silent: bool,
 }
 
 impl<'a> Machine<'a> {
     pub(super) fn new(seen: &'a Instance, index: &Index<'_>) -> Self {
         let pool = index.pool_place(&seen.pool);
-        let max_boot = pool.and_then(|pool| index.pools.get(pool)).map(|pool| pool.settings.max_boot);
+        let settings = pool.and_then(|pool| index.pools.get(pool)).map(|pool| pool.settings);
+        let max_boot = settings.map(|pool| pool.max_boot);
+        let silent = seen.silent_since.map(|since| index.now.duration_since(since));
         let order = match &seen.drain {
             None => Order::None,
             Some(drain) if drain.cancelled => Order::TakenBack,
@@ -74,6 +78,10 @@ impl<'a> Machine<'a> {
                 && seen.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
             stopped: false,
             hold: seen.hold.as_ref().filter(|hold| hold.until > index.now),
+            silent: seen.fault == Some(Fault::Lost)
+                && seen.registered
+                && seen.task.is_none()
+                && silent.zip(settings).is_some_and(|(silent, pool)| silent >= pool.max_silence),
             overdue: !seen.registered && max_boot.is_some_and(|max_boot| seen.age(index.now) > max_boot),
         }
     }

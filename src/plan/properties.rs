@@ -10,7 +10,7 @@ use super::example::{self, World, told};
 use super::generated::world;
 use crate::model::calendar;
 use crate::model::ids::Actor;
-use crate::model::instance::{Drain, Phase};
+use crate::model::instance::{Drain, Fault, Phase};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Plan, Planned};
 use crate::model::settings::{BudgetScope, Limits};
@@ -153,7 +153,10 @@ proptest! {
                 continue;
             }
             let answered = machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
-            prop_assert!(machine.task.is_none() && (answered || !machine.registered), "{:?}", told(&plan));
+            let silent = machine.fault == Some(Fault::Lost)
+                && machine.silent_since.is_some_and(|since| world.now.duration_since(since) >= example::secs(600))
+                && machine.drain.as_ref().is_some_and(|drain| !drain.cancelled);
+            prop_assert!(machine.task.is_none() && (answered || !machine.registered || silent), "{:?}", told(&plan));
             let held = machine.hold.as_ref().is_some_and(|hold| hold.until > world.now);
             let released = plan.actions.iter().any(|other| other.action == Action::Release { instance: instance.clone() });
             let rehold = plan.actions.iter().any(|other| matches!(&other.action, Action::Hold { .. }));
@@ -263,6 +266,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Retry",
         "Rollback",
         "Served",
+        "Silent",
         "Stale",
         "Stop",
         "Surplus",

@@ -95,7 +95,10 @@ fn eta(instance: &Instance, view: &View) -> Option<Eta> {
 /// What a person should know of a machine besides its phase.
 pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
     let mut notes = Vec::new();
-    notes.extend(instance.fault.map(|fault| fault.word().to_owned()));
+    notes.extend(instance.fault.map(|fault| match &instance.fault_why {
+        Some(why) => format!("{}: {why}", fault.word()),
+        None => fault.word().to_owned(),
+    }));
     if let Some(drain) = &instance.drain {
         let order = if drain.cancelled { "drain cancelled" } else { "drain ordered" };
         notes.push(format!("{order} by {}", drain.by));

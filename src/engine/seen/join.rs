@@ -14,10 +14,11 @@ use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName};
 use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
-use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
+use crate::model::observed::{CloudInstance, CloudState, Mailbox, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Settings};
 use crate::model::snapshot::{ForeignWorker, Ghost, Order, QueueState, Snapshot, Stray, Surplus};
+use crate::model::span::Short;
 
 /// Everything that a snapshot is made of.
 #[derive(Debug)]
@@ -123,6 +124,7 @@ fn instance(
     let sight = sights.of(&known.id);
     let task = running_task(known, said, facts, &sight, now);
     let interval = memory.ledger.open().get(&known.id);
+    let fault = fault(known, machine, worker, &sight, facts, settings, now);
     Instance {
         id: known.id.clone(),
         provider: known.provider,
@@ -142,7 +144,9 @@ fn instance(
         ended: machine.and_then(|machine| machine.ended),
         phase: phase(known, machine, task.is_some()),
         phase_since: now,
-        fault: fault(known, machine, worker, &sight, facts, settings, now),
+        fault: fault.as_ref().map(|(fault, _)| *fault),
+        fault_why: fault.map(|(_, why)| why),
+        silent_since: sight.silent_since,
         worker: worker.map(|worker| worker.id.clone()),
         last_report: worker.and_then(|worker| worker.last_report),
         task,
@@ -192,7 +196,8 @@ fn running_task(
     now: Timestamp,
 ) -> Option<RunningTask> {
     let queue_name = |id| facts.queues.by_id(id).map(|queue| queue.name.clone());
-    let (id, name, queue) = if let Some(worker) = said.workers.get(&known.id) {
+    let reports = |worker: &&&ObservedWorker| is_fresh(worker, facts) || worker.task.is_some();
+    let (id, name, queue) = if let Some(worker) = said.workers.get(&known.id).filter(reports) {
         let task = worker.task.as_ref()?;
         (task.id.clone(), task.name.clone(), task.queue.as_ref().and_then(queue_name))
     } else {
@@ -211,15 +216,20 @@ fn fault(
     facts: &Facts,
     settings: &Settings,
     now: Timestamp,
-) -> Option<Fault> {
+) -> Option<(Fault, String)> {
+    let mailbox = facts.mailboxes.get(&known.id);
+    let own_words = mailbox.and_then(Mailbox::gone).map(|words| format!("it switched itself off: {words}"));
+    let interrupted = mailbox.is_some_and(|mailbox| mailbox.is_interrupted() || mailbox.requeue().is_some());
     if let Some(machine) = machine
         && known.stop_sent.is_none()
-        && matches!(
-            machine.state,
-            CloudState::ShuttingDown | CloudState::Stopping | CloudState::Stopped | CloudState::Terminated
-        )
+        && ends(machine)
     {
-        return Some(if machine.is_interrupted() { Fault::Interrupted } else { Fault::StoppedOutside });
+        let fault = if machine.is_interrupted() || interrupted { Fault::Interrupted } else { Fault::StoppedOutside };
+        let why = own_words.or_else(|| machine.state_reason.clone());
+        return Some((fault, why.unwrap_or_else(|| "nobody here asked for it".to_owned())));
+    }
+    if known.stop_sent.is_none() && interrupted {
+        return Some((Fault::Interrupted, "it heard that the cloud takes it back".to_owned()));
     }
     if !facts.knows_clearml() {
         // Nobody was asked yet: no worker is missing.
@@ -227,12 +237,19 @@ fn fault(
     }
     if !known.registered {
         let max_boot = settings.pool(&known.pool).map(|pool| pool.max_boot)?;
-        return (now.duration_since(known.launched) > max_boot).then_some(Fault::Stuck);
+        let age = now.duration_since(known.launched);
+        let why = || format!("no worker {} after its launch, max_boot is {}", Short(age), Short(max_boot));
+        return (age > max_boot).then(|| (Fault::Stuck, why()));
     }
-    let Some(worker) = worker.filter(|worker| is_fresh(worker, facts)) else { return Some(Fault::Lost) };
+    let Some(worker) = worker.filter(|worker| is_fresh(worker, facts)) else {
+        let silent = sight.silent_since.map(|since| format!("silent for {}", Short(now.duration_since(since))));
+        let why = own_words.or(silent).unwrap_or_else(|| "its worker is not listed".to_owned());
+        return Some((Fault::Lost, why));
+    };
     // Only a report that is younger than the first of those looks says that it is idle still.
     let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < worker.last_report;
-    (known.drain.is_none() && idle).then_some(Fault::NotPulling)
+    let why = || format!("idle at {} looks while a task waits in its queue", sight.idle_looks);
+    (known.drain.is_none() && idle).then(|| (Fault::NotPulling, why()))
 }
 
 /// Whether the machine ends or has ended, or is switched off.
@@ -286,6 +303,8 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         phase: if ends(machine) { Phase::Stopping } else { Phase::Booting },
         phase_since: now,
         fault: None,
+        fault_why: None,
+        silent_since: None,
         worker: None,
         last_report: None,
         task: None,

@@ -36,6 +36,8 @@ pub struct Sight {
     /// The first of the looks at which it was idle.
     pub idle_since: Option<Timestamp>,
     pub task: Option<(TaskId, Timestamp)>,
+    /// Since when its worker, which was there, has said nothing.
+    pub silent_since: Option<Timestamp>,
     /// The nonce of its drain that is cancelled, and since when.
     pub cancelled: Option<(String, Timestamp)>,
 }
@@ -100,6 +102,7 @@ impl Sights {
         if fresh.clearml {
             self.watch_tasks(fresh, facts, settings);
             self.watch_pulling(fresh, facts, settings);
+            self.watch_silence(fresh, facts, memory, settings);
         }
         if fresh.tasks {
             self.watch_strays(fresh, facts);
@@ -195,6 +198,22 @@ impl Sights {
             }
         }
         self.first = first;
+    }
+
+    fn watch_silence(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory, settings: &Settings) {
+        let reporting = reporting(facts, settings);
+        let last_reports: BTreeMap<InstanceId, Option<Timestamp>> = our_workers(facts, &settings.the_loop.fleet)
+            .map(|(name, worker)| (name.instance, worker.last_report))
+            .collect();
+        for known in memory.known.values().filter(|known| known.registered) {
+            let sight = self.machines.entry(known.id.clone()).or_default();
+            let last = last_reports.get(&known.id).copied().flatten();
+            sight.silent_since = match sight.silent_since {
+                _ if reporting.contains(&known.id) => None,
+                // A row that is not listed any more says nothing of when it was last heard.
+                since => since.or(last).or(Some(fresh.at)),
+            };
+        }
     }
 
     fn watch_strays(&mut self, fresh: &Fresh, facts: &Facts) {

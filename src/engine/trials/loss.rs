@@ -2,7 +2,8 @@
 
 use super::Trial;
 use crate::engine::command::Command;
-use crate::model::observed::CloudState;
+use crate::model::instance::{Fault, Phase};
+use crate::model::observed::{CloudState, TaskRecord, TaskStatus};
 
 /// The cloud takes a machine back while its guard, which has stopped the task, does not come to enqueue it.
 async fn taken_back_half_done(paused: bool) -> Trial {
@@ -43,4 +44,53 @@ async fn a_task_that_an_interrupted_machine_stopped_is_enqueued_once_and_its_mai
     trial.ask(Command::Resume).await.unwrap();
     trial.pass(3 * 60).await;
     assert_eq!((trial.world.calls("requeue_lost"), trial.world.calls("delete_mailbox")), (1, 1));
+}
+
+pub(super) fn in_progress(task: &str, machine: &str) -> TaskRecord {
+    TaskRecord {
+        id: task.into(),
+        name: "train".to_owned(),
+        status: TaskStatus::InProgress,
+        status_reason: String::new(),
+        status_changed: None,
+        started: None,
+        last_worker: Some(format!("lab:gpu:g5.xlarge:{machine}").into()),
+        queue: Some("q-train".into()),
+    }
+}
+
+/// FAILURES.md row 14.
+#[tokio::test(start_paused = true)]
+async fn a_silent_machine_is_stopped_when_it_surely_has_no_task_and_never_while_it_may() {
+    for (has_task, ended) in [(false, true), (true, false)] {
+        let (mut trial, machine) = Trial::idle().await;
+        if has_task {
+            trial.world.facts().tasks.push(in_progress("t0", &machine));
+        }
+        trial.world.facts().workers.clear();
+        trial.pass(28 * 60).await;
+        let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
+        assert_eq!((seen.fault, seen.task.is_some()), (Some(Fault::Lost), has_task));
+        assert!(seen.fault_why.is_some_and(|why| why.starts_with("silent for 2")));
+        assert_eq!(trial.world.want(&machine), None);
+        trial.pass(5 * 60).await;
+        assert_eq!(trial.world.want(&machine).is_some(), ended, "it is drained first");
+        assert_eq!(trial.world.state(&machine), Some(CloudState::Running));
+        trial.pass(3 * 3600).await;
+        assert_eq!(trial.world.calls("terminate"), usize::from(ended));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_machine_that_speaks_again_is_left_alone() {
+    let (mut trial, machine) = Trial::idle().await;
+    let workers = std::mem::take(&mut trial.world.facts().workers);
+    trial.pass(31 * 60).await;
+    assert!(trial.world.want(&machine).is_some());
+    trial.world.facts().workers = workers;
+    trial.world.runs(&machine, "t0");
+    trial.pass(60 * 60).await;
+    assert_eq!((trial.world.calls("terminate"), trial.world.state(&machine)), (0, Some(CloudState::Running)));
+    let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
+    assert_eq!((seen.fault, seen.phase), (None, Phase::Draining));
 }

@@ -210,6 +210,8 @@ pub struct PoolSettings {
     pub keep_alive: SignedDuration,
     /// A machine without a worker for this long after its launch is stuck.
     pub max_boot: SignedDuration,
+    /// A machine without a task whose worker is silent for this long is drained, and stopped once it surely has none.
+    pub max_silence: SignedDuration,
     /// The machine ends itself after this, whatever happens to us.
     pub max_life: SignedDuration,
     /// Wins over the price table.

@@ -195,7 +195,7 @@ fn refuse_the_unsure(pass: &mut Pass<'_>) {
     for machine in pass.machines.iter().filter(|machine| machine.hold.is_none() && !machine.acknowledged) {
         let needed = machine.pool.and_then(|pool| needed.get(pool)).is_some_and(|needed| *needed);
         let reason = match (machine.state(), machine.seen.fault) {
-            (State::Faulty, Some(fault)) if !machine.overdue && !needed => {
+            (State::Faulty, Some(fault)) if !machine.overdue && !machine.silent && !needed => {
                 Reason::Faulty { instance: machine.seen.id.clone(), fault }
             }
             (State::Idle, _) if machine.pool.is_none() => Reason::NoSuchPool { pool: machine.seen.pool.clone() },

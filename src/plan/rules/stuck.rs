@@ -1,12 +1,15 @@
-//! Machines on which no worker registered in `pool.X.max_boot`: drained first, so that none can take a task at the
-//! last moment, and stopped once the order has surely been read or there is nobody to read it.
+//! Machines of which nothing is heard: no worker registered in `pool.X.max_boot`, or one that shows no task has been
+//! silent for `pool.X.max_silence`. They are drained first, so that none can take a task at the last moment, and stopped
+//! once the order has surely been read or there is nobody to read it. A silent machine that may have a task is a
+//! person's matter: silence is no proof of anything.
 
 use jiff::SignedDuration;
 
 use crate::model::instance::{DrainCause, Fault};
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::GuardKind;
+use crate::model::settings::{GuardKind, PoolSettings};
+use crate::plan::index::Index;
 use crate::plan::machine::{Machine, Order, State};
 use crate::plan::pass::{About, Pass};
 
@@ -14,62 +17,83 @@ use crate::plan::pass::{About, Pass};
 /// ClearML was asked this long after the order came too late for any task.
 const PROOF: SignedDuration = SignedDuration::from_secs(60);
 
+/// A task that was pulled just before the order is in progress by its status within seconds, and the loop asks for those
+/// once a minute; one that was lost on the way lies in no queue, and is put back after a minute and a half.
+const PROOF_OF_NO_TASK: SignedDuration = SignedDuration::from_mins(3);
+
 pub(in crate::plan) fn end(pass: &mut Pass<'_>) {
     for place in 0..pass.machines.len() {
-        let Some(machine) = pass.machines.get(place).filter(|machine| is_stuck(machine)) else { continue };
-        let decision = decide(pass, machine);
+        let Some(machine) = pass.machines.get(place) else { continue };
+        let Some(case) = case(pass.index, machine) else { continue };
+        let decision = decide(pass, machine, &case);
         let id = &machine.seen.id;
         match decision {
             Decision::Wait => {}
-            Decision::Refuse(reason) => pass.refuse(Rule::Stuck, &About::instance(id), reason),
-            Decision::Act(action, reason) => {
+            Decision::Refuse(reason) => pass.refuse(case.rule, &About::instance(id), reason),
+            Decision::Act(action) => {
                 if let Some(machine) = pass.machines.get_mut(place) {
                     match action {
                         Action::Stop { .. } => machine.stopped = true,
                         _ => machine.order_drain(),
                     }
                 }
-                pass.act(Rule::Stuck, action, reason);
+                pass.act(case.rule, action, case.reason);
             }
         }
     }
 }
 
+/// Why a machine is to end, and what proves that it may.
+struct Case<'a> {
+    rule: Rule,
+    cause: DrainCause,
+    fault: Fault,
+    pool: &'a PoolSettings,
+    reason: Reason,
+    proof: SignedDuration,
+}
+
 enum Decision {
-    Act(Action, Reason),
+    Act(Action),
     Refuse(Reason),
     /// The order is given and not yet proved.
     Wait,
 }
 
-fn is_stuck(machine: &Machine<'_>) -> bool {
-    machine.overdue
-        && machine.state() == State::Faulty
-        && matches!(machine.seen.fault, None | Some(Fault::Stuck))
-        && !machine.may_have_task()
-        && !machine.acknowledged
+fn case<'a>(index: &Index<'a>, machine: &Machine<'_>) -> Option<Case<'a>> {
+    let (seen, pool) = (machine.seen, index.pools.get(machine.pool?)?.settings);
+    if machine.state() != State::Faulty || machine.acknowledged {
+        return None;
+    }
+    if machine.overdue && matches!(seen.fault, None | Some(Fault::Stuck)) && !machine.may_have_task() {
+        let reason = Reason::NeverRegistered { age: seen.age(index.now), max_boot: pool.max_boot };
+        let (rule, cause, fault) = (Rule::Stuck, DrainCause::Stuck, Fault::Stuck);
+        return Some(Case { rule, cause, fault, pool, reason, proof: PROOF });
+    }
+    let silent = index.now.duration_since(seen.silent_since.filter(|_| machine.silent)?);
+    let reason = Reason::Silent { silent, max_silence: pool.max_silence };
+    let (rule, cause, fault) = (Rule::Silent, DrainCause::Silent, Fault::Lost);
+    Some(Case { rule, cause, fault, pool, reason, proof: PROOF_OF_NO_TASK })
 }
 
-fn decide(pass: &Pass<'_>, machine: &Machine<'_>) -> Decision {
+fn decide(pass: &Pass<'_>, machine: &Machine<'_>, case: &Case<'_>) -> Decision {
     let (index, seen) = (pass.index, machine.seen);
-    let Some(pool) = machine.pool.and_then(|pool| index.pools.get(pool)) else { return Decision::Wait };
     if let Some(stale) = index.stale_clearml().or_else(|| index.stale_region(seen.provider, &seen.region)) {
         return Decision::Refuse(stale);
     }
     if let Some(held) = machine.held() {
         return Decision::Refuse(held);
     }
-    if pool.settings.guard == GuardKind::Off {
-        return Decision::Refuse(Reason::Faulty { instance: seen.id.clone(), fault: Fault::Stuck });
+    if case.pool.guard == GuardKind::Off {
+        return Decision::Refuse(Reason::Faulty { instance: seen.id.clone(), fault: case.fault });
     }
-    let reason = Reason::NeverRegistered { age: seen.age(index.now), max_boot: pool.settings.max_boot };
     if machine.order != Order::Standing {
-        return Decision::Act(Action::Drain { instance: seen.id.clone(), cause: DrainCause::Stuck }, reason);
+        return Decision::Act(Action::Drain { instance: seen.id.clone(), cause: case.cause });
     }
     let ordered = machine.standing().map(|drain| drain.ordered);
     let proved =
-        ordered.zip(index.clearml_seen()).is_some_and(|(ordered, looked)| looked.duration_since(ordered) >= PROOF);
-    if proved { Decision::Act(Action::Stop { instance: seen.id.clone(), kill: false }, reason) } else { Decision::Wait }
+        ordered.zip(index.clearml_seen()).is_some_and(|(ordered, looked)| looked.duration_since(ordered) >= case.proof);
+    if proved { Decision::Act(Action::Stop { instance: seen.id.clone(), kill: false }) } else { Decision::Wait }
 }
 
 #[cfg(test)]
@@ -99,6 +123,44 @@ mod tests {
             // ClearML was asked 5 s ago: only what it said a minute after the order proves anything.
             World::new().with(machine(age, drain_age)).expect(&told);
         }
+    }
+
+    fn silent(seconds: i64, drain_age: Option<i64>) -> Instance {
+        let mut machine = instance("i-1", Phase::Idle);
+        (machine.fault, machine.silent_since) = (Some(Fault::Lost), Some(ago(seconds)));
+        machine.launched = ago(9_000);
+        machine.drain = drain_age.map(|age| drain(DrainCause::Silent, age, None));
+        machine
+    }
+
+    /// FAILURES.md row 14.
+    #[test]
+    fn a_silent_machine_without_a_task_is_drained_then_stopped_once_it_surely_has_none() {
+        let why = "silent for 30m00, max_silence is 30m00; no task in progress names it";
+        let person = "NOT shrink i-1: i-1 is lost and may have a task: a person decides";
+        for (seconds, drain_age, told) in [
+            (1_799, None, person.to_owned()),
+            (1_800, None, format!("silent: drain i-1: {why}")),
+            (1_800, Some(184), String::new()),
+            (1_800, Some(185), format!("silent: stop i-1: {why}")),
+        ] {
+            let told: Vec<_> = [told.as_str()].into_iter().filter(|told| !told.is_empty()).collect();
+            World::new().with(silent(seconds, drain_age)).expect(&told);
+        }
+        let mut busy = silent(9_000, Some(900));
+        busy.task = instance("i-1", Phase::Busy).task;
+        World::new().with(busy).expect(&[person]);
+        let mut heard = silent(9_000, Some(900));
+        heard.fault = None;
+        World::new().with(heard).expect(&[]);
+        World::new()
+            .with(silent(9_000, Some(900)))
+            .last_heard("clearml", 61)
+            .expect(&["NOT silent i-1: clearml has not answered for 1m01, more than 1m00"]);
+        World::new()
+            .with(silent(9_000, None))
+            .set(|settings| settings.pools[0].guard = GuardKind::Off)
+            .expect(&["NOT silent i-1: i-1 is lost and may have a task: a person decides"]);
     }
 
     #[test]

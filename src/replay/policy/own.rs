@@ -246,6 +246,8 @@ fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) 
         phase: Phase::Pending,
         phase_since: now,
         fault: None,
+        fault_why: None,
+        silent_since: None,
         worker: None,
         last_report: None,
         task: None,

@@ -120,6 +120,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
     if instance.fault.is_some() {
         notes.push(instance.phase.word().to_owned());
     }
+    notes.extend(instance.fault_why.clone());
     if let Some(drain) = &instance.drain {
         let order = match (drain.cancelled, drain.acknowledged) {
             (true, _) => "drain cancelled",

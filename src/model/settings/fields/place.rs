@@ -205,6 +205,7 @@ fn blank_pool(name: &str) -> PoolSettings {
         min: 0,
         keep_alive: SignedDuration::ZERO,
         max_boot: SignedDuration::ZERO,
+        max_silence: SignedDuration::ZERO,
         max_life: SignedDuration::ZERO,
         price: None,
         guard: GuardKind::Gate,

@@ -89,6 +89,17 @@ pub(super) const POOL: &[Field] = &[
         lens: at!(Pool, max_boot),
     },
     Field {
+        name: "max_silence",
+        kind: Kind::Span { min: SignedDuration::from_mins(10), max: SignedDuration::from_hours(24 * 365), word: None },
+        unset: Unset::Is("30m"),
+        takes: Takes::AtOnce,
+        doc: "A machine that shows no task and whose worker is silent for this long is drained, and stopped once ClearML \
+              surely names no task on it. One with a task is left to you.",
+        example: "2h",
+        later: &[],
+        lens: at!(Pool, max_silence),
+    },
+    Field {
         name: "max_life",
         kind: Kind::Span { min: SignedDuration::from_mins(1), max: SignedDuration::from_hours(24 * 365), word: None },
         unset: Unset::Is("3d"),
