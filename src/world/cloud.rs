@@ -34,6 +34,13 @@ pub trait Cloud: Send + Sync {
     /// Ends machines by id. One that does not exist any more is success.
     async fn terminate(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError>;
 
+    /// Switches machines off and keeps them, to be started again. One that is off already is success.
+    async fn stop(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError>;
+
+    /// Switches machines on again. One that runs already is success; a cloud without room for it refuses, and it stays
+    /// off. From then on it is listed with a new `launched`, where its new bill begins.
+    async fn start(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError>;
+
     /// What the machine wrote on its console, newest last; empty when the cloud has nothing yet.
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError>;
 

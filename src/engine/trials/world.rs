@@ -331,6 +331,29 @@ impl Cloud for Scripted {
         .await
     }
 
+    async fn stop(&self, _: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        self.does("stop", |facts, now| {
+            for id in instances {
+                if let Some(machine) = facts.machines.get_mut(id) {
+                    (machine.state, machine.ended) = (CloudState::Stopped, Some(now));
+                }
+                facts.workers.remove(id);
+            }
+        })
+        .await
+    }
+
+    async fn start(&self, _: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        self.does("start", |facts, now| {
+            for id in instances {
+                if let Some(machine) = facts.machines.get_mut(id).filter(|one| one.state == CloudState::Stopped) {
+                    (machine.state, machine.launched, machine.ended) = (CloudState::Pending, now, None);
+                }
+            }
+        })
+        .await
+    }
+
     async fn console(&self, _: &str, _: &InstanceId) -> Result<String, CloudError> {
         self.does("console", |_, _| "booted".to_owned()).await
     }

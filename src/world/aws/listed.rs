@@ -38,10 +38,8 @@ pub(super) fn read(instance: &Instance, region: &str) -> Result<CloudInstance, C
         state,
         launched: launched(instance).ok_or_else(|| odd("a launch time"))?,
         ended: match state {
-            CloudState::ShuttingDown | CloudState::Terminated => {
-                instance.state_transition_reason().and_then(transition_time)
-            }
-            _ => None,
+            CloudState::Pending | CloudState::Running => None,
+            _ => instance.state_transition_reason().and_then(transition_time),
         },
         state_reason: state_reason(instance, state),
         tags: tags(instance),

@@ -241,6 +241,22 @@ impl Cloud for Ec2 {
         self.settle(region, outcome).await
     }
 
+    async fn stop(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let call = self.client(region).await.stop_instances();
+        let ids = instances.iter().map(ToString::to_string).collect();
+        let answer = call.set_instance_ids(Some(ids)).send().await;
+        let answer = answer.map(drop).map_err(|error| cloud_error("StopInstances", &error));
+        self.settle(region, answer).await
+    }
+
+    async fn start(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let call = self.client(region).await.start_instances();
+        let ids = instances.iter().map(ToString::to_string).collect();
+        let call = call.set_instance_ids(Some(ids)).customize().config_override(no_retries());
+        let answer = call.send().await.map(drop).map_err(|error| cloud_error("StartInstances", &error));
+        self.settle(region, answer).await
+    }
+
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
         let answer = self.console_text(region, instance).await;
         self.settle(region, answer).await

@@ -57,7 +57,7 @@ impl Calls {
     pub(super) fn new(scenario: &Scenario, seed: u64, now: Millis) -> Self {
         let cloud = &scenario.cloud;
         let manners = |call| match call {
-            Call::List | Call::Launch | Call::Terminate | Call::Console => Manners {
+            Call::List | Call::Launch | Call::Terminate | Call::Stop | Call::Start | Call::Console => Manners {
                 takes: if call == Call::Launch { cloud.launch_takes.clone() } else { cloud.call_takes.clone() },
                 throttled: cloud.throttled,
                 broken: cloud.broken,
@@ -70,7 +70,17 @@ impl Calls {
                 silent: scenario.tracker.silent,
             },
         };
-        let all = [Call::List, Call::Launch, Call::Terminate, Call::Console, Call::Read, Call::Write, Call::Requeue];
+        let all = [
+            Call::List,
+            Call::Launch,
+            Call::Terminate,
+            Call::Stop,
+            Call::Start,
+            Call::Console,
+            Call::Read,
+            Call::Write,
+            Call::Requeue,
+        ];
         let kinds = all.map(|call| (call, (manners(call), Dice::new(seed, &format!("call:{call:?}"), 0))));
         Self { kinds: kinds.into(), planned: Vec::new(), cloud_down_until: now, tracker_down_until: now }
     }
@@ -107,7 +117,9 @@ impl Calls {
         let silent = dice.chance(manners.silent);
         let acts = dice.chance(0.5);
         let down = match call {
-            Call::List | Call::Launch | Call::Terminate | Call::Console => self.cloud_down_until,
+            Call::List | Call::Launch | Call::Terminate | Call::Stop | Call::Start | Call::Console => {
+                self.cloud_down_until
+            }
             Call::Read | Call::Write | Call::Requeue => self.tracker_down_until,
         };
         if now < down {

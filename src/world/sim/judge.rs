@@ -70,8 +70,17 @@ pub(super) struct Counts {
 }
 
 impl State {
-    /// Recounts everything that exists, the new machine included.
+    /// A new machine: an intent makes one at most.
     pub(super) fn judge_launch(&mut self, new: Index) {
+        let Some(machine) = self.machines.get(new) else { return };
+        if !self.counts.intents.insert(machine.intent.clone()) {
+            self.counts.double_launches += 1;
+        }
+        self.judge_start(new);
+    }
+
+    /// Recounts everything that exists, the machine that was started included.
+    pub(super) fn judge_start(&mut self, new: Index) {
         let Some(machine) = self.machines.get(new) else { return };
         let now = self.now;
         let existing: Vec<&Machine> =
@@ -88,9 +97,6 @@ impl State {
         let passed = limits.iter().filter(|(limit, count)| limit.is_some_and(|limit| *count > u64::from(limit)));
         self.counts.limit_violations += u64::try_from(passed.count()).unwrap_or(u64::MAX);
         self.counts.peak = self.counts.peak.max(total);
-        if !self.counts.intents.insert(machine.intent.clone()) {
-            self.counts.double_launches += 1;
-        }
     }
 
     /// A machine ends whose agent was this one.
@@ -145,17 +151,20 @@ impl State {
     }
 
     fn bill(&self, machine: &Machine) -> i64 {
+        if machine.off.is_some() {
+            return machine.paid;
+        }
         let end = machine.end;
         let taken_back = end.is_some_and(|end| end.cause == Cause::Spot && end.at - machine.launched < FIRST_HOUR);
         if taken_back && machine.market == Market::Spot && self.scenario.cloud.first_spot_hour_free {
             return 0;
         }
-        charge(machine.price, machine.launched, end.map_or(self.now, |end| end.at))
+        machine.paid + charge(machine.price, machine.launched, end.map_or(self.now, |end| end.at))
     }
 }
 
 /// Micro-dollars for a machine of this price an hour, from its launch to its end; a part is not billed.
-fn charge(price: i64, from: Millis, to: Millis) -> i64 {
+pub(super) fn charge(price: i64, from: Millis, to: Millis) -> i64 {
     let billed = i128::from((to - from).max(LEAST_BILLED));
     i64::try_from((i128::from(price) * billed).div_euclid(MILLIS_IN_AN_HOUR)).unwrap_or(i64::MAX)
 }

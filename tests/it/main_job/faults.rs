@@ -63,6 +63,14 @@ impl Cloud for KillsTheIdle {
         self.cloud.terminate(region, instances).await
     }
 
+    async fn stop(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        self.cloud.stop(region, instances).await
+    }
+
+    async fn start(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        self.cloud.start(region, instances).await
+    }
+
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
         self.cloud.console(region, instance).await
     }

@@ -20,7 +20,14 @@ impl State {
     /// The agent of a machine starts: with a mailbox first, behind a gate.
     pub(in crate::world::sim) fn agent_starts(&mut self, index: Index) {
         let now = self.now;
-        let Some(machine) = self.machines.get(index).filter(|machine| machine.lives()) else { return };
+        let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on() && machine.agent.is_none())
+        else {
+            return;
+        };
+        // Switched off and on again meanwhile: a later event is the one.
+        if now < machine.agent_from() {
+            return;
+        }
         let (gated, names, worker) = (machine.gate, machine.queues.clone(), machine.worker());
         let mailbox = mailbox_queue(&machine.id);
         let authorized = self.tokens.get(&machine.token).is_some_and(|expires| now < *expires);
@@ -61,7 +68,9 @@ impl State {
     }
 
     pub(in crate::world::sim) fn gives_up(&mut self, machine: Index, why: &str) {
-        self.power_off(machine, why);
+        if self.machines.get(machine).is_some_and(|machine| machine.agent.is_none()) {
+            self.power_off(machine, why);
+        }
     }
 
     /// The hidden queue of that name, made if there is none.
@@ -141,7 +150,7 @@ impl State {
     /// Ends a machine that hears nothing of the console and has nothing to do.
     pub(in crate::world::sim) fn lease_check(&mut self, index: Index) {
         let now = self.now;
-        let Some(machine) = self.machines.get(index).filter(|machine| machine.lives()) else { return };
+        let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on()) else { return };
         let Some(agent) = machine.agent.and_then(|agent| self.agents.get(agent)).filter(|agent| agent.alive) else {
             return;
         };
@@ -158,11 +167,13 @@ impl State {
 
     /// The machine has lived as long as it may. A run that it has stays in progress, for the console to put back.
     pub(in crate::world::sim) fn end_of_life(&mut self, index: Index) {
-        self.power_off(index, "end of life");
+        if self.machines.get(index).is_some_and(|machine| machine.end_of_life() <= self.now) {
+            self.power_off(index, "end of life");
+        }
     }
 
     fn power_off(&mut self, index: Index, why: &str) {
-        let Some(machine) = self.machines.get(index).filter(|machine| machine.lives()) else { return };
+        let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on()) else { return };
         let (mailbox, gate, agent) = (mailbox_queue(&machine.id), machine.gate, machine.agent);
         self.say(index, format!("tidegate guard: power-off: {why}"));
         if !self.calls.tracker_is_down(self.now) {
@@ -178,7 +189,7 @@ impl State {
     }
 
     /// An idle agent that is told to end unregisters; one that is killed with its task cannot.
-    fn say_goodbye(&mut self, index: Index) {
+    pub(in crate::world::sim) fn say_goodbye(&mut self, index: Index) {
         let Some(agent) = self.agents.get_mut(index).filter(|agent| agent.alive && agent.doing == Doing::Idle) else {
             return;
         };

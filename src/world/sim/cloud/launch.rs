@@ -44,7 +44,7 @@ impl State {
             let (machines, queues) = (order.launch.count, order.queues.len());
             return Err(invalid(format!("a launch of {machines} machines for {queues} queues")));
         }
-        self.within_quota(order, offer.vcpu)?;
+        self.within_quota(order.launch.market, offer.vcpu, order.launch.count)?;
         let (zone, given, passed_over) = self.find_room(order)?;
         let mut machines = Vec::new();
         for place in 0..given {
@@ -69,12 +69,11 @@ impl State {
     }
 
     /// EC2 refuses a request beyond the quota whole.
-    fn within_quota(&self, order: &LaunchOrder, vcpu: u32) -> Result<(), CloudError> {
+    pub(super) fn within_quota(&self, market: Market, vcpu: u32, count: u32) -> Result<(), CloudError> {
         let Some(quota) = self.scenario.cloud.quota_vcpu else { return Ok(()) };
-        let market = order.launch.market;
         let all = self.listed.iter().filter_map(|index| self.machines.get(*index));
         let used: u32 = all.filter(|one| one.market == market && one.exists(self.now)).map(|one| one.vcpu).sum();
-        if used.saturating_add(vcpu.saturating_mul(order.launch.count)) <= quota {
+        if used.saturating_add(vcpu.saturating_mul(count)) <= quota {
             return Ok(());
         }
         let code = match market {
@@ -119,10 +118,6 @@ impl State {
             machine.boot.never_registers = true;
         }
         let boot = &machine.boot;
-        if !boot.never_registers {
-            self.events.at(machine.agent_from(), Event::Boots(index));
-        }
-        self.events.at(machine.up_from().saturating_add(machine.max_life), Event::EndOfLife(index));
         if let Some(after) = boot.breaks {
             self.events.at(machine.launched.saturating_add(after), Event::MachineDies(index));
         }
@@ -132,6 +127,7 @@ impl State {
         self.machine_of.insert(machine.id.clone(), index);
         self.listed.insert(index);
         self.machines.push(machine);
+        self.will_boot(index);
         self.judge_launch(index);
         index
     }

@@ -39,6 +39,9 @@ pub(in crate::world::sim) struct Machine {
     /// Left out of the list until then.
     pub(in crate::world::sim) unlisted_until: Millis,
     pub(in crate::world::sim) end: Option<End>,
+    pub(in crate::world::sim) off: Option<Off>,
+    /// In micro-dollars, for the times before it was last switched off.
+    pub(in crate::world::sim) paid: i64,
     pub(in crate::world::sim) agent: Option<Index>,
     /// What it wrote on its console after it booted.
     pub(in crate::world::sim) said: Vec<(Millis, String)>,
@@ -52,6 +55,15 @@ pub(in crate::world::sim) struct End {
     /// It is `shutting-down` until then.
     pub(in crate::world::sim) terminated: Millis,
     pub(in crate::world::sim) cause: Cause,
+}
+
+/// A machine is switched off, and kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::world::sim) struct Off {
+    /// Its bill ends here.
+    pub(in crate::world::sim) at: Millis,
+    /// It is `stopping` until then.
+    pub(in crate::world::sim) stopped: Millis,
 }
 
 /// Who or what ended a machine.
@@ -154,6 +166,8 @@ impl Machine {
             unlisted_until: now.saturating_add(boot.listed_after),
             boot,
             end: None,
+            off: None,
+            paid: 0,
             agent: None,
             said: Vec::new(),
         }
@@ -178,6 +192,15 @@ impl Machine {
         self.runs_from().saturating_add(self.boot.os)
     }
 
+    /// When its guard ends it, whatever happens.
+    pub(in crate::world::sim) fn end_of_life(&self) -> Millis {
+        self.up_from().saturating_add(self.max_life)
+    }
+
+    pub(in crate::world::sim) fn zone(&self) -> &str {
+        self.zone.as_str()
+    }
+
     pub(in crate::world::sim) fn agent_from(&self) -> Millis {
         self.up_from().saturating_add(self.boot.agent)
     }
@@ -186,15 +209,22 @@ impl Machine {
         self.end.is_none()
     }
 
-    /// Whether it still takes a place: until the cloud is done with ending it.
+    /// Neither ended nor switched off.
+    pub(in crate::world::sim) fn is_on(&self) -> bool {
+        self.lives() && self.off.is_none()
+    }
+
+    /// Whether it still takes a place: until the cloud is done with ending it or switching it off.
     pub(in crate::world::sim) fn exists(&self, now: Millis) -> bool {
-        self.end.is_none_or(|end| now < end.terminated)
+        self.end.is_none_or(|end| now < end.terminated) && self.off.is_none_or(|off| now < off.stopped)
     }
 
     fn state(&self, now: Millis) -> CloudState {
         match self.end {
             Some(end) if now >= end.terminated => CloudState::Terminated,
             Some(_) => CloudState::ShuttingDown,
+            None if self.off.is_some_and(|off| now >= off.stopped) => CloudState::Stopped,
+            None if self.off.is_some() => CloudState::Stopping,
             None if now < self.runs_from() => CloudState::Pending,
             None => CloudState::Running,
         }
@@ -220,8 +250,12 @@ impl Machine {
             market: self.market,
             state: self.state(now),
             launched: timestamp(self.launched),
-            ended: self.end.map(|end| timestamp(end.at)),
-            state_reason: self.end.map(|end| end.cause.words().to_owned()),
+            ended: self.off.map(|off| off.at).or(self.end.map(|end| end.at)).map(timestamp),
+            state_reason: self
+                .end
+                .map(|end| end.cause)
+                .or(self.off.map(|_| Cause::Call))
+                .map(|by| by.words().to_owned()),
             tags: Tags {
                 pool: Some(self.pool.clone()),
                 queue: Some(self.home.clone()),

@@ -3,6 +3,7 @@
 mod console;
 mod launch;
 mod machine;
+mod power;
 mod stock;
 
 use async_trait::async_trait;
@@ -45,6 +46,14 @@ impl Cloud for Shared {
             Ok(())
         })
         .await
+    }
+
+    async fn stop(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        self.cloud_call(Call::Stop, "StopInstances", |state| state.stop_machines(region, instances)).await
+    }
+
+    async fn start(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        self.cloud_call(Call::Start, "StartInstances", |state| state.start_machines(region, instances)).await
     }
 
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
@@ -133,7 +142,7 @@ impl State {
 
     pub(super) fn spot_notice(&mut self, index: Index) {
         let now = self.now;
-        let Some(machine) = self.machines.get_mut(index).filter(|machine| machine.lives()) else { return };
+        let Some(machine) = self.machines.get_mut(index).filter(|machine| machine.is_on()) else { return };
         machine.said.push((now, "the cloud takes this machine back in two minutes".to_owned()));
         self.events.at(now + SPOT_NOTICE, Event::SpotEnd(index));
     }

@@ -82,6 +82,8 @@ pub enum Call {
     List,
     Launch,
     Terminate,
+    Stop,
+    Start,
     Console,
     /// Reads of the ClearML server.
     Read,
