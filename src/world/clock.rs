@@ -50,12 +50,60 @@ impl Clock {
         tokio::time::timeout(self.runtime_time(deadline), work).await.ok()
     }
 
+    /// This clock's time between two moments of the runtime.
+    fn lived(&self, from: Instant, to: Instant) -> SignedDuration {
+        let passed = SignedDuration::try_from(to - from).unwrap_or(SignedDuration::MAX);
+        match self {
+            Self::Wall => passed,
+            Self::Simulated { speed, .. } => passed.saturating_mul(i32::try_from(*speed).unwrap_or(i32::MAX)),
+        }
+    }
+
     fn runtime_time(&self, span: SignedDuration) -> Duration {
         let span = Duration::try_from(span).unwrap_or_default();
         match self {
             Self::Wall => span,
             Self::Simulated { speed, .. } => span / *speed,
         }
+    }
+}
+
+/// How long it has been since a moment: by the wall's clock, which may be set, and by a steady one, which may stand
+/// still while the computer sleeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Stopwatch {
+    clock: Clock,
+    wall: Timestamp,
+    steady: Instant,
+}
+
+impl Stopwatch {
+    /// Starts now. Call it inside a runtime.
+    #[must_use]
+    #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
+    pub fn start(clock: Clock) -> Self {
+        Self { clock, wall: clock.now(), steady: Instant::now() }
+    }
+
+    /// So much has passed for certain.
+    #[must_use]
+    pub fn at_least(&self) -> SignedDuration {
+        self.steady().min(self.by_wall())
+    }
+
+    /// No more than this has passed.
+    #[must_use]
+    pub fn at_most(&self) -> SignedDuration {
+        self.steady().max(self.by_wall())
+    }
+
+    fn by_wall(&self) -> SignedDuration {
+        self.clock.now().duration_since(self.wall).max(SignedDuration::ZERO)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
+    fn steady(&self) -> SignedDuration {
+        self.clock.lived(self.steady, Instant::now())
     }
 }
 
@@ -82,11 +130,7 @@ impl JumpWatch {
     #[expect(clippy::disallowed_methods, reason = "this is the room where the clock is read")]
     pub fn look(&mut self) -> Option<SignedDuration> {
         let (wall, steady) = (self.clock.now(), Instant::now());
-        let passed = SignedDuration::try_from(steady - self.steady).unwrap_or(SignedDuration::MAX);
-        let expected = match self.clock {
-            Clock::Wall => passed,
-            Clock::Simulated { speed, .. } => passed.saturating_mul(i32::try_from(speed).unwrap_or(i32::MAX)),
-        };
+        let expected = self.clock.lived(self.steady, steady);
         let jump = wall.duration_since(self.wall) - expected;
         (self.wall, self.steady) = (wall, steady);
         (jump.abs() > SMALLEST_JUMP).then_some(jump)

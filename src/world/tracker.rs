@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use jiff::SignedDuration;
 
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, WorkerId};
+use crate::model::claim::{Claim, ClaimNote};
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::observed::{LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
 use crate::world::secret::Secret;
 
@@ -36,6 +37,19 @@ pub trait Tracker: Send + Sync {
 
     /// Writes a new value into the fleet's lease, which every guard reads: the console lives.
     async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError>;
+
+    /// Every claim on the fleet's lead, the highest term last.
+    async fn claims(&self, fleet: &FleetId) -> Result<Vec<Claim>, TrackerError>;
+
+    /// Claims the fleet's lead in this term. Of several consoles, at whatever time, exactly one is told `true`,
+    /// unless the claim is removed in between.
+    async fn claim(&self, fleet: &FleetId, term: Term) -> Result<bool, TrackerError>;
+
+    /// Writes into a claim of ours. `false`: somebody has removed it.
+    async fn write_claim(&self, claim: &QueueId, note: &ClaimNote) -> Result<bool, TrackerError>;
+
+    /// Removes a claim of an earlier term. One that does not exist is success.
+    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError>;
 
     /// Puts the task of a gone machine back into its queue, exactly once whoever else tries
     /// (GUARD.md section 5): re-reads it, claims it, stops it, enqueues it.

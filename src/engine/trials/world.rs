@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, WorkerId};
+use crate::model::claim::{Claim, ClaimNote};
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::observed::{
     CloudInstance, CloudState, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, Tags,
     TaskRecord, TaskStatus,
@@ -40,6 +41,8 @@ pub(super) struct Facts {
     pub(super) workers: BTreeMap<InstanceId, ObservedWorker>,
     pub(super) mailboxes: BTreeMap<InstanceId, BTreeMap<String, String>>,
     pub(super) tasks: Vec<TaskRecord>,
+    /// On the lead, by term.
+    pub(super) claims: BTreeMap<Term, ClaimNote>,
     /// The mailbox's orders are answered by the machine.
     pub(super) answers: bool,
     pub(super) listed: bool,
@@ -180,6 +183,10 @@ fn order(facts: &mut Facts, instance: &InstanceId, want: String) {
     }
 }
 
+fn queue_of(term: Term) -> QueueId {
+    QueueId::new(format!("q-claim-{term}"))
+}
+
 #[async_trait]
 impl Tracker for Scripted {
     async fn queues(&self) -> Result<Vec<ObservedQueue>, TrackerError> {
@@ -236,6 +243,35 @@ impl Tracker for Scripted {
 
     async fn renew_lease(&self, _: &FleetId, _: &str) -> Result<(), TrackerError> {
         self.asks("renew_lease", |_, _| ()).await
+    }
+
+    async fn claims(&self, _: &FleetId) -> Result<Vec<Claim>, TrackerError> {
+        self.asks("claims", |facts, _| {
+            let claims = facts.claims.iter();
+            claims.map(|(term, note)| Claim { queue: queue_of(*term), term: *term, note: note.clone() }).collect()
+        })
+        .await
+    }
+
+    async fn claim(&self, _: &FleetId, term: Term) -> Result<bool, TrackerError> {
+        self.asks("claim", |facts, _| {
+            let free = !facts.claims.contains_key(&term);
+            facts.claims.entry(term).or_default();
+            free
+        })
+        .await
+    }
+
+    async fn write_claim(&self, claim: &QueueId, note: &ClaimNote) -> Result<bool, TrackerError> {
+        self.asks("write_claim", |facts, _| {
+            let found = facts.claims.iter_mut().find(|(term, _)| queue_of(**term) == *claim);
+            found.map(|(_, written)| *written = note.clone()).is_some()
+        })
+        .await
+    }
+
+    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError> {
+        self.asks("drop_claim", |facts, _| facts.claims.retain(|term, _| queue_of(*term) != *claim)).await
     }
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {

@@ -3,7 +3,8 @@
 
 use serde_json::{Value, json};
 
-use crate::model::ids::{InstanceId, QueueId, QueueName};
+use crate::model::claim::{self, Claim};
+use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName};
 use crate::model::observed::Mailbox;
 use crate::world::clearml::answer::{subcode, subcode_of};
 use crate::world::clearml::session::{Repeat, Session};
@@ -58,7 +59,12 @@ pub(super) async fn create(session: &Session, name: &QueueName) -> Result<Creati
 /// Deletes a hidden queue; one that does not exist is deleted.
 pub(super) async fn delete(session: &Session, name: &QueueName) -> Result<(), TrackerError> {
     let Some(queue) = find(session, name).await? else { return Ok(()) };
-    let body = json!({ "queue": queue.id, "force": true });
+    delete_by_id(session, &queue.id.into()).await
+}
+
+/// The same, by its id.
+pub(super) async fn delete_by_id(session: &Session, queue: &QueueId) -> Result<(), TrackerError> {
+    let body = json!({ "queue": queue.as_str(), "force": true });
     match session.call::<Value>("queues.delete", body, Repeat::Safe).await {
         Err(error) if subcode_of(&error) != subcode::NO_SUCH_QUEUE => Err(error),
         _ => Ok(()),
@@ -73,6 +79,31 @@ pub(super) async fn write(session: &Session, name: &QueueName, key: &str, value:
     };
     let body = json!({ "queue": queue.as_str(), "metadata": [{ "key": key, "type": "str", "value": value }] });
     session.call::<Value>("queues.add_or_update_metadata", body, Repeat::Safe).await.map(drop)
+}
+
+/// Writes these keys of a hidden queue's metadata. `false`: there is no such queue.
+pub(super) async fn write_all(
+    session: &Session,
+    queue: &QueueId,
+    entries: &[(&str, String)],
+) -> Result<bool, TrackerError> {
+    let entry = |(key, value): &(&str, String)| json!({ "key": key, "type": "str", "value": value });
+    let metadata: Vec<Value> = entries.iter().map(entry).collect();
+    let body = json!({ "queue": queue.as_str(), "metadata": metadata });
+    match session.call::<Value>("queues.add_or_update_metadata", body, Repeat::Safe).await {
+        Ok(_) => Ok(true),
+        Err(error) if subcode_of(&error) == subcode::NO_SUCH_QUEUE => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every claim on a fleet's lead, the highest term last.
+pub(super) async fn claims(session: &Session, fleet: &FleetId) -> Result<Vec<Claim>, TrackerError> {
+    let rows = list(session, &format!("^{}", escaped(&claim::prefix(fleet)))).await?;
+    let read = |row: wire::Hidden| Claim::read(fleet, row.id.into(), &row.name.into(), &row.metadata);
+    let mut claims: Vec<Claim> = rows.into_iter().filter_map(read).collect();
+    claims.sort_by_key(|claim| claim.term);
+    Ok(claims)
 }
 
 async fn create_or_find(session: &Session, name: &QueueName) -> Result<QueueId, TrackerError> {

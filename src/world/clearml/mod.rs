@@ -13,7 +13,9 @@ use async_trait::async_trait;
 use jiff::SignedDuration;
 use serde_json::json;
 
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, WorkerId, lease_queue, mailbox_queue};
+use crate::model::claim::{Claim, ClaimNote};
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
+use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
 use crate::model::observed::{LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
 use crate::world::clearml::credentials::Credentials;
 use crate::world::clearml::session::{Repeat, Session};
@@ -115,6 +117,23 @@ impl Tracker for Clearml {
 
     async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError> {
         hidden::write(&self.console, &lease_queue(fleet), "lease", value).await
+    }
+
+    async fn claims(&self, fleet: &FleetId) -> Result<Vec<Claim>, TrackerError> {
+        hidden::claims(&self.console, fleet).await
+    }
+
+    async fn claim(&self, fleet: &FleetId, term: Term) -> Result<bool, TrackerError> {
+        let creation = hidden::create(&self.console, &leader_queue(fleet, term)).await?;
+        Ok(matches!(creation, hidden::Creation::Created(_)))
+    }
+
+    async fn write_claim(&self, claim: &QueueId, note: &ClaimNote) -> Result<bool, TrackerError> {
+        hidden::write_all(&self.console, claim, &note.metadata()).await
+    }
+
+    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError> {
+        hidden::delete_by_id(&self.console, claim).await
     }
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {

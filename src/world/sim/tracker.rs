@@ -1,18 +1,21 @@
 //! The ClearML server as the console meets it: in process, without a wire.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 
-use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, WorkerId, lease_queue, mailbox_queue};
+use crate::model::claim::{Claim, ClaimNote};
+use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, Term, WorkerId};
+use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
 use crate::model::observed::{
     LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskRecord, TaskStatus,
 };
 use crate::world::secret::Secret;
 use crate::world::sim::Shared;
 use crate::world::sim::calls::Answer;
-use crate::world::sim::clearml::{ClearmlServer, Entry, Queue, Refused, Said, Status, Task, WORKER_LIFE, Worker};
+use crate::world::sim::clearml::{ClearmlServer, Entry, HIDING_TAG, Queue, Refused, Said, Status, Task};
+use crate::world::sim::clearml::{WORKER_LIFE, Worker};
 use crate::world::sim::events::millis;
 use crate::world::sim::scenario::Call;
 use crate::world::sim::state::State;
@@ -22,6 +25,9 @@ const SERVER: &str = "http://clearml.simulated:8008";
 
 /// Above this many workers only those of the fleet are told.
 const ALL_WORKERS: usize = 500;
+
+/// The subcode of a name that is not free.
+const NAME_TAKEN: u16 = 801;
 
 /// The subcodes of a change that another made before us.
 const ANOTHER_WAS_FIRST: [u16; 4] = [110, 121, 703, 706];
@@ -94,6 +100,46 @@ impl Tracker for Shared {
                 state.leases.insert(fleet.clone(), (value.to_owned(), now));
             }
             state.write(&lease_queue(fleet), "lease", value)
+        })
+        .await
+    }
+
+    async fn claims(&self, fleet: &FleetId) -> Result<Vec<Claim>, TrackerError> {
+        self.tracker_call(Call::Read, "queues.get_all", |state| {
+            let mut claims: Vec<Claim> =
+                state.server.queues(true).filter_map(|queue| observed_claim(fleet, queue)).collect();
+            claims.sort_by_key(|claim| claim.term);
+            Ok(claims)
+        })
+        .await
+    }
+
+    async fn claim(&self, fleet: &FleetId, term: Term) -> Result<bool, TrackerError> {
+        self.tracker_call(Call::Write, "queues.create", |state| {
+            let created = state.server.create_queue(state.time(), leader_queue(fleet, term).as_str(), &[HIDING_TAG]);
+            match created {
+                Ok(_) => Ok(true),
+                Err(no) if no.subcode == NAME_TAKEN => Ok(false),
+                Err(no) => Err(refused("queues.create", no)),
+            }
+        })
+        .await
+    }
+
+    async fn write_claim(&self, claim: &QueueId, note: &ClaimNote) -> Result<bool, TrackerError> {
+        self.tracker_call(Call::Write, "queues.add_or_update_metadata", |state| {
+            let time = state.time();
+            let mut entries = note.metadata().into_iter();
+            Ok(entries.all(|(key, value)| state.server.set_metadata(time, claim, key, &value).is_ok()))
+        })
+        .await
+    }
+
+    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError> {
+        self.tracker_call(Call::Write, "queues.delete", |state| {
+            // One that is not there is dropped.
+            let _ = state.server.delete_queue(state.time(), &ClearmlServer::console(), claim, true);
+            Ok(())
         })
         .await
     }
@@ -269,8 +315,16 @@ fn mailbox(queue: &Queue) -> Option<Mailbox> {
         queue: queue.id.clone(),
         instance: InstanceId::from(instance),
         created: queue.created,
-        metadata: queue.metadata.iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect(),
+        metadata: metadata(queue),
     })
+}
+
+fn metadata(queue: &Queue) -> BTreeMap<String, String> {
+    queue.metadata.iter().map(|(key, entry)| (key.clone(), entry.value.clone())).collect()
+}
+
+fn observed_claim(fleet: &FleetId, queue: &Queue) -> Option<Claim> {
+    Claim::read(fleet, queue.id.clone(), &queue.name, &metadata(queue))
 }
 
 fn record(task: &Task) -> TaskRecord {
