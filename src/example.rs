@@ -264,6 +264,7 @@ pub(crate) fn view() -> View {
         fleet: "lab".into(),
         mode: Mode { armed: false, paused: false },
         leader: Leader::Us(Term(1)),
+        leads_since: None,
         snapshot: Arc::new(snapshot()),
         plan: Arc::new(plan()),
         settings: Arc::new(settings()),

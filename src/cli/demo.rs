@@ -132,6 +132,7 @@ async fn setup(
         clock,
         catalogue: Arc::new(catalogue),
         leader: Leader::Us(Term(1)),
+        candidate: None,
         naming: Naming::seeded(seed),
         planner: crate::plan::plan,
         crash: CrashPoints::default(),

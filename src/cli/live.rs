@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use super::Place;
 use super::failure::Failure;
+use super::reach::person;
 use crate::engine::act::crash::{CrashAt, CrashPoints};
 use crate::engine::act::naming::Naming;
 use crate::engine::event::Leader;
-use crate::engine::{EngineError, Handle, Setup, start};
+use crate::engine::{Candidate, EngineError, Handle, Setup, Times, start};
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::Term;
 use crate::model::settings::Settings;
 use crate::store::directory::{prepare, state_dir};
 use crate::store::lock::{Holder, Lock, LockError};
@@ -28,6 +29,10 @@ use crate::world::prices;
 /// For tests of what a crash leaves behind: the program aborts when the loop passes this point, such as
 /// `launch:after-call`.
 const CRASH_AT: &str = "TIDEGATE_CRASH_AT";
+
+/// For tests of how one console follows another: milliseconds between two signs of life, and of silence after which
+/// another takes over, such as `100,800`. It must be the same for every console of a fleet.
+const LEADER_TIMES: &str = "TIDEGATE_LEADER_TIMES";
 
 /// The settings and the place of a fleet's state, before anything is started.
 #[derive(Debug)]
@@ -48,7 +53,7 @@ impl Ground {
     /// Takes the lead on this host, or says who has it.
     pub(super) fn take_lead(self) -> Result<Lead, Failure> {
         prepare(&self.directory)?;
-        match Lock::acquire(&self.directory, Clock::Wall.now()) {
+        match Lock::acquire(&self.directory, Clock::Wall.now(), || Naming::random().nonce()) {
             Ok(lock) => Ok(Lead::Ours(Leading { ground: self, lock })),
             Err(LockError::Held { holder, .. }) => Ok(Lead::Theirs { directory: self.directory, holder }),
             Err(LockError::Store(error)) => Err(error.into()),
@@ -88,6 +93,7 @@ impl Leading {
         let Self { ground: Ground { settings, directory }, lock } = self;
         let log = super::log::start(&directory).map_err(|error| Failure::Failed(error.to_string()))?;
         let crash = crash_points()?;
+        let candidate = candidate(lock.holder())?;
         let (world, warnings) = world(&settings.settings())?;
         let catalogue = Arc::new(price_table()?);
         let place = directory.clone();
@@ -99,7 +105,8 @@ impl Leading {
                 store: Box::new(store),
                 clock: Clock::Wall,
                 catalogue,
-                leader: Leader::Us(Term(1)),
+                leader: Leader::Other("nobody yet".to_owned()),
+                candidate: Some(candidate),
                 naming: Naming::random(),
                 planner: crate::plan::plan,
                 crash,
@@ -144,6 +151,29 @@ fn clouds(settings: &Settings) -> Clouds {
     }
     #[cfg(not(feature = "aws"))]
     Clouds::new()
+}
+
+/// Who this console is to others that may lead the same fleet.
+fn candidate(holder: &Holder) -> Result<Candidate, Failure> {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Ok(Candidate {
+        // A directory that was copied to another host is another console's.
+        console: format!("{host}:{}", holder.console),
+        holder: format!("{}@{host}, process {}", person(), holder.pid),
+        times: leader_times()?,
+    })
+}
+
+fn leader_times() -> Result<Times, Failure> {
+    let Ok(wanted) = std::env::var(LEADER_TIMES) else { return Ok(Times::default()) };
+    let read = || {
+        let (beat, silence) = wanted.split_once(',')?;
+        let millis =
+            |text: &str| text.parse().ok().map(SignedDuration::from_millis).filter(SignedDuration::is_positive);
+        Some(Times { beat: millis(beat)?, silence: millis(silence)? })
+    };
+    let wrong = || Failure::Usage(format!("{LEADER_TIMES}: `{wanted}` is not two counts of milliseconds"));
+    read().filter(|times| times.beat * 4 <= times.silence).ok_or_else(wrong)
 }
 
 fn crash_points() -> Result<CrashPoints, Failure> {

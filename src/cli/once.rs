@@ -29,6 +29,7 @@ pub(super) async fn look(place: &Place) -> Result<Arc<View>, Failure> {
         clock: Clock::Wall,
         catalogue: Arc::new(price_table()?),
         leader: Leader::Other("nobody (no loop runs, this is one look)".to_owned()),
+        candidate: None,
         naming: Naming::random(),
         planner: crate::plan::plan,
         crash: CrashPoints::default(),

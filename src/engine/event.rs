@@ -48,6 +48,8 @@ pub struct View {
     pub fleet: FleetId,
     pub mode: Mode,
     pub leader: Leader,
+    /// Since when this loop leads; `None` where it does not, or where nobody else could.
+    pub leads_since: Option<Timestamp>,
     pub snapshot: Arc<Snapshot>,
     pub plan: Arc<Plan>,
     pub settings: Arc<Settings>,

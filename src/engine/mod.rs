@@ -8,6 +8,7 @@ mod backoff;
 pub mod command;
 mod ending;
 pub mod event;
+mod lead;
 mod orders;
 mod pass;
 mod publish;
@@ -21,5 +22,6 @@ mod tend;
 mod trials;
 mod words;
 
+pub use lead::{Candidate, Times};
 pub use run::EngineError;
 pub use start::{Handle, Life, Planner, Setup, run, start};

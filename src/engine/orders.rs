@@ -87,6 +87,8 @@ impl Loop {
             self.stop_all = None;
         }
         self.replan(Vec::new()).await?;
+        // Whoever follows as the leader goes on in the same mode.
+        self.beat();
         self.publish();
         Ok(Ok(Answer::Said(text.to_owned())))
     }

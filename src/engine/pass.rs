@@ -60,6 +60,8 @@ impl Loop {
         self.sights = Sights::default();
         self.retries.clear();
         self.breakers.rebase(now);
+        self.fence.doubt();
+        self.beat();
         self.delivered.rebase(now);
         (self.leased_at, self.looked_deep_at, self.pruned_at) = (None, None, None);
         if let Some(ending) = &mut self.ending {
@@ -156,7 +158,7 @@ impl Loop {
     }
 
     /// Batches whose launch call has not answered.
-    fn calling(&self) -> BTreeSet<IntentId> {
+    pub(super) fn calling(&self) -> BTreeSet<IntentId> {
         let batches = self.under_way.iter().filter_map(|act| match &act.deed {
             Deed::Launch(order) => Some(&order.batch),
             _ => None,
@@ -316,6 +318,8 @@ impl Loop {
             // They change the memory only.
             Action::Adopt { .. } | Action::Hold { .. } | Action::Release { .. } => true,
             _ if !self.memory.armed => false,
+            // Who leads is not known for certain: only what a person wants stopped is stopped.
+            _ if !self.surely_leads() => planned.rule == Rule::Person && matches!(planned.action, Action::Stop { .. }),
             Action::Launch(_) if self.ending.is_some() => false,
             _ if planned.rule == Rule::Person => true,
             Action::Stop { instance, .. }
@@ -365,7 +369,7 @@ impl Loop {
     fn renew_lease(&mut self) {
         let now = self.setup.clock.now();
         let due = self.leased_at.is_none_or(|last| now.duration_since(last) >= MINUTE);
-        if due && self.leads() && self.memory.armed {
+        if due && self.surely_leads() && self.memory.armed {
             self.leased_at = Some(now);
             self.begin(Deed::RenewLease { fleet: self.settings.the_loop.fleet.clone(), value: now.to_string() });
         }

@@ -17,6 +17,7 @@ impl Loop {
             fleet: self.settings.the_loop.fleet.clone(),
             mode: Mode { armed: self.memory.armed, paused: self.memory.paused },
             leader: self.setup.leader.clone(),
+            leads_since: self.lead.as_ref().filter(|_| self.leads()).and_then(|lead| lead.since),
             snapshot: Arc::clone(&self.snapshot),
             plan: Arc::clone(&self.plan),
             settings: Arc::clone(&self.settings),
@@ -41,7 +42,9 @@ impl Loop {
     }
 
     fn warnings(&self) -> Vec<String> {
+        let unsure = self.leads() && !self.fence.is_sure();
+        let unsure = unsure.then_some("ClearML does not confirm that this console leads: only stops by hand are done");
         let own = self.store_problem.iter().chain(&self.until_restart);
-        self.setup.warnings.iter().chain(own).cloned().collect()
+        self.setup.warnings.iter().chain(own).cloned().chain(unsure.map(str::to_owned)).collect()
     }
 }

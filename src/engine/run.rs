@@ -10,11 +10,13 @@ use tokio::task::{Id, JoinError, JoinSet};
 use crate::engine::act::breakers::Breakers;
 use crate::engine::act::crash::{Crashed, Point};
 use crate::engine::act::deed::{Deed, Done, Failed, Outcome, perform};
+use crate::engine::act::fence::Fence;
 use crate::engine::act::outcome::settle;
 use crate::engine::act::retry::Retries;
 use crate::engine::command::Request;
 use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
+use crate::engine::lead::{Lead, Stand};
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
@@ -23,13 +25,14 @@ use crate::engine::words::line;
 use crate::model::ids::{Actor, Term};
 use crate::model::journal::EntryKind;
 use crate::model::plan::Plan;
-use crate::model::record::{IntentOutcome, Memory, Record};
+use crate::model::record::{IntentEnd, Memory, Record};
 use crate::model::settings::Settings;
 use crate::model::snapshot::{ErrorClass, Snapshot, Surplus};
 use crate::plan::pace::QUICK;
 use crate::store::StoreError;
 use crate::store::settings::{Watcher, watch};
 use crate::world::clock::JumpWatch;
+use crate::world::tracker::TrackerError;
 
 /// Why a loop cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -57,12 +60,17 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 pub(super) enum Work {
     Observed(Observation),
     Done(Result<Outcome, Crashed>),
+    /// Who leads.
+    Stood(Result<Stand, TrackerError>),
 }
 
 pub(super) struct Loop {
     pub(super) setup: Setup,
     pub(super) requests: mpsc::Receiver<Request>,
     pub(super) events: broadcast::Sender<Event>,
+    /// `None`: nobody else can lead.
+    pub(super) lead: Option<Lead>,
+    pub(super) fence: Fence,
     pub(super) memory: Memory,
     pub(super) settings: Arc<Settings>,
     pub(super) facts: Facts,
@@ -125,10 +133,13 @@ impl Loop {
             surplus: Surplus::new(),
         };
         let jumps = JumpWatch::new(setup.clock);
+        let lead = setup.candidate.clone().map(|candidate| Lead::new(candidate, now));
         let mut the_loop = Self {
             setup,
             requests,
             events,
+            lead,
+            fence: Fence::none(),
             memory,
             settings,
             facts: Facts::default(),
@@ -157,29 +168,22 @@ impl Loop {
             refused_before: BTreeSet::new(),
             unseen: false,
         };
-        the_loop.doubt_open_intents(now).await;
+        if the_loop.leads() {
+            the_loop.doubt_open_intents(now).await;
+        }
         // What is remembered is shown until the first look tells more.
         the_loop.snapshot = Arc::new(the_loop.snapshot_with(Vec::new(), now));
         the_loop.publish();
         Ok(the_loop)
     }
 
-    /// An intent that an earlier process left open: its call may have been made.
-    async fn doubt_open_intents(&mut self, now: Timestamp) {
-        if !self.leads() {
-            return;
-        }
-        let open = self.memory.intents.values().filter(|intent| intent.outcome == IntentOutcome::Open);
-        let mut records: Vec<Record> = open.map(|intent| Record::IntentUnknown(intent.id.clone())).collect();
-        if !records.is_empty() {
-            let text = format!("{} launches were under way when the last loop ended", records.len());
-            records.push(line(now, EntryKind::Seen, text).record());
-            self.commit(records).await;
-        }
-    }
-
     pub(super) fn leads(&self) -> bool {
         matches!(self.setup.leader, Leader::Us(_))
+    }
+
+    /// Whether this loop leads, and that is so lately confirmed that no other can.
+    pub(super) fn surely_leads(&self) -> bool {
+        self.leads() && self.fence.is_sure()
     }
 
     pub(super) fn term(&self) -> Term {
@@ -192,20 +196,26 @@ impl Loop {
     pub(super) async fn run(mut self) -> Result<(), EngineError> {
         let (_watcher, mut changes) = self.watch_settings();
         while !self.may_end().await {
+            if self.until_beat().is_some_and(|left| left.is_zero()) {
+                self.beat();
+            }
             let wait = self.wait();
             if wait.is_zero() {
                 // However much is asked and done, the world is looked at in time.
                 self.wake().await?;
                 continue;
             }
+            let wait = self.until_beat().map_or(wait, |beat| beat.min(wait));
             tokio::select! {
                 biased;
-                Some(request) = self.requests.recv() => self.handle(request).await?,
+                // Before it is known who leads, no request can be answered well.
+                Some(request) = self.requests.recv(), if self.knows_who_leads() => self.handle(request).await?,
                 Some(done) = self.work.join_next_with_id() => self.finished(done).await?,
                 Some(()) = changes.recv() => self.reread().await?,
                 () = self.setup.clock.sleep(wait) => {}
             }
         }
+        self.release_lead().await;
         Ok(())
     }
 
@@ -234,6 +244,7 @@ impl Loop {
     pub(super) async fn finished(&mut self, done: Result<(Id, Work), JoinError>) -> Result<(), EngineError> {
         match done {
             Ok((_, Work::Observed(observation))) => self.observed(observation).await,
+            Ok((_, Work::Stood(stand))) => self.stood(stand).await,
             Ok((task, Work::Done(outcome))) => self.settled(task, outcome?).await,
             Err(error) => self.broke(&error).await,
         }
@@ -271,6 +282,9 @@ impl Loop {
             self.answer(*request, answer);
             return Ok(());
         }
+        if let Ok(Done::KeptBack(why)) = &outcome.result {
+            return self.kept_back(&outcome.deed, &why.to_string()).await;
+        }
         if let Deed::Enqueue { task, .. } = &outcome.deed {
             // Whatever came of it, what is known of the task is too old to act on again.
             self.facts.tasks.retain(|known| known.id != *task);
@@ -303,6 +317,22 @@ impl Loop {
         Ok(())
     }
 
+    /// A deed was not done, since this loop may not lead any more: who does is asked at once.
+    async fn kept_back(&mut self, deed: &Deed, why: &str) -> Result<(), EngineError> {
+        let now = self.setup.clock.now();
+        let text = format!("did not {deed}");
+        let mut records = vec![line(now, EntryKind::Failed, text).because(&why).record()];
+        if let Deed::Launch(order) = deed {
+            let batch = self.memory.intents.values().filter(|intent| intent.batch == order.batch);
+            records.extend(batch.map(|one| Record::IntentClosed { id: one.id.clone(), end: IntentEnd::Refused }));
+        }
+        self.retries.failed(deed, now);
+        self.commit(records).await;
+        self.beat();
+        self.publish();
+        Ok(())
+    }
+
     /// Starts a deed, unless it is under way already or failed a moment ago.
     pub(super) fn begin(&mut self, deed: Deed) {
         let now = self.setup.clock.now();
@@ -311,7 +341,7 @@ impl Loop {
         }
         tracing::debug!(%deed, "begins");
         let (world, clock, crash) = (self.setup.world.clone(), self.setup.clock, self.setup.crash.clone());
-        let done = perform(world, clock, deed.clone(), crash);
+        let done = perform(world, clock, self.fence.clone(), deed.clone(), crash);
         let task = self.work.spawn(async move { Work::Done(done.await) }).id();
         self.under_way.push(Act { task, deed, since: now });
     }

@@ -13,6 +13,7 @@ use crate::engine::act::crash::CrashPoints;
 use crate::engine::act::naming::Naming;
 use crate::engine::command::Request;
 use crate::engine::event::{Event, Leader};
+use crate::engine::lead::Candidate;
 use crate::engine::run::{EngineError, Loop};
 use crate::engine::socket::Server;
 use crate::model::catalogue::Catalogue;
@@ -35,8 +36,10 @@ pub struct Setup {
     pub store: Box<dyn Store>,
     pub clock: Clock,
     pub catalogue: Arc<Catalogue>,
-    /// Who acts: the holder of the state directory's lock.
+    /// Who acts, as far as is known at the start.
     pub leader: Leader,
+    /// Where other consoles may lead the same fleet: who this one is to them. `None`: the leader stays who it is.
+    pub candidate: Option<Candidate>,
     pub naming: Naming,
     pub planner: Planner,
     /// Nowhere, outside tests.

@@ -40,6 +40,11 @@ impl Delivered {
         self.stops.contains_key(instance)
     }
 
+    /// Another console orders and stops from now on.
+    pub(super) fn forget_all(&mut self) {
+        *self = Self::default();
+    }
+
     /// The clock was set to `now`.
     pub(super) fn rebase(&mut self, now: Timestamp) {
         self.orders.values_mut().chain(self.stops.values_mut().map(|(at, _)| at)).for_each(|at| *at = now);

@@ -201,6 +201,8 @@ pub enum Record {
         instance: InstanceId,
         drain: Option<Drain>,
     },
+    /// Another console led since: what was ordered before is not to be carried through any more.
+    Withdrawn(InstanceId),
     HoldSet {
         instance: InstanceId,
         hold: Option<Hold>,
@@ -295,6 +297,9 @@ impl Memory {
                 self.gone.insert(instance.clone(), *at);
             }
             Record::DrainSet { instance, drain } => self.with_known(instance, |known| known.drain.clone_from(drain)),
+            Record::Withdrawn(instance) => {
+                self.with_known(instance, |known| (known.drain, known.stop_sent) = (None, None));
+            }
             Record::HoldSet { instance, hold } => self.with_known(instance, |known| known.hold.clone_from(hold)),
             Record::RequeueOpened(lost) => {
                 self.requeueing.insert(lost.task.clone(), lost.clone());

@@ -17,6 +17,7 @@ use crate::store::directory::{open_error, prepare};
 pub struct Lock {
     /// Open for as long as the lead lasts.
     _file: File,
+    holder: Holder,
 }
 
 /// The process that leads.
@@ -24,6 +25,9 @@ pub struct Lock {
 pub struct Holder {
     pub pid: u32,
     pub since: Timestamp,
+    /// A name of the state directory's own, given by its first holder: consoles elsewhere know the console by it.
+    #[serde(default)]
+    pub console: String,
 }
 
 impl fmt::Display for Holder {
@@ -46,8 +50,14 @@ pub enum LockError {
 }
 
 impl Lock {
-    /// Takes the lead on this host.
-    pub fn acquire(directory: &Path, now: Timestamp) -> Result<Self, LockError> {
+    /// Who holds it now: this process.
+    #[must_use]
+    pub fn holder(&self) -> &Holder {
+        &self.holder
+    }
+
+    /// Takes the lead on this host. `name` is the directory's name for ever, unless it has one.
+    pub fn acquire(directory: &Path, now: Timestamp, name: impl FnOnce() -> String) -> Result<Self, LockError> {
         prepare(directory)?;
         let path = directory.join("leader.lock");
         let failed = |error: &io::Error| LockError::Store(open_error(&path, error));
@@ -64,9 +74,10 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(LockError::Held { holder: read_holder(&mut file), path }),
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
         }
-        let holder = Holder { pid: std::process::id(), since: now };
+        let known = read_holder(&mut file).map(|before| before.console).filter(|console| !console.is_empty());
+        let holder = Holder { pid: std::process::id(), since: now, console: known.unwrap_or_else(name) };
         write_holder(&mut file, &holder).map_err(|error| failed(&error))?;
-        Ok(Self { _file: file })
+        Ok(Self { _file: file, holder })
     }
 }
 
@@ -91,17 +102,19 @@ mod tests {
     fn one_leads_and_the_other_is_told_who() {
         let directory = tempfile::tempdir().unwrap();
         let now: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
-        let first = Lock::acquire(directory.path(), now).unwrap();
-        match Lock::acquire(directory.path(), now) {
-            Err(LockError::Held { holder: Some(holder), .. }) => {
-                assert_eq!(holder, Holder { pid: std::process::id(), since: now });
-            }
+        let acquire = |now, name: &str| Lock::acquire(directory.path(), now, || name.to_owned());
+        let first = acquire(now, "a").unwrap();
+        let wanted = Holder { pid: std::process::id(), since: now, console: "a".to_owned() };
+        assert_eq!(*first.holder(), wanted);
+        match acquire(now, "b") {
+            Err(LockError::Held { holder: Some(holder), .. }) => assert_eq!(holder, wanted),
             other => panic!("{other:?}"),
         }
         drop(first);
         let later: Timestamp = "2026-11-02T09:00:00.5Z".parse().unwrap();
-        let _second = Lock::acquire(directory.path(), later).unwrap();
-        let text = Lock::acquire(directory.path(), now).unwrap_err().to_string();
+        let second = acquire(later, "b").unwrap();
+        assert_eq!(second.holder().console, "a", "the directory keeps its name");
+        let text = acquire(now, "c").unwrap_err().to_string();
         assert!(text.contains(&format!("process {} since 2026-11-02 09:00:00Z", std::process::id())), "{text}");
     }
 
@@ -109,9 +122,10 @@ mod tests {
     fn an_unreadable_holder_still_leads() {
         let directory = tempfile::tempdir().unwrap();
         let now = Timestamp::UNIX_EPOCH;
-        let _held = Lock::acquire(directory.path(), now).unwrap();
+        let name = || "a".to_owned();
+        let _held = Lock::acquire(directory.path(), now, name).unwrap();
         let file = OpenOptions::new().write(true).open(directory.path().join("leader.lock")).unwrap();
         file.set_len(3).unwrap();
-        assert!(matches!(Lock::acquire(directory.path(), now), Err(LockError::Held { holder: None, .. })));
+        assert!(matches!(Lock::acquire(directory.path(), now, name), Err(LockError::Held { holder: None, .. })));
     }
 }

@@ -36,6 +36,9 @@ pub(super) struct Summary {
     paused: bool,
     /// Who acts, where it is not this loop.
     led_by: Option<String>,
+    /// The term in which this loop leads.
+    term: Option<u64>,
+    leads_since: Option<jiff::Timestamp>,
     next_pass: jiff::Timestamp,
     tasks_waiting: u32,
     tasks_running: u32,
@@ -103,6 +106,11 @@ pub(super) fn summary(view: &View) -> Summary {
             Leader::Us(_) => None,
             Leader::Other(who) => Some(who.clone()),
         },
+        term: match view.leader {
+            Leader::Us(term) => Some(term.0),
+            Leader::Other(_) => None,
+        },
+        leads_since: view.leads_since,
         next_pass: view.next_pass,
         tasks_waiting: outlooks.iter().map(|outlook| outlook.waiting).sum(),
         tasks_running: outlooks.iter().map(|outlook| outlook.running).sum(),
@@ -162,7 +170,12 @@ fn budget_line(budget: &BudgetState) -> BudgetLine {
 
 pub(super) fn text(view: &View) -> String {
     let summary = summary(view);
-    let leads = summary.led_by.as_ref().map_or_else(|| "leads".to_owned(), |who| format!("only watches: {who} leads"));
+    let since = summary.leads_since.map(|since| format!(" since {}", clock(since))).unwrap_or_default();
+    let leads = match (&summary.led_by, summary.term) {
+        (Some(who), _) => format!("only watches: {who} leads"),
+        (None, Some(term)) => format!("leads{since} (term {term})"),
+        (None, None) => "leads".to_owned(),
+    };
     let until = short(view.next_pass.duration_since(view.at));
     let head = format!(
         "{}: {}, this loop {leads}; seen {}, next look in {until}\n",

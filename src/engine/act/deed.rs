@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use crate::engine::act::crash::{CrashPoints, Crashed, DeedKind, Point};
+use crate::engine::act::fence::{Fence, KeptBack};
 use crate::model::ids::{
     FleetId, InstanceId, IntentId, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId,
 };
@@ -200,6 +201,8 @@ pub(in crate::engine) enum Done {
     Launched(Vec<Launched>),
     Requeue(Requeue),
     Text(String),
+    /// It was not begun: this console may not lead any more.
+    KeptBack(KeptBack),
     Nothing,
 }
 
@@ -239,9 +242,13 @@ impl From<TrackerError> for Failed {
 pub(in crate::engine) async fn perform(
     world: World,
     clock: Clock,
+    fence: Fence,
     deed: Deed,
     crash: CrashPoints,
 ) -> Result<Outcome, Crashed> {
+    if let Err(kept_back) = may_begin(&world, &fence, &deed).await {
+        return Ok(Outcome { deed, result: Ok(Done::KeptBack(kept_back)) });
+    }
     let result = match clock.deadline(deed.deadline(), call(&world, &deed)).await {
         Some(result) => result,
         None => Err(CloudError::deadline("the call").into()),
@@ -250,6 +257,15 @@ pub(in crate::engine) async fn perform(
         crash.pass(kind, Point::AfterCall)?;
     }
     Ok(Outcome { deed, result })
+}
+
+/// A stop that was decided while this console surely led, or that a person asked for, is done unless another is known
+/// to lead: a server that is silent must not keep machines running.
+async fn may_begin(world: &World, fence: &Fence, deed: &Deed) -> Result<(), KeptBack> {
+    match (fence.pass(&*world.tracker).await, deed) {
+        (Err(KeptBack::Unconfirmed(_)), Deed::Stop { .. }) | (_, Deed::BootLog { .. }) => Ok(()),
+        (passed, _) => passed,
+    }
 }
 
 async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {

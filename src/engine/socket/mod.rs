@@ -69,6 +69,7 @@ mod tests {
             fleet: "lab".into(),
             mode: Mode { armed: false, paused: false },
             leader: Leader::Us(Term(1)),
+            leads_since: None,
             snapshot: Arc::new(Snapshot::default()),
             plan: Arc::new(Plan {
                 at,

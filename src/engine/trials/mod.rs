@@ -1,5 +1,6 @@
 //! The running loop against a world that does what a test tells it to.
 
+mod lead;
 mod loss;
 mod orders;
 mod quitting;
@@ -109,6 +110,7 @@ impl Trial {
             clock,
             catalogue: Arc::new(prices::catalogue().unwrap()),
             leader: Leader::Us(Term(1)),
+            candidate: None,
             naming: Naming::random(),
             planner: crate::plan::plan,
             crash: CrashPoints::default(),
@@ -118,10 +120,14 @@ impl Trial {
     }
 
     fn start(world: Arc<Scripted>, disk: Disk, clock: Clock, settings: SettingsFile) -> Self {
+        Self::start_with(Self::setup(&world, &disk, clock, settings), world, disk, clock)
+    }
+
+    fn start_with(setup: Setup, world: Arc<Scripted>, disk: Disk, clock: Clock) -> Self {
         let (requests, asked) = mpsc::channel(16);
         let (told, events) = broadcast::channel(4096);
         let mut running = tokio::task::JoinSet::new();
-        running.spawn(run(Self::setup(&world, &disk, clock, settings), asked, told));
+        running.spawn(run(setup, asked, told));
         let (journal, view) = (Vec::new(), None);
         Self { world, disk, clock, requests, events, running, asked: 0, journal, view }
     }

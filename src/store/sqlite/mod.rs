@@ -230,6 +230,7 @@ mod tests {
             (name(), instant()).prop_map(|(id, at)| Record::StopSent { instance: id.into(), at }),
             (name(), instant()).prop_map(|(id, end)| Record::Closed { instance: id.into(), end }),
             (name(), instant()).prop_map(|(id, at)| Record::Gone { instance: id.into(), at }),
+            name().prop_map(|id| Record::Withdrawn(id.into())),
             (name(), option::of(drain())).prop_map(|(id, drain)| Record::DrainSet { instance: id.into(), drain }),
             (name(), option::of(hold())).prop_map(|(id, hold)| Record::HoldSet { instance: id.into(), hold }),
         ];

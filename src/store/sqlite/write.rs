@@ -53,6 +53,11 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             let drain = drain.as_ref().map(json).transpose()?;
             set_known(connection, "UPDATE known SET drain = ? WHERE instance = ?", id, drain).await
         }
+        Record::Withdrawn(id) => {
+            let none = None::<String>;
+            set_known(connection, "UPDATE known SET drain = ? WHERE instance = ?", id, none.clone()).await?;
+            set_known(connection, "UPDATE known SET stop_sent = ? WHERE instance = ?", id, none).await
+        }
         Record::HoldSet { instance: id, hold } => {
             let hold = hold.as_ref().map(json).transpose()?;
             set_known(connection, "UPDATE known SET hold = ? WHERE instance = ?", id, hold).await

@@ -4,6 +4,7 @@ mod crashes;
 mod faults;
 #[cfg(feature = "aws")]
 mod killed;
+mod leaders;
 mod rehearsal;
 #[cfg(feature = "aws")]
 mod rig;

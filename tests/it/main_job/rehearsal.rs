@@ -117,6 +117,7 @@ impl Day {
                     clock,
                     catalogue,
                     leader: Leader::Us(Term(1)),
+                    candidate: None,
                     naming,
                     planner,
                     crash,

@@ -1,0 +1,95 @@
+//! The lead across hosts, where it is lost without being noticed, or nobody can say who has it.
+
+use super::world::{Fate, Scripted};
+use super::{Disk, SETTINGS, Trial};
+use crate::engine::command::Command;
+use crate::engine::event::Leader;
+use crate::engine::lead::{Candidate, Times};
+use crate::model::claim::ClaimNote;
+use crate::model::ids::Term;
+use crate::model::journal::EntryKind;
+use crate::model::record::Record;
+use crate::model::snapshot::Ask;
+use crate::store::Store;
+use crate::store::settings::SettingsFile;
+use crate::world::clock::Clock;
+
+fn note(console: &str) -> ClaimNote {
+    ClaimNote { console: console.to_owned(), holder: console.to_owned(), ..ClaimNote::default() }
+}
+
+impl Trial {
+    /// An armed loop that may lead, and after a moment does.
+    async fn leading(waiting: usize) -> Self {
+        let disk = Disk::default();
+        disk.clone().commit(&[Record::Armed(true)]).await.unwrap();
+        let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
+        let world = Scripted::new(clock, waiting);
+        let mut setup = Self::setup(&world, &disk, clock, SettingsFile::in_memory(SETTINGS).unwrap());
+        setup.leader = Leader::Other("nobody yet".to_owned());
+        setup.candidate = Some(Candidate { console: "a".to_owned(), holder: "a".to_owned(), times: Times::default() });
+        let mut trial = Self::start_with(setup, world, disk, clock);
+        trial.pass(2).await;
+        assert_eq!(trial.view().leader, Leader::Us(Term(1)));
+        trial
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn before_every_act_the_server_is_asked_who_leads() {
+    let mut trial = Trial::leading(0).await;
+    trial.pass(5).await;
+    // Nothing has told this loop yet that another leads.
+    trial.world.facts().claims.insert(Term(2), note("b"));
+    trial.world.facts().waiting = vec!["t".into()];
+    trial.ask(Command::Refresh).await.unwrap();
+    trial.pass(1).await;
+    assert_eq!((trial.world.calls("launch"), trial.world.facts().machines.len()), (0, 0));
+    assert_eq!(trial.lines(EntryKind::Failed), ["did not launch 1 x g5.xlarge in gpu"]);
+    assert!(matches!(&trial.view().leader, Leader::Other(who) if who == "b (term 2)"), "{:?}", trial.view().leader);
+    assert_eq!(trial.view().snapshot.intents.len(), 0, "it holds no place for a machine that will not come");
+    trial.pass(600).await;
+    assert_eq!(trial.world.calls("launch"), 1, "b has shown no sign of life for a minute");
+    assert_eq!(trial.view().leader, Leader::Us(Term(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nobody_can_say_who_leads_only_a_person_s_stop_is_done() {
+    let mut trial = Trial::leading(1).await;
+    trial.pass(15).await;
+    let machine = trial.world.registers();
+    trial.world.always("claims", Some(Fate::Hangs));
+    trial.pass(60).await;
+    trial.world.facts().waiting = vec!["t1".into(), "t2".into()];
+    trial.pass(60).await;
+    assert_eq!(trial.world.calls("launch"), 1);
+    assert!(trial.view().warnings.iter().any(|warning| warning.contains("does not confirm")));
+    trial.order(Ask::Stop { instance: machine.as_str().into(), kill: true }).await.unwrap();
+    trial.pass(30).await;
+    assert_eq!(trial.world.calls("terminate"), 1);
+    trial.world.always("claims", None);
+    trial.pass(30).await;
+    assert_eq!((trial.view().leader.clone(), trial.world.calls("launch")), (Leader::Us(Term(1)), 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_ordered_before_another_led_is_not_carried_through() {
+    let mut trial = Trial::leading(1).await;
+    trial.pass(15).await;
+    let machine = trial.world.registers();
+    trial.pass(15).await;
+    trial.world.runs(&machine, "t0");
+    trial.world.takes_all_tasks();
+    trial.order(Ask::Drain(machine.as_str().into())).await.unwrap();
+    trial.pass(15).await;
+    assert!(trial.world.want(&machine).unwrap().starts_with("drain:"));
+    // Another leads for a while, cancels the drain, and ends.
+    trial.world.facts().claims.insert(Term(2), note("b"));
+    trial.pass(15).await;
+    trial.world.facts().mailboxes.get_mut(machine.as_str()).unwrap().insert("want".to_owned(), "run".to_owned());
+    trial.world.facts().claims.insert(Term(2), ClaimNote { armed: Some(true), ..note("b") }.released());
+    trial.pass(120).await;
+    assert_eq!(trial.view().leader, Leader::Us(Term(3)));
+    assert_eq!(trial.world.want(&machine).as_deref(), Some("run"));
+    assert_eq!(trial.world.calls("terminate"), 0);
+}

@@ -1,0 +1,350 @@
+//! Two consoles with two stores on one fleet: one acts, and the other follows when it dies. The ClearML server is asked
+//! over HTTP, as it is between hosts.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::Value;
+use tidegate::engine::act::crash::CrashPoints;
+use tidegate::engine::act::naming::Naming;
+use tidegate::engine::event::Leader;
+use tidegate::engine::{Candidate, EngineError, Setup, Times, run};
+use tidegate::model::ids::{FleetId, InstanceId, IntentId};
+use tidegate::model::observed::{CloudInstance, CloudState, Tags};
+use tidegate::model::record::Record;
+use tidegate::model::settings::{Market, Provider};
+use tidegate::plan::plan;
+use tidegate::store::Store;
+use tidegate::store::settings::SettingsFile;
+use tidegate::world::clearml::Clearml;
+use tidegate::world::clearml::credentials::Credentials;
+use tidegate::world::clock::Clock;
+use tidegate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
+use tidegate::world::{World, prices};
+use tokio::task::JoinSet;
+
+use super::rehearsal::Kept;
+use crate::support::face::Served;
+use crate::support::process::{Group, eventually, write};
+
+const SETTINGS: &str = r#"
+[clearml]
+api_server = "API_SERVER"
+credentials = "env:CONSOLE"
+[clearml.agents]
+credentials = "env:AGENTS"
+[loop]
+fleet = "lab"
+poll = "1s"
+[queue.train]
+pools = ["gpu"]
+[pool.gpu]
+provider = "aws"
+region = "us-east-1"
+types = ["g5.xlarge"]
+ami = "ami-1"
+"#;
+
+/// A minute of the live program's is 0.9 s here.
+const TIMES: Times = Times { beat: SignedDuration::from_millis(150), silence: SignedDuration::from_millis(900) };
+
+/// Take-overs of each test.
+const TAKE_OVERS: usize = 20;
+
+/// A cloud whose machines boot for ever.
+#[derive(Debug, Default)]
+struct Machines(Mutex<Vec<CloudInstance>>);
+
+impl Machines {
+    fn all(&self) -> MutexGuard<'_, Vec<CloudInstance>> {
+        self.0.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Cloud for Machines {
+    async fn list(&self, _: &FleetId, _: &str) -> Result<Vec<CloudInstance>, CloudError> {
+        Ok(self.all().clone())
+    }
+
+    async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
+        let mut all = self.all();
+        let made = (0..order.launch.count).map(|place| {
+            let (intent, launched) = (order.intent(place), Clock::Wall.now());
+            let machine = CloudInstance {
+                id: InstanceId::new(format!("i-{intent}")),
+                provider: Provider::Aws,
+                region: "us-east-1".to_owned(),
+                machine_type: order.launch.machine_type.clone(),
+                zone: None,
+                market: Market::OnDemand,
+                state: CloudState::Running,
+                launched,
+                ended: None,
+                state_reason: None,
+                tags: Tags {
+                    pool: Some(order.launch.pool.clone()),
+                    queue: Some(order.launch.queue.clone()),
+                    intent: Some(intent.clone()),
+                    revision: Some(order.revision.clone()),
+                    term: Some(order.term),
+                },
+            };
+            let launched = Launched { id: machine.id.clone(), intent, launched, zone: None };
+            (machine, launched)
+        });
+        let (machines, launched): (Vec<_>, Vec<_>) = made.unzip();
+        all.extend(machines);
+        Ok(launched)
+    }
+
+    async fn terminate(&self, _: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        panic!("nothing is to be ended here: {instances:?}");
+    }
+
+    async fn console(&self, _: &str, _: &InstanceId) -> Result<String, CloudError> {
+        Ok(String::new())
+    }
+
+    async fn check(&self, _: &str) -> Result<String, CloudError> {
+        Ok(String::new())
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "CONSOLE" => Some("CONSOLE-KEY:console-secret".to_owned()),
+        "AGENTS" => Some("AGENTS-KEY:agents-secret".to_owned()),
+        _ => None,
+    }
+}
+
+/// A console in this process, as on a host of its own.
+struct Console {
+    name: &'static str,
+    store: Kept,
+    running: JoinSet<Result<(), EngineError>>,
+}
+
+impl Console {
+    fn start(name: &'static str, store: Kept, served: &Served, machines: &Arc<Machines>) -> Self {
+        let settings = SettingsFile::in_memory(&SETTINGS.replace("API_SERVER", &served.url)).unwrap();
+        let credentials = Credentials::find(&settings.settings().clearml, &variable, None).unwrap();
+        let tracker = Arc::new(Clearml::new(credentials, Clock::Wall).unwrap());
+        let setup = Setup {
+            settings,
+            world: World { tracker, clouds: [(Provider::Aws, machines.clone() as Arc<dyn Cloud>)].into() },
+            store: Box::new(store.clone()),
+            clock: Clock::Wall,
+            catalogue: Arc::new(prices::catalogue().unwrap()),
+            leader: Leader::Other("nobody yet".to_owned()),
+            candidate: Some(Candidate { console: name.to_owned(), holder: name.to_owned(), times: TIMES }),
+            naming: Naming::random(),
+            planner: plan,
+            crash: CrashPoints::default(),
+            socket: None,
+            warnings: Vec::new(),
+        };
+        let mut running = JoinSet::new();
+        running.spawn(async move {
+            let (_requests, asked) = tokio::sync::mpsc::channel(1);
+            run(setup, asked, tokio::sync::broadcast::Sender::new(16)).await
+        });
+        Self { name, store, running }
+    }
+
+    /// As `kill -9` does.
+    async fn dies(mut self) -> (&'static str, Kept) {
+        self.running.shutdown().await;
+        (self.name, self.store)
+    }
+}
+
+/// The claims on the fleet that there are: their terms and holders.
+fn claims(served: &Served) -> Vec<(u64, String)> {
+    let clearml = served.server();
+    let term = |name: &str| name.strip_prefix("tidegate:lab:leader:").map(|term| term.parse().unwrap());
+    let text = |entry: Option<&tidegate::world::sim::clearml::Metadata>| entry.map(|entry| entry.value.clone());
+    let claims = clearml.queues(true).filter_map(|queue| Some((term(queue.name.as_str())?, queue)));
+    claims.map(|(term, queue)| (term, text(queue.metadata.get("holder")).unwrap_or_default())).collect()
+}
+
+async fn until(what: &str, mut ready: impl FnMut() -> bool) {
+    for _ in 0..200 {
+        if ready() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("{what}: it did not happen");
+}
+
+/// Each round one task more waits, and the leader starts its machine and dies: no other machine is ever started.
+#[test]
+fn one_console_acts_and_the_other_follows_it_twenty_times() {
+    let served = Served::start(&["train"]);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(twenty_leaders(&served));
+    served.all_known();
+}
+
+async fn twenty_leaders(served: &Served) {
+    let machines = Arc::<Machines>::default();
+    let store = || async {
+        let mut store = Kept::default();
+        store.commit(&[Record::Armed(true)]).await.unwrap();
+        store
+    };
+    let mut leader = Console::start("a", store().await, served, &machines);
+    until("the first leads", || claims(served) == [(1, "a".to_owned())]).await;
+    // Its own store was never armed: it goes on in the mode of who led.
+    let mut other = Console::start("b", Kept::default(), served, &machines);
+    for round in 1..=TAKE_OVERS {
+        let term = u64::try_from(round).unwrap();
+        served.enqueue_shell("train", "true");
+        until("its task gets a machine", || machines.all().len() == round).await;
+        tokio::time::sleep(Duration::from_millis(400)).await;
+        assert_eq!(claims(served), [(term, leader.name.to_owned())]);
+        assert_eq!(machines.all().last().unwrap().tags.term.unwrap().0, term);
+        let died = Clock::Wall.now();
+        let (name, store) = leader.dies().await;
+        until("the other takes over", || claims(served) == [(term + 1, other.name.to_owned())]).await;
+        let silence = Clock::Wall.now().duration_since(died);
+        // 90 s at most where silence is a minute.
+        assert!(silence >= TIMES.silence - TIMES.beat && silence <= TIMES.silence * 3 / 2, "{silence:#}");
+        leader = std::mem::replace(&mut other, Console::start(name, store, served, &machines));
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let all = machines.all().clone();
+    let intents: BTreeMap<&IntentId, usize> =
+        all.iter().map(|machine| (machine.tags.intent.as_ref().unwrap(), 1)).collect();
+    assert_eq!((all.len(), intents.len()), (TAKE_OVERS, TAKE_OVERS));
+}
+
+/// A console as a process of its own, with a state directory of its own.
+struct Process {
+    name: &'static str,
+    group: Group,
+}
+
+struct Rig {
+    served: Served,
+    folder: tempfile::TempDir,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let rig = Self { served: Served::start(&["train"]), folder: tempfile::tempdir().unwrap() };
+        let settings = SETTINGS.replace("API_SERVER", &rig.served.url);
+        write(&rig.folder.path().join("tidegate.toml"), &settings);
+        rig
+    }
+
+    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.folder.path())
+            .env("USER", name)
+            .env("PATH", "/usr/bin:/bin");
+        command.env("TIDEGATE_CONFIG", self.folder.path().join("tidegate.toml"));
+        command.env("TIDEGATE_STATE_DIR", self.folder.path().join(name));
+        command.env("TIDEGATE_LEADER_TIMES", format!("{},{}", TIMES.beat.as_millis(), TIMES.silence.as_millis()));
+        command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:9");
+        command.envs(["CONSOLE", "AGENTS"].map(|name| (name, variable(name).unwrap())));
+        command
+    }
+
+    fn start(&self, name: &'static str) -> Process {
+        let log = self.folder.path().join(format!("{name}.log"));
+        let process = Process { name, group: Group::start(name, self.command(name, &["run", "--headless"]), &log) };
+        let socket = self.folder.path().join(name).join("tidegate.sock");
+        eventually("it listens", 400, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
+        process
+    }
+
+    fn status(&self, process: &Process) -> Value {
+        let output = self.command(process.name, &["status", "--json"]).output().unwrap();
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        said["status"].clone()
+    }
+
+    fn leads(&self, process: &Process, term: u64) -> bool {
+        self.status(process)["term"] == term
+    }
+
+    fn journal(&self, process: &Process) -> String {
+        let output = self.command(process.name, &["journal"]).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+#[test]
+fn a_killed_process_is_followed_by_another_twenty_times() {
+    let rig = Rig::new();
+    let mut leader = rig.start("ann");
+    eventually("the first leads", 200, || rig.leads(&leader, 1));
+    assert!(rig.command("ann", &["arm", "--yes"]).output().unwrap().status.success());
+    let mut other = rig.start("bo");
+    for term in 1..=u64::try_from(TAKE_OVERS).unwrap() {
+        eventually("the other watches and says who leads", 200, || {
+            let led_by = rig.status(&other)["led_by"].clone();
+            led_by
+                .as_str()
+                .is_some_and(|who| who.starts_with(leader.name) && who.contains(&format!("(term {term} since")))
+        });
+        let refused = rig.command(other.name, &["pause"]).output().unwrap();
+        assert_eq!(refused.status.code(), Some(5), "a watcher changes nothing");
+        let died = Clock::Wall.now();
+        let killed = leader.name;
+        drop(leader);
+        eventually("the other takes over", 200, || rig.leads(&other, term + 1));
+        assert!(Clock::Wall.now().duration_since(died) <= TIMES.silence * 2, "term {term}");
+        let status = rig.status(&other);
+        assert_eq!((&status["armed"], &status["led_by"]), (&Value::Bool(true), &Value::Null));
+        assert!(status["leads_since"].as_str().unwrap().parse::<Timestamp>().unwrap() >= died);
+        assert_eq!(claims(&rig.served).len(), 1, "the old claim is gone");
+        assert!(rig.journal(&other).contains(&format!("takes over in term {}", term + 1)));
+        leader = std::mem::replace(&mut other, rig.start(killed));
+    }
+    rig.served.all_known();
+}
+
+#[test]
+fn a_paused_leader_that_continues_acts_no_more() {
+    let rig = Rig::new();
+    let (ann, bo) = (rig.start("ann"), rig.start("bo"));
+    eventually("one leads", 200, || rig.leads(&ann, 1));
+    ann.group.signal("STOP");
+    eventually("the other takes over", 200, || rig.leads(&bo, 2));
+    ann.group.signal("CONT");
+    eventually("the first knows", 200, || {
+        let status = rig.status(&ann);
+        status["led_by"].as_str().is_some_and(|who| who.starts_with("bo")) && status["term"].is_null()
+    });
+    assert!(rig.journal(&ann).contains("term 1 is over"), "{}", rig.journal(&ann));
+    let refused = rig.command("ann", &["arm", "--yes"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(5));
+    std::thread::sleep(Duration::from_secs(2));
+    assert!(rig.leads(&bo, 2) && claims(&rig.served).len() == 1);
+}
+
+#[test]
+fn a_console_that_ends_gives_the_lead_away_and_one_that_starts_again_takes_its_own() {
+    let rig = Rig::new();
+    let (mut ann, bo) = (rig.start("ann"), rig.start("bo"));
+    eventually("one leads", 200, || rig.leads(&ann, 1));
+    ann.group.signal_leader("TERM");
+    eventually("it ends", 200, || ann.group.ended().is_some());
+    eventually("the other follows at once", 200, || rig.leads(&bo, 2));
+    assert!(rig.journal(&bo).contains("has ended"), "{}", rig.journal(&bo));
+    drop(bo);
+    let bo = rig.start("bo");
+    eventually("its own claim is no one else's", 10, || rig.leads(&bo, 3));
+    assert!(rig.journal(&bo).contains("leads again"), "{}", rig.journal(&bo));
+}
