@@ -39,6 +39,10 @@ impl Check {
         let settings = ground.settings.settings();
         let path = ground.settings.path().map(|path| path.display().to_string()).unwrap_or_default();
         let mut findings = vec![Finding { what: "settings".to_owned(), ok: true, said: summary(&path, &settings) }];
+        let guarded = ground.settings.guarded().iter().map(ToString::to_string);
+        let read_only = ground.settings.read_only().map(|from| format!("read only, by {from}"));
+        let rails = guarded.chain(read_only);
+        findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
         findings.extend(prices(&settings, &price_table()?));
         let reachable = match world(&settings) {
             Ok((world, warnings)) => {

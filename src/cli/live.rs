@@ -17,7 +17,7 @@ use crate::model::catalogue::Catalogue;
 use crate::model::settings::Settings;
 use crate::store::directory::{prepare, state_dir};
 use crate::store::lock::{Holder, Lock, LockError};
-use crate::store::settings::{SettingsFile, locate};
+use crate::store::settings::{SettingsFile, guardrail_files, locate};
 use crate::store::sqlite::SqliteStore;
 use crate::world::World;
 use crate::world::clearml::Clearml;
@@ -45,7 +45,9 @@ impl Ground {
     /// Finds and reads the settings, and names the state directory of their fleet.
     pub(super) fn find(place: &Place) -> Result<Self, Failure> {
         let path = locate(place.config.as_deref()).map_err(|error| Failure::Settings(error.to_string()))?;
-        let settings = SettingsFile::open(&path).map_err(|error| Failure::Settings(error.to_string()))?;
+        let guardrails = guardrail_files(&path, place.guardrails.as_deref());
+        let settings =
+            SettingsFile::open_guarded(&path, guardrails).map_err(|error| Failure::Settings(error.to_string()))?;
         let directory = state_dir(&settings.settings().the_loop.fleet, place.state_dir.as_deref())?;
         Ok(Self { settings, directory })
     }
@@ -54,7 +56,7 @@ impl Ground {
     pub(super) fn take_lead(self) -> Result<Lead, Failure> {
         prepare(&self.directory)?;
         match Lock::acquire(&self.directory, Clock::Wall.now(), || Naming::random().nonce()) {
-            Ok(lock) => Ok(Lead::Ours(Leading { ground: self, lock })),
+            Ok(lock) => Ok(Lead::Ours(Box::new(Leading { ground: self, lock }))),
             Err(LockError::Held { holder, .. }) => Ok(Lead::Theirs { directory: self.directory, holder }),
             Err(LockError::Store(error)) => Err(error.into()),
         }
@@ -63,7 +65,7 @@ impl Ground {
 
 /// Who acts on this host.
 pub(super) enum Lead {
-    Ours(Leading),
+    Ours(Box<Leading>),
     Theirs { directory: PathBuf, holder: Option<Holder> },
 }
 
@@ -93,7 +95,9 @@ impl Leading {
         let Self { ground: Ground { settings, directory }, lock } = self;
         let log = super::log::start(&directory).map_err(|error| Failure::Failed(error.to_string()))?;
         let crash = crash_points()?;
-        let candidate = candidate(lock.holder())?;
+        // One that may change nothing leads nobody.
+        let read_only = settings.read_only().map(|from| format!("nobody (read only, by {from})"));
+        let candidate = if read_only.is_none() { Some(candidate(lock.holder())?) } else { None };
         let (world, warnings) = world(&settings.settings())?;
         let catalogue = Arc::new(price_table()?);
         let place = directory.clone();
@@ -105,8 +109,8 @@ impl Leading {
                 store: Box::new(store),
                 clock: Clock::Wall,
                 catalogue,
-                leader: Leader::Other("nobody yet".to_owned()),
-                candidate: Some(candidate),
+                leader: Leader::Other(read_only.unwrap_or_else(|| "nobody yet".to_owned())),
+                candidate,
                 naming: Naming::random(),
                 planner: crate::plan::plan,
                 crash,

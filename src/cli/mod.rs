@@ -49,6 +49,9 @@ struct Place {
     /// The settings [default: tidegate/tidegate.toml in your configuration directory]
     #[arg(long, global = true, value_name = "FILE", env = crate::store::settings::VARIABLE, hide_env_values = true)]
     config: Option<PathBuf>,
+    /// Ceilings that no setting passes; guardrails.toml beside the settings and in /etc/tidegate hold in any case
+    #[arg(long, global = true, value_name = "FILE", env = crate::store::settings::GUARDRAILS, hide_env_values = true)]
+    guardrails: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -97,7 +97,7 @@ mod tests {
     use crate::engine::socket::Server;
 
     fn at(directory: &Path) -> Place {
-        Place { state_dir: Some(directory.to_owned()), config: None }
+        Place { state_dir: Some(directory.to_owned()), config: None, guardrails: None }
     }
 
     /// A loop that shows the example and refuses whatever is asked.

@@ -25,7 +25,7 @@ pub(super) struct Ending {
 impl Loop {
     /// Ends gracefully. Asked again, it ends as the later one wants, and not later than the first.
     pub(super) async fn quit(&mut self, by: &Actor, on_exit: OnExit) -> Result<(), EngineError> {
-        let acts = self.leads() && self.memory.armed;
+        let acts = self.leads() && self.memory.armed && self.setup.settings.read_only().is_none();
         let on_exit = if acts { on_exit } else { OnExit::Leave };
         let now = self.setup.clock.now();
         if self.ending.as_ref().is_some_and(|ending| ending.on_exit == on_exit) {

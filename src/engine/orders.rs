@@ -13,6 +13,7 @@ use crate::model::journal::EntryKind;
 use crate::model::plan::Rule;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+use crate::model::settings::key::Key;
 use crate::model::snapshot::{Ask, Order};
 
 type Answered = Result<Answer, String>;
@@ -55,6 +56,9 @@ impl Loop {
 
     /// A loop that only watches changes nothing.
     pub(super) fn may_change(&self) -> Result<(), String> {
+        if let Some(from) = self.setup.settings.read_only() {
+            return Err(format!("read only, by the guardrails of {from}: nothing can be changed from here"));
+        }
         match &self.setup.leader {
             Leader::Us(_) => Ok(()),
             Leader::Other(who) => Err(format!("this loop only watches: {who} leads")),
@@ -159,6 +163,9 @@ impl Loop {
         self.commit(lines).await;
         self.replan(Vec::new()).await?;
         self.publish();
+        let keys = || edits.iter().filter_map(|edit| Key::parse(&edit.key).ok()).map(|key| key.to_string());
+        let guarded = self.setup.settings.guarded().iter().filter(|guarded| keys().any(|key| key == guarded.key));
+        let told: Vec<String> = told.into_iter().chain(guarded.map(ToString::to_string)).collect();
         Ok(Ok(Answer::Said(told.join(", "))))
     }
 

@@ -318,6 +318,7 @@ impl Loop {
             // They change the memory only.
             Action::Adopt { .. } | Action::Hold { .. } | Action::Release { .. } => true,
             _ if !self.memory.armed => false,
+            _ if self.setup.settings.read_only().is_some() => false,
             // Who leads is not known for certain: only what a person wants stopped is stopped.
             _ if !self.surely_leads() => planned.rule == Rule::Person && matches!(planned.action, Action::Stop { .. }),
             Action::Launch(_) if self.ending.is_some() => false,

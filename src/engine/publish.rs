@@ -41,10 +41,24 @@ impl Loop {
         })));
     }
 
+    /// What an administrator's file keeps lower than the settings.
+    fn guardrails(&self) -> impl Iterator<Item = String> {
+        let settings = &self.setup.settings;
+        let read_only = settings.read_only().map(|from| format!("read only, by the guardrails of {from}"));
+        settings.guarded().iter().map(ToString::to_string).chain(read_only)
+    }
+
     fn warnings(&self) -> Vec<String> {
         let unsure = self.leads() && !self.fence.is_sure();
         let unsure = unsure.then_some("ClearML does not confirm that this console leads: only stops by hand are done");
         let own = self.store_problem.iter().chain(&self.until_restart);
-        self.setup.warnings.iter().chain(own).cloned().chain(unsure.map(str::to_owned)).collect()
+        self.setup
+            .warnings
+            .iter()
+            .chain(own)
+            .cloned()
+            .chain(unsure.map(str::to_owned))
+            .chain(self.guardrails())
+            .collect()
     }
 }

@@ -181,9 +181,9 @@ impl Loop {
         matches!(self.setup.leader, Leader::Us(_))
     }
 
-    /// Whether this loop leads, and that is so lately confirmed that no other can.
+    /// Whether this loop leads, that is so lately confirmed that no other can, and no guardrail keeps it from acting.
     pub(super) fn surely_leads(&self) -> bool {
-        self.leads() && self.fence.is_sure()
+        self.leads() && self.fence.is_sure() && self.setup.settings.read_only().is_none()
     }
 
     pub(super) fn term(&self) -> Term {

@@ -77,7 +77,7 @@ impl Loop {
 
     /// Begins what must be said or asked again, and what is to be cleared away.
     pub(super) async fn tend(&mut self) {
-        if !self.leads() || !self.memory.armed {
+        if !self.leads() || !self.memory.armed || self.setup.settings.read_only().is_some() {
             return;
         }
         let now = self.setup.clock.now();

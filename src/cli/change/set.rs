@@ -8,6 +8,7 @@ use crate::cli::live::Ground;
 use crate::cli::reach::Loop;
 use crate::cli::say::say;
 use crate::engine::command::{Command, Edit};
+use crate::model::settings::key::Key;
 
 /// Change a setting: the running loop checks it, writes it to the file and obeys it within one pass
 ///
@@ -37,7 +38,15 @@ impl Set {
 
 fn edit_file(place: &Place, edit: &Edit) -> Result<(), Failure> {
     let mut settings = Ground::find(place)?.settings;
+    if let Some(from) = settings.read_only() {
+        return Err(Failure::Refused(format!(
+            "read only, by the guardrails of {from}: nothing can be changed from here"
+        )));
+    }
     settings.edit(std::slice::from_ref(edit), None).map_err(|error| Failure::Refused(error.to_string()))?;
     let path = settings.path().map(|path| path.display().to_string()).unwrap_or_default();
-    say(&format!("written to {path}; no loop of yours is running\n"))
+    let key = Key::parse(&edit.key).map(|key| key.to_string()).unwrap_or_default();
+    let guarded = settings.guarded().iter().find(|guarded| guarded.key == key);
+    let guarded = guarded.map(|guarded| format!("{guarded}\n")).unwrap_or_default();
+    say(&format!("written to {path}; no loop of yours is running\n{guarded}"))
 }

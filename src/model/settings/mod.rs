@@ -6,6 +6,7 @@ mod agent;
 pub mod autoscaler;
 pub mod check;
 pub mod fields;
+pub mod guardrails;
 pub mod key;
 mod launch;
 pub mod reference;

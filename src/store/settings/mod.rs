@@ -5,6 +5,7 @@ mod edit;
 mod locate;
 mod parse;
 mod problem;
+mod rails;
 mod splice;
 mod watch;
 
@@ -15,10 +16,13 @@ pub use edit::EditError;
 pub use locate::{NotFound, VARIABLE, locate};
 pub use parse::parse;
 pub use problem::{Position, Problem, SettingsProblems};
+pub use rails::{GUARDRAILS, guardrail_files};
 pub use watch::{Watcher, watch};
 
 use crate::model::ids::Revision;
+use crate::model::settings::guardrails::Guarded;
 use crate::model::settings::{Edit, Settings};
+use crate::store::settings::rails::Rails;
 
 /// What problems call a text that is in no file.
 const IN_MEMORY: &str = "settings";
@@ -29,7 +33,12 @@ pub struct SettingsFile {
     /// `None`: in memory only.
     path: Option<PathBuf>,
     text: String,
+    /// As the text has them.
+    written: Arc<Settings>,
+    rails: Rails,
+    /// What runs: no more than the guardrails allow.
     settings: Arc<Settings>,
+    guarded: Vec<Guarded>,
     /// What is wrong with the file as it is now; what ran before runs on.
     problem: Option<SettingsProblems>,
 }
@@ -37,15 +46,33 @@ pub struct SettingsFile {
 impl SettingsFile {
     /// Reads the file; one that others can write is refused.
     pub fn open(path: &Path) -> Result<Self, SettingsProblems> {
+        Self::open_guarded(path, Vec::new())
+    }
+
+    /// The same, under these guardrails files.
+    pub fn open_guarded(path: &Path, guardrails: Vec<PathBuf>) -> Result<Self, SettingsProblems> {
         let text = disk::read(path)?;
-        let settings = Arc::new(parse(&text, path)?);
-        Ok(Self { path: Some(path.to_owned()), text, settings, problem: None })
+        let written = parse(&text, path)?;
+        Ok(Self::under(Rails::open(guardrails)?, Some(path.to_owned()), text, written))
+    }
+
+    fn under(rails: Rails, path: Option<PathBuf>, text: String, written: Settings) -> Self {
+        let (settings, guarded) = rails.apply(&written);
+        let (written, settings) = (Arc::new(written), Arc::new(settings));
+        Self { path, text, written, rails, settings, guarded, problem: None }
     }
 
     /// Settings that are in no file: for the demo and for tests.
     pub fn in_memory(text: &str) -> Result<Self, SettingsProblems> {
-        let settings = Arc::new(parse(text, Path::new(IN_MEMORY))?);
-        Ok(Self { path: None, text: text.to_owned(), settings, problem: None })
+        let written = parse(text, Path::new(IN_MEMORY))?;
+        Ok(Self::under(Rails::default(), None, text.to_owned(), written))
+    }
+
+    /// The same, under guardrails that are in no file.
+    #[cfg(test)]
+    pub(crate) fn guarded_in_memory(text: &str, guardrails: &str) -> Result<Self, SettingsProblems> {
+        let written = parse(text, Path::new(IN_MEMORY))?;
+        Ok(Self::under(Rails::in_memory(guardrails)?, None, text.to_owned(), written))
     }
 
     /// `None`: in memory only.
@@ -58,6 +85,18 @@ impl SettingsFile {
     #[must_use]
     pub fn settings(&self) -> Arc<Settings> {
         Arc::clone(&self.settings)
+    }
+
+    /// What does not count as it is written, since a guardrail is lower.
+    #[must_use]
+    pub fn guarded(&self) -> &[Guarded] {
+        &self.guarded
+    }
+
+    /// The guardrails file by which nothing may be changed.
+    #[must_use]
+    pub fn read_only(&self) -> Option<&str> {
+        self.rails.read_only()
     }
 
     /// The text of what runs.
@@ -74,8 +113,9 @@ impl SettingsFile {
 
     /// What the settings would be after the edits; changes nothing.
     pub fn preview(&self, edits: &[Edit]) -> Result<Settings, EditError> {
-        let text = edit::apply(&self.text, &self.settings, edits)?;
-        self.parse(&text).map_err(EditError::Invalid)
+        let text = edit::apply(&self.text, &self.written, edits)?;
+        let written = self.parse(&text).map_err(EditError::Invalid)?;
+        Ok(self.rails.apply(&written).0)
     }
 
     /// Writes the edits, all or none. A file that was changed meanwhile is read again first, and the edits are made in
@@ -83,39 +123,35 @@ impl SettingsFile {
     pub fn edit(&mut self, edits: &[Edit], seen: Option<&Revision>) -> Result<Arc<Settings>, EditError> {
         // What another hand wrote becomes what runs with the edit, or by a reread: never by an edit that fails.
         let changed = self.look().map_err(EditError::Broken)?;
-        let (old, settings) = match &changed {
-            Some((text, settings)) => (text, settings),
-            None => (&self.text, &*self.settings),
+        let (old, written, runs) = match &changed {
+            Some(new) => (&new.text, &*new.written, &new.settings),
+            None => (&self.text, &*self.written, &self.settings),
         };
-        if let Some(seen) = seen.filter(|seen| **seen != settings.revision) {
-            return Err(EditError::Changed { seen: seen.clone(), now: settings.revision.clone() });
+        if let Some(seen) = seen.filter(|seen| **seen != runs.revision) {
+            return Err(EditError::Changed { seen: seen.clone(), now: runs.revision.clone() });
         }
-        let text = edit::apply(old, settings, edits)?;
-        let settings = Arc::new(self.parse(&text).map_err(EditError::Invalid)?);
+        let text = edit::apply(old, written, edits)?;
+        let written = self.parse(&text).map_err(EditError::Invalid)?;
         if let Some(path) = &self.path
             && text != *old
         {
-            let written = disk::replace(path, old, &text);
-            let written =
-                written.map_err(|error| EditError::Write { path: path.clone(), message: error.to_string() })?;
-            if !written {
+            let put = disk::replace(path, old, &text);
+            let put = put.map_err(|error| EditError::Write { path: path.clone(), message: error.to_string() })?;
+            if !put {
                 return Err(EditError::Overtaken { path: path.clone() });
             }
         }
-        self.text = text;
-        self.settings = Arc::clone(&settings);
-        self.problem = None;
-        Ok(settings)
+        let rails = changed.map_or_else(|| std::mem::take(&mut self.rails), |new| new.rails);
+        *self = Self::under(rails, self.path.take(), text, written);
+        Ok(self.settings())
     }
 
-    /// Looks at the file again. `None`: nothing new. An error leaves what ran before running, and is kept as the
+    /// Looks at the files again. `None`: nothing new. An error leaves what ran before running, and is kept as the
     /// [`problem`](Self::problem) until the file is mended.
     pub fn reread(&mut self) -> Option<Result<Arc<Settings>, SettingsProblems>> {
         match self.look() {
-            Ok(Some((text, settings))) => {
-                self.text = text;
-                self.settings = Arc::new(settings);
-                self.problem = None;
+            Ok(Some(new)) => {
+                *self = new;
                 Some(Ok(self.settings()))
             }
             Ok(None) => self.problem.take().map(|_| Ok(self.settings())),
@@ -127,15 +163,16 @@ impl SettingsFile {
         }
     }
 
-    /// What the file holds now, where that is not what runs.
-    fn look(&self) -> Result<Option<(String, Settings)>, SettingsProblems> {
+    /// What the files hold now, where that is not what runs.
+    fn look(&self) -> Result<Option<Self>, SettingsProblems> {
         let Some(path) = &self.path else { return Ok(None) };
-        let text = disk::read(path)?;
-        if text == self.text {
+        let (text, rails) = (disk::read(path)?, self.rails.look()?);
+        if text == self.text && rails.is_none() {
             return Ok(None);
         }
-        let settings = parse(&text, path)?;
-        Ok(Some((text, settings)))
+        let written = parse(&text, path)?;
+        let rails = rails.unwrap_or_else(|| self.rails.clone());
+        Ok(Some(Self::under(rails, Some(path.clone()), text, written)))
     }
 
     fn parse(&self, text: &str) -> Result<Settings, SettingsProblems> {

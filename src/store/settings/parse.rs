@@ -1,5 +1,7 @@
 //! From the file's text to [`Settings`], or to everything that is wrong with it.
 
+pub(super) mod guardrails;
+
 use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::Path;
@@ -27,23 +29,33 @@ pub(super) fn revision(text: &str) -> Revision {
 
 /// Reads a settings file's text; `path` is only told in the problems.
 pub fn parse(text: &str, path: &Path) -> Result<Settings, SettingsProblems> {
-    let (root, errors) = DeTable::parse_recoverable(text);
-    let mut problems: Vec<Found> = errors.iter().map(|error| syntax(text, error)).collect();
-    let mut settings = Settings::blank(revision(text));
-    // What stands in a text that is no TOML would be a guess, and so would be what is wrong with it.
-    if problems.is_empty() {
-        let mut reader = Reader { text, settings, seen: Vec::new(), problems };
-        reader.read(root.get_ref());
+    let (settings, found) = read_text(text, |reader, root| {
+        reader.read(root);
         reader.finish();
-        (settings, problems) = (reader.settings, reader.problems);
+    });
+    if found.is_empty() { Ok(settings) } else { Err(problems(text, path, found)) }
+}
+
+/// Reads a text as `read` does.
+fn read_text(text: &str, read: impl FnOnce(&mut Reader<'_>, &DeTable<'_>)) -> (Settings, Vec<Found>) {
+    let (root, errors) = DeTable::parse_recoverable(text);
+    let problems: Vec<Found> = errors.iter().map(|error| syntax(text, error)).collect();
+    let settings = Settings::blank(revision(text));
+    // What stands in a text that is no TOML would be a guess, and so would be what is wrong with it.
+    if !problems.is_empty() {
+        return (settings, problems);
     }
-    if problems.is_empty() {
-        return Ok(settings);
-    }
-    problems.sort_by_key(|found| found.offset);
+    let mut reader = Reader { text, settings, seen: Vec::new(), problems };
+    read(&mut reader, root.get_ref());
+    (reader.settings, reader.problems)
+}
+
+/// In the order of the text, each with its place.
+fn problems(text: &str, path: &Path, mut found: Vec<Found>) -> SettingsProblems {
+    found.sort_by_key(|found| found.offset);
     let problem =
         |found: Found| Problem { at: Some(Position::of(text, found.offset)), key: found.key, message: found.message };
-    Err(SettingsProblems { path: path.to_owned(), problems: problems.into_iter().map(problem).collect() })
+    SettingsProblems { path: path.to_owned(), problems: found.into_iter().map(problem).collect() }
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> Found {
