@@ -8,6 +8,7 @@ mod console;
 mod demo;
 mod failure;
 mod generated;
+mod import;
 mod live;
 pub mod log;
 mod once;
@@ -60,6 +61,7 @@ enum Command {
     Replay(replay::Replay),
     Run(run::Run),
     Check(check::Check),
+    Import(import::Import),
     Status(read::status::Status),
     Queues(read::queues::Queues),
     Instances(read::instances::Instances),
@@ -107,6 +109,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Demo(command)) => command.run(),
         Some(Command::Replay(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
+        Some(Command::Import(command)) => command.run(),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
         Some(command) => runtime()?.block_on(ask(command, place)),
@@ -140,6 +143,11 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Launch(command) => command.run(place).await,
         Command::Reset(command) => command.run(place).await,
         Command::Set(command) => command.run(place).await,
-        Command::Demo(_) | Command::Replay(_) | Command::Run(_) | Command::Completions(_) | Command::Man(_) => Ok(()),
+        Command::Demo(_)
+        | Command::Replay(_)
+        | Command::Run(_)
+        | Command::Completions(_)
+        | Command::Man(_)
+        | Command::Import(_) => Ok(()),
     }
 }

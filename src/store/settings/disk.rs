@@ -31,6 +31,13 @@ fn text_of(bytes: Vec<u8>, path: &Path) -> Result<String, SettingsProblems> {
     })
 }
 
+/// Writes a new file; one that is there is left as it is.
+pub fn create(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
 /// Puts `text` in the place of `old`. `Ok(false)`, and nothing is written, where the file holds something else by now.
 pub(super) fn replace(path: &Path, old: &str, text: &str) -> io::Result<bool> {
     let real = fs::canonicalize(path)?;

@@ -12,6 +12,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use disk::create;
 pub use edit::EditError;
 pub use locate::{NotFound, VARIABLE, locate};
 pub use parse::parse;

@@ -100,3 +100,22 @@ fn help_and_version_go_to_standard_output() {
         assert!(!out.contains('\u{1b}'), "no colour in a pipe");
     }
 }
+
+/// The old file's secrets do not leave it, what is written is what `check` takes, and no file is overwritten.
+#[test]
+fn an_autoscaler_s_file_is_brought_over_once() {
+    let state = tempfile::tempdir().unwrap();
+    let (old, new) = (state.path().join("aws_autoscaler.yaml"), state.path().join("new.toml"));
+    crate::support::process::write(&old, include_str!("../../../src/cli/import/example.yaml"));
+    let (old, new) = (old.to_str().unwrap(), new.to_str().unwrap());
+    let (code, out, err) = run(state.path(), &["import", old, "--output", new]);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+    assert!(err.contains("AWS_SECRET_ACCESS_KEY") && !err.contains("hush"), "{err}");
+    let (code, _, err) = run(state.path(), &["import", old, "--output", new]);
+    assert_eq!(code, Some(1), "{err}");
+    // There is no ClearML here; the settings themselves are right.
+    let (_, out, err) = run(state.path(), &["check", "--config", new]);
+    assert!(out.contains("is valid: fleet dynamic_worker-tidegate, 2 queues, 3 pools"), "{out}{err}");
+    let (code, out, _) = run(state.path(), &["import", old]);
+    assert_eq!((code, out), (Some(0), std::fs::read_to_string(new).unwrap()));
+}

@@ -1,0 +1,382 @@
+//! The new settings, and the report of what became of the old ones.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::Imported;
+use super::read::{Old, Resource, plain};
+use super::rows::{self, Becomes, PREFIX, USE_PROFILE};
+use super::secrets::without_secrets;
+use super::values::{is_empty, is_true, shown};
+use crate::model::settings::fields::{self, Written};
+use crate::model::settings::key::{Key, Part, Section, word};
+use crate::store::settings::{Problem, parse};
+
+/// What theirs takes where nothing is said.
+const THEIR_PREFIX: &str = "dynamic_worker";
+const THEIR_DISK: i64 = 80;
+const THEIR_DEVICE: &str = "/dev/sda1";
+
+const ARGUMENTS: &str = "agent_arguments";
+
+/// A section under way.
+#[derive(Debug, Default)]
+struct Draft {
+    /// By field: the value, and where it is from.
+    lines: BTreeMap<&'static str, (Written, String)>,
+    arguments: Vec<String>,
+    comments: Vec<String>,
+}
+
+/// Everything under way.
+struct Desk {
+    pools: Vec<(String, Draft)>,
+    the_loop: Draft,
+    clearml: Draft,
+    report: Vec<[String; 2]>,
+}
+
+pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
+    let prefix = old.general.iter().find(|(path, _)| plain(path) == PREFIX);
+    let prefix = prefix.and_then(|(_, value)| value.as_str()).filter(|text| !text.is_empty()).unwrap_or(THEIR_PREFIX);
+    let fleet = fleet.map_or_else(|| house_name(&format!("{prefix}-tidegate")), str::to_owned);
+    let old_workers = format!("{prefix}:RESOURCE:TYPE:ID");
+    let (clearml, report) = (Draft::default(), Vec::new());
+    let mut desk = Desk { pools: Vec::new(), the_loop: Draft::default(), clearml, report };
+    let mut names = BTreeMap::new();
+    for resource in &old.resources {
+        let name = desk.pool(resource, &mut names);
+        let place = desk.pools.len() - 1;
+        desk.fields(&format!("{}.", resource.name), &resource.fields, &[place]);
+        if name != resource.name {
+            desk.tell(&resource.name, format!("pool `{name}`: a pool's name has no spaces, `:` and `/`"));
+        }
+    }
+    let all: Vec<usize> = (0..desk.pools.len()).collect();
+    for (path, value) in &old.general {
+        desk.field(path, value, &all);
+    }
+    desk.their_disks();
+    let queues = desk.queues(old, &names);
+    let mut settings = text(&desk, &queues, from, &fleet, &old_workers);
+    // What is right by itself may not fit what stands beside it.
+    while let Err(problems) = parse(&settings, Path::new(from))
+        && problems.problems.iter().any(|problem| desk.withdraw(problem))
+    {
+        settings = text(&desk, &queues, from, &fleet, &old_workers);
+    }
+    Imported { settings, report: desk.report }
+}
+
+/// Fit for a fleet or a pool.
+fn house_name(text: &str) -> String {
+    let fit = |letter: char| if letter.is_alphanumeric() || "-_.".contains(letter) { letter } else { '-' };
+    let name: String = text.trim().chars().map(fit).collect();
+    if name.trim_matches('.').is_empty() { "pool".to_owned() } else { name }
+}
+
+impl Desk {
+    fn tell(&mut self, field: &str, became: impl Into<String>) {
+        self.report.push([field.to_owned(), became.into()]);
+    }
+
+    /// Begins a resource's pool; its name.
+    fn pool(&mut self, resource: &Resource, names: &mut BTreeMap<String, String>) -> String {
+        let fit = house_name(&resource.name);
+        let mut name = fit.clone();
+        let mut more = 2;
+        while self.pools.iter().any(|(known, _)| *known == name) {
+            name = format!("{fit}-{more}");
+            more += 1;
+        }
+        let mut draft = Draft::default();
+        draft.lines.insert("provider", (Written::Text("aws".to_owned()), String::new()));
+        self.pools.push((name.clone(), draft));
+        names.insert(resource.name.clone(), name.clone());
+        name
+    }
+
+    fn fields(&mut self, path: &str, fields: &serde_json::Map<String, Value>, pools: &[usize]) {
+        let use_profile = fields.iter().find(|(name, _)| USE_PROFILE.contains(&plain(name).as_str()));
+        let no_profile = use_profile.is_some_and(|(_, value)| is_true(value) == Some(false));
+        for (name, value) in fields {
+            if no_profile && ["iam_arn", "iam_name", "arn"].contains(&plain(name).as_str()) && !is_empty(value) {
+                self.tell(&format!("{path}{name}"), "not used: there it is switched off");
+                continue;
+            }
+            self.field(&format!("{path}{name}"), value, pools);
+        }
+    }
+
+    /// One field, of these pools where it is a pool's.
+    fn field(&mut self, path: &str, value: &Value, pools: &[usize]) {
+        let Some(row) = rows::find(path) else {
+            return self.tell(path, "refused: nobody knows this field");
+        };
+        if is_empty(value) {
+            return self.tell(path, "empty: nothing to bring over");
+        }
+        match &row.becomes {
+            Becomes::Secret(instead) => self.tell(path, format!("not written, it is a secret: {instead}")),
+            Becomes::Dropped(why) => self.tell(path, format!("not needed: {why}")),
+            Becomes::Comment(why) => {
+                let (text, secrets) = without_secrets(&shown(value));
+                self.comment(path, &text, pools);
+                self.tell(path, format!("kept as a comment: {why}{}", left_out(&secrets)));
+            }
+            Becomes::Arguments(read) => match read(value) {
+                Some(arguments) if arguments.is_empty() => self.tell(path, "not needed: it is the default"),
+                Some(arguments) => {
+                    for pool in pools {
+                        if let Some((_, draft)) = self.pools.get_mut(*pool) {
+                            draft.arguments.extend(arguments.iter().cloned());
+                        }
+                    }
+                    self.tell(path, format!("pool.*.agent_arguments: {}", arguments.join(" ")));
+                }
+                None => self.refuse(path, value, "it is of another shape than theirs", pools),
+            },
+            Becomes::Script(field) => {
+                let (text, secrets) = without_secrets(&shown(value));
+                let told = self.put(Part::Pool, field, Written::Text(text.replace("\r\n", "\n")), path, pools);
+                self.told(path, value, told, &left_out(&secrets), pools);
+            }
+            Becomes::Setting(part, field, read) => match read(value) {
+                Some(written) => {
+                    let told = self.put(*part, field, written, path, pools);
+                    self.told(path, value, told, "", pools);
+                }
+                None => self.refuse(path, value, "it is of another shape than theirs", pools),
+            },
+        }
+    }
+
+    fn told(&mut self, path: &str, value: &Value, told: Result<String, String>, more: &str, pools: &[usize]) {
+        match told {
+            Ok(became) => self.tell(path, format!("{became}{more}")),
+            Err(why) => self.refuse(path, value, &why, pools),
+        }
+    }
+
+    fn refuse(&mut self, path: &str, value: &Value, why: &str, pools: &[usize]) {
+        let (text, _) = without_secrets(&shown(value));
+        self.comment(path, &text, pools);
+        self.tell(path, format!("refused, kept as a comment: {why}"));
+    }
+
+    fn comment(&mut self, path: &str, text: &str, pools: &[usize]) {
+        let name = path.rsplit('.').next().unwrap_or(path);
+        let first = pools.first().and_then(|pool| self.pools.get_mut(*pool));
+        // What is over everything stands once.
+        let draft =
+            if pools.len() == 1 { first.map_or(&mut self.the_loop, |(_, draft)| draft) } else { &mut self.the_loop };
+        draft.comments.push(format!("{name}: {text}"));
+    }
+
+    /// Puts a setting, if it is allowed; says where.
+    fn put(
+        &mut self,
+        part: Part,
+        field: &'static str,
+        written: Written,
+        path: &str,
+        pools: &[usize],
+    ) -> Result<String, String> {
+        let rule = fields::find(part, field).map_err(|error| error.to_string())?;
+        let (written, refused) = allowed(rule, written)?;
+        let more = if refused.is_empty() { String::new() } else { format!("; refused: {}", refused.join(", ")) };
+        let line = (written.clone(), path.to_owned());
+        match part {
+            Part::Loop => drop(self.the_loop.lines.insert(rule.name, line)),
+            Part::Clearml => drop(self.clearml.lines.insert(rule.name, line)),
+            _ => {
+                let mut taken = false;
+                for pool in pools {
+                    if let Some((_, draft)) = self.pools.get_mut(*pool)
+                        && !draft.lines.contains_key(rule.name)
+                    {
+                        draft.lines.insert(rule.name, line.clone());
+                        taken = true;
+                    }
+                }
+                if !taken {
+                    return Ok(format!("not used: another field gives {}", rule.pattern()));
+                }
+            }
+        }
+        let shown = if matches!(&written, Written::Text(text) if text.contains('\n')) {
+            String::new()
+        } else {
+            format!(" = {written}")
+        };
+        Ok(format!("{}{shown}{more}", rule.pattern()))
+    }
+
+    /// Takes back the setting that a problem is about; `false`: there is none.
+    fn withdraw(&mut self, problem: &Problem) -> bool {
+        let Some(Ok(key)) = problem.key.as_deref().map(Key::parse) else { return false };
+        let draft = match &key.section {
+            Section::Pool(name) => {
+                self.pools.iter_mut().find(|(pool, _)| pool == name.as_str()).map(|(_, draft)| draft)
+            }
+            Section::Loop => Some(&mut self.the_loop),
+            Section::Clearml => Some(&mut self.clearml),
+            _ => None,
+        };
+        let Some(draft) = draft else { return false };
+        let taken = if key.field.name == ARGUMENTS {
+            (!draft.arguments.is_empty()).then(|| Written::List(std::mem::take(&mut draft.arguments)).to_toml())
+        } else {
+            draft.lines.remove(key.field.name).map(|(written, _)| written.to_toml())
+        };
+        let Some(taken) = taken else { return false };
+        draft.comments.push(format!("{}: {taken}", key.field.name));
+        self.tell(&key.to_string(), format!("refused, kept as a comment: {}", problem.message));
+        true
+    }
+
+    /// A disk of theirs has a size, whether the file says one or not.
+    fn their_disks(&mut self) {
+        for (_, draft) in &mut self.pools {
+            let size = (Written::Whole(THEIR_DISK), "theirs where nothing is said".to_owned());
+            draft.lines.entry("disk_gb").or_insert(size);
+            let by_parameter = draft.lines.get("ami").is_some_and(|(ami, _)| ami.to_string().starts_with("ssm:"));
+            if by_parameter {
+                let device = (Written::Text(THEIR_DEVICE.to_owned()), "theirs where nothing is said".to_owned());
+                draft.lines.entry("disk_device").or_insert(device);
+            }
+        }
+    }
+
+    /// Each queue with its pools; how many machines a pool may have goes to the pool.
+    fn queues(&mut self, old: &Old, names: &BTreeMap<String, String>) -> Vec<(String, Vec<String>)> {
+        let mut queues = Vec::new();
+        for (queue, resources) in &old.queues {
+            let mut pools: Vec<String> = Vec::new();
+            for (resource, max) in resources {
+                let path = format!("queues.{queue}.{resource}");
+                let Some(name) = names.get(resource) else {
+                    self.tell(&path, "refused: no machine of this name is configured");
+                    continue;
+                };
+                if !pools.contains(name) {
+                    pools.push(name.clone());
+                }
+                let max = max.and_then(|max| i64::try_from(max).ok());
+                let told = match (max, self.pools.iter().position(|(known, _)| known == name)) {
+                    (Some(max), Some(place)) => self.put(Part::Pool, "max", Written::Whole(max), &path, &[place]),
+                    _ => Ok("queue.*.pools; not limited".to_owned()),
+                };
+                self.tell(
+                    &path,
+                    told.map_or_else(|why| format!("refused: {why}"), |put| format!("queue.*.pools; {put}")),
+                );
+            }
+            if pools.is_empty() || queue.trim().is_empty() || queue.contains(char::is_control) || queue.trim() != queue
+            {
+                self.tell(&format!("queues.{queue}"), "refused: it has no machines, or no name of one line");
+            } else {
+                queues.push((queue.clone(), pools));
+            }
+        }
+        queues
+    }
+}
+
+fn left_out(secrets: &[String]) -> String {
+    if secrets.is_empty() {
+        return String::new();
+    }
+    format!(
+        "; lines that set secrets were left out: {}: give them through the image or the machine's role",
+        secrets.join(", ")
+    )
+}
+
+/// What of the value the field takes, and the entries of a table that it does not.
+fn allowed(rule: &'static fields::Field, written: Written) -> Result<(Written, Vec<String>), String> {
+    let Err(wrong) = rule.check(&written) else { return Ok((written, Vec::new())) };
+    let Written::Table(entries) = written else { return Err(wrong.to_string()) };
+    let holds = |entry: &(String, String)| rule.check(&Written::Table(BTreeMap::from([entry.clone()]))).is_ok();
+    let (right, others): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        entries.into_iter().partition(|(name, text)| holds(&(name.clone(), text.clone())));
+    if right.is_empty() || rule.check(&Written::Table(right.clone())).is_err() {
+        return Err(wrong.to_string());
+    }
+    Ok((Written::Table(right), others.into_keys().collect()))
+}
+
+/// The file.
+fn text(desk: &Desk, queues: &[(String, Vec<String>)], from: &str, fleet: &str, old_workers: &str) -> String {
+    let from: String = from.chars().filter(|letter| !letter.is_control()).collect();
+    let mut text = format!(
+        "# Brought over from {from} by `tidegate import`. Read it, then: tidegate check\n\
+         # Stop the old autoscaler first: while it runs, both start machines for the same queues. Its machines, with\n\
+         # workers {}, are foreign here: counted while they are idle, never acted on.\n",
+        old_workers.chars().filter(|letter| !letter.is_control()).collect::<String>()
+    );
+    if !desk.clearml.lines.is_empty() {
+        section(&mut text, "[clearml]", &desk.clearml);
+    }
+    let mut the_loop = format!("\n[loop]\nfleet = {}\n", Written::Text(fleet.to_owned()).to_toml());
+    lines(&mut the_loop, &desk.the_loop);
+    text.push_str(&the_loop);
+    let maxima: Option<Vec<i64>> = desk
+        .pools
+        .iter()
+        .map(|(_, draft)| match draft.lines.get("max") {
+            Some((Written::Whole(max), _)) => Some(*max),
+            _ => None,
+        })
+        .collect();
+    if let Some(total) = maxima.map(|maxima| maxima.iter().fold(0_i64, |sum, max| sum.saturating_add(*max)))
+        && total <= 100_000
+    {
+        let _ = write!(text, "\n[limits]\nmax = {total} # as many as the old one could start\n");
+    }
+    text.push_str(
+        "\n# The old one knew no money. A hard budget is never passed by a launch:\n\
+         # [[budget]]\n# name = \"all\"\n# per = \"month\"\n# limit = \"$1000\"\n",
+    );
+    for (queue, pools) in queues {
+        let pools = Written::List(pools.clone()).to_toml();
+        let _ = write!(text, "\n[{}]\npools = {pools}\n", Section::new(Part::Queue, queue));
+    }
+    for (pool, draft) in &desk.pools {
+        section(&mut text, &format!("[pool.{}]", word(pool)), draft);
+    }
+    text
+}
+
+fn section(text: &mut String, heading: &str, draft: &Draft) {
+    let _ = write!(text, "\n{heading}\n");
+    lines(text, draft);
+}
+
+fn lines(text: &mut String, draft: &Draft) {
+    for field in fields::all() {
+        if let Some((written, from)) = draft.lines.get(field.name).filter(|_| of_draft(field, draft)) {
+            let from: String = from.chars().filter(|letter| !letter.is_control()).collect();
+            let value = written.to_toml();
+            let was = if from.is_empty() || value.contains('\n') { String::new() } else { format!(" # {from}") };
+            let _ = writeln!(text, "{} = {value}{was}", field.name);
+        } else if field.name == ARGUMENTS && !draft.arguments.is_empty() {
+            let _ = writeln!(text, "{ARGUMENTS} = {}", Written::List(draft.arguments.clone()).to_toml());
+        }
+    }
+    for comment in &draft.comments {
+        for line in comment.lines() {
+            let line: String = line.chars().filter(|letter| !letter.is_control()).collect();
+            let _ = writeln!(text, "# {line}");
+        }
+    }
+}
+
+/// Names are shared between sections: `max`, `credentials`.
+fn of_draft(field: &fields::Field, draft: &Draft) -> bool {
+    let is_pool = draft.lines.contains_key("provider");
+    if is_pool { field.part() == Part::Pool } else { matches!(field.part(), Part::Loop | Part::Clearml) }
+}
