@@ -293,6 +293,7 @@ fn round_up_to_cent(money: Money) -> Money {
 }
 
 impl fmt::Display for Reason {
+    #[expect(clippy::too_many_lines, reason = "a sentence for each reason")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Waiting { waiting, idle, starting, foreign, need } => write!(

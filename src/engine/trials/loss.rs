@@ -13,14 +13,15 @@ async fn taken_back_half_done(paused: bool) -> Trial {
     if paused {
         trial.ask(Command::Pause).await.unwrap();
     }
-    let mut facts = trial.world.facts();
     let words = [("requeue", "t0:q-train"), ("gone", "spot")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    facts.mailboxes.entry(machine.as_str().into()).or_default().extend(words);
-    let shown = facts.machines.get_mut(machine.as_str()).unwrap();
-    (shown.state, shown.ended) = (CloudState::Terminated, Some(trial.clock.now()));
-    shown.state_reason = Some("Client.InstanceInitiatedShutdown: Instance initiated shutdown".to_owned());
-    facts.workers.clear();
-    drop(facts);
+    {
+        let mut facts = trial.world.facts();
+        facts.mailboxes.entry(machine.as_str().into()).or_default().extend(words);
+        let shown = facts.machines.get_mut(machine.as_str()).unwrap();
+        (shown.state, shown.ended) = (CloudState::Terminated, Some(trial.clock.now()));
+        shown.state_reason = Some("Client.InstanceInitiatedShutdown: Instance initiated shutdown".to_owned());
+        facts.workers.clear();
+    }
     trial.pass(3 * 60).await;
     trial
 }

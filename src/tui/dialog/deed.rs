@@ -6,7 +6,7 @@ use super::consequence::{self, Question};
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::View;
 use crate::model::breaker::Reset;
-use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision};
+use crate::model::ids::{Actor, InstanceId, PoolName, QueueName, Revision};
 use crate::model::instance::{Hold, Instance};
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;

@@ -94,7 +94,7 @@ impl Cloud for Machines {
                     term: Some(order.term),
                 },
             };
-            let launched = Launched { id: machine.id.clone(), intent, launched, zone: None };
+            let launched = Launched { id: machine.id.clone(), intent, launched, zone: None, passed_over: Vec::new() };
             (machine, launched)
         });
         let (machines, launched): (Vec<_>, Vec<_>) = made.unzip();
@@ -104,6 +104,14 @@ impl Cloud for Machines {
 
     async fn terminate(&self, _: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
         panic!("nothing is to be ended here: {instances:?}");
+    }
+
+    async fn stop(&self, _: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        panic!("nothing is to be switched off here: {instances:?}");
+    }
+
+    async fn start(&self, _: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        panic!("nothing is to be switched on here: {instances:?}");
     }
 
     async fn console(&self, _: &str, _: &InstanceId) -> Result<String, CloudError> {
