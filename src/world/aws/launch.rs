@@ -8,7 +8,7 @@ use crate::model::ids::Zone;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
 use crate::world::aws::request::{places, run_instances};
-use crate::world::aws::{image, listed, members, no_retries};
+use crate::world::aws::{image, listed, members, no_retries, quota};
 use crate::world::cloud::{CloudError, LaunchOrder, Launched};
 use crate::world::guard;
 
@@ -27,7 +27,7 @@ pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<L
             Err(error) => hide_secrets(cloud_error("RunInstances", &error), order, &user_data),
         };
         if error.may_have_acted || !another_place_may_do(&error) || places.peek().is_none() {
-            return Err(error);
+            return Err(quota::told(client, order, error).await);
         }
     }
     Err(refused("the pool has no place for machines".to_owned()))

@@ -8,6 +8,7 @@ mod image;
 mod launch;
 mod listed;
 mod members;
+mod quota;
 mod request;
 
 use std::collections::BTreeMap;

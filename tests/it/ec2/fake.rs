@@ -1,8 +1,9 @@
 //! An EC2 for what moto gets wrong: idempotency tokens, partial batches, capacity by subnet, late listings.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
@@ -16,8 +17,12 @@ pub(super) struct State {
     pub(super) room: BTreeMap<String, usize>,
     /// Listings that do not show the machines yet.
     pub(super) late_listings: u32,
-    /// The next launches act and answer with a page that is not EC2's.
-    pub(super) garbled_launches: u32,
+    /// What happens to the next launches.
+    pub(super) twists: VecDeque<Twist>,
+    /// vCPUs of machines of the type's family that the account may have, and what others use of them.
+    pub(super) vcpu_quota: Option<(u32, u32)>,
+    /// Machines that the cloud takes back.
+    pub(super) interrupted: Vec<String>,
     /// Every launch call, by its token and subnet.
     pub(super) launches: Vec<(String, String)>,
     /// The newest launch call as it came over the wire.
@@ -29,6 +34,22 @@ pub(super) struct State {
     /// The newest call that asked for a role.
     pub(super) assumed: Form,
 }
+
+/// What becomes of a launch call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Twist {
+    /// It acts, and answers with a page that is not EC2's.
+    Garbled,
+    /// It acts, and answers that it was one call too many.
+    Throttled,
+    /// It acts, and answers when nobody waits any more.
+    Late,
+    /// It refuses the tags, and with them everything.
+    TagsRefused,
+}
+
+/// How long an answer takes that is late.
+pub(super) const LATE: Duration = Duration::from_secs(2);
 
 /// A request's parameters, by their names on the wire.
 pub(super) type Form = BTreeMap<String, String>;
@@ -69,10 +90,21 @@ impl State {
         let token = form["ClientToken"].clone();
         let subnet = form.get("SubnetId").cloned().unwrap_or_default();
         self.launches.push((token.clone(), subnet.clone()));
+        let twist = self.twists.pop_front();
+        if twist == Some(Twist::TagsRefused) {
+            return refusal(400, "InvalidParameterValue", "a tag is not allowed here");
+        }
         if !self.made.contains_key(&token) {
             let wanted: usize = form["MaxCount"].parse().unwrap();
             let room = self.room.get(&subnet).copied().unwrap_or(usize::MAX);
             let count = wanted.min(room);
+            if let Some((limit, others)) = self.vcpu_quota
+                && self.machines() + wanted > ((limit - others) / VCPU) as usize
+            {
+                let said =
+                    format!("You have requested more vCPU capacity than your current vCPU limit of {limit} allows");
+                return refusal(400, "VcpuLimitExceeded", &said);
+            }
             if count == 0 {
                 return refusal(500, "InsufficientInstanceCapacity", "no room");
             }
@@ -83,11 +115,12 @@ impl State {
             let machine = |index| Machine { id: format!("i-{:017x}", first + index), index, tags: tags(form) };
             self.made.insert(token.clone(), (0..count).map(machine).collect());
         }
-        if self.garbled_launches > 0 {
-            self.garbled_launches -= 1;
-            return (StatusCode::INTERNAL_SERVER_ERROR, "<html>oops</html>".to_owned());
+        match twist {
+            Some(Twist::Garbled) => return (StatusCode::INTERNAL_SERVER_ERROR, "<html>oops</html>".to_owned()),
+            Some(Twist::Throttled) => return refusal(503, "RequestLimitExceeded", "Request limit exceeded."),
+            _ => {}
         }
-        let set = instances_set(&self.made[&token]);
+        let set = self.instances_set(&self.made[&token]);
         (StatusCode::OK, format!("<RunInstancesResponse>{set}</RunInstancesResponse>"))
     }
 
@@ -128,13 +161,43 @@ impl State {
         (StatusCode::OK, format!("<DescribeImagesResponse>{set}</DescribeImagesResponse>"))
     }
 
+    fn instances_set(&self, machines: &[Machine]) -> String {
+        let mut items = String::new();
+        for machine in machines {
+            let mut tags = String::new();
+            for (key, value) in &machine.tags {
+                write!(tags, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
+            }
+            let (state, reason) = if self.interrupted.contains(&machine.id) {
+                ("<code>32</code><name>shutting-down</name>", "Server.SpotInstanceTermination")
+            } else {
+                ("<code>0</code><name>pending</name>", "")
+            };
+            write!(
+                items,
+                "<item><instanceId>{}</instanceId><amiLaunchIndex>{}</amiLaunchIndex><instanceType>g5.xlarge</instanceType>\
+                 <instanceState>{state}</instanceState><stateReason><code>{reason}</code><message>{reason}</message></stateReason>\
+                 <cpuOptions><coreCount>2</coreCount><threadsPerCore>2</threadsPerCore></cpuOptions>\
+                 <launchTime>2026-11-24T12:00:00.000Z</launchTime><tagSet>{tags}</tagSet></item>",
+                machine.id, machine.index
+            )
+            .unwrap();
+        }
+        format!("<instancesSet>{items}</instancesSet>")
+    }
+
     fn describe(&mut self) -> (StatusCode, String) {
         let mut items = String::new();
         if self.late_listings > 0 {
             self.late_listings -= 1;
         } else {
             for machines in self.made.values() {
-                write!(items, "<item>{}</item>", instances_set(machines)).unwrap();
+                write!(items, "<item>{}</item>", self.instances_set(machines)).unwrap();
+            }
+            if let Some((_, others)) = self.vcpu_quota {
+                let other = |index| Machine { id: format!("i-other{index}"), index, tags: Vec::new() };
+                let others: Vec<_> = (0..(others / VCPU) as usize).map(other).collect();
+                write!(items, "<item>{}</item>", self.instances_set(&others)).unwrap();
             }
         }
         let set = format!("<reservationSet>{items}</reservationSet>");
@@ -142,31 +205,15 @@ impl State {
     }
 }
 
+/// What a machine holds; its type is g5.xlarge.
+const VCPU: u32 = 4;
+
 fn tags(form: &BTreeMap<String, String>) -> Vec<(String, String)> {
     let tag = |number: usize| {
         let part = |name: &str| form.get(&format!("TagSpecification.1.Tag.{number}.{name}")).cloned();
         part("Key").zip(part("Value"))
     };
     (1..).map_while(tag).collect()
-}
-
-fn instances_set(machines: &[Machine]) -> String {
-    let mut items = String::new();
-    for machine in machines {
-        let mut tags = String::new();
-        for (key, value) in &machine.tags {
-            write!(tags, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
-        }
-        write!(
-            items,
-            "<item><instanceId>{}</instanceId><amiLaunchIndex>{}</amiLaunchIndex><instanceType>g5.xlarge</instanceType>\
-             <instanceState><code>0</code><name>pending</name></instanceState>\
-             <launchTime>2026-11-24T12:00:00.000Z</launchTime><tagSet>{tags}</tagSet></item>",
-            machine.id, machine.index
-        )
-        .unwrap();
-    }
-    format!("<instancesSet>{items}</instancesSet>")
 }
 
 fn refusal(status: u16, code: &str, message: &str) -> (StatusCode, String) {
@@ -185,7 +232,16 @@ pub(super) async fn serve(state: Arc<Mutex<State>>) -> String {
         let key = signed.split_once("Credential=").and_then(|(_, rest)| rest.split('/').next());
         key.unwrap_or_default().clone_into(&mut state.lock().unwrap().key);
         let asked = reqwest::Url::parse(&format!("http://fake/?{body}")).unwrap();
-        state.lock().unwrap().answer(&asked.query_pairs().into_owned().collect())
+        let form: Form = asked.query_pairs().into_owned().collect();
+        let launch = form.get("Action").is_some_and(|action| action == "RunInstances");
+        let (late, answer) = {
+            let mut state = state.lock().unwrap();
+            (launch && state.twists.front() == Some(&Twist::Late), state.answer(&form))
+        };
+        if late {
+            tokio::time::sleep(LATE).await;
+        }
+        answer
     };
     tokio::spawn(async move { axum::serve(listener, Router::new().route("/", post(answer))).await });
     url
