@@ -4,12 +4,10 @@
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{Filter, Instance, InstanceLifecycleType, InstanceStateName, Reservation};
 
+use crate::model::ids::MachineType;
 use crate::model::settings::Market;
 use crate::model::snapshot::Quota;
 use crate::world::cloud::{CloudError, LaunchOrder};
-
-/// Types of these letters share one quota.
-const STANDARD: [&str; 9] = ["a", "c", "d", "h", "i", "m", "r", "t", "z"];
 
 /// The error with its quota, where it names one and the account's machines can be counted.
 pub(super) async fn told(client: &Client, order: &LaunchOrder, error: CloudError) -> CloudError {
@@ -51,28 +49,18 @@ async fn in_use(client: &Client, order: &LaunchOrder, unit: &str) -> Option<u32>
 /// Whether the quota that refused the order holds this machine.
 fn is_held(instance: &Instance, order: &LaunchOrder, unit: &str) -> bool {
     let spot = instance.instance_lifecycle() == Some(&InstanceLifecycleType::Spot);
-    let machine_type = instance.instance_type().map(|kind| kind.as_str().to_owned()).unwrap_or_default();
-    let wanted = order.launch.machine_type.as_str();
-    let alike = if unit == "vCPU" { family(&machine_type) == family(wanted) } else { machine_type == wanted };
+    let Some(machine_type) = instance.instance_type().map(|kind| MachineType::from(kind.as_str())) else {
+        return false;
+    };
+    let wanted = &order.launch.machine_type;
+    let alike =
+        if unit == "vCPU" { machine_type.quota_family() == wanted.quota_family() } else { machine_type == *wanted };
     alike && spot == (order.launch.market == Market::Spot)
 }
 
 fn vcpu(instance: &Instance) -> Option<u32> {
     let options = instance.cpu_options()?;
     u32::try_from(options.core_count()?.checked_mul(options.threads_per_core()?)?).ok()
-}
-
-/// The types that share a quota: the letters before the first digit, all general ones together.
-fn family(machine_type: &str) -> &str {
-    let end = machine_type.find(|letter: char| letter.is_ascii_digit()).unwrap_or(machine_type.len());
-    let letters = machine_type.get(..end).unwrap_or_default();
-    let first = letters.get(..1).unwrap_or_default();
-    match letters {
-        "vt" => "g",
-        "trn" | "inf" | "dl" | "hpc" | "u-" => letters,
-        _ if STANDARD.contains(&first) => "standard",
-        _ => first,
-    }
 }
 
 #[cfg(test)]
@@ -96,26 +84,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn types_share_a_quota_with_their_family() {
-        for (one, other, same) in [
-            ("g5.xlarge", "g6e.4xlarge", true),
-            ("g5.xlarge", "vt1.3xlarge", true),
-            ("m5.large", "c7gn.metal", true),
-            ("g5.xlarge", "p4d.24xlarge", false),
-            ("trn1.2xlarge", "t3.micro", false),
-            ("", "g5.xlarge", false),
-        ] {
-            assert_eq!(family(one) == family(other), same, "{one} {other}");
-        }
-    }
-
     proptest! {
         #[test]
         fn any_words_have_a_limit_or_none(text in ".*") {
             let _ = limit(&text);
             let _ = limit(&format!("x limit of {text}"));
-            let _ = family(&text);
         }
     }
 }
