@@ -158,7 +158,7 @@ impl PoolSettings {
     /// Whose capacity and quota the pool's machines take: `aws us-east-1`.
     #[must_use]
     pub fn account(&self) -> String {
-        account(self.provider, &self.region)
+        account(self.provider, &self.site())
     }
 }
 

@@ -70,10 +70,15 @@ pub const STANDINGS: &[Standing] = &[
     standing(
         "Regular Instance Rollback; Rollback Timeout",
         &[],
-        &["queue.*.pools"],
-        "name an on-demand pool behind the spot one: it is launched from where the first has none",
+        &["pool.*.spot_rollback", "queue.*.pools"],
+        "or name an on-demand pool behind the spot one",
     ),
-    standing("Spot Blackout Period", &[], &[], "a spot type that was refused is not tried for a while that doubles"),
+    standing(
+        "Spot Blackout Period",
+        &[],
+        &["pool.*.spot_blackout"],
+        "of that type; the failure's own back-off may be longer",
+    ),
     standing("AMI ID, image name or SSM alias", &["ami_id"], &["pool.*.ami", "pool.*.ami_owner"], ""),
     standing("Availability Zone", &["availability_zone"], &["pool.*.zones"], "several are tried in order"),
     standing("VPC Subnet ID", &["subnet_id"], &["pool.*.subnets"], "with `zones` one to one"),
