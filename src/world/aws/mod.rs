@@ -243,7 +243,7 @@ impl Cloud for Ec2 {
     }
 
     async fn stop(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
-        let call = self.client(region).await.stop_instances();
+        let call = self.client(region).await?.stop_instances();
         let ids = instances.iter().map(ToString::to_string).collect();
         let answer = call.set_instance_ids(Some(ids)).send().await;
         let answer = answer.map(drop).map_err(|error| cloud_error("StopInstances", &error));
@@ -251,7 +251,7 @@ impl Cloud for Ec2 {
     }
 
     async fn start(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
-        let call = self.client(region).await.start_instances();
+        let call = self.client(region).await?.start_instances();
         let ids = instances.iter().map(ToString::to_string).collect();
         let call = call.set_instance_ids(Some(ids)).customize().config_override(no_retries());
         let answer = call.send().await.map(drop).map_err(|error| cloud_error("StartInstances", &error));
