@@ -113,7 +113,7 @@ impl Loop {
     }
 
     /// The regions of the settings, and those where machines of ours are or may be.
-    fn regions(&self) -> Vec<Region> {
+    pub(super) fn regions(&self) -> Vec<Region> {
         let pools = self.settings.pools.iter().map(|pool| Region { provider: pool.provider, name: pool.site() });
         let known =
             self.memory.known.values().map(|known| Region { provider: known.provider, name: known.region.clone() });

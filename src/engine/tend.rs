@@ -25,6 +25,9 @@ const STOP_TAKES_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
 /// A worker's row that was removed is gone from the list at the next look; one that stays is not removed each time.
 const UNREGISTER_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
+/// Disks that outlived their machines are looked for so often.
+const SWEEP_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+
 /// What this process knows to have arrived.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
@@ -70,6 +73,7 @@ impl Loop {
                 self.facts.workers.retain(|known| known.id != *worker);
                 self.retries.rest(deed, UNREGISTER_AGAIN, now);
             }
+            Deed::SweepDisks { .. } => self.retries.rest(deed, SWEEP_AGAIN, now),
             Deed::DeleteMailbox { instance } => drop(self.facts.mailboxes.remove(instance)),
             _ => {}
         }
@@ -105,6 +109,7 @@ impl Loop {
         }
         let heard = self.facts.mailboxes.keys().filter(|instance| self.is_heard(instance));
         deeds.extend(heard.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
+        deeds.extend(self.sweeps(now));
         for deed in deeds {
             self.begin(deed);
         }
@@ -128,6 +133,19 @@ impl Loop {
             refusal.instance.as_ref() == Some(instance) && matches!(refusal.reason, Reason::RequeuesUsed { .. })
         });
         !under_way && (refused || !self.snapshot.strays.iter().any(tells))
+    }
+
+    fn sweeps(&self, now: Timestamp) -> impl Iterator<Item = Deed> {
+        let leaves =
+            |region: &Region| self.setup.world.cloud(region.provider).is_ok_and(|cloud| cloud.may_leave_disks());
+        let fleet = self.settings.the_loop.fleet.clone();
+        let regions: Vec<_> = self.regions().into_iter().filter(leaves).collect();
+        regions.into_iter().map(move |Region { provider, name }| Deed::SweepDisks {
+            provider,
+            region: name,
+            fleet: fleet.clone(),
+            now,
+        })
     }
 
     /// Whether a stop that was decided must be asked for again.

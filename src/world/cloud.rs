@@ -49,8 +49,33 @@ pub trait Cloud: Send + Sync {
         None
     }
 
+    /// Whether disks may outlive their machines here.
+    fn may_leave_disks(&self) -> bool {
+        false
+    }
+
+    /// Deletes disks of the fleet's that have had no machine for a while, and tells of them: when they are first seen,
+    /// and when they are deleted.
+    async fn sweep_disks(
+        &self,
+        _fleet: &FleetId,
+        _region: &str,
+        _now: Timestamp,
+    ) -> Result<Vec<StrayDisk>, CloudError> {
+        Ok(Vec::new())
+    }
+
     /// Asks for what `check` needs: whether the credentials work, without starting anything.
     async fn check(&self, region: &str) -> Result<String, CloudError>;
+}
+
+/// A disk that no machine has, as it is first seen, or as it was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StrayDisk {
+    pub id: String,
+    pub gigabytes: u32,
+    pub deleted_at: Timestamp,
+    pub deleted: bool,
 }
 
 /// One launch call, complete.

@@ -1,6 +1,6 @@
 //! Deeds on the world: one call or a short row of calls, each with a deadline. The loop never waits for one.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::act::crash::{CrashPoints, Crashed, DeedKind, Point};
 use crate::engine::act::fence::{Fence, KeptBack};
@@ -13,7 +13,7 @@ use crate::model::settings::{PoolSettings, Provider};
 use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::World;
 use crate::world::clock::Clock;
-use crate::world::cloud::{AgentAccess, CloudError, LaunchOrder, Launched};
+use crate::world::cloud::{AgentAccess, CloudError, LaunchOrder, Launched, StrayDisk};
 use crate::world::tracker::{Requeue, TrackerError};
 
 /// Longer than a launch's own time limits, so that the cloud's answer is heard.
@@ -62,6 +62,13 @@ pub(in crate::engine) enum Deed {
         fleet: FleetId,
         value: String,
     },
+    /// Disks that outlived their machines are told and deleted.
+    SweepDisks {
+        provider: Provider,
+        region: String,
+        fleet: FleetId,
+        now: Timestamp,
+    },
     /// For a person who asked.
     BootLog {
         provider: Provider,
@@ -98,6 +105,7 @@ impl Deed {
             Self::CreateMailbox { .. }
             | Self::DeleteMailbox { .. }
             | Self::RenewLease { .. }
+            | Self::SweepDisks { .. }
             | Self::BootLog { .. } => None,
         }
     }
@@ -145,6 +153,7 @@ impl Deed {
             (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
             (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
             (Self::RenewLease { .. }, Self::RenewLease { .. }) => true,
+            (Self::SweepDisks { region, .. }, Self::SweepDisks { region: other, .. }) => region == other,
             // Each launch call is one of its own.
             _ => false,
         }
@@ -161,7 +170,11 @@ impl Deed {
             | Self::DeleteMailbox { instance }
             | Self::BootLog { instance, .. } => Some(instance),
             Self::Requeue { lost, .. } => Some(&lost.instance),
-            Self::Launch(_) | Self::Enqueue { .. } | Self::Unregister { .. } | Self::RenewLease { .. } => None,
+            Self::Launch(_)
+            | Self::Enqueue { .. }
+            | Self::Unregister { .. }
+            | Self::RenewLease { .. }
+            | Self::SweepDisks { .. } => None,
         }
     }
 }
@@ -183,6 +196,7 @@ impl std::fmt::Display for Deed {
             Self::CreateMailbox { instance } => write!(f, "make the mailbox of {instance}"),
             Self::DeleteMailbox { instance } => write!(f, "remove the mailbox of {instance}"),
             Self::RenewLease { .. } => write!(f, "renew the lease"),
+            Self::SweepDisks { region, .. } => write!(f, "look for disks without a machine in {region}"),
             Self::BootLog { instance, .. } => write!(f, "read the console of {instance}"),
         }
     }
@@ -203,6 +217,7 @@ pub(in crate::engine) enum Done {
     Text(String),
     /// It was not begun: this console may not lead any more.
     KeptBack(KeptBack),
+    Swept(Vec<StrayDisk>),
     Nothing,
 }
 
@@ -284,6 +299,9 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
         Deed::CreateMailbox { instance } => nothing(tracker.create_mailbox(instance).await),
         Deed::DeleteMailbox { instance } => nothing(tracker.delete_mailbox(instance).await),
         Deed::RenewLease { fleet, value } => nothing(tracker.renew_lease(fleet, value).await),
+        Deed::SweepDisks { provider, region, fleet, now } => {
+            Ok(Done::Swept(world.cloud(*provider)?.sweep_disks(fleet, region, *now).await?))
+        }
         Deed::BootLog { provider, region, instance, .. } => {
             Ok(Done::Text(world.cloud(*provider)?.console(region, instance).await?))
         }

@@ -13,7 +13,7 @@ use crate::model::plan::Action;
 use crate::model::record::{Intent, IntentEnd, Memory, Record};
 use crate::model::settings::GuardKind;
 use crate::model::snapshot::ErrorClass;
-use crate::world::cloud::Launched;
+use crate::world::cloud::{Launched, StrayDisk};
 use crate::world::tracker::Requeue;
 
 /// What follows from an outcome.
@@ -45,11 +45,28 @@ pub(in crate::engine) fn settle(
             let line = line(now, EntryKind::Done, format!("task {task} waits in its queue again"));
             Consequence { records: vec![line.about(of_task(task)).record()], ..Consequence::default() }
         }
+        (Deed::SweepDisks { region, .. }, Ok(Done::Swept(disks))) => Consequence {
+            records: disks.iter().map(|disk| stray(disk, region, now)).collect(),
+            ..Consequence::default()
+        },
         (_, Err(failed)) if first && !matches!(deed, Deed::BootLog { .. }) => {
             Consequence { records: vec![told(deed, failed, now)], ..Consequence::default() }
         }
         _ => Consequence::default(),
     }
+}
+
+fn stray(disk: &StrayDisk, region: &str, now: Timestamp) -> Record {
+    let StrayDisk { id, gigabytes, deleted_at, deleted } = disk;
+    let what = format!("the disk {id} in {region}, {gigabytes} GiB,");
+    let line = if *deleted {
+        line(now, EntryKind::Done, format!("{what} was deleted: it had no machine"))
+    } else {
+        let until = deleted_at.strftime("%H:%M:%SZ");
+        let text = format!("{what} has no machine: it is deleted after {until}; take its tag off to keep it");
+        line(now, EntryKind::Alarm, text)
+    };
+    line.record()
 }
 
 fn told(deed: &Deed, failed: &Failed, now: Timestamp) -> Record {
@@ -324,5 +341,28 @@ mod tests {
                 assert_eq!((records, lines.len()), (vec![], told), "{deed}");
             }
         }
+    }
+
+    #[test]
+    fn a_disk_without_a_machine_is_an_alarm_until_it_is_deleted() {
+        let fleet = Fleet::new();
+        let deed = Deed::SweepDisks {
+            provider: crate::model::settings::Provider::Aws,
+            region: "us-east-1".to_owned(),
+            fleet: "lab".into(),
+            now: fleet.now,
+        };
+        let disk =
+            |deleted| StrayDisk { id: "vol-1".to_owned(), gigabytes: 100, deleted_at: Timestamp::UNIX_EPOCH, deleted };
+        let result = Ok(Done::Swept(vec![disk(false), disk(true)]));
+        let (changes, told, deeds) = settled(&fleet, &mut Breakers::default(), true, deed, result);
+        assert_eq!((changes.len(), deeds), (0, 0));
+        assert_eq!(
+            told,
+            [
+                "the disk vol-1 in us-east-1, 100 GiB, has no machine: it is deleted after 00:00:00Z; take its tag off to keep it",
+                "the disk vol-1 in us-east-1, 100 GiB, was deleted: it had no machine",
+            ]
+        );
     }
 }

@@ -3,6 +3,7 @@
 //! settings.
 
 mod account;
+mod disks;
 mod error;
 mod image;
 mod launch;
@@ -32,7 +33,7 @@ use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::account::Ends;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, StrayDisk};
 
 /// The tag that says whose machine it is.
 const FLEET_TAG: &str = "tidegate-fleet";
@@ -51,6 +52,7 @@ pub struct Ec2 {
     given: Option<SdkConfig>,
     accounts: Vec<AccountSettings>,
     clients: Mutex<BTreeMap<String, (Client, Ends)>>,
+    stray_disks: Mutex<BTreeMap<String, disks::Since>>,
     page_size: i32,
 }
 
@@ -70,7 +72,13 @@ impl Ec2 {
     /// With the credentials that every AWS tool would use. They are looked for at the first call.
     #[must_use]
     pub fn new() -> Self {
-        Self { given: None, accounts: Vec::new(), clients: Mutex::default(), page_size: 1000 }
+        Self {
+            given: None,
+            accounts: Vec::new(),
+            clients: Mutex::default(),
+            stray_disks: Mutex::default(),
+            page_size: 1000,
+        }
     }
 
     /// With credentials, endpoint and timeouts of the caller's.
@@ -265,6 +273,18 @@ impl Cloud for Ec2 {
 
     async fn check(&self, region: &str) -> Result<String, CloudError> {
         let answer = self.checked(region).await;
+        self.settle(region, answer).await
+    }
+
+    fn may_leave_disks(&self) -> bool {
+        true
+    }
+
+    async fn sweep_disks(&self, fleet: &FleetId, region: &str, now: Timestamp) -> Result<Vec<StrayDisk>, CloudError> {
+        let client = self.client(region).await?;
+        let mut strays = self.stray_disks.lock().await;
+        let answer = disks::sweep(&client, fleet, strays.entry(region.to_owned()).or_default(), now).await;
+        drop(strays);
         self.settle(region, answer).await
     }
 

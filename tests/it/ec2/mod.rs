@@ -2,6 +2,7 @@
 
 mod accounts;
 mod autoscaler;
+mod disks;
 mod fake;
 mod fake_cloud;
 mod faults;
