@@ -265,6 +265,7 @@ pub(crate) fn view() -> View {
         mode: Mode { armed: false, paused: false },
         leader: Leader::Us(Term(1)),
         leads_since: None,
+        rivals: Vec::new(),
         snapshot: Arc::new(snapshot()),
         plan: Arc::new(plan()),
         settings: Arc::new(settings()),

@@ -4,6 +4,7 @@
 
 mod change;
 mod check;
+mod cleanup;
 mod console;
 mod demo;
 mod failure;
@@ -12,6 +13,7 @@ mod import;
 mod live;
 pub mod log;
 mod once;
+mod policy;
 mod reach;
 mod read;
 mod replay;
@@ -61,6 +63,7 @@ enum Command {
     Replay(replay::Replay),
     Run(run::Run),
     Check(check::Check),
+    Policy(policy::Policy),
     Import(import::Import),
     Status(read::status::Status),
     Queues(read::queues::Queues),
@@ -78,6 +81,7 @@ enum Command {
     Launch(change::launch::Launch),
     Reset(change::reset::Reset),
     Set(change::set::Set),
+    Cleanup(cleanup::Cleanup),
     Completions(generated::Completions),
     Man(generated::Man),
 }
@@ -110,6 +114,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Replay(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
         Some(Command::Import(command)) => command.run(),
+        Some(Command::Policy(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
         Some(command) => runtime()?.block_on(ask(command, place)),
@@ -143,11 +148,13 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Launch(command) => command.run(place).await,
         Command::Reset(command) => command.run(place).await,
         Command::Set(command) => command.run(place).await,
+        Command::Cleanup(command) => command.run(place).await,
         Command::Demo(_)
         | Command::Replay(_)
         | Command::Run(_)
         | Command::Completions(_)
         | Command::Man(_)
-        | Command::Import(_) => Ok(()),
+        | Command::Import(_)
+        | Command::Policy(_) => Ok(()),
     }
 }

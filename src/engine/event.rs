@@ -50,6 +50,8 @@ pub struct View {
     pub leader: Leader,
     /// Since when this loop leads; `None` where it does not, or where nobody else could.
     pub leads_since: Option<Timestamp>,
+    /// Other autoscalers that act on our queues, each with the queues: `dynamic_worker on train`.
+    pub rivals: Vec<String>,
     pub snapshot: Arc<Snapshot>,
     pub plan: Arc<Plan>,
     pub settings: Arc<Settings>,

@@ -152,7 +152,7 @@ impl Try {
         }
         tracker.write_claim(&last.queue, &self.note).await?;
         for old in earlier {
-            tracker.drop_claim(&old.queue).await?;
+            tracker.delete_hidden(&old.queue).await?;
         }
         Ok(Stand::Leads { term, asked, from: claims.into_iter().next_back(), won: true })
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::event::{ActUnderWay, Event, Mode, View};
 use crate::engine::run::Loop;
+use crate::engine::seen::rivals::rivals;
 use crate::engine::spend::spend;
 
 impl Loop {
@@ -18,6 +19,7 @@ impl Loop {
             mode: Mode { armed: self.memory.armed, paused: self.memory.paused },
             leader: self.setup.leader.clone(),
             leads_since: self.lead.as_ref().filter(|_| self.leads()).and_then(|lead| lead.since),
+            rivals: rivals(&self.facts, &self.settings),
             snapshot: Arc::clone(&self.snapshot),
             plan: Arc::clone(&self.plan),
             settings: Arc::clone(&self.settings),

@@ -188,3 +188,11 @@ pub struct Tags {
     pub revision: Option<Revision>,
     pub term: Option<Term>,
 }
+
+/// A hidden queue: nobody's task waits there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HiddenQueue {
+    pub id: QueueId,
+    pub name: QueueName,
+    pub created: Option<Timestamp>,
+}

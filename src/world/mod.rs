@@ -6,6 +6,7 @@ pub mod clearml;
 pub mod clock;
 pub mod cloud;
 pub mod guard;
+pub mod policy;
 pub mod prices;
 pub mod secret;
 pub mod sim;

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
-use crate::model::observed::{LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::observed::{HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
 use crate::world::secret::Secret;
 
 /// A server that keeps queues, tasks and workers.
@@ -48,8 +48,11 @@ pub trait Tracker: Send + Sync {
     /// Writes into a claim of ours. `false`: somebody has removed it.
     async fn write_claim(&self, claim: &QueueId, note: &ClaimNote) -> Result<bool, TrackerError>;
 
-    /// Removes a claim of an earlier term. One that does not exist is success.
-    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError>;
+    /// Every hidden queue of ours: mailboxes, claims on tasks and on leads, leases, of every fleet.
+    async fn hidden_queues(&self) -> Result<Vec<HiddenQueue>, TrackerError>;
+
+    /// Removes a hidden queue. One that does not exist is success.
+    async fn delete_hidden(&self, queue: &QueueId) -> Result<(), TrackerError>;
 
     /// Puts the task of a gone machine back into its queue, exactly once whoever else tries
     /// (GUARD.md section 5): re-reads it, claims it, stops it, enqueues it.

@@ -39,6 +39,8 @@ pub(super) struct Summary {
     /// The term in which this loop leads.
     term: Option<u64>,
     leads_since: Option<jiff::Timestamp>,
+    /// Other autoscalers on our queues.
+    rivals: Vec<String>,
     next_pass: jiff::Timestamp,
     tasks_waiting: u32,
     tasks_running: u32,
@@ -111,6 +113,7 @@ pub(super) fn summary(view: &View) -> Summary {
             Leader::Other(_) => None,
         },
         leads_since: view.leads_since,
+        rivals: view.rivals.clone(),
         next_pass: view.next_pass,
         tasks_waiting: outlooks.iter().map(|outlook| outlook.waiting).sum(),
         tasks_running: outlooks.iter().map(|outlook| outlook.running).sum(),
@@ -195,6 +198,8 @@ pub(super) fn text(view: &View) -> String {
         spend.month,
         spend.total
     );
+    let rivals = summary.rivals.iter().map(|rival| format!("another autoscaler acts: {}\n", plain(rival)));
+    let head = std::iter::once(head).chain(rivals).collect();
     let mut paragraphs = vec![head, figures];
     if !spend.budgets.is_empty() {
         paragraphs.push(budgets(&spend.budgets));

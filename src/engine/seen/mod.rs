@@ -10,4 +10,5 @@ pub mod facts;
 pub mod join;
 pub(super) mod notice;
 pub(super) mod observe;
+pub(super) mod rivals;
 pub mod sight;

@@ -70,6 +70,7 @@ mod tests {
             mode: Mode { armed: false, paused: false },
             leader: Leader::Us(Term(1)),
             leads_since: None,
+            rivals: Vec::new(),
             snapshot: Arc::new(Snapshot::default()),
             plan: Arc::new(Plan {
                 at,

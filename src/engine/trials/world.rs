@@ -9,8 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::observed::{
-    CloudInstance, CloudState, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, Tags,
-    TaskRecord, TaskStatus,
+    CloudInstance, CloudState, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry,
+    Tags, TaskRecord, TaskStatus,
 };
 use crate::model::settings::{Market, Provider};
 use crate::model::snapshot::ErrorClass;
@@ -270,8 +270,12 @@ impl Tracker for Scripted {
         .await
     }
 
-    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError> {
-        self.asks("drop_claim", |facts, _| facts.claims.retain(|term, _| queue_of(*term) != *claim)).await
+    async fn hidden_queues(&self) -> Result<Vec<HiddenQueue>, TrackerError> {
+        self.asks("hidden_queues", |_, _| Vec::new()).await
+    }
+
+    async fn delete_hidden(&self, queue: &QueueId) -> Result<(), TrackerError> {
+        self.asks("delete_hidden", |facts, _| facts.claims.retain(|term, _| queue_of(*term) != *queue)).await
     }
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {

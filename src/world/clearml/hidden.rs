@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::model::claim::{self, Claim};
 use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName};
-use crate::model::observed::Mailbox;
+use crate::model::observed::{HiddenQueue, Mailbox};
 use crate::world::clearml::answer::{subcode, subcode_of};
 use crate::world::clearml::session::{Repeat, Session};
 use crate::world::clearml::wire;
@@ -95,6 +95,13 @@ pub(super) async fn write_all(
         Err(error) if subcode_of(&error) == subcode::NO_SUCH_QUEUE => Ok(false),
         Err(error) => Err(error),
     }
+}
+
+/// Every hidden queue that a console or a guard made.
+pub(super) async fn all(session: &Session) -> Result<Vec<HiddenQueue>, TrackerError> {
+    let rows = list(session, "^(drain|claim|tidegate):").await?;
+    let hidden = |row: wire::Hidden| HiddenQueue { id: row.id.into(), name: row.name.into(), created: row.created };
+    Ok(rows.into_iter().map(hidden).collect())
 }
 
 /// Every claim on a fleet's lead, the highest term last.

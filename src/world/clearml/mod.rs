@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
-use crate::model::observed::{LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::observed::{HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
 use crate::world::clearml::credentials::Credentials;
 use crate::world::clearml::session::{Repeat, Session};
 use crate::world::clearml::token::Identity;
@@ -132,8 +132,12 @@ impl Tracker for Clearml {
         hidden::write_all(&self.console, claim, &note.metadata()).await
     }
 
-    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError> {
-        hidden::delete_by_id(&self.console, claim).await
+    async fn hidden_queues(&self) -> Result<Vec<HiddenQueue>, TrackerError> {
+        hidden::all(&self.console).await
+    }
+
+    async fn delete_hidden(&self, queue: &QueueId) -> Result<(), TrackerError> {
+        hidden::delete_by_id(&self.console, queue).await
     }
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {

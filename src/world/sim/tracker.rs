@@ -9,7 +9,7 @@ use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, Term, WorkerId};
 use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
 use crate::model::observed::{
-    LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskRecord, TaskStatus,
+    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskRecord, TaskStatus,
 };
 use crate::world::secret::Secret;
 use crate::world::sim::Shared;
@@ -135,10 +135,23 @@ impl Tracker for Shared {
         .await
     }
 
-    async fn drop_claim(&self, claim: &QueueId) -> Result<(), TrackerError> {
+    async fn hidden_queues(&self) -> Result<Vec<HiddenQueue>, TrackerError> {
+        self.tracker_call(Call::Read, "queues.get_all", |state| {
+            let hidden = state.server.queues(true).filter(|queue| queue.hidden());
+            let told = |queue: &Queue| HiddenQueue {
+                id: queue.id.clone(),
+                name: queue.name.clone(),
+                created: Some(queue.created),
+            };
+            Ok(hidden.map(told).collect())
+        })
+        .await
+    }
+
+    async fn delete_hidden(&self, queue: &QueueId) -> Result<(), TrackerError> {
         self.tracker_call(Call::Write, "queues.delete", |state| {
             // One that is not there is dropped.
-            let _ = state.server.delete_queue(state.time(), &ClearmlServer::console(), claim, true);
+            let _ = state.server.delete_queue(state.time(), &ClearmlServer::console(), queue, true);
             Ok(())
         })
         .await
