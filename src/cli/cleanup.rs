@@ -162,12 +162,12 @@ impl Cleanup {
 
 /// The fleet's machines that have not ended, of every region of the settings.
 async fn machines(world: &World, settings: &Settings) -> Result<BTreeSet<InstanceId>, String> {
-    let regions: BTreeSet<(Provider, &str)> =
-        settings.pools.iter().map(|pool| (pool.provider, pool.region.as_str())).collect();
+    let regions: BTreeSet<(Provider, String)> =
+        settings.pools.iter().map(|pool| (pool.provider, pool.site())).collect();
     let mut up = BTreeSet::new();
     for (provider, region) in regions {
         let cloud = world.cloud(provider).map_err(|error| error.to_string())?;
-        let listed = cloud.list(&settings.the_loop.fleet, region).await.map_err(|error| error.to_string())?;
+        let listed = cloud.list(&settings.the_loop.fleet, &region).await.map_err(|error| error.to_string())?;
         up.extend(
             listed.into_iter().filter(|machine| machine.state != CloudState::Terminated).map(|machine| machine.id),
         );

@@ -86,6 +86,15 @@ pub fn console(settings: &Settings) -> Value {
             "Condition": { "StringEquals": { "iam:PassedToService": "ec2.amazonaws.com" } },
         }));
     }
+    let accounts: BTreeSet<&str> = settings.accounts.iter().filter_map(|account| account.role_arn.as_deref()).collect();
+    if !accounts.is_empty() {
+        statements.push(json!({
+            "Sid": "ActInOtherAccounts",
+            "Effect": "Allow",
+            "Action": "sts:AssumeRole",
+            "Resource": accounts,
+        }));
+    }
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 

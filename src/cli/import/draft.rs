@@ -20,6 +20,9 @@ const THEIR_PREFIX: &str = "dynamic_worker";
 const THEIR_DISK: i64 = 80;
 const THEIR_DEVICE: &str = "/dev/sda1";
 
+/// Whether the timeout counts.
+const ROLLBACK: &str = "regular_instance_rollback";
+
 const ARGUMENTS: &str = "agent_arguments";
 
 /// A section under way.
@@ -102,7 +105,13 @@ impl Desk {
     fn fields(&mut self, path: &str, fields: &serde_json::Map<String, Value>, pools: &[usize]) {
         let use_profile = fields.iter().find(|(name, _)| USE_PROFILE.contains(&plain(name).as_str()));
         let no_profile = use_profile.is_some_and(|(_, value)| is_true(value) == Some(false));
+        let rollback = fields.iter().find(|(name, _)| plain(name) == ROLLBACK);
+        let no_rollback = rollback.is_some_and(|(_, value)| is_true(value) == Some(false));
         for (name, value) in fields {
+            if no_rollback && plain(name).ends_with("rollback_timeout") {
+                self.tell(&format!("{path}{name}"), "not used: there it is switched off");
+                continue;
+            }
             if no_profile && ["iam_arn", "iam_name", "arn"].contains(&plain(name).as_str()) && !is_empty(value) {
                 self.tell(&format!("{path}{name}"), "not used: there it is switched off");
                 continue;

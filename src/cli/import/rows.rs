@@ -89,16 +89,9 @@ pub(super) const ROWS: &[Row] = &[
     row(&["instance_type", "machine_type"], Setting(Pool, "types", values::list)),
     row(&["cpu_only", "run_in_cpu_mode", "cpu_mode"], Arguments(values::cpu_only)),
     row(&["is_spot", "use_spot_instance", "use_spot_instances", "use_spot"], Setting(Pool, "market", values::market)),
-    row(
-        &["regular_instance_rollback", "regular_instance_rollback_timeout", "rollback_timeout"],
-        Comment(
-            "name an on-demand pool behind the spot one in queue.*.pools: it is launched from where the first has none",
-        ),
-    ),
-    row(
-        &["spot_instance_blackout_period", "spot_blackout_period"],
-        Comment("a type that was refused rests by itself, longer each time"),
-    ),
+    row(&["regular_instance_rollback"], Dropped("it is on where spot_rollback says how long")),
+    row(&["regular_instance_rollback_timeout", "rollback_timeout"], Setting(Pool, "spot_rollback", values::minutes)),
+    row(&["spot_instance_blackout_period", "spot_blackout_period"], Setting(Pool, "spot_blackout", values::minutes)),
     row(&["ami_id", "ami_id_image_name_or_ssm_alias", "ami"], Setting(Pool, "ami", values::image)),
     row(&["availability_zone", "availability_zones"], Setting(Pool, "zones", values::list)),
     row(&["subnet_id", "subnet_ids", "vpc_subnet_id"], Setting(Pool, "subnets", values::list)),
