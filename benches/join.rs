@@ -93,6 +93,7 @@ fn memory(queues: usize, now: Timestamp) -> Memory {
             drain: None,
             hold: None,
             stop_sent: None,
+            power: tidegate::model::instance::Power::On,
         };
         let interval = Interval {
             instance: known.id.clone(),

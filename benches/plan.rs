@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidegate::model::catalogue::{Catalogue, TypeSpec};
 use tidegate::model::ids::{QueueName, Revision};
-use tidegate::model::instance::{Drain, DrainCause, Instance, Origin, Phase, RunningTask};
+use tidegate::model::instance::{Drain, DrainCause, Instance, Origin, Phase, Power, RunningTask};
 use tidegate::model::ledger::{Interval, Ledger, Share};
 use tidegate::model::money::{Money, Rate};
 use tidegate::model::observed::QueueEntry;
@@ -226,6 +226,8 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         registered: phase != Phase::Booting,
         drain: (phase == Phase::Draining).then_some(drain),
         hold: None,
+        power: Power::On,
+        no_start_until: None,
     }
 }
 

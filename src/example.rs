@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::event::{ActUnderWay, BudgetState, Leader, Mode, Spend, View};
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::ids::{Revision, Term};
-use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, RunningTask};
+use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Outlook, Plan, Planned, Refusal, Rule};
 use crate::model::reason::{LimitKind, LimitScope, Reason};
@@ -53,6 +53,8 @@ fn instance(id: &str, phase: Phase) -> Instance {
         registered: true,
         drain: None,
         hold: None,
+        power: Power::On,
+        no_start_until: None,
     }
 }
 
@@ -101,6 +103,7 @@ fn intent() -> Intent {
         opened: ago(40),
         revision: Revision::new("0a1b"),
         outcome: IntentOutcome::Unknown,
+        starts: None,
     }
 }
 

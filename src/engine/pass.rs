@@ -165,7 +165,11 @@ impl Loop {
         });
         let batches: BTreeSet<&IntentId> = batches.collect();
         let intents = self.memory.intents.values().filter(|intent| batches.contains(&intent.batch));
-        intents.map(|intent| intent.id.clone()).collect()
+        let starts = self.under_way.iter().filter_map(|act| match &act.deed {
+            Deed::Start { intent, .. } => Some(intent.clone()),
+            _ => None,
+        });
+        intents.map(|intent| intent.id.clone()).chain(starts).collect()
     }
 
     /// Plans from what is known now, with what people ask for, and acts. What is not done of the plan, by its place
@@ -321,7 +325,7 @@ impl Loop {
             _ if self.setup.settings.read_only().is_some() => false,
             // Who leads is not known for certain: only what a person wants stopped is stopped.
             _ if !self.surely_leads() => planned.rule == Rule::Person && matches!(planned.action, Action::Stop { .. }),
-            Action::Launch(_) if self.ending.is_some() => false,
+            Action::Launch(_) | Action::Start { .. } if self.ending.is_some() => false,
             _ if planned.rule == Rule::Person => true,
             Action::Stop { instance, .. }
                 if matches!(planned.rule, Rule::Stuck | Rule::Silent) && !self.order_was_read(instance) =>

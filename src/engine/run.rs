@@ -297,8 +297,11 @@ impl Loop {
             }
             Err(failed) => {
                 tracing::warn!(deed = %outcome.deed, error = %failed.message, "a deed failed");
-                // Launches back off by their kind.
-                matches!(outcome.deed, Deed::Launch(_)) || self.retries.failed(&outcome.deed, now)
+                if let Deed::Start { instance, .. } = &outcome.deed {
+                    self.sights.refuse_start(instance, now);
+                }
+                // Launches back off by their kind, starts by their machine.
+                matches!(outcome.deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&outcome.deed, now)
             }
         };
         let consequence = settle(&outcome, &self.memory, &mut self.breakers, first, now);

@@ -11,9 +11,9 @@ use crate::engine::run::Loop;
 use crate::engine::seen::facts::Region;
 use crate::engine::words::line;
 use crate::model::ids::InstanceId;
-use crate::model::instance::Drain;
+use crate::model::instance::{Drain, Power};
 use crate::model::journal::EntryKind;
-use crate::model::observed::CloudState;
+use crate::model::observed::{CloudInstance, CloudState};
 use crate::model::reason::Reason;
 use crate::model::record::KnownInstance;
 use crate::model::snapshot::Stray;
@@ -35,6 +35,8 @@ pub(super) struct Delivered {
     orders: BTreeMap<String, Timestamp>,
     /// When the cloud accepted a stop, and how often.
     stops: BTreeMap<InstanceId, (Timestamp, u32)>,
+    /// When the cloud accepted to switch a machine off.
+    offs: BTreeMap<InstanceId, Timestamp>,
 }
 
 impl Delivered {
@@ -68,6 +70,7 @@ impl Loop {
                 let times = self.delivered.stops.get(instance).map_or(1, |(_, times)| times.saturating_add(1));
                 self.delivered.stops.insert(instance.clone(), (now, times));
             }
+            Deed::SwitchOff { instance, .. } => drop(self.delivered.offs.insert(instance.clone(), now)),
             Deed::Requeue { lost, .. } => self.facts.tasks.retain(|task| task.id != lost.task),
             Deed::Unregister { worker } => {
                 self.facts.workers.retain(|known| known.id != *worker);
@@ -99,6 +102,9 @@ impl Loop {
                         unheeded.push((line.record(), stop(known)));
                     }
                 },
+                (None, _) if matches!(known.power, Power::SwitchingOff { .. }) => {
+                    deeds.extend(self.open_switch_off(known));
+                }
                 (None, Some(drain)) => deeds.extend(self.open_order(known, drain)),
                 (None, None) => {}
             }
@@ -108,6 +114,10 @@ impl Loop {
             deeds.push(Deed::Requeue { lost: lost.clone(), attempt });
         }
         let heard = self.facts.mailboxes.keys().filter(|instance| self.is_heard(instance));
+        // One that is off would read its old order when it comes back.
+        let off = |instance: &&InstanceId| self.memory.known.get(*instance).is_some_and(|known| known.power.is_off());
+        let off = self.facts.mailboxes.keys().filter(off);
+        deeds.extend(off.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
         deeds.extend(heard.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
         deeds.extend(self.sweeps(now));
         for deed in deeds {
@@ -162,6 +172,16 @@ impl Loop {
         if late && shown.is_some() { Stand::Unheeded(*accepted) } else { Stand::Fulfilled }
     }
 
+    /// The switching off of a machine that still runs, unless the cloud has time to carry it out.
+    fn open_switch_off(&self, known: &KnownInstance) -> Option<Deed> {
+        let runs = |shown: &CloudInstance| matches!(shown.state, CloudState::Pending | CloudState::Running);
+        let accepted = self.delivered.offs.get(&known.id);
+        let waits = accepted.is_some_and(|at| self.setup.clock.now().duration_since(*at) <= STOP_TAKES);
+        let open = !waits && self.facts.machines.get(&known.id).is_some_and(runs);
+        let (provider, region) = (known.provider, known.region.clone());
+        open.then(|| Deed::SwitchOff { provider, region, instance: known.id.clone() })
+    }
+
     /// The order of a machine that its mailbox does not show.
     fn open_order(&self, known: &KnownInstance, drain: &Drain) -> Option<Deed> {
         let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
@@ -195,6 +215,8 @@ impl Loop {
         self.retries.forget_old(now);
         let known = &self.memory.known;
         self.delivered.stops.retain(|instance, _| known.contains_key(instance));
+        let goes_off = |instance: &InstanceId| known.get(instance).is_some_and(|known| known.power != Power::On);
+        self.delivered.offs.retain(|instance, _| goes_off(instance));
         if !self.delivered.orders.is_empty() {
             let standing: Vec<&str> =
                 known.values().filter_map(|known| known.drain.as_ref()).map(|drain| drain.nonce.as_str()).collect();

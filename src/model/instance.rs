@@ -19,8 +19,10 @@ pub enum Phase {
     Busy,
     /// Takes no more tasks; finishes the present one.
     Draining,
-    /// Told to end; not yet proved gone.
+    /// Told to end or to switch off; not yet proved.
     Stopping,
+    /// Switched off and kept: it can be started again.
+    Stopped,
     Gone,
 }
 
@@ -34,8 +36,28 @@ impl Phase {
             Self::Busy => "busy",
             Self::Draining => "draining",
             Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
             Self::Gone => "gone",
         }
+    }
+}
+
+/// Whether a machine that we may switch off and keep is on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    #[default]
+    On,
+    /// Decided then: the call is made until the cloud carries it out.
+    SwitchingOff { at: Timestamp },
+    /// The cloud says so, since then.
+    Off { since: Timestamp },
+}
+
+impl Power {
+    #[must_use]
+    pub fn is_off(self) -> bool {
+        matches!(self, Self::Off { .. })
     }
 }
 
@@ -114,12 +136,21 @@ pub struct Instance {
     pub registered: bool,
     pub drain: Option<Drain>,
     pub hold: Option<Hold>,
+    pub power: Power,
+    /// The cloud would not start it again a moment ago.
+    pub no_start_until: Option<Timestamp>,
 }
 
 impl Instance {
-    /// Counts against limits: everything that is not proved gone.
+    /// Counts against limits: everything that is not proved gone, or off.
     #[must_use]
     pub fn counts(&self) -> bool {
+        self.is_there() && !self.power.is_off()
+    }
+
+    /// Not proved gone.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
         self.phase != Phase::Gone
     }
 

@@ -83,6 +83,8 @@ pub enum Rule {
     Warm,
     Shrink,
     Drain,
+    /// Machines that are switched off.
+    Kept,
 }
 
 impl Rule {
@@ -98,6 +100,7 @@ impl Rule {
             Self::Warm => "warm",
             Self::Shrink => "shrink",
             Self::Drain => "drain",
+            Self::Kept => "kept",
             Self::Person => "person",
         }
     }
@@ -120,6 +123,15 @@ pub enum Action {
     Stop {
         instance: InstanceId,
         kill: bool,
+    },
+    /// Switches a machine off that surely has no task, and keeps it.
+    SwitchOff {
+        instance: InstanceId,
+    },
+    /// Starts a machine that is off, as if it were launched.
+    Start {
+        instance: InstanceId,
+        launch: Launch,
     },
     /// Takes a machine of our fleet that our store does not know into the ledger.
     Adopt {
@@ -163,9 +175,16 @@ impl Action {
             Self::Drain { instance, .. }
             | Self::CancelDrain { instance }
             | Self::Stop { instance, .. }
+            | Self::SwitchOff { instance }
             | Self::Adopt { instance }
             | Self::Hold { instance, .. }
             | Self::Release { instance } => Subject { instance: Some(instance.clone()), ..Subject::default() },
+            Self::Start { instance, launch } => Subject {
+                queue: Some(launch.queue.clone()),
+                pool: Some(launch.pool.clone()),
+                instance: Some(instance.clone()),
+                ..Subject::default()
+            },
             Self::Requeue { task, queue, instance, .. } => Subject {
                 queue: Some(queue.clone()),
                 instance: Some(instance.clone()),
@@ -193,6 +212,8 @@ impl fmt::Display for Action {
             Self::CancelDrain { instance } => write!(f, "cancel the drain of {instance}"),
             Self::Stop { instance, kill: false } => write!(f, "stop {instance}"),
             Self::Stop { instance, kill: true } => write!(f, "kill {instance}"),
+            Self::SwitchOff { instance } => write!(f, "switch {instance} off and keep it"),
+            Self::Start { instance, launch } => write!(f, "start {instance} again for {}", launch.queue),
             Self::Adopt { instance } => write!(f, "adopt {instance}"),
             Self::Hold { instance, hold } => {
                 write!(f, "hold {instance} until {}", hold.until.strftime("%Y-%m-%d %H:%MZ"))

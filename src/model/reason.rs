@@ -115,6 +115,17 @@ pub enum Reason {
         silent: SignedDuration,
         max_silence: SignedDuration,
     },
+    /// Switched off for `off`; `pool.X.stopped_for` is `stopped_for`.
+    KeptLong {
+        off: SignedDuration,
+        stopped_for: SignedDuration,
+    },
+    /// More are switched off than the pool keeps.
+    KeptTooMany {
+        pool: PoolName,
+        kept: u32,
+        max_stopped: u32,
+    },
     /// The cloud shows a machine of our fleet that the store does not know.
     Unknown {
         age: SignedDuration,
@@ -325,12 +336,18 @@ impl fmt::Display for Reason {
                 Short(*silent),
                 Short(*max_silence)
             ),
+            Self::KeptLong { off, stopped_for } => {
+                write!(f, "switched off for {}, stopped_for is {}", Short(*off), Short(*stopped_for))
+            }
+            Self::KeptTooMany { pool, kept, max_stopped } => {
+                write!(f, "{kept} are switched off, pool.{pool} keeps {max_stopped}")
+            }
             Self::Unknown { age } => write!(f, "our fleet's tag, {} old, not in the store: adopted", Short(*age)),
             Self::MachineGone { instance, attempt, allowed } => {
                 write!(f, "its machine {instance} is gone: attempt {attempt} of {allowed}")
             }
             Self::QueuedNowhere { since } => write!(f, "queued for {} and in no queue", Short(*since)),
-            Self::GhostWorker { instance } => write!(f, "its machine {instance} is gone"),
+            Self::GhostWorker { instance } => write!(f, "its machine {instance} does not run"),
             Self::Asked { by } => write!(f, "{by} asked"),
             Self::Limit { scope, limit, used, each, max } => write!(
                 f,

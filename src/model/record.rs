@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
-use crate::model::instance::{Drain, Hold, Origin};
+use crate::model::instance::{Drain, Hold, Origin, Power};
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
@@ -35,6 +35,9 @@ pub struct Intent {
     pub revision: Revision,
     /// How often its machine was absent from a complete listing since the outcome became unknown.
     pub outcome: IntentOutcome,
+    /// It starts this machine again, which is off, rather than making one.
+    #[serde(default)]
+    pub starts: Option<InstanceId>,
 }
 
 /// What is known of the call that an intent announced.
@@ -80,6 +83,8 @@ pub struct KnownInstance {
     pub hold: Option<Hold>,
     /// When it was decided to end it; never taken back.
     pub stop_sent: Option<Timestamp>,
+    #[serde(default)]
+    pub power: Power,
 }
 
 /// Samples of a duration.
@@ -177,6 +182,13 @@ pub enum Record {
     /// A machine enters the ledger.
     Opened(Box<Opened>),
     Registered(InstanceId),
+    /// A machine is to be switched off and kept, or is off: then its orders are done, and its worker is gone.
+    PowerSet {
+        instance: InstanceId,
+        power: Power,
+    },
+    /// A machine that was off runs again: it begins anew, and so does its bill.
+    Restarted(Box<Opened>),
     Charged {
         instance: InstanceId,
         share: Share,
@@ -289,6 +301,17 @@ impl Memory {
                 self.ledger.open_interval(interval.clone());
             }
             Record::Registered(instance) => self.with_known(instance, |known| known.registered = true),
+            Record::PowerSet { instance, power } => self.with_known(instance, |known| {
+                known.power = *power;
+                if power.is_off() {
+                    (known.drain, known.registered) = (None, false);
+                }
+            }),
+            Record::Restarted(opened) => {
+                let Opened { known, interval } = opened.as_ref();
+                self.known.insert(known.id.clone(), known.clone());
+                self.ledger.open_interval(interval.clone());
+            }
             Record::Charged { instance, share } => self.ledger.charge(instance, share.clone()),
             Record::StopSent { instance, at } => self.with_known(instance, |known| known.stop_sent = Some(*at)),
             Record::Closed { instance, end } => self.ledger.close(instance, *end),

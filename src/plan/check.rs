@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::calendar;
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName};
-use crate::model::instance::{Drain, Fault, Instance, Origin, Phase};
+use crate::model::instance::{Drain, Fault, Instance, Origin, Phase, Power};
 use crate::model::ledger::{Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Plan, Planned};
@@ -77,7 +77,12 @@ pub fn check(plan: &Plan, snapshot: &Snapshot, settings: &Settings, ledger: &Led
         judge.freshness(planned, &mut found);
         match &planned.action {
             Action::Launch(launch) => judge.launch(launch, &mut found),
+            Action::Start { instance, launch } => {
+                judge.start(instance, &mut found);
+                judge.launch(launch, &mut found);
+            }
             Action::Stop { instance, kill } => judge.stop(planned, instance, *kill, &mut found),
+            Action::SwitchOff { instance } => judge.stop(planned, instance, false, &mut found),
             Action::Drain { instance, .. } | Action::CancelDrain { instance } => {
                 judge.ordered_now.insert(instance.clone());
             }
@@ -113,6 +118,8 @@ struct Judge<'a> {
     left: Option<Map<Scope<'a>, Vec<(BudgetName, Money)>>>,
     /// Machines whose drain is ordered or taken back by this very plan: their old answers count for nothing.
     ordered_now: HashSet<InstanceId>,
+    /// Machines that this very plan starts.
+    started: HashSet<InstanceId>,
 }
 
 impl<'a> Judge<'a> {
@@ -130,8 +137,12 @@ impl<'a> Judge<'a> {
             used: Map::default(),
             left: None,
             ordered_now: HashSet::new(),
+            started: HashSet::new(),
         };
         for instance in snapshot.instances.iter().filter(|instance| instance.phase != Phase::Gone) {
+            if matches!(instance.power, Power::Off { .. }) {
+                continue;
+            }
             let amounts = amounts(instance.gpu, instance.vcpu, instance.rate, 1);
             judge.count(&instance.home, &instance.pool, amounts);
         }
@@ -166,6 +177,7 @@ impl<'a> Judge<'a> {
         let by_loop = planned.by == Actor::the_loop();
         let (instance, on_clearml, on_cloud) = match &planned.action {
             Action::Stop { instance, kill } => (Some(instance), !kill, !kill),
+            Action::SwitchOff { instance } | Action::Start { instance, .. } => (Some(instance), true, true),
             Action::Drain { instance, .. } => (Some(instance), by_loop, by_loop),
             Action::CancelDrain { instance } => (Some(instance), by_loop, false),
             Action::Launch(_) | Action::Requeue { .. } | Action::Enqueue { .. } | Action::Unregister { .. } => {
@@ -195,6 +207,18 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Only what is off takes no place yet, and one intent starts it.
+    fn start(&mut self, id: &InstanceId, found: &mut Vec<(Invariant, String)>) {
+        let off = self
+            .instances
+            .get(id)
+            .is_some_and(|seen| matches!(seen.power, Power::Off { .. }) && seen.phase == Phase::Stopped);
+        let intended = self.snapshot.intents.iter().any(|intent| intent.starts.as_ref() == Some(id));
+        if !off || intended || !self.started.insert(id.clone()) {
+            found.push((Invariant::Limits, format!("{id} is not off, or is being started already")));
+        }
+    }
+
     /// Invariant 3.
     fn stop(&self, planned: &Planned, id: &InstanceId, kill: bool, found: &mut Vec<(Invariant, String)>) {
         let Some(seen) = self.instances.get(id) else { return };
@@ -208,6 +232,9 @@ impl<'a> Judge<'a> {
             if by_loop || !asked {
                 found.push((Invariant::Tasks, format!("nobody chose to kill {id}")));
             }
+            return;
+        }
+        if seen.phase == Phase::Stopped && !self.started.contains(id) {
             return;
         }
         let standing = seen.drain.as_ref().filter(|drain| !drain.cancelled && !self.ordered_now.contains(id));

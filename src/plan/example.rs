@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::check::check;
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::ids::{InstanceId, QueueName, Revision};
-use crate::model::instance::{Drain, DrainCause, Hold, Instance, Origin, Phase, RunningTask};
+use crate::model::instance::{Drain, DrainCause, Hold, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
@@ -99,7 +99,15 @@ pub(super) fn instance(id: &str, phase: Phase) -> Instance {
         registered,
         drain: None,
         hold: None,
+        power: Power::On,
+        no_start_until: None,
     }
+}
+
+/// A machine that was switched off so many seconds ago.
+pub(super) fn off(id: &str, seconds: i64) -> Instance {
+    let power = Power::Off { since: ago(seconds) };
+    Instance { power, registered: false, rate: None, ..instance(id, Phase::Stopped) }
 }
 
 pub(super) fn drain(cause: DrainCause, ordered: i64, acknowledged: Option<i64>) -> Drain {
@@ -134,6 +142,7 @@ pub(super) fn intent(id: &str, pool: &str, queue: &str) -> Intent {
         opened: ago(5),
         revision: Revision::new("r"),
         outcome: IntentOutcome::Open,
+        starts: None,
     }
 }
 

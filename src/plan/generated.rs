@@ -9,12 +9,12 @@ use rand_chacha::ChaCha8Rng;
 use super::example::{self, World, ago, now, secs};
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::ids::{InstanceId, PoolName, QueueName};
-use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase};
+use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase, Power};
 use crate::model::ledger::Share;
 use crate::model::money::{Money, Rate};
 use crate::model::record::{Learned, Samples};
 use crate::model::settings::{
-    Budget, BudgetScope, GuardKind, Limits, Market, OnLost, Period, PoolSettings, Provider, QueueSettings,
+    Budget, BudgetScope, GuardKind, Limits, Market, OnIdle, OnLost, Period, PoolSettings, Provider, QueueSettings,
 };
 use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Stray};
 
@@ -107,6 +107,8 @@ impl Dice {
         pool.spot.rollback = self.pick(&[None, Some(0), Some(60), Some(3_600)]).map(secs);
         pool.spot.retry = self.pick(&[Market::OnDemand, Market::Spot]);
         pool.launch.zones = self.pick(&[vec![], vec!["a"], vec!["a", "b"]]).into_iter().map(str::to_owned).collect();
+        pool.on_idle = if self.in_hundred(40) { OnIdle::Stop } else { OnIdle::Terminate };
+        (pool.max_stopped, pool.stopped_for) = (self.up_to(3), secs(self.pick(&[60, 3_600, 100_000])));
         pool.launch.disk_gb = self.in_hundred(30).then_some(120);
         pool
     }
@@ -132,7 +134,7 @@ impl Dice {
         for place in 0..self.up_to(9) {
             let instance = self.machine(&format!("i-{place}"), &world.settings.pools, pools, queues);
             let billed = if instance.origin == Origin::Orphan { self.in_hundred(50) } else { true };
-            if billed && instance.phase != Phase::Gone {
+            if billed && !matches!(instance.phase, Phase::Gone | Phase::Stopped) {
                 let mut interval = example::interval(&instance);
                 if self.in_hundred(30) {
                     let share = Share { from: ago(200), queue: self.pick(queues), task: Some("t".into()) };
@@ -154,7 +156,8 @@ impl Dice {
 
     fn machine(&mut self, id: &str, known: &[PoolSettings], pools: &[PoolName], queues: &[QueueName]) -> Instance {
         let phases = [Phase::Pending, Phase::Booting, Phase::Idle, Phase::Idle, Phase::Busy, Phase::Draining];
-        let phase = if self.in_hundred(12) { self.pick(&[Phase::Stopping, Phase::Gone]) } else { self.pick(&phases) };
+        let rare = [Phase::Stopping, Phase::Gone, Phase::Stopped];
+        let phase = if self.in_hundred(18) { self.pick(&rare) } else { self.pick(&phases) };
         let mut instance = example::instance(id, phase);
         instance.pool = if self.in_hundred(95) { self.pick(&pools[..pools.len() - 1]) } else { self.pick(pools) };
         instance.market = self.pick(&[Market::OnDemand, Market::Spot]);
@@ -184,6 +187,19 @@ impl Dice {
         }
         if self.in_hundred(20) {
             instance.origin = Origin::Orphan;
+        }
+        if phase == Phase::Stopped {
+            instance.registered = false;
+            (instance.fault, instance.silent_since, instance.origin) = (None, None, Origin::Launched);
+            instance.power = Power::Off { since: ago(self.seconds(0, 200_000)) };
+            instance.no_start_until = self.in_hundred(20).then(|| ago(self.seconds(-300, 300)));
+            if self.in_hundred(20) {
+                instance.hold = Some(example::hold(self.seconds(-50, 500)));
+            }
+            return instance;
+        }
+        if phase == Phase::Stopping && self.in_hundred(40) {
+            instance.power = Power::SwitchingOff { at: ago(10) };
         }
         if phase == Phase::Draining || self.in_hundred(12) {
             instance.drain = self.drain();
@@ -215,6 +231,10 @@ impl Dice {
             let pool = self.pick(&queue.pools);
             let mut intent = example::intent(&format!("n.{place}"), pool.as_str(), queue.name.as_str());
             intent.market = self.pick(&[Market::OnDemand, Market::Spot]);
+            let off = world.snapshot.instances.iter().filter(|machine| machine.phase == Phase::Stopped);
+            let off: Vec<_> = off.map(|machine| machine.id.clone()).collect();
+            let begun = |id: &InstanceId| world.snapshot.intents.iter().any(|other| other.starts.as_ref() == Some(id));
+            intent.starts = off.into_iter().find(|id| !begun(id)).filter(|_| self.in_hundred(60));
             world.snapshot.intents.push(intent);
         }
     }

@@ -55,6 +55,7 @@ impl Pass<'_> {
             launched.refused.push(stale);
             return launched;
         }
+        launched.count += self.start_kept(want, queue, pool);
         if want.on_demand {
             let kinds = if pool.settings.market == Market::OnDemand { &pool.kinds } else { &pool.on_demand };
             self.launch_kinds(want, queue, pool, kinds, &mut launched);
@@ -90,6 +91,49 @@ impl Pass<'_> {
         }
     }
 
+    /// Machines of the pool that are switched off are started before others are launched, within the same limits and
+    /// budgets; what these forbid the launches will say. Says how many.
+    fn start_kept(&mut self, want: &Want<'_>, queue: &Queue<'_>, pool: &Pool<'_>) -> u32 {
+        let now = self.index.now;
+        let may_start = |machine: &Machine<'_>| {
+            let again = machine.seen.no_start_until.is_none_or(|until| until <= now);
+            // A worker's row of before would be taken for a new one.
+            machine.state() == State::Off
+                && !machine.started
+                && machine.hold.is_none()
+                && again
+                && machine.pool == Some(want.pool)
+                && machine.seen.region == pool.settings.region
+                && machine.seen.worker.is_none()
+        };
+        let kept = self.machines.iter().enumerate().filter(|(_, machine)| may_start(machine)).map(|(place, _)| place);
+        let kept: Vec<usize> = kept.collect();
+        let mut count = 0;
+        for place in kept {
+            let Some(seen) = self.machines.get(place).map(|machine| machine.seen).filter(|_| count < want.count) else {
+                break;
+            };
+            let offer = self.index.snapshot.catalogue.offer(pool.settings, &seen.machine_type, seen.market);
+            let machine_type = &seen.machine_type;
+            let kind = Kind { machine_type, market: seen.market, offer, blocked: None, narrowed: None };
+            let candidate = Candidate { queue: want.queue, pool: want.pool, offer };
+            let reservation = reservation(self.index, queue, pool, offer.rate);
+            if self.room(&candidate, pool, &kind, reservation, false).0 == 0 {
+                continue;
+            }
+            self.book(&candidate, reservation, 1);
+            if let Some(machine) = self.machines.get_mut(place) {
+                machine.started = true;
+            }
+            let launch = launch_of(queue, pool, &kind, 1, reservation);
+            let action = Action::Start { instance: seen.id.clone(), launch };
+            let (rule, by, reason) = (want.rule, want.by.clone(), want.reason.clone());
+            self.actions.push(Planned { rule, by, action, reason });
+            count += 1;
+        }
+        count
+    }
+
     fn launch_kind(
         &mut self,
         want: &Want<'_>,
@@ -110,17 +154,7 @@ impl Pass<'_> {
             self.actions.push(Planned {
                 rule: want.rule,
                 by: want.by.clone(),
-                action: Action::Launch(Launch {
-                    pool: pool.settings.name.clone(),
-                    queue: queue.settings.name.clone(),
-                    machine_type: kind.machine_type.clone(),
-                    market: kind.market,
-                    count,
-                    vcpu: kind.offer.vcpu,
-                    gpu: kind.offer.gpu,
-                    rate: kind.offer.rate,
-                    reservation,
-                }),
+                action: Action::Launch(launch_of(queue, pool, kind, count, reservation)),
                 reason: want.reason.clone(),
             });
         }
@@ -212,6 +246,20 @@ impl Pass<'_> {
 
 fn back_off(pool: &Pool<'_>, breaker: &Breaker) -> Reason {
     Reason::BackOff { pool: pool.settings.name.clone(), breaker: Box::new(breaker.clone()) }
+}
+
+fn launch_of(queue: &Queue<'_>, pool: &Pool<'_>, kind: &Kind<'_>, count: u32, reservation: Money) -> Launch {
+    Launch {
+        pool: pool.settings.name.clone(),
+        queue: queue.settings.name.clone(),
+        machine_type: kind.machine_type.clone(),
+        market: kind.market,
+        count,
+        vcpu: kind.offer.vcpu,
+        gpu: kind.offer.gpu,
+        rate: kind.offer.rate,
+        reservation,
+    }
 }
 
 /// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, with its disk.

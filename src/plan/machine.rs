@@ -1,7 +1,7 @@
 //! A machine as the rules see it: the snapshot's, and what this pass has already decided about it.
 
 use super::index::Index;
-use crate::model::instance::{Drain, Fault, Hold, Instance, Phase};
+use crate::model::instance::{Drain, Fault, Hold, Instance, Phase, Power};
 use crate::model::reason::Reason;
 
 /// What a machine is good for.
@@ -9,6 +9,8 @@ use crate::model::reason::Reason;
 pub(super) enum State {
     Gone,
     Stopping,
+    /// Switched off and kept.
+    Off,
     /// Not capacity, and nobody knows what it does.
     Faulty,
     /// Takes no more tasks.
@@ -45,6 +47,10 @@ pub(super) struct Machine<'a> {
     /// It answered the order that stands.
     pub(super) acknowledged: bool,
     pub(super) stopped: bool,
+    /// It is being switched off, and kept.
+    pub(super) kept: bool,
+    /// It is off, and to be started again: it counts as an intent.
+    pub(super) started: bool,
     /// A hold that has not run out.
     pub(super) hold: Option<&'a Hold>,
     /// No worker in `max_boot`.
@@ -77,6 +83,8 @@ impl<'a> Machine<'a> {
             acknowledged: order == Order::Standing
                 && seen.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
             stopped: false,
+            kept: matches!(seen.power, Power::SwitchingOff { .. }) && seen.phase == Phase::Stopping,
+            started: false,
             hold: seen.hold.as_ref().filter(|hold| hold.until > index.now),
             silent: seen.fault == Some(Fault::Lost)
                 && seen.registered
@@ -92,6 +100,9 @@ impl<'a> Machine<'a> {
         }
         if self.stopped || self.phase == Phase::Stopping {
             return State::Stopping;
+        }
+        if self.phase == Phase::Stopped {
+            return State::Off;
         }
         if self.faulty || self.overdue {
             return State::Faulty;

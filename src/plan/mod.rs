@@ -30,10 +30,10 @@ use crate::model::settings::Settings;
 use crate::model::snapshot::Snapshot;
 use index::Index;
 use pass::Pass;
-use rules::{demand, drain, grow, person, recover, shrink, stuck, sweep, warm};
+use rules::{demand, drain, grow, kept, person, recover, shrink, stuck, sweep, warm};
 
 /// The rules, in the order in which they are asked; actions are carried out in that order too.
-const RULES: [fn(&mut Pass<'_>); 9] = [
+const RULES: [fn(&mut Pass<'_>); 10] = [
     // Take every machine that carries our tag into the ledger.
     sweep::adopt,
     // Do what people ask; the loop then works around it.
@@ -52,6 +52,8 @@ const RULES: [fn(&mut Pass<'_>); 9] = [
     shrink::shrink,
     // Stop machines that answered their drain.
     drain::stop,
+    // End machines that have been off for long, or are more than their pool keeps.
+    kept::end,
 ];
 
 /// Decides one pass: what to do, what not to do, and why.

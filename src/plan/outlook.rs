@@ -45,7 +45,7 @@ impl Seen {
             State::Booting => counts.starting += 1,
             State::Draining => counts.draining += 1,
             State::Faulty => counts.faults += 1,
-            State::Stopping | State::Gone => {}
+            State::Stopping | State::Off | State::Gone => {}
         }
     }
 }

@@ -66,7 +66,7 @@ impl<'s> About<'s> {
 impl<'a> Pass<'a> {
     pub(super) fn new(index: &'a Index<'a>) -> Self {
         let (mut usage, mut seen) = (Usage::new(index), Seen::new(index));
-        let mut machines = Vec::with_capacity(index.snapshot.instances.len());
+        let mut machines: Vec<Machine<'_>> = Vec::with_capacity(index.snapshot.instances.len());
         let mut unknown = Vec::new();
         for instance in &index.snapshot.instances {
             let machine = Machine::new(instance, index);
@@ -81,6 +81,10 @@ impl<'a> Pass<'a> {
             machines.push(machine);
         }
         for intent in &index.snapshot.intents {
+            let started = intent.starts.as_ref().and_then(|instance| index.instance_place(instance));
+            if let Some(machine) = started.and_then(|place| machines.get_mut(place)) {
+                machine.started = true;
+            }
             let (queue, pool) = (index.queue_place(&intent.queue), index.pool_place(&intent.pool));
             usage.add(queue, pool, &Offer { vcpu: intent.vcpu, gpu: intent.gpu, rate: intent.rate }, 1);
         }

@@ -10,9 +10,9 @@ use super::example::{self, World, told};
 use super::generated::world;
 use crate::model::calendar;
 use crate::model::ids::Actor;
-use crate::model::instance::{Drain, Fault, Phase};
+use crate::model::instance::{Drain, Fault, Phase, Power};
 use crate::model::money::{Money, Rate};
-use crate::model::plan::{Action, Plan, Planned};
+use crate::model::plan::{Action, Launch, Plan, Planned};
 use crate::model::settings::{BudgetScope, Limits};
 use crate::model::snapshot::{Ask, Stray};
 
@@ -48,6 +48,17 @@ fn carry_out(world: &mut World, planned: &Planned) {
                 snapshot.intents.push(intent);
             }
         }
+        (Action::Start { instance, launch }, Some(_)) => {
+            let id = format!("new.{}", snapshot.intents.len());
+            let mut intent = example::intent(&id, launch.pool.as_str(), launch.queue.as_str());
+            intent.machine_type = launch.machine_type.clone();
+            (intent.vcpu, intent.gpu, intent.rate) = (launch.vcpu, launch.gpu, launch.rate);
+            (intent.reservation, intent.starts) = (launch.reservation, Some(instance.clone()));
+            snapshot.intents.push(intent);
+        }
+        (Action::SwitchOff { .. }, Some(machine)) => {
+            (machine.phase, machine.power) = (Phase::Stopping, Power::SwitchingOff { at: *now });
+        }
         (Action::Drain { cause, .. }, Some(machine)) => {
             let (nonce, by, cause) = ("new".to_owned(), planned.by.clone(), *cause);
             machine.drain = Some(Drain { nonce, cause, by, ordered: *now, acknowledged: None, cancelled: false });
@@ -71,7 +82,7 @@ fn carry_out(world: &mut World, planned: &Planned) {
 
 /// Instances, GPU, vCPU and micro-dollars per hour that `of` counts, of everything that may exist.
 fn used(world: &World, of: impl Fn(&str, &str) -> bool) -> [i64; 4] {
-    let up = world.snapshot.instances.iter().filter(|machine| machine.phase != Phase::Gone);
+    let up = world.snapshot.instances.iter().filter(|machine| machine.phase != Phase::Gone && !machine.power.is_off());
     let up = up.map(|machine| (&machine.home, &machine.pool, machine.gpu, machine.vcpu, machine.rate));
     let coming = world.snapshot.intents.iter();
     let coming = coming.map(|intent| (&intent.queue, &intent.pool, intent.gpu, intent.vcpu, intent.rate));
@@ -92,8 +103,16 @@ fn passed(before: [i64; 4], after: [i64; 4], limits: &Limits) -> bool {
     rows.into_iter().any(|((before, after), max)| max.is_some_and(|max| after > max && after > before))
 }
 
+/// The launch that an action is, or is as good as.
+fn launch_in(action: &Action) -> Option<&Launch> {
+    match action {
+        Action::Launch(launch) | Action::Start { launch, .. } => Some(launch),
+        _ => None,
+    }
+}
+
 fn launched_for(plan: &Plan, scope: &BudgetScope) -> bool {
-    plan.actions.iter().any(|planned| matches!(&planned.action, Action::Launch(launch) if scope.covers(&launch.queue)))
+    plan.actions.iter().any(|planned| launch_in(&planned.action).is_some_and(|launch| scope.covers(&launch.queue)))
 }
 
 proptest! {
@@ -130,8 +149,8 @@ proptest! {
             let committed = after.ledger.committed(&budget.scope, after.now);
             let intents = after.snapshot.intents.iter().filter(|intent| budget.scope.covers(&intent.queue));
             let unpriced = plan.actions.iter().any(|planned| {
-                matches!(&planned.action, Action::Launch(launch)
-                    if launch.rate.is_none() && budget.scope.covers(&launch.queue))
+                launch_in(&planned.action)
+                    .is_some_and(|launch| launch.rate.is_none() && budget.scope.covers(&launch.queue))
             });
             let intents: Money = intents.map(|intent| intent.reservation).sum();
             prop_assert!(spent + committed + intents <= budget.limit && !unpriced, "{:?}", told(&plan));
@@ -143,7 +162,11 @@ proptest! {
         let world = world(seed);
         let plan = world.plan();
         for planned in &plan.actions {
-            let Action::Stop { instance, kill } = &planned.action else { continue };
+            let (instance, kill) = match &planned.action {
+                Action::Stop { instance, kill } => (instance, kill),
+                Action::SwitchOff { instance } => (instance, &false),
+                _ => continue,
+            };
             let machine = world.snapshot.instance(instance).unwrap();
             if *kill {
                 let asked = |order: &crate::model::snapshot::Order| {
@@ -174,7 +197,10 @@ proptest! {
             let region = match &planned.action {
                 Action::Adopt { .. } => continue,
                 Action::Launch(launch) => Some(&world.settings.pool(&launch.pool).unwrap().region),
-                Action::Drain { instance, .. } | Action::Stop { instance, .. } => {
+                Action::Drain { instance, .. }
+                | Action::Stop { instance, .. }
+                | Action::SwitchOff { instance }
+                | Action::Start { instance, .. } => {
                     Some(&world.snapshot.instance(instance).unwrap().region)
                 }
                 _ => None,
@@ -248,6 +274,8 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "GhostWorker",
         "Held",
         "Hold",
+        "KeptLong",
+        "KeptTooMany",
         "KeptWarm",
         "Launch",
         "Limit",
@@ -268,8 +296,10 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Served",
         "Silent",
         "Stale",
+        "Start",
         "Stop",
         "Surplus",
+        "SwitchOff",
         "Unknown",
         "Unmeasured",
         "Unregister",

@@ -140,14 +140,17 @@ fn wanted(view: &View, late: bool) -> Vec<Command> {
         let nothing_new = Edit { key: "limits.max".to_owned(), value: Some("0".to_owned()) };
         wanted.push(Command::Set { edits: vec![nothing_new], seen: None });
     }
-    let up: Vec<_> = view.snapshot.instances.iter().filter(|instance| instance.counts()).collect();
+    let up: Vec<_> = view.snapshot.instances.iter().filter(|instance| instance.is_there()).collect();
     let works = |instance: &&&Instance| {
         let told = instance.drain.as_ref().is_some_and(|drain| !drain.cancelled);
-        !told && instance.phase != Phase::Stopping
+        !told && !matches!(instance.phase, Phase::Stopping | Phase::Stopped)
     };
-    let drain: Vec<Ask> = up.iter().filter(works).map(|instance| Ask::Drain(instance.id.clone())).collect();
-    if !drain.is_empty() {
-        wanted.push(Command::Ask(drain));
+    let drain = up.iter().filter(works).map(|instance| Ask::Drain(instance.id.clone()));
+    let off = up.iter().filter(|instance| instance.phase == Phase::Stopped);
+    let end = off.map(|instance| Ask::Stop { instance: instance.id.clone(), kill: false });
+    let asks: Vec<Ask> = drain.chain(end).collect();
+    if !asks.is_empty() {
+        wanted.push(Command::Ask(asks));
     }
     if (up.is_empty() && view.snapshot.intents.is_empty() && wanted.is_empty()) || late {
         wanted.push(Command::Quit { on_exit: None });

@@ -127,12 +127,14 @@ pub(crate) fn phase_glyph(phase: Phase) -> (&'static str, Tone) {
         Phase::Busy => ("●", Tone::Good),
         Phase::Draining => ("▼", Tone::Warn),
         Phase::Stopping => ("■", Tone::Warn),
+        Phase::Stopped => ("□", Tone::Dim),
         Phase::Gone => ("·", Tone::Dim),
     }
 }
 
 /// What stands for a glyph where only ASCII can be shown.
-const SUBSTITUTES: [(&str, &str); 27] = [
+const SUBSTITUTES: [(&str, &str); 28] = [
+    ("□", "="),
     ("●", "*"),
     ("◐", "+"),
     ("◔", "+"),

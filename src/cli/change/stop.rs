@@ -50,7 +50,8 @@ impl Stop {
         let mut asks = Vec::new();
         let mut deeds = Vec::new();
         for id in &self.instances {
-            let found = view.snapshot.instances.iter().find(|instance| instance.id.as_str() == id && instance.counts());
+            let found =
+                view.snapshot.instances.iter().find(|instance| instance.id.as_str() == id && instance.is_there());
             let instance = found.ok_or_else(|| Failure::Failed(format!("there is no machine `{id}` in this fleet")))?;
             if instance.may_have_task() {
                 if !self.kill {
@@ -93,7 +94,7 @@ fn killing(instance: &Instance, view: &View) -> Deed {
 }
 
 fn emergency(view: &View) -> Deed {
-    let up: Vec<_> = view.snapshot.instances.iter().filter(|instance| instance.counts()).collect();
+    let up: Vec<_> = view.snapshot.instances.iter().filter(|instance| instance.is_there()).collect();
     let tasks = up.iter().filter(|instance| instance.may_have_task()).count();
     Deed {
         consequence: format!(

@@ -111,7 +111,9 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
     if instance.origin == Origin::Orphan {
         notes.push("adopted".to_owned());
     }
-    if instance.rate.is_none() {
+    if instance.power.is_off() {
+        notes.push("kept; its disks cost, and are not in the ledger".to_owned());
+    } else if instance.rate.is_none() {
         notes.push("no price known".to_owned());
     }
     let acts = view.acts.iter().filter(|act| act.instance.as_ref() == Some(&instance.id));

@@ -46,7 +46,10 @@ pub struct CrashAt {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DeedKind {
     Launch,
+    Start,
     Stop,
+    /// Switching a machine off to keep it.
+    StopKeep,
     Drain,
     CancelDrain,
     Requeue,
@@ -55,14 +58,25 @@ pub enum DeedKind {
 }
 
 impl DeedKind {
-    pub const ALL: [Self; 7] =
-        [Self::Launch, Self::Stop, Self::Drain, Self::CancelDrain, Self::Requeue, Self::Enqueue, Self::Unregister];
+    pub const ALL: [Self; 9] = [
+        Self::Launch,
+        Self::Start,
+        Self::Stop,
+        Self::StopKeep,
+        Self::Drain,
+        Self::CancelDrain,
+        Self::Requeue,
+        Self::Enqueue,
+        Self::Unregister,
+    ];
 
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Launch => "launch",
+            Self::Start => "start",
             Self::Stop => "stop",
+            Self::StopKeep => "stop-keep",
             Self::Drain => "drain",
             Self::CancelDrain => "cancel-drain",
             Self::Requeue => "requeue",

@@ -9,7 +9,7 @@ use crate::engine::seen::facts::Facts;
 use crate::engine::seen::sight::our_workers;
 use crate::engine::words::{Line, line};
 use crate::model::ids::{IntentId, Term};
-use crate::model::instance::Drain;
+use crate::model::instance::{Drain, Power};
 use crate::model::journal::EntryKind;
 use crate::model::observed::LostTask;
 use crate::model::plan::{Action, Launch, Plan, Planned};
@@ -50,6 +50,27 @@ impl Ground<'_> {
                 let deed =
                     Deed::Stop { provider: known.provider, region: known.region.clone(), instance: instance.clone() };
                 Some(Decision { records: vec![stop, told.about_machine(known).record()], deed: Some(deed) })
+            }
+            Action::SwitchOff { instance } => {
+                let known = self.memory.known.get(instance)?;
+                let power = Power::SwitchingOff { at: self.now };
+                let set = Record::PowerSet { instance: instance.clone(), power };
+                let (provider, region) = (known.provider, known.region.clone());
+                let deed = Deed::SwitchOff { provider, region, instance: instance.clone() };
+                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
+            }
+            Action::Start { instance, launch } => {
+                let known = self.memory.known.get(instance)?;
+                let (pool, batch) = (self.settings.pool(&launch.pool)?, naming.batch());
+                let intent = Intent { starts: Some(instance.clone()), ..self.intent(launch, pool, &batch, 0) };
+                let told = told.about_machine(known).intent(Some(&intent.id));
+                let deed = Deed::Start {
+                    provider: known.provider,
+                    region: known.region.clone(),
+                    instance: instance.clone(),
+                    intent: intent.id.clone(),
+                };
+                Some(Decision { records: vec![Record::IntentOpened(intent), told.record()], deed: Some(deed) })
             }
             Action::Drain { instance, cause } => {
                 let known = self.memory.known.get(instance)?;
@@ -197,6 +218,7 @@ impl Ground<'_> {
             opened: self.now,
             revision: self.plan.revision.clone(),
             outcome: IntentOutcome::Open,
+            starts: None,
         }
     }
 }

@@ -32,6 +32,19 @@ pub(in crate::engine) enum Deed {
         region: String,
         instance: InstanceId,
     },
+    /// Switches it off and keeps it.
+    SwitchOff {
+        provider: Provider,
+        region: String,
+        instance: InstanceId,
+    },
+    /// Starts a machine that is off.
+    Start {
+        provider: Provider,
+        region: String,
+        instance: InstanceId,
+        intent: IntentId,
+    },
     Drain {
         instance: InstanceId,
         nonce: String,
@@ -97,6 +110,8 @@ impl Deed {
         match self {
             Self::Launch(_) => Some(DeedKind::Launch),
             Self::Stop { .. } => Some(DeedKind::Stop),
+            Self::SwitchOff { .. } => Some(DeedKind::StopKeep),
+            Self::Start { .. } => Some(DeedKind::Start),
             Self::Drain { .. } => Some(DeedKind::Drain),
             Self::CancelDrain { .. } => Some(DeedKind::CancelDrain),
             Self::Requeue { .. } => Some(DeedKind::Requeue),
@@ -134,7 +149,14 @@ impl Deed {
     /// done as soon as it can be.
     #[must_use]
     pub(in crate::engine) fn stands(&self) -> bool {
-        matches!(self, Self::Stop { .. } | Self::Drain { .. } | Self::CancelDrain { .. } | Self::Requeue { .. })
+        matches!(
+            self,
+            Self::Stop { .. }
+                | Self::SwitchOff { .. }
+                | Self::Drain { .. }
+                | Self::CancelDrain { .. }
+                | Self::Requeue { .. }
+        )
     }
 
     /// Whether the two must not be under way at once: they are the same, or write into the same mailbox.
@@ -147,6 +169,8 @@ impl Deed {
                 Self::Drain { instance: other, .. } | Self::CancelDrain { instance: other, .. },
             )
             | (Self::Stop { instance, .. }, Self::Stop { instance: other, .. })
+            | (Self::SwitchOff { instance, .. }, Self::SwitchOff { instance: other, .. })
+            | (Self::Start { instance, .. }, Self::Start { instance: other, .. })
             | (Self::CreateMailbox { instance }, Self::CreateMailbox { instance: other })
             | (Self::DeleteMailbox { instance }, Self::DeleteMailbox { instance: other }) => instance == other,
             (Self::Requeue { lost, .. }, Self::Requeue { lost: other, .. }) => lost.task == other.task,
@@ -164,6 +188,8 @@ impl Deed {
     pub(in crate::engine) fn instance(&self) -> Option<&InstanceId> {
         match self {
             Self::Stop { instance, .. }
+            | Self::SwitchOff { instance, .. }
+            | Self::Start { instance, .. }
             | Self::Drain { instance, .. }
             | Self::CancelDrain { instance, .. }
             | Self::CreateMailbox { instance }
@@ -188,6 +214,8 @@ impl std::fmt::Display for Deed {
                 write!(f, "launch {count} x {machine_type} in {pool}")
             }
             Self::Stop { instance, .. } => write!(f, "stop {instance}"),
+            Self::SwitchOff { instance, .. } => write!(f, "switch {instance} off"),
+            Self::Start { instance, .. } => write!(f, "start {instance} again"),
             Self::Drain { instance, .. } => write!(f, "order {instance} to drain"),
             Self::CancelDrain { instance, .. } => write!(f, "cancel the drain of {instance}"),
             Self::Requeue { lost, .. } => write!(f, "enqueue task {} again", lost.task),
@@ -289,6 +317,14 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
         Deed::Launch(order) => launch(world, order).await,
         Deed::Stop { provider, region, instance } => {
             world.cloud(*provider)?.terminate(region, std::slice::from_ref(instance)).await?;
+            Ok(Done::Nothing)
+        }
+        Deed::SwitchOff { provider, region, instance } => {
+            world.cloud(*provider)?.stop(region, std::slice::from_ref(instance)).await?;
+            Ok(Done::Nothing)
+        }
+        Deed::Start { provider, region, instance, .. } => {
+            world.cloud(*provider)?.start(region, std::slice::from_ref(instance)).await?;
             Ok(Done::Nothing)
         }
         Deed::Drain { instance, nonce } => nothing(tracker.order_drain(instance, nonce).await),

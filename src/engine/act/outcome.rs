@@ -6,7 +6,7 @@ use crate::engine::act::breakers::Breakers;
 use crate::engine::act::deed::{Deed, Done, Failed, LaunchDeed, Outcome};
 use crate::engine::seen::notice::opened;
 use crate::engine::words::line;
-use crate::model::ids::{IntentId, TaskId};
+use crate::model::ids::{InstanceId, IntentId, TaskId};
 use crate::model::journal::{EntryKind, Subject};
 use crate::model::observed::LostTask;
 use crate::model::plan::Action;
@@ -41,6 +41,9 @@ pub(in crate::engine) fn settle(
             let heard = lost.worker.is_none().then(|| Deed::DeleteMailbox { instance: lost.instance.clone() });
             Consequence { records: requeued(lost, *attempt, *requeue, now), deeds: heard.into_iter().collect() }
         }
+        (Deed::Start { instance, intent, .. }, Err(failed)) => {
+            Consequence { records: not_started(instance, intent, failed, now), ..Consequence::default() }
+        }
         (Deed::Enqueue { task, .. }, Ok(Done::Requeue(Requeue::Enqueued))) => {
             let line = line(now, EntryKind::Done, format!("task {task} waits in its queue again"));
             Consequence { records: vec![line.about(of_task(task)).record()], ..Consequence::default() }
@@ -74,6 +77,19 @@ fn told(deed: &Deed, failed: &Failed, now: Timestamp) -> Record {
     let subject = Subject { instance: deed.instance().cloned(), ..Subject::default() };
     let reason = format!("{}: {} ({doubt})", failed.class.word(), failed.message);
     line(now, EntryKind::Failed, format!("could not {deed}")).about(subject).because(&reason).record()
+}
+
+/// Its intent stands while it may have been started all the same; refused for certain, another is launched.
+fn not_started(instance: &InstanceId, intent: &IntentId, failed: &Failed, now: Timestamp) -> Vec<Record> {
+    let (record, doubt) = if failed.may_have_acted {
+        (Record::IntentUnknown(intent.clone()), "it may run: it counts until the cloud shows otherwise")
+    } else {
+        (close(intent, IntentEnd::Refused), "it stays off, and another is launched")
+    };
+    let subject = Subject { instance: Some(instance.clone()), ..Subject::default() };
+    let reason = format!("{}: {}; {doubt}", failed.class.word(), failed.message);
+    let line = line(now, EntryKind::Failed, format!("{instance} was not started again"));
+    vec![record, line.about(subject).because(&reason).intent(Some(intent)).record()]
 }
 
 fn of_task(task: &TaskId) -> Subject {
@@ -196,7 +212,6 @@ mod tests {
     use crate::engine::act::decide::Decision;
     use crate::engine::act::decide::tests::{decided, launch};
     use crate::engine::seen::example::Fleet;
-    use crate::model::ids::InstanceId;
 
     /// A launch of two that was written down, and its deed.
     fn launching() -> (Fleet, Deed) {

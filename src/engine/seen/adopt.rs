@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::instance::{Instance, Origin};
+use crate::model::instance::{Instance, Origin, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::record::{KnownInstance, Opened};
 use crate::model::settings::Settings;
@@ -38,6 +38,7 @@ pub(in crate::engine) fn adopted(
             drain: None,
             hold: None,
             stop_sent: None,
+            power: Power::On,
         },
         interval: Interval {
             instance: orphan.id.clone(),

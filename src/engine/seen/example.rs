@@ -55,6 +55,7 @@ pub(in crate::engine) fn intent(id: &str, opened: Timestamp) -> Intent {
         opened,
         revision: Revision::new("r"),
         outcome: IntentOutcome::Open,
+        starts: None,
     }
 }
 

@@ -11,7 +11,7 @@ use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, o
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName};
-use crate::model::instance::{Fault, Instance, Origin, Phase, RunningTask};
+use crate::model::instance::{Fault, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, Mailbox, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
@@ -153,11 +153,16 @@ fn instance(
         registered: known.registered,
         drain: known.drain.clone(),
         hold: known.hold.clone(),
+        power: known.power,
+        no_start_until: sight.no_start_until,
     }
 }
 
 fn phase(known: &KnownInstance, machine: Option<&CloudInstance>, busy: bool) -> Phase {
-    if known.stop_sent.is_some() || machine.is_some_and(ends) {
+    if known.power.is_off() && known.stop_sent.is_none() && !machine.is_some_and(is_ended) {
+        return Phase::Stopped;
+    }
+    if known.stop_sent.is_some() || known.power != Power::On || machine.is_some_and(ends) {
         return Phase::Stopping;
     }
     if known.drain.as_ref().is_some_and(|drain| !drain.cancelled) {
@@ -219,6 +224,10 @@ fn fault(
 ) -> Option<(Fault, String)> {
     let mailbox = facts.mailboxes.get(&known.id);
     let own_words = mailbox.and_then(Mailbox::gone).map(|words| format!("it switched itself off: {words}"));
+    if known.power != Power::On && !machine.is_some_and(is_ended) {
+        // We switch it off, or have.
+        return None;
+    }
     let interrupted = mailbox.is_some_and(|mailbox| mailbox.is_interrupted() || mailbox.requeue().is_some());
     if let Some(machine) = machine
         && known.stop_sent.is_none()
@@ -250,6 +259,10 @@ fn fault(
     let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < worker.last_report;
     let why = || format!("idle at {} looks while a task waits in its queue", sight.idle_looks);
     (known.drain.is_none() && idle).then(|| (Fault::NotPulling, why()))
+}
+
+fn is_ended(machine: &CloudInstance) -> bool {
+    matches!(machine.state, CloudState::ShuttingDown | CloudState::Terminated)
 }
 
 /// Whether the machine ends or has ended, or is switched off.
@@ -312,6 +325,8 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         registered: true,
         drain: None,
         hold: None,
+        power: Power::On,
+        no_start_until: None,
     }
 }
 
@@ -365,8 +380,9 @@ fn is_gone(instance: &InstanceId, sights: &Sights, memory: &Memory) -> bool {
 }
 
 fn ghosts(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings) -> Vec<Ghost> {
+    let is_off = |id: &InstanceId| memory.known.get(id).is_some_and(|known| known.power.is_off());
     our_workers(facts, &settings.the_loop.fleet)
-        .filter(|(name, _)| is_gone(&name.instance, sights, memory))
+        .filter(|(name, _)| is_gone(&name.instance, sights, memory) || is_off(&name.instance))
         .map(|(name, worker)| Ghost {
             worker: worker.id.clone(),
             instance: name.instance,

@@ -8,11 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::engine::seen::join;
-use crate::engine::seen::sight::{ABSENT_PROOFS, Sights, our_workers};
+use crate::engine::seen::sight::{ABSENT_PROOFS, Sights, our_workers, restarted};
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, IntentId, TaskId, Zone};
-use crate::model::instance::{Drain, Origin};
+use crate::model::instance::{Drain, Origin, Power};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Money;
@@ -105,12 +105,23 @@ pub(in crate::engine) fn opened(
             drain: None,
             hold: None,
             stop_sent: None,
+            power: Power::On,
         },
     }
 }
 
 impl Known<'_> {
     fn of_intent(&self, intent: &Intent, fresh: &Fresh) -> Vec<Record> {
+        let started = intent.starts.as_ref().and_then(|id| self.memory.known.get(id));
+        if let Some((known, shown)) = started.and_then(|known| Some((known, restarted(known, self.facts)?))) {
+            let bill = Interval { reservation: intent.reservation, ..self.bill(known, shown) };
+            let home = intent.queue.clone();
+            let restarted = begun_anew(KnownInstance { home, ..known.clone() }, shown, bill);
+            let text = format!("{} runs again", known.id);
+            let line = line(self.now, EntryKind::Done, text).about_machine(known).intent(Some(&intent.id));
+            let closed = Record::IntentClosed { id: intent.id.clone(), end: IntentEnd::Made };
+            return vec![restarted, closed, line.record()];
+        }
         let made = self.facts.machines.values().find(|machine| machine.tags.intent.as_ref() == Some(&intent.id));
         if let Some(machine) = made {
             let opened = opened(intent, machine.id.clone(), machine.launched, machine.zone.clone());
@@ -133,6 +144,10 @@ impl Known<'_> {
     }
 
     fn of_worker(&self, machine: &KnownInstance, worker: &ObservedWorker) -> Vec<Record> {
+        if machine.power.is_off() {
+            // A row that its worker left behind.
+            return Vec::new();
+        }
         let mut records = Vec::new();
         if !machine.registered {
             let boot = worker.registered.duration_since(machine.launched).max(SignedDuration::ZERO);
@@ -221,6 +236,7 @@ impl Known<'_> {
                     records.extend(self.interrupted(shown, interval));
                 }
             }
+            (_, None) if machine.power.is_off() => records.extend(self.started_by_others(machine)),
             // One that seems to run again since its old launch is a list that is behind.
             (Some(shown), None)
                 if matches!(shown.state, CloudState::Pending | CloudState::Running)
@@ -231,6 +247,13 @@ impl Known<'_> {
                 records.push(line(self.now, EntryKind::Alarm, text).about_machine(machine).record());
             }
             _ => {}
+        }
+        let off = shown.is_some_and(|shown| shown.state == CloudState::Stopped);
+        if off && matches!(machine.power, Power::SwitchingOff { .. }) {
+            let (instance, power) = (machine.id.clone(), Power::Off { since: self.now });
+            records.push(Record::PowerSet { instance, power });
+            let text = format!("{} is switched off, and kept", machine.id);
+            records.push(line(self.now, EntryKind::Done, text).about_machine(machine).record());
         }
         if sight.is_gone() {
             // Should an absent machine come back, its bill goes on where it was ended.
@@ -278,12 +301,15 @@ impl Known<'_> {
     /// That a machine ended, and by whom.
     fn ended(&self, machine: &KnownInstance, shown: &CloudInstance) -> Record {
         let own_words = self.facts.mailboxes.get(&machine.id).and_then(|mailbox| mailbox.gone());
+        let switched_off = machine.power != Power::On && shown.state != CloudState::Terminated;
         let why = match (machine.stop_sent, own_words, &shown.state_reason) {
             (Some(_), ..) => None,
+            _ if switched_off => None,
             (None, Some(words), _) => Some(format!("it switched itself off: {words}")),
             (None, None, reason) => Some(reason.clone().unwrap_or_else(|| "nobody here asked for it".to_owned())),
         };
         let (kind, text) = match why {
+            None if switched_off => (EntryKind::Done, format!("{} goes off: its bill has ended", machine.id)),
             None => (EntryKind::Done, format!("{} has ended", machine.id)),
             Some(_) => (EntryKind::Alarm, format!("{} ended, and not by us", machine.id)),
         };
@@ -291,21 +317,40 @@ impl Known<'_> {
     }
 
     fn reopened(&self, machine: &KnownInstance, shown: &CloudInstance) -> Record {
-        let rate = join::rate(shown, &machine.pool, self.settings, self.catalogue);
-        Record::Opened(Box::new(Opened {
-            known: machine.clone(),
-            interval: Interval {
-                instance: machine.id.clone(),
-                pool: machine.pool.clone(),
-                home: machine.home.clone(),
-                rate,
-                reservation: Money::ZERO,
-                start: shown.launched,
-                end: None,
-                shares: vec![Share { from: shown.launched, queue: machine.home.clone(), task: None }],
-            },
-        }))
+        Record::Opened(Box::new(Opened { known: machine.clone(), interval: self.bill(machine, shown) }))
     }
+
+    /// Nobody here asked for it: its bill goes on.
+    fn started_by_others(&self, machine: &KnownInstance) -> Vec<Record> {
+        let intended = self.memory.intents.values().any(|intent| intent.starts.as_ref() == Some(&machine.id));
+        let Some(shown) = restarted(machine, self.facts).filter(|_| !intended) else { return Vec::new() };
+        let begun = begun_anew(machine.clone(), shown, self.bill(machine, shown));
+        let text = format!("{} was started again by someone else: its bill goes on", machine.id);
+        vec![begun, line(self.now, EntryKind::Alarm, text).about_machine(machine).record()]
+    }
+
+    /// The bill of a machine that runs again.
+    fn bill(&self, machine: &KnownInstance, shown: &CloudInstance) -> Interval {
+        Interval {
+            instance: machine.id.clone(),
+            pool: machine.pool.clone(),
+            home: machine.home.clone(),
+            rate: join::rate(shown, &machine.pool, self.settings, self.catalogue),
+            reservation: Money::ZERO,
+            start: shown.launched,
+            end: None,
+            shares: vec![Share { from: shown.launched, queue: machine.home.clone(), task: None }],
+        }
+    }
+}
+
+/// A machine that was off runs again.
+fn begun_anew(machine: KnownInstance, shown: &CloudInstance, interval: Interval) -> Record {
+    let share = Share { from: shown.launched, queue: machine.home.clone(), task: None };
+    let interval = Interval { home: machine.home.clone(), shares: vec![share], ..interval };
+    let (launched, power) = (shown.launched, Power::On);
+    let known = KnownInstance { launched, power, registered: false, drain: None, stop_sent: None, ..machine };
+    Record::Restarted(Box::new(Opened { known, interval }))
 }
 
 /// When a machine's bill ended, if the cloud shows that it did.

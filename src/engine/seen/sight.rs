@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::model::ids::{FleetId, InstanceId, IntentId, QueueId, TaskId, WorkerName};
-use crate::model::observed::{CloudState, ObservedWorker, TaskStatus};
-use crate::model::record::Memory;
+use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskStatus};
+use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::Settings;
 
 /// A machine is proved gone when the cloud says so this often (DESIGN.md section 1).
@@ -21,6 +21,8 @@ pub const IDLE_LOOKS: u32 = 3;
 /// Looks closer together than this prove nothing more than one: an agent looks every five seconds, a cloud's list takes
 /// seconds to change, and a person may ask for looks as often as they like.
 const LOOKS_APART: SignedDuration = SignedDuration::from_secs(10);
+/// A machine that the cloud would not start is left off for so long; others are launched meanwhile.
+const NO_START_FOR: SignedDuration = SignedDuration::from_mins(10);
 /// A worker that has not reported for so long is silent; it reports every 30 s.
 pub const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
@@ -38,6 +40,8 @@ pub struct Sight {
     pub task: Option<(TaskId, Timestamp)>,
     /// Since when its worker, which was there, has said nothing.
     pub silent_since: Option<Timestamp>,
+    /// The cloud would not start it again a moment ago.
+    pub no_start_until: Option<Timestamp>,
     /// The nonce of its drain that is cancelled, and since when.
     pub cancelled: Option<(String, Timestamp)>,
 }
@@ -83,6 +87,12 @@ impl Sights {
     #[must_use]
     pub fn absences(&self, intent: &IntentId) -> u32 {
         self.intents.get(intent).map_or(0, |(absences, _)| *absences)
+    }
+
+    /// The cloud did not start a machine again: it is not asked for a while.
+    pub fn refuse_start(&mut self, instance: &InstanceId, now: Timestamp) {
+        let until = now.saturating_add(NO_START_FOR).unwrap_or(Timestamp::MAX);
+        self.machines.entry(instance.clone()).or_default().no_start_until = Some(until);
     }
 
     /// At which looks a task was seen in no queue.
@@ -154,7 +164,9 @@ impl Sights {
         for intent in memory.intents.values() {
             let late = fresh.at.duration_since(intent.opened) > ABSENT_AFTER;
             let looked = fresh.saw(&Region { provider: intent.provider, name: intent.region.clone() });
-            if !late || !looked || shown.contains(&intent.id) {
+            let starts = |id: &InstanceId| memory.known.get(id).is_some_and(|known| restarted(known, facts).is_some());
+            let shown = shown.contains(&intent.id) || intent.starts.as_ref().is_some_and(starts);
+            if !late || !looked || shown {
                 continue;
             }
             let (absences, last) = self.intents.entry(intent.id.clone()).or_insert((0, Timestamp::MIN));
@@ -205,7 +217,7 @@ impl Sights {
         let last_reports: BTreeMap<InstanceId, Option<Timestamp>> = our_workers(facts, &settings.the_loop.fleet)
             .map(|(name, worker)| (name.instance, worker.last_report))
             .collect();
-        for known in memory.known.values().filter(|known| known.registered) {
+        for known in memory.known.values().filter(|known| known.registered && !known.power.is_off()) {
             let sight = self.machines.entry(known.id.clone()).or_default();
             let last = last_reports.get(&known.id).copied().flatten();
             sight.silent_since = match sight.silent_since {
@@ -252,6 +264,13 @@ impl Sights {
             .retain(|id, _| memory.known.contains_key(id) || facts.machines.contains_key(id) || workers.contains(id));
         self.intents.retain(|id, _| memory.intents.contains_key(id));
     }
+}
+
+/// A machine of ours that was off, as the cloud lists it, if it runs again.
+pub fn restarted<'a>(known: &KnownInstance, facts: &'a Facts) -> Option<&'a CloudInstance> {
+    let shown = facts.machines.get(&known.id).filter(|_| known.power.is_off())?;
+    let runs = matches!(shown.state, CloudState::Pending | CloudState::Running);
+    (runs && shown.launched > known.launched).then_some(shown)
 }
 
 fn are_apart(earlier: Timestamp, later: Timestamp) -> bool {

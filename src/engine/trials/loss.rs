@@ -13,17 +13,19 @@ async fn taken_back_half_done(paused: bool) -> Trial {
     if paused {
         trial.ask(Command::Pause).await.unwrap();
     }
-    let words = [("requeue", "t0:q-train"), ("gone", "spot")].map(|(key, value)| (key.to_owned(), value.to_owned()));
-    {
-        let mut facts = trial.world.facts();
-        facts.mailboxes.entry(machine.as_str().into()).or_default().extend(words);
-        let shown = facts.machines.get_mut(machine.as_str()).unwrap();
-        (shown.state, shown.ended) = (CloudState::Terminated, Some(trial.clock.now()));
-        shown.state_reason = Some("Client.InstanceInitiatedShutdown: Instance initiated shutdown".to_owned());
-        facts.workers.clear();
-    }
+    give_up_half_done(&trial, &machine);
     trial.pass(3 * 60).await;
     trial
+}
+
+fn give_up_half_done(trial: &Trial, machine: &str) {
+    let mut facts = trial.world.facts();
+    let words = [("requeue", "t0:q-train"), ("gone", "spot")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+    facts.mailboxes.entry(machine.into()).or_default().extend(words);
+    let shown = facts.machines.get_mut(machine).unwrap();
+    (shown.state, shown.ended) = (CloudState::Terminated, Some(trial.clock.now()));
+    shown.state_reason = Some("Client.InstanceInitiatedShutdown: Instance initiated shutdown".to_owned());
+    facts.workers.clear();
 }
 
 /// FAILURES.md row 11.

@@ -7,7 +7,7 @@ use crate::model::settings::fields::{is_account, is_house_name, is_line};
 use crate::model::settings::key::Section;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
-    AccountSettings, BudgetScope, Image, LaunchSettings, PoolSettings, QueueSettings, Settings,
+    AccountSettings, BudgetScope, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings, Settings,
 };
 use crate::model::span::Exact;
 
@@ -100,6 +100,10 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         && pool.min > max
     {
         complaints.push(say(Some("min"), format!("`{}` is more than the pool's max, {max}", pool.min)));
+    }
+    if pool.on_idle == OnIdle::Stop && pool.market == Market::Spot {
+        let message = "`stop` is not for market = \"spot\": a one-time Spot machine cannot be stopped, only ended";
+        complaints.push(say(Some("on_idle"), message.to_owned()));
     }
     if pool.max_boot >= pool.max_life {
         let (boot, life) = (Exact(pool.max_boot), Exact(pool.max_life));

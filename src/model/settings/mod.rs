@@ -209,6 +209,12 @@ pub struct PoolSettings {
     pub min: u32,
     /// How long a surplus machine stays idle before it is drained.
     pub keep_alive: SignedDuration,
+    /// What becomes of an idle machine once it is drained.
+    pub on_idle: OnIdle,
+    /// So many are kept switched off at most; the others are ended.
+    pub max_stopped: u32,
+    /// A machine that was off for this long is ended.
+    pub stopped_for: SignedDuration,
     /// A machine without a worker for this long after its launch is stuck.
     pub max_boot: SignedDuration,
     /// A machine without a task whose worker is silent for this long is drained, and stopped once it surely has none.
@@ -263,6 +269,15 @@ impl Market {
             Self::Spot => "spot",
         }
     }
+}
+
+/// What becomes of an idle machine once it is drained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnIdle {
+    Terminate,
+    /// Switched off and kept; started again before another is launched.
+    Stop,
 }
 
 /// How a machine learns that it shall take no more tasks.

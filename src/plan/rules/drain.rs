@@ -1,14 +1,17 @@
-//! A machine that answered its drain has no task and takes none: it is stopped, whatever the drain was for.
+//! A machine that answered its drain has no task and takes none: it is ended, whatever the drain was for. One that was
+//! only idle is switched off and kept instead, where its pool says so.
 
+use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
+use crate::plan::rules::kept;
 
 pub(in crate::plan) fn stop(pass: &mut Pass<'_>) {
     for place in 0..pass.machines.len() {
         let Some(machine) = pass.machines.get(place) else { continue };
-        if !machine.acknowledged || matches!(machine.state(), State::Gone | State::Stopping) {
+        if !machine.acknowledged || matches!(machine.state(), State::Gone | State::Stopping | State::Off) {
             continue;
         }
         let Some(drain) = &machine.seen.drain else { continue };
@@ -18,11 +21,13 @@ pub(in crate::plan) fn stop(pass: &mut Pass<'_>) {
             pass.refuse(Rule::Drain, &About::instance(id), reason);
             continue;
         }
+        let keep = drain.cause == DrainCause::Surplus && kept::has_room(pass, place);
         if let Some(machine) = pass.machines.get_mut(place) {
-            machine.stopped = true;
+            (machine.stopped, machine.kept) = (true, keep);
         }
-        let stop = Action::Stop { instance: id.clone(), kill: false };
-        pass.act(Rule::Drain, stop, Reason::Drained { after });
+        let instance = id.clone();
+        let action = if keep { Action::SwitchOff { instance } } else { Action::Stop { instance, kill: false } };
+        pass.act(Rule::Drain, action, Reason::Drained { after });
     }
 }
 
@@ -41,8 +46,9 @@ fn busy(machine: &Machine<'_>) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{DrainCause, Fault, Phase, RunningTask};
-    use crate::plan::example::{World, ago, drain, hold, instance};
+    use crate::model::instance::{DrainCause, Fault, Phase, Power, RunningTask};
+    use crate::model::settings::{Market, OnIdle, PoolSettings};
+    use crate::plan::example::{World, ago, drain, hold, instance, off};
 
     #[test]
     fn an_answered_drain_is_stopped_and_no_other() {
@@ -61,6 +67,31 @@ mod tests {
         machine.drain = Some(drain(DrainCause::Surplus, 60, Some(42)));
         machine.drain.as_mut().unwrap().cancelled = true;
         World::new().with(machine).expect(&["NOT shrink gpu: 1 more than needed for 0s; one is drained at 10m00"]);
+    }
+
+    #[test]
+    fn an_idle_machine_is_switched_off_where_its_pool_keeps_it_and_there_is_room() {
+        let with = |cause, change: fn(&mut PoolSettings)| {
+            let mut machine = instance("i-1", Phase::Draining);
+            machine.drain = Some(drain(cause, 60, Some(42)));
+            World::new().with(machine).set(|settings| {
+                (settings.pools[0].on_idle, settings.pools[0].max_stopped) = (OnIdle::Stop, 1);
+                change(&mut settings.pools[0]);
+            })
+        };
+        let told = |world: World| world.plan().actions[0].action.to_string();
+        let surplus = || with(DrainCause::Surplus, |_| {});
+        assert_eq!(told(surplus()), "switch i-1 off and keep it");
+        assert_eq!(told(with(DrainCause::Person, |_| {})), "stop i-1");
+        assert_eq!(told(with(DrainCause::Surplus, |pool| pool.max_stopped = 0)), "stop i-1");
+        assert_eq!(told(with(DrainCause::Surplus, |pool| pool.on_idle = OnIdle::Terminate)), "stop i-1");
+        assert_eq!(told(surplus().with(off("i-2", 60))), "stop i-1");
+        let mut going = instance("i-2", Phase::Stopping);
+        going.power = Power::SwitchingOff { at: ago(5) };
+        assert_eq!(told(surplus().with(going)), "stop i-1");
+        let mut spot = surplus();
+        spot.snapshot.instances[0].market = Market::Spot;
+        assert_eq!(told(spot), "stop i-1");
     }
 
     #[test]

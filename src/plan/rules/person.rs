@@ -61,6 +61,9 @@ fn drain(index: &Index<'_>, machine: &mut Machine<'_>) -> Answer {
     if machine.state() == State::Stopping {
         return already(machine, "is being stopped");
     }
+    if machine.state() == State::Off {
+        return already(machine, "is switched off");
+    }
     if machine.order == Order::Standing {
         return already(machine, "is being drained");
     }
@@ -201,7 +204,7 @@ mod tests {
         let gone = || instance("i-1", Phase::Gone);
         let keep = Ask::Hold { instance: id(), hold: hold(3_600) };
         let by = "ann asked";
-        for (machine, ask, answer) in [
+        for (machine, ask, answer) in vec![
             (busy(), Ask::Drain(id()), format!("person: drain i-1: {by}")),
             (drained(None, true), Ask::Drain(id()), format!("person: drain i-1: {by}")),
             (drained(None, false), Ask::Drain(id()), "NOT person i-1: i-1 is being drained".to_owned()),

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::model::ids::{InstanceId, QueueName, TaskId};
+use crate::model::instance::Phase;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::model::settings::OnLost;
@@ -32,7 +33,7 @@ pub(in crate::plan) fn recover(pass: &mut Pass<'_>) {
         }
     }
     for ghost in &index.snapshot.ghosts {
-        match index.stale_clearml().or_else(|| alive(pass, &ghost.instance)) {
+        match index.stale_clearml().or_else(|| runs(pass, &ghost.instance)) {
             None => pass.act(
                 Rule::Recover,
                 Action::Unregister { worker: ghost.worker.clone() },
@@ -52,7 +53,13 @@ fn may_recover(pass: &Pass<'_>, queue: &QueueName, instance: Option<&InstanceId>
 fn alive(pass: &Pass<'_>, instance: &InstanceId) -> Option<Reason> {
     let machine = pass.machines.get(pass.index.instance_place(instance)?)?.seen;
     let task = machine.task.as_ref().map(|task| task.id.clone());
-    machine.counts().then(|| Reason::Busy { instance: instance.clone(), task })
+    machine.is_there().then(|| Reason::Busy { instance: instance.clone(), task })
+}
+
+/// One that is off has no worker.
+fn runs(pass: &Pass<'_>, instance: &InstanceId) -> Option<Reason> {
+    let off = pass.machines.get(pass.index.instance_place(instance)?)?.seen.phase == Phase::Stopped;
+    if off { None } else { alive(pass, instance) }
 }
 
 fn answer(pass: &Pass<'_>, stray: &Stray) -> Result<(Action, Reason), Reason> {
@@ -170,7 +177,7 @@ mod tests {
         });
         world.expect(&[
             "recover: enqueue task t-1 again on train: its machine i-old is gone: attempt 1 of 1",
-            "recover: unregister lab:gpu:g5.xlarge:i-old: its machine i-old is gone",
+            "recover: unregister lab:gpu:g5.xlarge:i-old: its machine i-old does not run",
         ]);
         world
             .clone()

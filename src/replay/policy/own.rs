@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Policy;
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::ids::Revision;
-use crate::model::instance::{Drain, Instance, Origin, Phase, RunningTask};
+use crate::model::instance::{Drain, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::ledger::Ledger;
 use crate::model::money::Money;
 use crate::model::observed::QueueEntry;
@@ -254,6 +254,8 @@ fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) 
         registered: false,
         drain: None,
         hold: None,
+        power: Power::On,
+        no_start_until: None,
     }
 }
 

@@ -83,7 +83,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::instance::{Drain, DrainCause, Hold, Origin};
+    use crate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
     use crate::model::journal::{EntryKind, Subject};
     use crate::model::ledger::{Interval, Share};
     use crate::model::money::{Money, Rate};
@@ -123,6 +123,14 @@ mod tests {
         }
     }
 
+    fn power() -> impl Strategy<Value = Power> {
+        prop_oneof![
+            Just(Power::On),
+            instant().prop_map(|at| Power::SwitchingOff { at }),
+            instant().prop_map(|since| Power::Off { since }),
+        ]
+    }
+
     prop_compose! {
         fn hold()(until in instant(), by in name(), why in ".{0,9}") -> Hold {
             Hold { until, by: by.into(), why }
@@ -147,13 +155,14 @@ mod tests {
                 opened,
                 revision: crate::model::ids::Revision::new("0a"),
                 outcome: if lost { IntentOutcome::Unknown } else { IntentOutcome::Open },
+                starts: lost.then(|| "i".into()),
             }
         }
     }
 
     prop_compose! {
         fn known()(id in name(), zone in option::of(name()), launched in instant(), registered: bool, drain in option::of(drain()),
-            hold in option::of(hold()), stop_sent in option::of(instant())) -> KnownInstance {
+            hold in option::of(hold()), stop_sent in option::of(instant()), power in power()) -> KnownInstance {
             KnownInstance {
                 id: id.into(),
                 provider: Provider::Aws,
@@ -172,6 +181,7 @@ mod tests {
                 drain,
                 hold,
                 stop_sent,
+                power,
             }
         }
     }
@@ -225,7 +235,9 @@ mod tests {
         let end = prop::sample::select(vec![IntentEnd::Made, IntentEnd::Refused, IntentEnd::NeverAppeared]);
         let machines = prop_oneof![
             (known(), interval()).prop_map(|(known, interval)| Record::Opened(Box::new(Opened { known, interval }))),
+            (known(), interval()).prop_map(|(known, interval)| Record::Restarted(Box::new(Opened { known, interval }))),
             name().prop_map(|id| Record::Registered(id.into())),
+            (name(), power()).prop_map(|(id, power)| Record::PowerSet { instance: id.into(), power }),
             (name(), share()).prop_map(|(id, share)| Record::Charged { instance: id.into(), share }),
             (name(), instant()).prop_map(|(id, at)| Record::StopSent { instance: id.into(), at }),
             (name(), instant()).prop_map(|(id, end)| Record::Closed { instance: id.into(), end }),
@@ -406,6 +418,7 @@ mod tests {
             drain: None,
             hold: None,
             stop_sent: None,
+            power: Power::On,
         }
     }
 

@@ -59,6 +59,7 @@ async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result
         known.stop_sent = row.try_get::<Option<i64>, _>("stop_sent")?.map(to_instant);
         known.drain = row.try_get::<Option<&str>, _>("drain")?.map(of_json).transpose()?;
         known.hold = row.try_get::<Option<&str>, _>("hold")?.map(of_json).transpose()?;
+        known.power = of_json(row.try_get("power")?)?;
         memory.known.insert(known.id.clone(), known);
     }
     for row in sqlx::query("SELECT instance, at FROM gone").fetch_all(connection).await? {

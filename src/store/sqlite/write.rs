@@ -45,6 +45,20 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::Registered(id) => {
             set_known(connection, "UPDATE known SET registered = ? WHERE instance = ?", id, 1).await
         }
+        Record::PowerSet { instance: id, power } => {
+            set_known(connection, "UPDATE known SET power = ? WHERE instance = ?", id, json(power)?).await?;
+            if !power.is_off() {
+                return Ok(());
+            }
+            let none: Option<String> = None;
+            set_known(connection, "UPDATE known SET registered = 0, drain = ? WHERE instance = ?", id, none).await
+        }
+        Record::Restarted(opened) => {
+            let Opened { known, interval } = opened.as_ref();
+            run(connection, sqlx::query("DELETE FROM known WHERE instance = ?").bind(known.id.as_str())).await?;
+            open_known(connection, known).await?;
+            open_interval(connection, interval).await
+        }
         Record::StopSent { instance: id, at } => {
             let stop_sent = instant(*at)?;
             set_known(connection, "UPDATE known SET stop_sent = ? WHERE instance = ?", id, stop_sent).await
@@ -138,13 +152,15 @@ async fn open_intent(connection: &mut SqliteConnection, intent: &Intent) -> Resu
 
 async fn open_known(connection: &mut SqliteConnection, known: &KnownInstance) -> Result<(), ColumnError> {
     let open = sqlx::query(
-        "INSERT OR IGNORE INTO known (instance, registered, stop_sent, drain, hold, facts) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO known (instance, registered, stop_sent, drain, hold, power, facts) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(known.id.as_str())
     .bind(known.registered)
     .bind(known.stop_sent.map(instant).transpose()?)
     .bind(known.drain.as_ref().map(json).transpose()?)
     .bind(known.hold.as_ref().map(json).transpose()?)
+    .bind(json(&known.power)?)
     .bind(json(known)?);
     run(connection, open).await
 }

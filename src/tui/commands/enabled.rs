@@ -27,7 +27,7 @@ fn machine(state: &State) -> Result<&Instance, String> {
     state.can_order()?;
     match state.subject() {
         Some(Subject::Instance(id)) => {
-            let found = state.machine(&id).filter(|instance| instance.counts());
+            let found = state.machine(&id).filter(|instance| instance.is_there());
             found.ok_or_else(|| format!("{id} is gone"))
         }
         _ => Err("select a machine first".to_owned()),

@@ -101,7 +101,7 @@ fn back_offs_ended(what: &Reset, view: &View, now: Timestamp) -> Vec<String> {
 }
 
 fn machine(view: &View, id: &InstanceId) -> Result<Instance, String> {
-    let found = view.snapshot.instance(id).filter(|instance| instance.counts());
+    let found = view.snapshot.instance(id).filter(|instance| instance.is_there());
     found.cloned().ok_or_else(|| format!("{id} is gone: nothing was done"))
 }
 
@@ -327,7 +327,7 @@ fn stop_all(view: &View) -> Question {
 }
 
 fn up(view: &View) -> Vec<&Instance> {
-    view.snapshot.instances.iter().filter(|instance| instance.counts()).collect()
+    view.snapshot.instances.iter().filter(|instance| instance.is_there()).collect()
 }
 
 fn detach(view: &View) -> Question {

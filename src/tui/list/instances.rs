@@ -138,7 +138,9 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
     if instance.origin == Origin::Orphan {
         notes.push("orphan, adopted".to_owned());
     }
-    if instance.rate.is_none() {
+    if instance.power.is_off() {
+        notes.push("kept; its disks cost, and are not in the ledger".to_owned());
+    } else if instance.rate.is_none() {
         notes.push("no price known".to_owned());
     }
     let acts = view.acts.iter().filter(|act| act.instance.as_ref() == Some(&instance.id));

@@ -67,7 +67,7 @@ fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Da
         .snapshot
         .instances
         .iter()
-        .filter(|instance| instance.counts() && (charged(instance) == name || instance.home == *name))
+        .filter(|instance| instance.is_there() && (charged(instance) == name || instance.home == *name))
         .collect();
     // Faults first: they are what a person must see.
     own.sort_by_key(|instance| (instance.fault.is_none(), instance.phase));

@@ -28,8 +28,30 @@ fn rough(crash: CrashPoints) -> Day {
     scenario.agent.read_every = SignedDuration::from_secs(90);
     let settings = SETTINGS.replace("keep_alive = \"5m\"", "keep_alive = \"1m\"");
     let settings = settings.replace("expected_task", "on_lost = \"requeue:99\"\nexpected_task");
+    let settings = keeping(&settings);
     let settings = settings.replace("on_lost = \"requeue:5\"          # the cloud takes spot machines back\n", "");
     Day { scenario, settings, crash, seed: 3, hours: 2, ..Day::default() }
+}
+
+/// Idle machines of the pools that are not on the spot market are switched off and kept.
+fn keeping(settings: &str) -> String {
+    let mut kept = String::new();
+    for part in settings.split_inclusive("\n\n") {
+        kept.push_str(part.trim_end());
+        if part.contains("[pool.") && !part.contains("market = \"spot\"") {
+            kept.push_str("\non_idle = \"stop\"\nmax_stopped = 3\nstopped_for = \"40m\"");
+        }
+        kept.push_str("\n\n");
+    }
+    kept
+}
+
+#[test]
+fn days_with_machines_that_are_switched_off_and_on_are_clean() {
+    for seed in 0..4 {
+        let outcome = Day { settings: keeping(SETTINGS), seed, hours: 4, ..Day::default() }.live();
+        assert_clean(&outcome);
+    }
 }
 
 #[test]

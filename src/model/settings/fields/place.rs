@@ -10,7 +10,7 @@ use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
     AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits,
-    LoopSettings, Market, OnExit, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, SpotSettings,
+    LoopSettings, Market, OnExit, OnIdle, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, SpotSettings,
 };
 
 /// A field's place in the values of its section.
@@ -205,6 +205,9 @@ fn blank_pool(name: &str) -> PoolSettings {
         min: 0,
         keep_alive: SignedDuration::ZERO,
         max_boot: SignedDuration::ZERO,
+        on_idle: OnIdle::Terminate,
+        max_stopped: 0,
+        stopped_for: SignedDuration::ZERO,
         max_silence: SignedDuration::ZERO,
         max_life: SignedDuration::ZERO,
         price: None,

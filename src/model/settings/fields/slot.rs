@@ -11,7 +11,9 @@ use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName,
 use crate::model::money::{self, Money, Rate};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
-use crate::model::settings::{BudgetScope, GuardKind, Market, OnExit, OnLost, Period, Poll, Provider, SecretRef};
+use crate::model::settings::{
+    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Period, Poll, Provider, SecretRef,
+};
 use crate::model::span;
 
 /// How often a task may be enqueued again.
@@ -92,6 +94,7 @@ macro_rules! words {
 }
 
 words!(OnExit, "leave" = OnExit::Leave, "stop-idle" = OnExit::StopIdle, "stop-all" = OnExit::StopAll);
+words!(OnIdle, "terminate" = OnIdle::Terminate, "stop" = OnIdle::Stop);
 words!(Period, "day" = Period::Day, "month" = Period::Month);
 words!(Provider, "aws" = Provider::Aws);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);
