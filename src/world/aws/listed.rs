@@ -135,10 +135,10 @@ mod tests {
     }
 
     #[test]
-    fn only_a_machine_that_ends_has_an_end() {
+    fn a_machine_that_is_up_has_no_end() {
         for (name, state, ends) in [
             (InstanceStateName::Running, CloudState::Running, false),
-            (InstanceStateName::Stopped, CloudState::Stopped, false),
+            (InstanceStateName::Stopped, CloudState::Stopped, true),
             (InstanceStateName::ShuttingDown, CloudState::ShuttingDown, true),
             (InstanceStateName::Terminated, CloudState::Terminated, true),
             (InstanceStateName::from("melting"), CloudState::Running, false),
