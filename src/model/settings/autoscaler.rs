@@ -66,7 +66,12 @@ pub const STANDINGS: &[Standing] = &[
         &["pool.*.max", "queue.*.max", "limits.max"],
         "and limits by GPU, vCPU and dollars an hour",
     ),
-    standing("Use Spot Instance", &["is_spot"], &["pool.*.market", "pool.*.spot_max_price"], ""),
+    standing(
+        "Use Spot Instance",
+        &["is_spot"],
+        &["pool.*.market", "pool.*.spot_max_price", "pool.*.spot_strategy"],
+        "",
+    ),
     standing(
         "Regular Instance Rollback; Rollback Timeout",
         &[],

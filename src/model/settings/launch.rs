@@ -38,9 +38,20 @@ pub struct LaunchSettings {
     pub monitoring: bool,
     /// The most that a spot machine may cost; `None`: the on-demand price, which is the cloud's own cap.
     pub spot_max_price: Option<SpotCap>,
+    pub spot_strategy: SpotStrategy,
     pub tags: BTreeMap<String, String>,
     /// Members of the launch call that no other setting sets, by their dotted names.
     pub run_instances: BTreeMap<String, String>,
+}
+
+/// In which order a pool's places are tried for a spot machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SpotStrategy {
+    /// As the settings have them.
+    #[default]
+    InOrder,
+    LowestPrice,
 }
 
 /// How a pool names its image.

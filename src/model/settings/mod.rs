@@ -17,7 +17,7 @@ pub mod volume;
 
 pub use account::AccountSettings;
 pub use agent::AgentSettings;
-pub use launch::{Image, LaunchSettings};
+pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use spot::SpotSettings;
 
 use jiff::SignedDuration;

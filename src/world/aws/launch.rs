@@ -5,10 +5,11 @@ use aws_sdk_ec2::operation::run_instances::RunInstancesOutput;
 use aws_sdk_ec2::types::Placement;
 
 use crate::model::ids::Zone;
+use crate::model::settings::{Market, SpotStrategy};
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
 use crate::world::aws::request::{places, run_instances};
-use crate::world::aws::{image, listed, members, no_retries, quota};
+use crate::world::aws::{cheapest, image, listed, members, no_retries, quota};
 use crate::world::cloud::{CloudError, LaunchOrder, Launched};
 use crate::world::guard;
 
@@ -17,18 +18,24 @@ pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<L
     let user_data = guard::user_data(order).map_err(|error| refused(error.to_string()))?;
     let settings = &order.pool.launch;
     let image = image::resolve(client, settings).await.map_err(nothing_was_asked)?;
-    let mut places = places(settings).into_iter().enumerate().peekable();
+    let mut places = places(settings);
+    if order.launch.market == Market::Spot && settings.spot_strategy == SpotStrategy::LowestPrice && places.len() > 1 {
+        places = cheapest::first(client, order, places).await;
+    }
+    let mut passed_over = Vec::new();
+    let mut places = places.into_iter().enumerate().peekable();
     while let Some((attempt, place)) = places.next() {
         let call = run_instances(client, order, &image, &place, token(order, attempt), &user_data)?;
         let overlay = settings.run_instances.clone();
         let call = call.customize().mutate_request(move |request| members::add(request, "", &overlay));
         let error = match call.config_override(no_retries()).send().await {
-            Ok(answer) => return made(order, attempt, &answer),
+            Ok(answer) => return made(order, &passed_over, &answer),
             Err(error) => hide_secrets(cloud_error("RunInstances", &error), order, &user_data),
         };
         if error.may_have_acted || !another_place_may_do(&error) || places.peek().is_none() {
             return Err(quota::told(client, order, error).await);
         }
+        passed_over.extend(place.zone().map(Zone::from));
     }
     Err(refused("the pool has no place for machines".to_owned()))
 }
@@ -48,8 +55,8 @@ fn token(order: &LaunchOrder, attempt: usize) -> String {
     if attempt == 0 { order.batch.to_string() } else { format!("{}-{attempt}", order.batch) }
 }
 
-/// `attempt`: so many of the pool's places had no machine before.
-fn made(order: &LaunchOrder, attempt: usize, answer: &RunInstancesOutput) -> Result<Vec<Launched>, CloudError> {
+/// `passed_over`: the zones that had no machine before.
+fn made(order: &LaunchOrder, passed_over: &[Zone], answer: &RunInstancesOutput) -> Result<Vec<Launched>, CloudError> {
     let odd = |what: &str| unreadable("RunInstances", what);
     let machine = |instance: &aws_sdk_ec2::types::Instance| {
         let place = instance.ami_launch_index().and_then(|index| u32::try_from(index).ok());
@@ -58,7 +65,7 @@ fn made(order: &LaunchOrder, attempt: usize, answer: &RunInstancesOutput) -> Res
             intent: order.intent(place.ok_or_else(|| odd("a machine without its place in the batch"))?),
             launched: listed::launched(instance).ok_or_else(|| odd("a machine without a launch time"))?,
             zone: instance.placement().and_then(Placement::availability_zone).map(Zone::from),
-            passed_over: order.pool.launch.zones.iter().take(attempt).map(|zone| Zone::from(zone.as_str())).collect(),
+            passed_over: passed_over.to_vec(),
         })
     };
     answer.instances().iter().map(machine).collect()

@@ -3,6 +3,7 @@
 //! settings.
 
 mod account;
+mod cheapest;
 mod disks;
 mod error;
 mod image;

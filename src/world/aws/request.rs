@@ -26,10 +26,21 @@ const USUAL_ROOT: &str = "/dev/sda1";
 /// Where machines may stand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Place {
-    Subnet(String),
+    /// With its zone, where the settings name it.
+    Subnet(String, Option<String>),
     Zone(String),
     /// Wherever EC2 likes, in the default network.
     Anywhere,
+}
+
+impl Place {
+    pub(super) fn zone(&self) -> Option<&str> {
+        match self {
+            Self::Subnet(_, zone) => zone.as_deref(),
+            Self::Zone(zone) => Some(zone),
+            Self::Anywhere => None,
+        }
+    }
 }
 
 /// The pool's places, in order.
@@ -37,7 +48,8 @@ pub(super) fn places(settings: &LaunchSettings) -> Vec<Place> {
     let places: Vec<_> = if settings.subnets.is_empty() {
         settings.zones.iter().cloned().map(Place::Zone).collect()
     } else {
-        settings.subnets.iter().cloned().map(Place::Subnet).collect()
+        let subnets = settings.subnets.iter().cloned().enumerate();
+        subnets.map(|(at, subnet)| Place::Subnet(subnet, settings.zones.get(at).cloned())).collect()
     };
     if places.is_empty() { vec![Place::Anywhere] } else { places }
 }
@@ -78,7 +90,7 @@ pub(super) fn run_instances(
         .set_tag_specifications(Some(tag_specifications(order)))
         .user_data(user_data);
     Ok(match place {
-        Place::Subnet(subnet) => call.subnet_id(subnet),
+        Place::Subnet(subnet, _) => call.subnet_id(subnet),
         Place::Zone(zone) => call.placement(Placement::builder().availability_zone(zone).build()),
         Place::Anywhere => call,
     })

@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) form: Form,
     pub(super) made: BTreeMap<String, Vec<Machine>>,
     pub(super) images: Vec<Image>,
+    /// Spot prices by zone, the newest first.
+    pub(super) spot_prices: Vec<(&'static str, &'static str)>,
     /// The access key of the newest call.
     pub(super) key: String,
     /// The newest call that asked for a role.
@@ -79,6 +81,7 @@ impl State {
         match form.get("Action").map(String::as_str) {
             Some("RunInstances") => self.run(form),
             Some("DescribeInstances") => self.describe(),
+            Some("DescribeSpotPriceHistory") => self.spot_prices(),
             Some("AssumeRole") => self.assume(form),
             Some("DescribeImages") => self.describe_images(form),
             other => refusal(400, "InvalidAction", &format!("{other:?}")),
@@ -122,6 +125,20 @@ impl State {
         }
         let set = self.instances_set(&self.made[&token]);
         (StatusCode::OK, format!("<RunInstancesResponse>{set}</RunInstancesResponse>"))
+    }
+
+    fn spot_prices(&self) -> (StatusCode, String) {
+        let mut items = String::new();
+        for (zone, price) in &self.spot_prices {
+            write!(
+                items,
+                "<item><availabilityZone>{zone}</availabilityZone><instanceType>g5.xlarge</instanceType>\
+                 <spotPrice>{price}</spotPrice><timestamp>2026-11-24T12:00:00.000Z</timestamp></item>"
+            )
+            .unwrap();
+        }
+        let set = format!("<spotPriceHistorySet>{items}</spotPriceHistorySet>");
+        (StatusCode::OK, format!("<DescribeSpotPriceHistoryResponse>{set}</DescribeSpotPriceHistoryResponse>"))
     }
 
     /// A role's key is its name; it ends a day from the real now.

@@ -208,6 +208,17 @@ const ROWS: &[Row] = &[
             "`120%` is not a share of the on-demand price in 1%..100%",
         )
     },
+    Row {
+        with: &[("market", "spot"), ("zones", "us-east-1a, us-east-1b")],
+        ..row(
+            31,
+            "spot_strategy",
+            "lowest-price",
+            &[("Placement.AvailabilityZone", "us-east-1b")],
+            "cheap",
+            "`cheap` is not one of `in-order`, `lowest-price`",
+        )
+    },
     row(
         36,
         "init_script",
@@ -263,9 +274,12 @@ fn images() -> Vec<Image> {
     ]
 }
 
+/// The newest of a zone counts.
+const PRICES: [(&str, &str); 3] = [("us-east-1a", "0.500000"), ("us-east-1b", "0.300000"), ("us-east-1a", "0.100000")];
+
 /// What a launch under these settings is on the wire.
 async fn sent(settings: &Settings) -> Form {
-    let state = Arc::new(Mutex::new(State { images: images(), ..State::default() }));
+    let state = Arc::new(Mutex::new(State { images: images(), spot_prices: PRICES.into(), ..State::default() }));
     let cloud = ec2(&serve(state.clone()).await).await.with_accounts(settings.accounts.clone());
     cloud.launch(&order_of(settings)).await.unwrap();
     let state = state.lock().unwrap();

@@ -113,3 +113,40 @@ async fn the_console_is_readable_text_and_check_says_what_is_allowed() {
     assert_eq!((unknown.class, unknown.code.as_deref()), (ErrorClass::BadRequest, Some("InvalidInstanceID.NotFound")));
     assert!(cloud.check(REGION).await.unwrap().contains("may start machines"));
 }
+
+#[tokio::test]
+async fn a_server_that_checks_images_and_types_takes_what_we_send() {
+    let moto =
+        moto::start_with(&[("MOTO_ENABLE_AMI_VALIDATION", "1"), ("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "1")]);
+    let cloud = ec2(&moto.url).await;
+    let mut order = order("b1", 1);
+    "name:amzn2-ami-hvm-2.0.*-x86_64-gp2".clone_into(&mut order.pool.launch.ami);
+    "amazon".clone_into(&mut order.pool.launch.ami_owner);
+    order.pool.launch.disk_device = None;
+    order.pool.launch.disk_encrypted = true;
+    order.pool.launch.volumes = vec!["/dev/sdf size=9 type=gp2".parse().unwrap()];
+    order.pool.launch.monitoring = true;
+    order.pool.launch.zones = vec!["us-east-1b".to_owned()];
+    let made = cloud.launch(&order).await.unwrap();
+
+    let client = Client::new(&config(&moto.url, Duration::from_mins(1)).await);
+    let answer = client.describe_instances().instance_ids(made[0].id.as_str()).send().await.unwrap();
+    let seen = &answer.reservations()[0].instances()[0];
+    let image = client.describe_images().image_ids(seen.image_id().unwrap()).send().await.unwrap();
+    assert!(image.images()[0].name().unwrap().starts_with("amzn2-ami-hvm-2.0."));
+    assert_eq!(seen.placement().unwrap().availability_zone(), Some("us-east-1b"));
+    assert_eq!(seen.monitoring().unwrap().state().unwrap().as_str(), "enabled");
+    let own = Filter::builder().name("attachment.instance-id").values(made[0].id.as_str()).build();
+    let volumes = client.describe_volumes().filters(own).send().await.unwrap();
+    let mut disks: Vec<_> = volumes.volumes().iter().map(|disk| (disk.size(), disk.encrypted())).collect();
+    disks.sort_unstable();
+    assert_eq!(disks, [(Some(9), Some(false)), (Some(120), Some(true))]);
+
+    "ami-0123456789abcdef0".clone_into(&mut order.pool.launch.ami);
+    order.batch = "b2".into();
+    let error = cloud.launch(&order).await.unwrap_err();
+    assert_eq!((error.class, error.may_have_acted), (ErrorClass::BadRequest, false), "{error}");
+    order.pool.launch.disk_device = Some("/dev/xvda".to_owned());
+    let error = cloud.launch(&order).await.unwrap_err();
+    assert_eq!(error.code.as_deref(), Some("InvalidAMIID.NotFound"), "{error}");
+}

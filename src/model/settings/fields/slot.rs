@@ -12,7 +12,7 @@ use crate::model::money::{self, Money, Rate};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
-    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Period, Poll, Provider, SecretRef,
+    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Period, Poll, Provider, SecretRef, SpotStrategy,
 };
 use crate::model::span;
 
@@ -98,6 +98,7 @@ words!(OnIdle, "terminate" = OnIdle::Terminate, "stop" = OnIdle::Stop);
 words!(Period, "day" = Period::Day, "month" = Period::Month);
 words!(Provider, "aws" = Provider::Aws);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);
+words!(SpotStrategy, "in-order" = SpotStrategy::InOrder, "lowest-price" = SpotStrategy::LowestPrice);
 words!(GuardKind, "gate" = GuardKind::Gate, "off" = GuardKind::Off);
 
 as_text!(String, |text: &str| Some(text.to_owned()), String::clone);

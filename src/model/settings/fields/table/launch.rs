@@ -180,6 +180,17 @@ pub(super) const LAUNCH: &[Field] = &[
         lens: at!(Pool, launch.spot_max_price),
     },
     Field {
+        name: "spot_strategy",
+        kind: Kind::Choice(&["in-order", "lowest-price"]),
+        unset: Unset::Is("in-order"),
+        takes: Takes::NewMachines,
+        doc: "In which order zones and subnets are tried for a spot machine: as they are named, or by their present spot price. \
+              Subnets have a price where their zones are named beside them.",
+        example: "lowest-price",
+        later: &[],
+        lens: at!(Pool, launch.spot_strategy),
+    },
+    Field {
         name: "tags",
         kind: Kind::Table { name: TAG_NAME, text: TAG_TEXT },
         unset: Unset::Means("none but our own"),
