@@ -220,8 +220,7 @@ fn row_08_a_type_that_is_sold_out_gives_way_to_the_next() {
     let outcome = lab(plan).live();
     assert_clean(&outcome);
     assert_eq!(done(&outcome), 4);
-    // Without back-off the first type is asked for, and refused, in each pass; what it did not give falls to the
-    // next only after the back-off.
+    // Without back-off the first type is asked for, and refused, in each pass.
     assert_eq!(done(&lab(forgets_failures).live()), 0);
 }
 
@@ -313,7 +312,7 @@ fn row_33_what_is_idle_for_a_moment_is_kept() {
     };
     let outcome = lab("12m").live();
     assert_clean(&outcome);
-    assert_eq!((outcome.judgement.launched, done(&outcome)), (1, 20));
+    assert!(outcome.judgement.launched <= 2 && done(&outcome) == 20, "{outcome:?}");
     assert!(lab("0s").live().judgement.launched > 5);
 }
 
