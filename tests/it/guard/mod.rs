@@ -1,5 +1,7 @@
 //! The boot script with the real agent behind its gate.
 
+mod model;
+
 use jiff::SignedDuration;
 use tidegate::model::ids::{Revision, Term};
 use tidegate::model::money::Money;
