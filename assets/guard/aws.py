@@ -1,4 +1,8 @@
-"""aws.py: prints the machine's id, from EC2's metadata service (version 2 only)."""
+"""aws.py: what the boot script asks EC2's metadata service (version 2 only).
+
+  id       prints the machine's id; tries for a minute
+  notice   prints what EC2 will do with this machine, and when; fails when it says nothing
+"""
 import os
 import sys
 import time
@@ -15,10 +19,19 @@ def ask(path, method="GET", **headers):
         return answer.read().decode().strip()
 
 
+def read(path):
+    return ask("/latest/meta-data/" + path, token=ask("/latest/api/token", "PUT", token_ttl_seconds="60"))
+
+
+if sys.argv[1] == "notice":
+    try:
+        print(read("spot/instance-action"))
+    except OSError:  # most often a 404: there is none
+        sys.exit(1)
+    sys.exit(0)
 for attempt in range(30):
     try:
-        token = ask("/latest/api/token", "PUT", token_ttl_seconds="60")
-        print(ask("/latest/meta-data/instance-id", token=token))
+        print(read("instance-id"))
         sys.exit(0)
     except OSError as error:
         print("tidegate guard: metadata: %s" % error, file=sys.stderr, flush=True)

@@ -74,7 +74,7 @@ if [ -z "$PYTHON" ]; then
 fi
 
 # --- who we are
-INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py")}
+INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py" id)}
 export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
 [ -n "$INSTANCE" ] || off "no instance id"
 say "worker $CLEARML_WORKER_ID"
@@ -119,6 +119,16 @@ cordon() {
     done
     rm -f "$RUN/cordon"
     return 1
+}
+# The cloud takes the machine back. A task with an abort callback is given the time for it.
+taken_back() {
+    say "spot notice: $1"
+    for look in 1 2 3; do
+        cordon && break
+        : >"$RUN/cordon"
+        server requeue || break
+    done
+    off "spot notice"
 }
 stop() {
     trap '' TERM INT
@@ -172,6 +182,7 @@ while :; do
         off "end of life"
     fi
     [ -n "$GATE" ] || continue
+    notice=$("$PYTHON" "$RUN/aws.py" notice) && taken_back "$notice"
 
     case $(cat "$RUN/state" 2>/dev/null) in
     drained:*) drained_at=${drained_at:-$now} ;;

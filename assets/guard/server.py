@@ -4,10 +4,13 @@
   set KEY VALUE    writes into the mailbox
   lease            prints the value of the fleet's lease; empty when there is none
   renew            replaces the token by a fresh one
+  requeue          stops the task that runs here and enqueues it again, once; the mailbox says so meanwhile, for the
+                   console to finish it should the machine end before
 """
 import json
 import os
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -17,6 +20,8 @@ MAILBOX = os.environ["TIDEGATE_MAILBOX"]
 LEASE = os.environ["TIDEGATE_LEASE"]
 HIDDEN = ["k8s-glue"]
 NAME_TAKEN = 801
+DONE_BY_ANOTHER = (121, 703, 706)  # somebody else changed the status first, or has enqueued it
+NOTICE_LIFE = 110  # seconds: what EC2 leaves a machine, less a little
 
 
 def call(endpoint, body):
@@ -49,6 +54,41 @@ def put(key, value):
     call("queues.add_or_update_metadata", {"queue": queue["id"], "metadata": [entry]})
 
 
+def running():
+    """The task that the gate let through and its queue; none once the agent has polled again."""
+    try:
+        with open(os.path.join(os.environ["TIDEGATE_RUN"], "task")) as file:
+            return tuple(file.read().split())
+    except FileNotFoundError:
+        return ()
+
+
+def requeue():
+    until, job = time.monotonic() + NOTICE_LIFE, running()
+    if len(job) != 2:
+        return
+    put("requeue", "%s:%s" % job)
+    asked = False
+    while True:
+        status = call("tasks.get_by_id", {"task": job[0]})["task"]["status"]
+        # A stop that comes while the agent sets the task up is overwritten: it is repeated.
+        if status == "in_progress":
+            call("tasks.stop", {"task": job[0], "status_reason": "spot notice"})
+            asked = True
+        elif running() != job:
+            break
+        if time.monotonic() > until:
+            raise TimeoutError("task %s does not stop" % job[0])
+        time.sleep(1)
+    if status == "stopped" and asked:
+        try:
+            call("tasks.enqueue", {"task": job[0], "queue": job[1]})
+        except urllib.error.HTTPError as error:
+            if json.load(error)["meta"]["result_subcode"] not in DONE_BY_ANOTHER:
+                raise
+    put("requeue", "")
+
+
 def lease():
     metadata = (find(LEASE) or {}).get("metadata") or {}
     print((metadata.get("lease") or {}).get("value") or "")
@@ -62,6 +102,6 @@ def renew():
 
 
 try:
-    {"create": create, "set": put, "lease": lease, "renew": renew}[sys.argv[1]](*sys.argv[2:])
+    {"create": create, "set": put, "lease": lease, "renew": renew, "requeue": requeue}[sys.argv[1]](*sys.argv[2:])
 except Exception as error:
     sys.exit("tidegate guard: %s: %s: %s" % (" ".join(sys.argv[1:3]), type(error).__name__, error))

@@ -1,6 +1,7 @@
 //! The boot script with the real agent behind its gate.
 
 mod model;
+mod spot;
 
 use jiff::SignedDuration;
 use tidegate::model::ids::{Revision, Term};

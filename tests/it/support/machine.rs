@@ -35,7 +35,8 @@ impl Machine {
         std::fs::create_dir(&temporary).unwrap();
         command.env("TMPDIR", temporary);
         command.env("TIDEGATE_ROOT", root.path()).env("TIDEGATE_PYTHON", program("python"));
-        command.env("TIDEGATE_INSTANCE", instance).env("TIDEGATE_TICK", "1").env("TIDEGATE_READ_EVERY", "1");
+        command.env("TIDEGATE_IMDS", "http://127.0.0.1:9").env("TIDEGATE_INSTANCE", instance);
+        command.env("TIDEGATE_TICK", "1").env("TIDEGATE_READ_EVERY", "1");
         command.env("TIDEGATE_OFF", format!("touch {}", root.path().join("powered-off").display()));
         command.envs(settings.iter().copied());
         let guard = Group::start("boot script", command, &root.path().join("console.log"));

@@ -1,0 +1,122 @@
+//! The cloud takes a machine back while a task runs: a metadata service, the boot script, the real agent.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tidegate::world::guard::user_data;
+use tidegate::world::sim::clearml::Status;
+
+use super::{MAILBOX, job_lives, order, pulls, wait};
+use crate::support::face::Served;
+use crate::support::machine::Machine;
+use crate::support::process::write;
+
+const SECRET: &str = "s3ssion";
+
+/// EC2's metadata service, version 2: no answer without a session's token.
+struct Metadata {
+    url: String,
+    notice: Arc<AtomicBool>,
+}
+
+impl Metadata {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let notice = Arc::new(AtomicBool::new(false));
+        let given = Arc::clone(&notice);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                answer(connection, given.load(Ordering::Relaxed));
+            }
+        });
+        Self { url, notice }
+    }
+}
+
+fn answer(mut connection: TcpStream, notice: bool) {
+    let lines = BufReader::new(connection.try_clone().unwrap()).lines().map_while(Result::ok);
+    let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+    let authorised = request.iter().any(|line| {
+        line.split_once(": ")
+            .is_some_and(|(name, value)| name.eq_ignore_ascii_case("x-aws-ec2-metadata-token") && value == SECRET)
+    });
+    let first = request.first().map_or("", String::as_str);
+    let (status, body) = match first.split(" HTTP").next().unwrap_or_default() {
+        "PUT /latest/api/token" => ("200 OK", SECRET),
+        _ if !authorised => ("401 Unauthorized", ""),
+        "GET /latest/meta-data/instance-id" => ("200 OK", "i-1"),
+        "GET /latest/meta-data/spot/instance-action" if notice => {
+            ("200 OK", r#"{"action": "terminate", "time": "2026-01-01T00:02:00Z"}"#)
+        }
+        _ => ("404 Not Found", ""),
+    };
+    let length = body.len();
+    let _ = write!(connection, "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+}
+
+fn boot(server: &Served, metadata: &Metadata, settings: &[(&str, &str)]) -> Machine {
+    let mut all = vec![("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", "")];
+    all.extend(settings);
+    Machine::boot_user_data(&user_data(&order(server)).unwrap(), "i-1", &all)
+}
+
+#[test]
+fn a_spot_notice_puts_the_running_task_back_once_and_ends_the_machine() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let machine = boot(&server, &metadata, &[]);
+    let task = server.enqueue_shell("one", "sleep 613");
+    wait(&machine, "the job runs", || job_lives(&machine, "613"));
+    let behind = server.enqueue_shell("one", "sleep 1");
+    metadata.notice.store(true, Ordering::Relaxed);
+    wait(&machine, "the mailbox says what to put back", || {
+        server.metadata(MAILBOX, "requeue") == Some(format!("{task}:{}", server.queue("one")))
+    });
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert!(!job_lives(&machine, "613"), "{}", machine.written());
+    assert_eq!(server.status(&task), Status::Queued, "{}", machine.written());
+    assert_eq!(server.entries("one"), [behind, task], "{}", machine.written());
+    assert_eq!(server.watch.count("tasks.enqueue"), 1);
+    assert_eq!(server.metadata(MAILBOX, "requeue").as_deref(), Some(""));
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
+}
+
+#[test]
+fn a_task_with_an_abort_callback_is_given_the_time_for_it() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let folder = tempfile::tempdir().unwrap();
+    let (saved, script) = (folder.path().join("saved"), folder.path().join("callback"));
+    write(&script, &format!("sleep 2\ntouch {}\n", saved.display()));
+    let callback = format!("sh {}", script.display());
+    let machine = boot(&server, &metadata, &[("CLEARML_AGENT_ABORT_CALLBACK_CMD", &callback)]);
+    let task = server.enqueue_shell("one", "sleep 614");
+    wait(&machine, "the job runs", || job_lives(&machine, "614"));
+    metadata.notice.store(true, Ordering::Relaxed);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert!(saved.exists(), "{}", machine.written());
+    assert_eq!(server.entries("one"), [task], "{}", machine.written());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
+}
+
+#[test]
+fn an_idle_machine_ends_at_a_spot_notice_and_one_without_metadata_works_on() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let machine = boot(&server, &metadata, &[]);
+    pulls(&machine, &server);
+    metadata.notice.store(true, Ordering::Relaxed);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
+    // Nobody listens there.
+    let server = Served::start(&["one", "two"]);
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let machine = Machine::boot_user_data(
+        &user_data(&order(&server)).unwrap(),
+        "i-1",
+        &[("TIDEGATE_IMDS", &format!("http://{closed}"))],
+    );
+    let task = server.enqueue_shell("one", "sleep 3");
+    wait(&machine, "the task ends", || server.status(&task) == Status::Completed);
+    assert!(!machine.is_off());
+}
