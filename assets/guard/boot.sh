@@ -19,12 +19,17 @@ OFF=${TIDEGATE_OFF:-shutdown -P now || systemctl poweroff --force || poweroff -f
 
 clock() { read -r up _ </proc/uptime; echo "${up%.*}"; } # no clock step moves it
 say() { echo "tidegate guard [$(clock)]: $*"; }
-server() { "$PYTHON" "$RUN/server.py" "$@"; }
+server() { "${PYTHON:-python3}" "$RUN/server.py" "$@"; }
+# How far the boot has come, for the console.
+phase() {
+    say "$1"
+    [ -n "$GATE" ] && [ -n "$INSTANCE" ] && server set boot "$1 $(clock)"
+}
 
 # Ends the machine. Its cloud terminates what powers itself off.
 off() {
     say "power-off: $1"
-    [ -n "$GATE" ] && [ -n "${PYTHON:-}" ] && server set gone "$1"
+    [ -n "$GATE" ] && [ -n "$INSTANCE" ] && server set gone "$1"
     echo "$1" >"$STATE/off"
     while :; do
         sh -c "$OFF"
@@ -32,6 +37,7 @@ off() {
     done
 }
 
+INSTANCE=''
 mkdir -p "$RUN" "$STATE" || exit 1
 [ -e "$STATE/off" ] && off "$(cat "$STATE/off")"
 [ -e "$STATE/used" ] || echo 0 >"$STATE/used"
@@ -51,10 +57,22 @@ unset TOKEN
 rm -f "$RUN/cordon" "$RUN/drained" "$RUN/task" "$RUN/state"
 # --- the files
 
+# --- who we are. An image without Python, or one that needs its init script to reach the server, cannot say it yet.
+introduce() {
+    [ -n "$INSTANCE" ] || INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py" id)}
+    [ -n "$INSTANCE" ] || return 1
+    export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
+    [ -z "$GATE" ] || server create
+}
+PYTHON=${TIDEGATE_PYTHON:-$(command -v python3)}
+[ -n "$PYTHON" ] && introduce && phase "mailbox made"
+
 if [ -n "$INIT_SCRIPT" ]; then
+    phase "init script begun"
     printf '%s\n' "$INIT_SCRIPT" >"$STATE/init"
     chmod 700 "$STATE/init"
     case $INIT_SCRIPT in '#!'*) "$STATE/init" ;; *) sh "$STATE/init" ;; esac || off "init script failed"
+    phase "init script done"
 fi
 
 # --- Python with the pinned agent: the image's own if it has that version, else one of ours
@@ -67,16 +85,21 @@ if [ -z "$PYTHON" ]; then
     for PYTHON in python3 "$STATE/venv/bin/python" ''; do
         [ -n "$PYTHON" ] && has_agent "$PYTHON" && break
     done
+    [ -n "$PYTHON" ] || phase "agent install begun"
     if [ -z "$PYTHON" ] && own_python && "$STATE/venv/bin/python" -m pip install -q "clearml-agent==$AGENT_VERSION"; then
         PYTHON=$STATE/venv/bin/python
     fi
     [ -n "$PYTHON" ] || off "clearml-agent $AGENT_VERSION could not be installed"
 fi
 
-# --- who we are
-INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py" id)}
-export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
-[ -n "$INSTANCE" ] || off "no instance id"
+tries=10
+until introduce; do
+    tries=$((tries - 1))
+    [ -n "$INSTANCE" ] || off "no instance id"
+    [ $tries -gt 0 ] || off "no mailbox could be made"
+    sleep "$TICK"
+done
+phase "agent installed"
 say "worker $CLEARML_WORKER_ID"
 
 # --- the agent
@@ -146,16 +169,9 @@ stop() {
 }
 trap stop TERM INT
 
-if [ -n "$GATE" ]; then
-    tries=10
-    until server create; do
-        tries=$((tries - 1))
-        [ $tries -gt 0 ] || off "no mailbox could be made"
-        sleep "$TICK"
-    done
-fi
 server_at=0 lease='' lease_at=$(clock) busy_at=$(clock) drained_at=''
 start "$@"
+phase "agent started"
 while :; do
     sleep "$TICK" &
     wait $!
@@ -168,7 +184,11 @@ while :; do
             kill_left_over
             [ $((now - started)) -gt 600 ] && deaths=0
             deaths=$((deaths + 1))
-            [ "$deaths" -gt "$DEATHS" ] && { tail -n 20 "$STATE/agent.log"; off "the agent does not live"; }
+            [ "$deaths" -gt "$DEATHS" ] && {
+                tail -n 20 "$STATE/agent.log"
+                [ -z "$GATE" ] || server log "$STATE/agent.log"
+                off "the agent does not live"
+            }
             next=$((now + 2 * deaths * deaths))
             say "the agent died ($deaths); again in $((next - now)) s"
         fi

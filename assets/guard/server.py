@@ -2,6 +2,7 @@
 
   create           makes sure that the mailbox exists, hidden
   set KEY VALUE    writes into the mailbox
+  log FILE         writes the file's last lines into the mailbox, without what looks like a secret
   lease            prints the value of the fleet's lease; empty when there is none
   renew            replaces the token by a fresh one
   requeue          stops the task that runs here and enqueues it again, once; the mailbox says so meanwhile, for the
@@ -9,6 +10,7 @@
 """
 import json
 import os
+import re
 import sys
 import time
 import urllib.error
@@ -20,6 +22,8 @@ MAILBOX = os.environ["TIDEGATE_MAILBOX"]
 LEASE = os.environ["TIDEGATE_LEASE"]
 HIDDEN = ["k8s-glue"]
 NAME_TAKEN = 801
+LONGEST_LOG = 500  # characters
+SECRETS = re.compile(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|((?i:key|token|secret|password)['\"]?\s*[=:]\s*['\"]?)[^\s'\"]+")
 DONE_BY_ANOTHER = (121, 703, 706)  # somebody else changed the status first, or has enqueued it
 NOTICE_LIFE = 110  # seconds: what EC2 leaves a machine, less a little
 
@@ -52,6 +56,13 @@ def put(key, value):
         raise LookupError("there is no mailbox " + MAILBOX)
     entry = {"key": key, "type": "str", "value": value}
     call("queues.add_or_update_metadata", {"queue": queue["id"], "metadata": [entry]})
+
+
+def log(path):
+    with open(path, errors="replace") as file, open(TOKEN) as token:
+        text = SECRETS.sub(lambda found: (found[1] or "") + "***", file.read().replace(token.read().strip(), "***"))
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    put("log", "\n".join(lines)[-LONGEST_LOG:])
 
 
 def running():
@@ -102,6 +113,6 @@ def renew():
 
 
 try:
-    {"create": create, "set": put, "lease": lease, "renew": renew, "requeue": requeue}[sys.argv[1]](*sys.argv[2:])
+    {"create": create, "set": put, "lease": lease, "renew": renew, "requeue": requeue, "log": log}[sys.argv[1]](*sys.argv[2:])
 except Exception as error:
     sys.exit("tidegate guard: %s: %s: %s" % (" ".join(sys.argv[1:3]), type(error).__name__, error))

@@ -191,6 +191,9 @@ fn a_killed_agent_is_started_again_and_one_that_cannot_live_ends_the_machine() {
     kill_agent(&machine);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("the agent does not live"));
+    let log = server.metadata(MAILBOX, "log").unwrap();
+    assert!(!log.is_empty() && log.chars().count() <= 500, "{log}");
+    assert!(machine.written().contains(log.lines().last().unwrap().trim()), "{log}");
 }
 
 /// The stock agent would fail at each poll for good, and neither pull nor answer its mailbox.
@@ -209,7 +212,7 @@ fn a_machine_one_of_whose_queues_is_deleted_ends_itself_after_its_task() {
 
 fn kill_agent(machine: &Machine) {
     let said = machine.guard.written();
-    let line = said.lines().rfind(|line| line.ends_with(" started")).unwrap();
+    let line = said.lines().rfind(|line| line.ends_with(" started") && !line.ends_with("agent started")).unwrap();
     let id = line.split_whitespace().rev().nth(1).unwrap();
     assert!(std::process::Command::new("kill").args(["-KILL", id]).status().unwrap().success());
 }
@@ -238,11 +241,29 @@ fn the_job_of_a_dead_agent_is_ended_and_its_task_left_as_lost() {
 fn the_end_of_life_leaves_a_running_task_in_progress() {
     let server = Served::start(&["one", "two"]);
     let task = server.enqueue_shell("one", "sleep 612");
-    let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", "12")]);
+    let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", "30")]);
     wait(&machine, "the job runs", || job_lives(&machine, "612"));
     wait(&machine, "it switches itself off", || machine.is_off());
     assert!(!job_lives(&machine, "612"), "{}", machine.written());
     assert_eq!(server.status(&task), Status::InProgress, "{}", machine.written());
+}
+
+/// An init script, too, is heard of: the mailbox is made before it.
+#[test]
+fn the_steps_of_a_boot_are_in_the_mailbox() {
+    let server = Served::start(&["one", "two"]);
+    let mut slow = order(&server);
+    slow.pool.agent.init_script = Some("sleep 3".to_owned());
+    let machine = Machine::boot_user_data(&user_data(&slow).unwrap(), "i-1", &[]);
+    for step in ["init script begun ", "agent started "] {
+        wait(&machine, step, || {
+            let boot = server.metadata(MAILBOX, "boot").unwrap_or_default();
+            boot.strip_prefix(step).is_some_and(|seconds| seconds.parse::<u32>().is_ok())
+        });
+    }
+    let said = machine.guard.written();
+    let steps = ["mailbox made", "init script begun", "init script done", "agent installed", "agent started"];
+    assert!(steps.map(|step| said.find(step).unwrap()).is_sorted(), "{said}");
 }
 
 #[test]
@@ -253,6 +274,7 @@ fn a_failing_init_script_and_an_unreachable_server_end_the_machine() {
     let machine = Machine::boot_user_data(&user_data(&failing).unwrap(), "i-1", &[]);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.workers().len(), 0);
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("init script failed"));
     server.watch.spoil(|_, _| Some(Fault::Answer(502)));
     let machine = boot(&server, &[]);
     wait(&machine, "it switches itself off", || machine.is_off());
