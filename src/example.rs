@@ -44,6 +44,7 @@ fn instance(id: &str, phase: Phase) -> Instance {
         ended: None,
         phase,
         phase_since: ago(723),
+        boot: None,
         fault: None,
         fault_why: None,
         silent_since: None,

@@ -124,6 +124,9 @@ pub struct Instance {
     pub ended: Option<Timestamp>,
     pub phase: Phase,
     pub phase_since: Timestamp,
+    /// How far the boot has come, in the machine's own words, until its worker is seen.
+    #[serde(default)]
+    pub boot: Option<String>,
     pub fault: Option<Fault>,
     /// What the cloud, the machine itself or the looks say about its fault.
     pub fault_why: Option<String>,

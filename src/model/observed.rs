@@ -52,7 +52,7 @@ pub struct Mailbox {
     pub queue: QueueId,
     pub instance: InstanceId,
     pub created: Timestamp,
-    /// `want`, `state`, `gone`, `requeue` and what later guards add.
+    /// `want`, `state`, `gone`, `requeue`, `boot`, `log` and what later guards add.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -80,6 +80,19 @@ impl Mailbox {
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
         self.gone().is_some_and(|why| why.starts_with("spot"))
+    }
+
+    /// How far the machine's boot has come: the step, and the seconds that the machine was up then.
+    #[must_use]
+    pub fn boot(&self) -> Option<(&str, u32)> {
+        let (step, seconds) = self.metadata.get("boot")?.rsplit_once(' ')?;
+        Some((step, seconds.parse().ok()?))
+    }
+
+    /// The last lines of the log of an agent that could not start.
+    #[must_use]
+    pub fn log(&self) -> Option<&str> {
+        self.metadata.get("log").map(|log| log.trim()).filter(|log| !log.is_empty())
     }
 
     /// Why the machine switched itself off.

@@ -90,6 +90,7 @@ pub(super) fn instance(id: &str, phase: Phase) -> Instance {
         ended: None,
         phase,
         phase_since: ago(300),
+        boot: None,
         fault: None,
         fault_why: None,
         silent_since: None,

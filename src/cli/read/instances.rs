@@ -39,6 +39,8 @@ pub(super) struct Row {
     phase: &'static str,
     seconds_in_phase: Option<i64>,
     age_seconds: Option<i64>,
+    /// The step that a booting machine last reached, in its own words.
+    boot: Option<String>,
     fault: Option<&'static str>,
     pool: Option<String>,
     #[serde(rename = "type")]
@@ -73,6 +75,7 @@ fn of_instance(instance: &Instance, view: &View) -> Row {
         phase: instance.phase.word(),
         seconds_in_phase: Some(view.at.duration_since(instance.phase_since).as_secs()),
         age_seconds: Some(instance.age(view.at).as_secs()),
+        boot: instance.boot.clone(),
         fault: instance.fault.map(crate::model::instance::Fault::word),
         pool: Some(instance.pool.to_string()),
         machine_type: Some(instance.machine_type.to_string()),
@@ -95,6 +98,7 @@ fn eta(instance: &Instance, view: &View) -> Option<Eta> {
 /// What a person should know of a machine besides its phase.
 pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.extend(instance.boot.clone());
     notes.extend(instance.fault.map(|fault| match &instance.fault_why {
         Some(why) => format!("{}: {why}", fault.word()),
         None => fault.word().to_owned(),

@@ -144,6 +144,7 @@ fn instance(
         ended: machine.and_then(|machine| machine.ended),
         phase: phase(known, machine, task.is_some()),
         phase_since: now,
+        boot: facts.mailboxes.get(&known.id).filter(|_| !known.registered).and_then(boot),
         fault: fault.as_ref().map(|(fault, _)| *fault),
         fault_why: fault.map(|(_, why)| why),
         silent_since: sight.silent_since,
@@ -156,6 +157,12 @@ fn instance(
         power: known.power,
         no_start_until: sight.no_start_until,
     }
+}
+
+/// The step of a boot, and when it was: `init script begun 40s after power-on`.
+fn boot(mailbox: &Mailbox) -> Option<String> {
+    let (step, seconds) = mailbox.boot()?;
+    Some(format!("{step} {} after power-on", Short(SignedDuration::from_secs(seconds.into()))))
 }
 
 fn phase(known: &KnownInstance, machine: Option<&CloudInstance>, busy: bool) -> Phase {
@@ -315,6 +322,7 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         ended: machine.ended,
         phase: if ends(machine) { Phase::Stopping } else { Phase::Booting },
         phase_since: now,
+        boot: None,
         fault: None,
         fault_why: None,
         silent_since: None,
@@ -580,6 +588,26 @@ mod tests {
         for _ in 0..9 {
             fleet.live(12);
             assert_eq!(fault(&fleet), None);
+        }
+    }
+
+    #[test]
+    fn a_booting_machine_says_how_far_it_has_come_until_its_worker_is_seen() {
+        for (said, shown) in [
+            (Some("init script begun 40"), Some("init script begun 40s after power-on")),
+            (Some("no number"), None),
+            (Some(""), None),
+            (None, None),
+        ] {
+            let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 1).known();
+            let metadata = said.map(|said| ("boot".to_owned(), said.to_owned())).into_iter().collect();
+            let created = fleet.now;
+            fleet.mailboxes = vec![Mailbox { queue: "m".into(), instance: "i-1".into(), created, metadata }];
+            fleet.live(0);
+            assert_eq!(fleet.snapshot().instances[0].boot.as_deref(), shown, "{said:?}");
+            let mut fleet = fleet.worker(None);
+            fleet.live(10);
+            assert_eq!(fleet.snapshot().instances[0].boot, None);
         }
     }
 

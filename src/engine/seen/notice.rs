@@ -300,7 +300,11 @@ impl Known<'_> {
 
     /// That a machine ended, and by whom.
     fn ended(&self, machine: &KnownInstance, shown: &CloudInstance) -> Record {
-        let own_words = self.facts.mailboxes.get(&machine.id).and_then(|mailbox| mailbox.gone());
+        let mailbox = self.facts.mailboxes.get(&machine.id);
+        let own_words = mailbox.and_then(Mailbox::gone).map(|words| match mailbox.and_then(Mailbox::log) {
+            Some(log) => format!("{words}: {log}"),
+            None => words.to_owned(),
+        });
         let switched_off = machine.power != Power::On && shown.state != CloudState::Terminated;
         let why = match (machine.stop_sent, own_words, &shown.state_reason) {
             (Some(_), ..) => None,

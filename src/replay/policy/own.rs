@@ -245,6 +245,7 @@ fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) 
         ended: None,
         phase: Phase::Pending,
         phase_since: now,
+        boot: None,
         fault: None,
         fault_why: None,
         silent_since: None,

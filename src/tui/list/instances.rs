@@ -108,7 +108,8 @@ fn of_instance(instance: &Instance, data: &Data<'_>, column: &str) -> Cell {
         _ => {
             let task = instance.task.iter().map(|task| task.name.clone());
             let notes = notes(instance, data.view, data.now);
-            let tone = if notes.is_empty() { Tone::Plain } else { Tone::Warn };
+            let only_boots = notes.len() == usize::from(instance.boot.is_some());
+            let tone = if only_boots { Tone::Plain } else { Tone::Warn };
             Cell::text(&task.chain(notes).collect::<Vec<_>>().join("; ")).toned(tone)
         }
     }
@@ -121,6 +122,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
         notes.push(instance.phase.word().to_owned());
     }
     notes.extend(instance.fault_why.clone());
+    notes.extend(instance.boot.clone());
     if let Some(drain) = &instance.drain {
         let order = match (drain.cancelled, drain.acknowledged) {
             (true, _) => "drain cancelled",
