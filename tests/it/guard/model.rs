@@ -67,6 +67,7 @@ struct Drain {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, and they are combined at will")]
 struct State {
     tasks: [Task; TASKS],
     want: Want,
@@ -117,6 +118,7 @@ impl State {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "a step is this or a violation")]
     fn with(&self, change: impl FnOnce(&mut Self)) -> Result<Self, &'static str> {
         let mut next = self.clone();
         change(&mut next);
@@ -181,7 +183,7 @@ impl State {
     /// gate.py, within the agent.
     fn gate(&self, steps: &mut Vec<Step>) {
         match self.agent {
-            Agent::Dead => {}
+            Agent::Dead | Agent::Asks => {}
             Agent::Idle if self.cordon => steps.push(("poll behind the cordon", self.with(|next| next.proof = true))),
             Agent::Idle => {
                 let (want, said) = (self.want, self.said);
@@ -205,7 +207,6 @@ impl State {
                 steps.push(("answer", answered));
                 steps.push(("cannot answer", self.with(|next| next.agent = Agent::Idle)));
             }
-            Agent::Asks => {}
             Agent::Gets(task) => steps.push((
                 "start the task",
                 self.with(|next| (next.tasks[task], next.agent) = (Task::Running, Agent::Runs(task))),

@@ -22,6 +22,7 @@ struct Metadata {
 }
 
 impl Metadata {
+    #[expect(clippy::disallowed_methods, reason = "a server of the test's own")]
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
