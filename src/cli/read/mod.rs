@@ -1,5 +1,6 @@
 //! Subcommands that read: they change nothing.
 
+pub(super) mod guard;
 pub(super) mod instances;
 pub(super) mod journal;
 pub(super) mod plan;
