@@ -94,7 +94,7 @@ fn shown(settings: &Settings, name: &str, api_server: String) -> Result<Shown, F
         agents: AgentAccess { api_server, token: Secret::new(HIDDEN) },
     };
     let script = boot_script(&order).map_err(|error| Failure::Settings(error.to_string()))?;
-    let sha256 = Sha256::digest(&script).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = format!("{:x}", Sha256::digest(&script));
     Ok(Shown { pool: name.to_owned(), sha256, script })
 }
 
@@ -122,7 +122,7 @@ mod tests {
         let first = show(&settings);
         let text = text(&first);
         let (hash, script) = text.split_once('\n').unwrap();
-        let wanted: String = Sha256::digest(script).iter().map(|byte| format!("{byte:02x}")).collect();
+        let wanted = format!("{:x}", Sha256::digest(script));
         assert_eq!(hash, format!("sha256:{wanted}"));
         for part in ["#!/bin/sh\n", "TOKEN='***'", "get_next_task", "--queue 'train'", ":small:g5.xlarge"] {
             assert!(script.contains(part), "{part}:\n{script}");
