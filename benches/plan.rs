@@ -226,6 +226,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         registered: phase != Phase::Booting,
         drain: (phase == Phase::Draining).then_some(drain),
         hold: None,
+        boot: None,
         power: Power::On,
         no_start_until: None,
     }
