@@ -102,6 +102,8 @@ impl Pass<'_> {
                 && !machine.started
                 && machine.hold.is_none()
                 && again
+                // What a one-time spot request gave is not started again.
+                && (machine.seen.market, pool.settings.market) == (Market::OnDemand, Market::OnDemand)
                 && machine.pool == Some(want.pool)
                 && machine.seen.region == pool.settings.region
                 && machine.seen.worker.is_none()
