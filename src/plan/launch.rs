@@ -176,7 +176,7 @@ impl Pass<'_> {
     /// Machines of a pool on their way, that may never register.
     fn unproved(&self, pool: usize) -> u32 {
         let starts = |machine: &&Machine<'_>| {
-            let over = matches!(machine.state(), State::Gone | State::Stopping | State::Faulty);
+            let over = matches!(machine.state(), State::Gone | State::Stopping | State::Faulty | State::Off);
             machine.pool == Some(pool) && !machine.seen.registered && !machine.acknowledged && !over
         };
         let machines = self.machines.iter().filter(starts).count();
