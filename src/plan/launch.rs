@@ -105,6 +105,8 @@ impl Pass<'_> {
                 // What a one-time spot request gave is not started again.
                 && (machine.seen.market, pool.settings.market) == (Market::OnDemand, Market::OnDemand)
                 && machine.pool == Some(want.pool)
+                // It counts in the limits of its home queue, by its tag too.
+                && machine.home == Some(want.queue)
                 && machine.seen.region == pool.settings.region
                 && machine.seen.worker.is_none()
         };
@@ -120,7 +122,8 @@ impl Pass<'_> {
             let kind = Kind { machine_type, market: seen.market, offer, blocked: None, narrowed: None };
             let candidate = Candidate { queue: want.queue, pool: want.pool, offer };
             let reservation = reservation(self.index, queue, pool, offer.rate);
-            if self.room(&candidate, pool, &kind, reservation, false).0 == 0 {
+            let proved = self.unproved_room(want.pool, pool) > 0;
+            if !proved || self.room(&candidate, pool, &kind, reservation, false).0 == 0 {
                 continue;
             }
             self.book(&candidate, reservation, 1);

@@ -122,6 +122,7 @@ mod tests {
         assert_eq!(told(|machine| machine.worker = Some("lab:gpu:g5.xlarge:i-1".into()))[0], both, "its old row");
         assert_eq!(told(|machine| machine.hold = Some(hold(60)))[0], both);
         assert_eq!(told(|machine| machine.pool = "other".into())[0], both);
+        assert_eq!(told(|machine| machine.home = "eval".into())[0], both, "it counts in another queue's limits");
         // An intent that starts it: it is on its way, and not started twice.
         let mut world = world.intent("gpu", "train");
         world.snapshot.intents[0].starts = Some(InstanceId::from("i-1"));
