@@ -1,6 +1,6 @@
 //! `check`: settings, credentials and permissions, without starting anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use clap::Args;
@@ -11,11 +11,21 @@ use super::Place;
 use super::failure::Failure;
 use super::live::{Ground, price_table, world};
 use super::say::{VERSION, say};
+use super::{policy, trial};
+use crate::engine::act::naming::Naming;
 use crate::model::catalogue::Catalogue;
+use crate::model::ids::AccountName;
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::{Provider, Settings};
+use crate::model::settings::{PoolSettings, Provider, Settings};
+use crate::model::site;
 use crate::model::snapshot::Source;
 use crate::world::World;
+use crate::world::cloud::{Answer, LaunchOrder, Right};
+use crate::world::secret::Secret;
+
+/// In place of the token that a machine would have, so that the script is as long as a real one.
+const TOKEN_LIKE: &str =
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3NjQwNjg0MDB9.0000000000000000000000000000000000000000000";
 
 /// Check the settings, the credentials and what they permit; nothing is started
 #[derive(Debug, Args)]
@@ -44,12 +54,15 @@ impl Check {
         let rails = guarded.chain(read_only);
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
         findings.extend(prices(&settings, &price_table()?));
+        let mut lacking = BTreeSet::new();
         let reachable = match world(&settings) {
             Ok((world, warnings)) => {
                 let warned = warnings.into_iter().map(|said| Finding { what: "agents".to_owned(), ok: true, said });
                 findings.extend(warned);
                 findings.extend(clearml(&world, &settings).await);
-                findings.extend(clouds(&world, &settings).await);
+                let (found, accounts) = clouds(&world, &settings).await;
+                findings.extend(found);
+                lacking = accounts;
                 Ok(())
             }
             Err(error) => {
@@ -61,6 +74,9 @@ impl Check {
             say(&format!("{}\n", json!({ "version": VERSION, "check": findings })))?;
         } else {
             say(&text(&findings))?;
+            for account in lacking {
+                say(&format!("\n{}\n{}\n", heading(account.as_ref()), policy::text(&settings, account.as_ref())?))?;
+            }
         }
         reachable?;
         let wrong: Vec<&str> = findings.iter().filter(|finding| !finding.ok).map(|found| found.what.as_str()).collect();
@@ -114,21 +130,73 @@ async fn clearml(world: &World, settings: &Settings) -> Vec<Finding> {
     findings
 }
 
-async fn clouds(world: &World, settings: &Settings) -> Vec<Finding> {
-    let places: BTreeSet<(Provider, String)> = settings.pools.iter().map(|pool| (pool.provider, pool.site())).collect();
-    let mut findings = Vec::new();
-    for (provider, region) in places {
-        let answer = match world.cloud(provider) {
-            Ok(cloud) => cloud.check(&region).await,
-            Err(error) => Err(error),
-        };
-        let what = Source::region(provider, &region);
-        findings.push(match answer {
-            Ok(said) => Finding { what, ok: true, said },
-            Err(error) => Finding { what, ok: false, said: error.to_string() },
-        });
+/// What the clouds say, and the accounts in which a right is missing.
+async fn clouds(world: &World, settings: &Settings) -> (Vec<Finding>, BTreeSet<Option<AccountName>>) {
+    let mut sites: BTreeMap<(Provider, String), Vec<&PoolSettings>> = BTreeMap::new();
+    for pool in &settings.pools {
+        sites.entry((pool.provider, pool.site())).or_default().push(pool);
     }
-    findings
+    let (mut findings, mut lacking) = (Vec::new(), BTreeSet::new());
+    for ((provider, site), pools) in sites {
+        let what = Source::region(provider, &site);
+        let finding = |ok: bool, said: String| Finding { what: what.clone(), ok, said };
+        let cloud = match world.cloud(provider) {
+            Ok(cloud) => cloud,
+            Err(error) => {
+                findings.push(finding(false, error.to_string()));
+                continue;
+            }
+        };
+        match cloud.check(&site).await {
+            Ok(said) => findings.push(finding(true, said)),
+            Err(error) => {
+                findings.push(finding(false, error.to_string()));
+                continue;
+            }
+        }
+        match cloud.rights(&settings.the_loop.fleet, &site, &orders(world, settings, &pools)).await {
+            Ok(tried) => {
+                let refused = tried.iter().any(|right| matches!(right.answer, Answer::Refused(_)));
+                lacking.extend(refused.then(|| site::parts(&site).0));
+                findings.extend(rights(&tried).into_iter().map(|(ok, said)| finding(ok, said)));
+            }
+            Err(error) => findings.push(finding(false, error.to_string())),
+        }
+    }
+    (findings, lacking)
+}
+
+/// What the pools would ask for. Nobody makes a machine of it; a name of its own keeps its token apart from any real one.
+fn orders(world: &World, settings: &Settings, pools: &[&PoolSettings]) -> Vec<LaunchOrder> {
+    let batch = format!("check-{}", Naming::random().nonce());
+    let order = |pool: &&PoolSettings| {
+        let token = Secret::new(TOKEN_LIKE);
+        trial::order(settings, pool, batch.as_str().into(), world.tracker.api_server(), token)
+    };
+    pools.iter().map(order).collect()
+}
+
+/// What of the rights is there; what is not, one by one.
+fn rights(tried: &[Right]) -> Vec<(bool, String)> {
+    let granted = tried.iter().filter(|right| right.answer == Answer::Granted).map(shown);
+    let granted: Vec<String> = granted.collect();
+    let told = (!granted.is_empty()).then(|| (true, format!("permits {}", granted.join(", "))));
+    let others = tried.iter().filter_map(|right| match &right.answer {
+        Answer::Granted => None,
+        Answer::Refused(said) => Some((false, format!("does not permit {}: {said}", shown(right)))),
+        Answer::Wrong(said) => Some((false, format!("{} would fail: {said}", shown(right)))),
+        Answer::Unclear(said) => Some((true, format!("{} is not known to be permitted: {said}", shown(right)))),
+    });
+    told.into_iter().chain(others).collect()
+}
+
+fn heading(account: Option<&AccountName>) -> String {
+    let of = account.map(|account| format!(" in account {account}")).unwrap_or_default();
+    format!("The least that IAM must allow{of}, ready to paste:")
+}
+
+fn shown(right: &Right) -> String {
+    if right.of.is_empty() { right.action.to_owned() } else { format!("{} ({})", right.action, right.of) }
 }
 
 fn text(findings: &[Finding]) -> String {

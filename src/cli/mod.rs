@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod say;
 mod table;
+mod trial;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

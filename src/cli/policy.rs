@@ -6,26 +6,49 @@ use super::Place;
 use super::failure::Failure;
 use super::live::Ground;
 use super::say::{complain, say};
+use crate::model::ids::AccountName;
+use crate::model::nearest::did_you_mean;
+use crate::model::settings::{PoolSettings, Settings};
 use crate::world::policy;
 
 /// Print the least IAM policy for the settings in use, ready to paste
 ///
-/// What is ended and tagged is so by the fleet's own tag only. The machines need no rights of their own: give their instance
-/// profile what your tasks need, and nothing else.
+/// What is ended and tagged is so by the fleet's own tag only. `tidegate check` tries the rights, without starting anything.
 #[derive(Debug, Args)]
-pub(super) struct Policy {}
+pub(super) struct Policy {
+    /// Of the role or key of this account of the settings [default: of the usual credentials]
+    #[arg(long, value_name = "NAME")]
+    account: Option<String>,
+}
 
 impl Policy {
-    #[expect(clippy::unused_self, reason = "each subcommand is run the same way")]
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let settings = Ground::find(place)?.settings.settings();
-        let text = serde_json::to_string_pretty(&policy::console(&settings));
-        say(&format!("{}\n", text.map_err(|error| Failure::Failed(error.to_string()))?))?;
-        if settings.pools.iter().any(|pool| pool.launch.instance_profile.is_some()) {
+        let account = self.account.as_deref().map(|name| known(&settings, name)).transpose()?;
+        say(&format!("{}\n", text(&settings, account)?))?;
+        let mine = |pool: &&PoolSettings| pool.account.as_ref() == account;
+        if settings.pools.iter().filter(mine).any(|pool| pool.launch.instance_profile.is_some()) {
             complain(
                 "the role is taken to have its instance profile's name: mend GiveMachinesTheirRole where it has another",
             );
         }
+        for other in settings.accounts.iter().filter(|_| account.is_none()) {
+            complain(&format!("account {0} needs its own: tidegate policy --account {0}", other.name));
+        }
         Ok(())
     }
+}
+
+/// The policy as IAM takes it.
+pub(super) fn text(settings: &Settings, account: Option<&AccountName>) -> Result<String, Failure> {
+    serde_json::to_string_pretty(&policy::console(settings, account))
+        .map_err(|error| Failure::Failed(error.to_string()))
+}
+
+fn known<'a>(settings: &'a Settings, name: &str) -> Result<&'a AccountName, Failure> {
+    let names = || settings.accounts.iter().map(|account| &account.name);
+    names().find(|known| known.as_str() == name).ok_or_else(|| {
+        let hint = did_you_mean(name, names().map(AccountName::as_str));
+        Failure::Usage(format!("no account is called `{name}`{hint}"))
+    })
 }

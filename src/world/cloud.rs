@@ -65,8 +65,36 @@ pub trait Cloud: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Asks for what `check` needs: whether the credentials work, without starting anything.
+    /// Whether the credentials work, and until when; nothing is started.
     async fn check(&self, region: &str) -> Result<String, CloudError>;
+
+    /// Tries every right that `orders`, all of `region`, need, without carrying anything out. Clouds without rights have
+    /// none to try.
+    async fn rights(&self, _fleet: &FleetId, _region: &str, _orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
+        Ok(Vec::new())
+    }
+}
+
+/// A right that was tried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Right {
+    /// The cloud's name for it, such as `ec2:RunInstances`.
+    pub action: &'static str,
+    /// For what it was tried, such as `g5: g5.xlarge in us-east-1b`; empty: for the whole site.
+    pub of: String,
+    pub answer: Answer,
+}
+
+/// What the cloud made of a trial, in its words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Answer {
+    Granted,
+    /// The right is not there.
+    Refused(String),
+    /// The right may be there; the call would be refused for what it asks.
+    Wrong(String),
+    /// Only the real call will tell.
+    Unclear(String),
 }
 
 /// A disk that no machine has, as it is first seen, or as it was deleted.

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::model::settings::{Image, LaunchSettings, Market, PoolSettings, Provider, Settings};
+use crate::model::ids::AccountName;
+use crate::model::settings::{
+    AccountSettings, Image, LaunchSettings, Market, OnIdle, PoolSettings, Provider, Settings, SpotStrategy,
+};
 
 /// The tag on everything that a launch makes; it is what the other rights hang on.
 const FLEET_TAG: &str = "tidegate-fleet";
@@ -14,59 +17,80 @@ const MADE: [&str; 3] = ["instance", "network-interface", "volume"];
 /// What it uses.
 const USED: [&str; 5] = ["image", "key-pair", "security-group", "snapshot", "subnet"];
 
-/// The policy of whoever runs the console.
+/// The policy of whoever the console is in an account; `None`: in the usual one.
 #[must_use]
-pub fn console(settings: &Settings) -> Value {
-    let pools: Vec<&PoolSettings> = settings.pools.iter().filter(|pool| pool.provider == Provider::Aws).collect();
+pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
+    let here = |pool: &&PoolSettings| pool.provider == Provider::Aws && pool.account.as_ref() == account;
+    let pools: Vec<&PoolSettings> = settings.pools.iter().filter(here).collect();
     let fleet = settings.the_loop.fleet.as_str();
     let regions: BTreeSet<&str> = pools.iter().map(|pool| pool.region.as_str()).collect();
     let regions = json!(regions);
     let spot = pools.iter().any(|pool| pool.market == Market::Spot);
     let made: Vec<&str> = MADE.into_iter().chain(spot.then_some("spot-instances-request")).collect();
     let of_our_regions = json!({ "aws:RequestedRegion": regions });
-    let mut statements = vec![
-        json!({
-            "Sid": "SeeMachines",
+    let of_the_fleet = json!({ format!("aws:ResourceTag/{FLEET_TAG}"): fleet });
+    let mut statements = Vec::new();
+    if !pools.is_empty() {
+        statements.extend([
+            json!({
+                "Sid": "SeeMachines",
+                "Effect": "Allow",
+                "Action": see(&pools),
+                "Resource": "*",
+                "Condition": { "StringEquals": of_our_regions },
+            }),
+            json!({
+                "Sid": "StartMachinesOfTheFleet",
+                "Effect": "Allow",
+                "Action": "ec2:RunInstances",
+                "Resource": arns(&made),
+                "Condition": { "StringEquals": {
+                    "aws:RequestedRegion": regions,
+                    format!("aws:RequestTag/{FLEET_TAG}"): fleet,
+                } },
+            }),
+            json!({
+                "Sid": "StartThemFrom",
+                "Effect": "Allow",
+                "Action": "ec2:RunInstances",
+                "Resource": arns(&USED),
+                "Condition": { "StringEquals": of_our_regions },
+            }),
+            json!({
+                "Sid": "TagThemAsTheyStart",
+                "Effect": "Allow",
+                "Action": "ec2:CreateTags",
+                "Resource": arns(&made),
+                "Condition": { "StringEquals": {
+                    "ec2:CreateAction": "RunInstances",
+                    format!("aws:RequestTag/{FLEET_TAG}"): fleet,
+                } },
+            }),
+            json!({
+                "Sid": "EndMachinesOfTheFleet",
+                "Effect": "Allow",
+                "Action": on_machines(&pools),
+                "Resource": arns(&["instance"]),
+                "Condition": { "StringEquals": of_the_fleet },
+            }),
+            json!({
+                "Sid": "DeleteDisksThatMachinesLeft",
+                "Effect": "Allow",
+                "Action": "ec2:DeleteVolume",
+                "Resource": arns(&["volume"]),
+                "Condition": { "StringEquals": of_the_fleet },
+            }),
+        ]);
+    }
+    if spot {
+        statements.push(json!({
+            "Sid": "MakeTheRoleOfAnAccountsFirstSpotRequest",
             "Effect": "Allow",
-            "Action": see(&pools),
-            "Resource": "*",
-            "Condition": { "StringEquals": of_our_regions },
-        }),
-        json!({
-            "Sid": "StartMachinesOfTheFleet",
-            "Effect": "Allow",
-            "Action": "ec2:RunInstances",
-            "Resource": arns(&made),
-            "Condition": { "StringEquals": {
-                "aws:RequestedRegion": regions,
-                format!("aws:RequestTag/{FLEET_TAG}"): fleet,
-            } },
-        }),
-        json!({
-            "Sid": "StartThemFrom",
-            "Effect": "Allow",
-            "Action": "ec2:RunInstances",
-            "Resource": arns(&USED),
-            "Condition": { "StringEquals": of_our_regions },
-        }),
-        json!({
-            "Sid": "TagThemAsTheyStart",
-            "Effect": "Allow",
-            "Action": "ec2:CreateTags",
-            "Resource": arns(&made),
-            "Condition": { "StringEquals": {
-                "ec2:CreateAction": "RunInstances",
-                format!("aws:RequestTag/{FLEET_TAG}"): fleet,
-            } },
-        }),
-        json!({
-            "Sid": "EndMachinesOfTheFleet",
-            "Effect": "Allow",
-            "Action": ["ec2:GetConsoleOutput", "ec2:TerminateInstances"],
-            "Resource": arns(&["instance"]),
-            "Condition": { "StringEquals": { format!("aws:ResourceTag/{FLEET_TAG}"): fleet } },
-        }),
-    ];
+            "Action": "iam:CreateServiceLinkedRole",
+            "Resource": "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot",
+            "Condition": { "StringEquals": { "iam:AWSServiceName": "spot.amazonaws.com" } },
+        }));
+    }
     let parameters: BTreeSet<String> = pools.iter().filter_map(|pool| parameter(pool)).collect();
     if !parameters.is_empty() {
         statements.push(json!({
@@ -86,7 +110,10 @@ pub fn console(settings: &Settings) -> Value {
             "Condition": { "StringEquals": { "iam:PassedToService": "ec2.amazonaws.com" } },
         }));
     }
-    let accounts: BTreeSet<&str> = settings.accounts.iter().filter_map(|account| account.role_arn.as_deref()).collect();
+    // Who has a key of its own enters the role with that.
+    let entered = |other: &&AccountSettings| other.profile.is_none() && other.credentials.is_none();
+    let accounts = settings.accounts.iter().filter(entered).filter_map(|other| other.role_arn.as_deref());
+    let accounts: BTreeSet<&str> = accounts.filter(|_| account.is_none()).collect();
     if !accounts.is_empty() {
         statements.push(json!({
             "Sid": "ActInOtherAccounts",
@@ -99,14 +126,17 @@ pub fn console(settings: &Settings) -> Value {
 }
 
 fn see(pools: &[&PoolSettings]) -> Vec<&'static str> {
-    let looks_up = |pool: &&PoolSettings| match pool.launch.image() {
-        Image::Name(_) => true,
-        // The name of its root disk.
-        Image::Id(_) => pool.launch.sets_disk() && pool.launch.disk_device.is_none(),
-        Image::Parameter(_) => false,
-    };
-    let images = pools.iter().any(looks_up).then_some("ec2:DescribeImages");
-    images.into_iter().chain(["ec2:DescribeInstances"]).collect()
+    let images = pools.iter().any(|pool| pool.launch.looks_image_up()).then_some("ec2:DescribeImages");
+    let by_price =
+        |pool: &&PoolSettings| pool.market == Market::Spot && pool.launch.spot_strategy == SpotStrategy::LowestPrice;
+    let prices = pools.iter().any(by_price).then_some("ec2:DescribeSpotPriceHistory");
+    images.into_iter().chain(["ec2:DescribeInstances"]).chain(prices).chain(["ec2:DescribeVolumes"]).collect()
+}
+
+fn on_machines(pools: &[&PoolSettings]) -> Vec<&'static str> {
+    let stops = pools.iter().any(|pool| pool.on_idle == OnIdle::Stop);
+    let switches = ["ec2:StartInstances", "ec2:StopInstances"].into_iter().filter(|_| stops);
+    ["ec2:GetConsoleOutput"].into_iter().chain(switches).chain(["ec2:TerminateInstances"]).collect()
 }
 
 fn arns(kinds: &[&str]) -> Vec<String> {
@@ -139,7 +169,7 @@ mod tests {
 
     fn of(edits: &str) -> String {
         let text = format!("{}\n{edits}", reference::toml());
-        serde_json::to_string_pretty(&console(&SettingsFile::in_memory(&text).unwrap().settings())).unwrap()
+        serde_json::to_string_pretty(&console(&SettingsFile::in_memory(&text).unwrap().settings(), None)).unwrap()
     }
 
     #[test]
@@ -153,16 +183,19 @@ mod tests {
             let text = format!(
                 "[loop]\nfleet = \"x\"\n[pool.p]\nprovider = \"aws\"\nregion = \"eu-west-1\"\ntypes = [\"m5.large\"]\n{pool}\n"
             );
-            console(&SettingsFile::in_memory(&text).unwrap().settings()).to_string()
+            console(&SettingsFile::in_memory(&text).unwrap().settings(), None).to_string()
         };
         let bare = settings("ami = \"ami-1\"");
-        for right in ["PassRole", "ssm:", "spot-instances-request", "DescribeImages", "StopInstances"] {
+        for right in ["PassRole", "ssm:", "spot", "Spot", "DescribeImages", "StopInstances", "AssumeRole"] {
             assert!(!bare.contains(right), "{right}");
         }
         for (pool, right) in [
             ("ami = \"ami-1\"\ndisk_gb = 100", "ec2:DescribeImages"),
             ("ami = \"name:golden*\"", "ec2:DescribeImages"),
             ("ami = \"ami-1\"\nmarket = \"spot\"", "arn:aws:ec2:*:*:spot-instances-request/*"),
+            ("ami = \"ami-1\"\nmarket = \"spot\"", "iam:CreateServiceLinkedRole"),
+            ("ami = \"ami-1\"\nmarket = \"spot\"\nspot_strategy = \"lowest-price\"", "ec2:DescribeSpotPriceHistory"),
+            ("ami = \"ami-1\"\non_idle = \"stop\"", "\"ec2:StartInstances\",\"ec2:StopInstances\""),
             (
                 "ami = \"ssm:/aws/service/x:3\"\ndisk_device = \"/dev/sda1\"",
                 "arn:aws:ssm:eu-west-1::parameter/aws/service/x\"",
@@ -176,5 +209,19 @@ mod tests {
         ] {
             assert!(settings(pool).contains(right), "{pool}: {}", settings(pool));
         }
+    }
+
+    #[test]
+    fn each_account_has_its_own_and_the_usual_one_may_enter_the_roles() {
+        let text = "[loop]\nfleet = \"x\"\n[account.lab]\nrole_arn = \"arn:aws:iam::111122223333:role/lab\"\n\
+                    [account.own]\nprofile = \"own\"\nrole_arn = \"arn:aws:iam::444455556666:role/own\"\n\
+                    [pool.p]\nprovider = \"aws\"\naccount = \"lab\"\nregion = \"eu-west-1\"\n\
+                    types = [\"m5.large\"]\nami = \"ami-1\"\n";
+        let settings = SettingsFile::in_memory(text).unwrap().settings();
+        let usual = console(&settings, None);
+        assert_eq!(usual["Statement"].as_array().unwrap().len(), 1, "{usual}");
+        assert_eq!(usual["Statement"][0]["Resource"], json!(["arn:aws:iam::111122223333:role/lab"]));
+        let lab = console(&settings, Some(&"lab".into())).to_string();
+        assert!(lab.contains("ec2:RunInstances") && !lab.contains("sts:"), "{lab}");
     }
 }

@@ -9,12 +9,9 @@ use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::live::{Ground, world};
 use crate::cli::say::{VERSION, say};
-use crate::model::ids::Term;
-use crate::model::money::Money;
+use crate::cli::trial;
 use crate::model::nearest::did_you_mean;
-use crate::model::plan::Launch;
 use crate::model::settings::Settings;
-use crate::world::cloud::{AgentAccess, LaunchOrder};
 use crate::world::guard::boot_script;
 use crate::world::secret::Secret;
 
@@ -72,27 +69,7 @@ fn shown(settings: &Settings, name: &str, api_server: String) -> Result<Shown, F
         let hint = did_you_mean(name, settings.pools.iter().map(|pool| pool.name.as_str()));
         Failure::Usage(format!("no pool is called `{name}`{hint}"))
     })?;
-    let queues: Vec<_> = settings.queues_of(&pool.name).map(|queue| queue.name.clone()).collect();
-    let order = LaunchOrder {
-        fleet: settings.the_loop.fleet.clone(),
-        batch: HIDDEN.into(),
-        launch: Launch {
-            pool: pool.name.clone(),
-            queue: queues.first().cloned().unwrap_or_else(|| "".into()),
-            machine_type: pool.types.first().cloned().unwrap_or_else(|| "".into()),
-            market: pool.market,
-            count: 1,
-            vcpu: 0,
-            gpu: 0,
-            rate: None,
-            reservation: Money::ZERO,
-        },
-        pool: pool.clone(),
-        revision: settings.revision.clone(),
-        term: Term(0),
-        queues,
-        agents: AgentAccess { api_server, token: Secret::new(HIDDEN) },
-    };
+    let order = trial::order(settings, pool, HIDDEN.into(), api_server, Secret::new(HIDDEN));
     let script = boot_script(&order).map_err(|error| Failure::Settings(error.to_string()))?;
     let sha256 = format!("{:x}", Sha256::digest(&script));
     Ok(Shown { pool: name.to_owned(), sha256, script })

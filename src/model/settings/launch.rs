@@ -89,6 +89,16 @@ impl LaunchSettings {
         Image::read(&self.ami).unwrap_or(Image::Id(&self.ami))
     }
 
+    /// Whether the cloud must be asked about the image: for its id, or for the name of its root disk.
+    #[must_use]
+    pub fn looks_image_up(&self) -> bool {
+        match self.image() {
+            Image::Name(_) => true,
+            Image::Id(_) => self.sets_disk() && self.disk_device.is_none(),
+            Image::Parameter(_) => false,
+        }
+    }
+
     /// What the disks of a machine hold together, in GiB, as far as the settings say.
     #[must_use]
     pub fn gigabytes(&self) -> u32 {

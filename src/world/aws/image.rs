@@ -27,7 +27,7 @@ pub(super) async fn resolve(client: &Client, settings: &LaunchSettings) -> Resul
     let found = match settings.image() {
         Image::Parameter(parameter) => Resolved { id: format!("resolve:ssm:{parameter}"), root_device: None },
         Image::Name(pattern) => newest(client, pattern, &settings.ami_owner).await?,
-        Image::Id(id) if settings.sets_disk() && settings.disk_device.is_none() => by_id(client, id).await?,
+        Image::Id(id) if settings.looks_image_up() => by_id(client, id).await?,
         Image::Id(id) => Resolved { id: id.to_owned(), root_device: None },
     };
     let root_device = settings.disk_device.clone().or(found.root_device);

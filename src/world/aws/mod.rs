@@ -12,6 +12,7 @@ mod listed;
 mod members;
 mod quota;
 mod request;
+mod rights;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -28,13 +29,13 @@ use jiff::Timestamp;
 use tokio::sync::Mutex;
 
 use crate::model::ids::{FleetId, InstanceId};
-use crate::model::observed::CloudInstance;
+use crate::model::observed::{CloudInstance, CloudState};
 use crate::model::settings::AccountSettings;
 use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::account::Ends;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, StrayDisk};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Right, StrayDisk};
 
 /// The tag that says whose machine it is.
 const FLEET_TAG: &str = "tidegate-fleet";
@@ -203,16 +204,9 @@ impl Ec2 {
         let client = self.client(region).await?;
         let listing = client.describe_instances().max_results(5).send().await;
         listing.map_err(|error| cloud_error("DescribeInstances", &error))?;
-        let trial = client.run_instances().dry_run(true).min_count(1).max_count(1).image_id("ami-00000000000000000");
-        let trial = trial.customize().config_override(no_retries()).send().await;
-        let launching = match trial.map_err(|error| cloud_error("RunInstances (dry run)", &error)) {
-            Err(error) if error.code.as_deref() == Some("DryRunOperation") => "may start machines".to_owned(),
-            Err(error) if error.class == ErrorClass::Credentials => return Err(error),
-            Ok(_) | Err(_) => "whether it may start machines only a real launch will tell".to_owned(),
-        };
         let end = self.credentials_end(region).await;
         let end = end.map(|end| format!(", until {}", end.strftime("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
-        Ok(format!("EC2 in {region} takes the credentials{end}: may list machines; {launching}"))
+        Ok(format!("EC2 in {region} takes the credentials{end}"))
     }
 }
 
@@ -274,6 +268,17 @@ impl Cloud for Ec2 {
 
     async fn check(&self, region: &str) -> Result<String, CloudError> {
         let answer = self.checked(region).await;
+        self.settle(region, answer).await
+    }
+
+    async fn rights(&self, fleet: &FleetId, region: &str, orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
+        let client = self.client(region).await?;
+        let alive =
+            |machine: &CloudInstance| !matches!(machine.state, CloudState::ShuttingDown | CloudState::Terminated);
+        // Without the right to list there is none to try on.
+        let machines = self.listed(fleet, region).await.unwrap_or_default();
+        let machine = machines.into_iter().find(alive).map(|machine| machine.id);
+        let answer = rights::tried(&client, machine.as_ref(), orders).await;
         self.settle(region, answer).await
     }
 

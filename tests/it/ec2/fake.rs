@@ -31,6 +31,8 @@ pub(super) struct State {
     pub(super) images: Vec<Image>,
     /// Spot prices by zone, the newest first.
     pub(super) spot_prices: Vec<(&'static str, &'static str)>,
+    /// The actions that dry runs are told yes to; `None`: it knows no dry runs.
+    pub(super) permits: Option<Vec<&'static str>>,
     /// The access key of the newest call.
     pub(super) key: String,
     /// The newest call that asked for a role.
@@ -67,9 +69,9 @@ pub(super) struct Image {
 
 #[derive(Debug, Clone)]
 pub(super) struct Machine {
-    id: String,
-    index: usize,
-    tags: Vec<(String, String)>,
+    pub(super) id: String,
+    pub(super) index: usize,
+    pub(super) tags: Vec<(String, String)>,
 }
 
 impl State {
@@ -78,6 +80,17 @@ impl State {
     }
 
     fn answer(&mut self, form: &Form) -> (StatusCode, String) {
+        if let (Some(permits), Some("true")) = (&self.permits, form.get("DryRun").map(String::as_str)) {
+            return if permits.iter().any(|action| *action == form["Action"]) {
+                refusal(412, "DryRunOperation", "Request would have succeeded, but DryRun flag is set.")
+            } else {
+                refusal(
+                    403,
+                    "UnauthorizedOperation",
+                    "You are not authorized. Encoded authorization failure message: x",
+                )
+            };
+        }
         match form.get("Action").map(String::as_str) {
             Some("RunInstances") => self.run(form),
             Some("DescribeInstances") => self.describe(),

@@ -8,6 +8,7 @@ mod fake_cloud;
 mod faults;
 mod fields;
 mod real;
+mod rights;
 
 use std::time::Duration;
 

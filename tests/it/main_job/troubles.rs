@@ -82,7 +82,11 @@ fn settings_that_break_while_it_runs_leave_the_last_good_ones_live() {
 fn a_clearml_that_cannot_be_asked_is_said_and_nothing_is_started() {
     let mut rig = Rig::new(&["gpu", "cpu"], SETTINGS);
     let said = rig.done(&["check"]);
-    assert!(said.contains("the agents are agents") && said.contains("may start machines"), "{said}");
+    assert!(
+        said.contains("the agents are agents")
+            && said.contains("permits ec2:DescribeInstances, ec2:RunInstances (g5: g5.xlarge)"),
+        "{said}"
+    );
     rig.served.enqueue_shell("gpu", "true");
     let nowhere = format!("http://127.0.0.1:{}", free_port());
     for (settings, console, words) in [

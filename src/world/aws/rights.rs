@@ -1,0 +1,165 @@
+//! What the credentials permit, tried by calls that AWS answers and does not carry out (`DryRun`). It says yes with
+//! `DryRunOperation`; some of its noes come before it looks at the rights, some after.
+
+use std::error::Error;
+
+use aws_sdk_ec2::Client;
+use aws_sdk_ec2::config::http::HttpResponse;
+use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
+
+use crate::model::ids::{InstanceId, MachineType};
+use crate::model::settings::{Market, OnIdle, SpotStrategy};
+use crate::model::snapshot::ErrorClass;
+use crate::world::aws::error::{cloud_error, refused};
+use crate::world::aws::image::{self, Resolved};
+use crate::world::aws::request::{Place, places, run_instances};
+use crate::world::aws::{members, no_retries};
+use crate::world::cloud::{Answer, CloudError, LaunchOrder, Right};
+use crate::world::guard;
+
+/// Ids of the right form that no machine and no disk has.
+const NO_MACHINE: &str = "i-00000000000000000";
+const NO_DISK: &str = "vol-00000000000000000";
+
+/// The words behind which EC2 puts what only an administrator can decode.
+const ENCODED: &str = "Encoded authorization failure message";
+
+/// Tries what `orders`, all of one site, would need. `machine` is one of the fleet's, if it has any.
+pub(super) async fn tried(
+    client: &Client,
+    machine: Option<&InstanceId>,
+    orders: &[LaunchOrder],
+) -> Result<Vec<Right>, CloudError> {
+    let mut rights = vec![see_machines(client).await?];
+    for order in orders {
+        launches(client, order, &mut rights).await;
+    }
+    on_machines(client, machine, orders, &mut rights).await;
+    on_disks(client, &mut rights).await;
+    let by_price = |order: &LaunchOrder| {
+        order.pool.market == Market::Spot && order.pool.launch.spot_strategy == SpotStrategy::LowestPrice
+    };
+    if orders.iter().any(by_price) {
+        let answer = client.describe_spot_price_history().dry_run(true).send().await;
+        rights.push(right("ec2:DescribeSpotPriceHistory", "", said("DescribeSpotPriceHistory", answer)));
+    }
+    Ok(rights)
+}
+
+/// Goes first: a server that carries out what it was only to try must not be given anything that matters.
+async fn see_machines(client: &Client) -> Result<Right, CloudError> {
+    const CALL: &str = "DescribeInstances";
+    match client.describe_instances().dry_run(true).send().await {
+        Ok(_) => Err(refused(format!("{CALL}: this server does not know dry runs, so that no right is tried on it"))),
+        answer => Ok(right("ec2:DescribeInstances", "", said(CALL, answer))),
+    }
+}
+
+/// Every machine type at the pool's first place, and the first type at the others.
+async fn launches(client: &Client, order: &LaunchOrder, rights: &mut Vec<Right>) {
+    let pool = &order.pool;
+    let wrong = |action, error: &CloudError| right(action, &pool.name, Answer::Wrong(error.to_string()));
+    let user_data = match guard::user_data(order) {
+        Ok(user_data) => user_data,
+        Err(error) => return rights.push(wrong("ec2:RunInstances", &refused(error.to_string()))),
+    };
+    let image = match image::resolve(client, &pool.launch).await {
+        Ok(image) => {
+            let looked_up =
+                pool.launch.looks_image_up().then(|| right("ec2:DescribeImages", &pool.name, Answer::Granted));
+            rights.extend(looked_up);
+            image
+        }
+        Err(error) if error.class == ErrorClass::Credentials => {
+            return rights.push(right("ec2:DescribeImages", &pool.name, Answer::Refused(error.to_string())));
+        }
+        Err(error) => return rights.push(wrong("ec2:DescribeImages", &error)),
+    };
+    let places = places(&pool.launch);
+    let elsewhere = places.iter().skip(1).zip(pool.types.first().into_iter().cycle());
+    let trials = places.first().into_iter().cycle().zip(&pool.types).chain(elsewhere);
+    for (place, machine_type) in trials {
+        let mut order = order.clone();
+        order.launch.machine_type.clone_from(machine_type);
+        let answer = launch(client, &order, &image, place, &user_data).await;
+        rights.push(right("ec2:RunInstances", named(&order, machine_type, place), answer));
+    }
+}
+
+fn named(order: &LaunchOrder, machine_type: &MachineType, place: &Place) -> String {
+    let at = match place {
+        Place::Subnet(subnet, zone) => Some(zone.as_ref().unwrap_or(subnet)),
+        Place::Zone(zone) => Some(zone),
+        Place::Anywhere => None,
+    };
+    let at = at.map(|at| format!(" in {at}")).unwrap_or_default();
+    format!("{}: {machine_type}{at}", order.pool.name)
+}
+
+async fn launch(client: &Client, order: &LaunchOrder, image: &Resolved, place: &Place, user_data: &str) -> Answer {
+    const CALL: &str = "RunInstances";
+    let call = match run_instances(client, order, image, place, order.batch.to_string(), user_data) {
+        Ok(call) => call.dry_run(true),
+        Err(error) => return Answer::Wrong(error.to_string()),
+    };
+    let overlay = order.pool.launch.run_instances.clone();
+    let call = call.customize().mutate_request(move |request| members::add(request, "", &overlay));
+    said(CALL, call.config_override(no_retries()).send().await)
+}
+
+/// Without a machine of the fleet a made-up one is named.
+async fn on_machines(client: &Client, machine: Option<&InstanceId>, orders: &[LaunchOrder], rights: &mut Vec<Right>) {
+    let (id, made_up) = (machine.map_or(NO_MACHINE, InstanceId::as_str), machine.is_none());
+    let answer = client.terminate_instances().dry_run(true).instance_ids(id).send().await;
+    rights.push(right("ec2:TerminateInstances", "", on_ours(said("TerminateInstances", answer), made_up)));
+    let answer = client.get_console_output().dry_run(true).instance_id(id).send().await;
+    rights.push(right("ec2:GetConsoleOutput", "", on_ours(said("GetConsoleOutput", answer), made_up)));
+    if orders.iter().any(|order| order.pool.on_idle == OnIdle::Stop) {
+        let answer = client.stop_instances().dry_run(true).instance_ids(id).send().await;
+        rights.push(right("ec2:StopInstances", "", on_ours(said("StopInstances", answer), made_up)));
+        let answer = client.start_instances().dry_run(true).instance_ids(id).send().await;
+        rights.push(right("ec2:StartInstances", "", on_ours(said("StartInstances", answer), made_up)));
+    }
+}
+
+async fn on_disks(client: &Client, rights: &mut Vec<Right>) {
+    let answer = client.describe_volumes().dry_run(true).send().await;
+    rights.push(right("ec2:DescribeVolumes", "", said("DescribeVolumes", answer)));
+    let answer = client.delete_volume().dry_run(true).volume_id(NO_DISK).send().await;
+    rights.push(right("ec2:DeleteVolume", "", on_ours(said("DeleteVolume", answer), true)));
+}
+
+fn right(action: &'static str, of: impl ToString, answer: Answer) -> Right {
+    Right { action, of: of.to_string(), answer }
+}
+
+/// What a dry run came to.
+fn said<T, E>(call: &str, answer: Result<T, SdkError<E, HttpResponse>>) -> Answer
+where
+    E: Error + ProvideErrorMetadata + 'static,
+{
+    let Err(error) = answer else { return Answer::Granted };
+    let error = cloud_error(call, &error);
+    if error.code.as_deref() == Some("DryRunOperation") {
+        return Answer::Granted;
+    }
+    let text = error.to_string();
+    let text = text.split(ENCODED).next().unwrap_or_default().trim().to_owned();
+    match error.class {
+        ErrorClass::Credentials => Answer::Refused(text),
+        ErrorClass::BadRequest => Answer::Wrong(text),
+        _ => Answer::Unclear(text),
+    }
+}
+
+/// Of a call that names a machine or a disk: EC2 looks at the rights before it looks at what is named. A policy that asks
+/// for the fleet's tag refuses a made-up one, as it should: that tells nothing.
+fn on_ours(answer: Answer, made_up: bool) -> Answer {
+    match answer {
+        Answer::Wrong(_) => Answer::Granted,
+        Answer::Refused(_) if made_up => {
+            Answer::Unclear("the fleet has none that it could be tried on; try again when it has".to_owned())
+        }
+        answer => answer,
+    }
+}
