@@ -1,6 +1,7 @@
 //! The boot script with the real agent behind its gate.
 
 mod model;
+mod races;
 mod spot;
 
 use jiff::SignedDuration;

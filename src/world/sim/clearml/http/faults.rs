@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use jiff::SignedDuration;
 use serde_json::Value;
 
 /// What happens to a call instead of its answer.
@@ -15,6 +16,9 @@ pub enum Fault {
     Cut,
     /// It is done, and the connection breaks before anyone learns of it.
     Lost,
+    /// It takes so long to arrive, and its answer so long to come back. What was sent arrives, whatever becomes of its
+    /// sender.
+    Late { there: SignedDuration, back: SignedDuration },
 }
 
 type Choice = dyn Fn(&str, &Value) -> Option<Fault> + Send + Sync;

@@ -223,7 +223,28 @@ async fn answer(State(watch): State<Watch>, uri: Uri, headers: HeaderMap, body: 
             let _ = watch.work(&target, &headers, &body);
             cut()
         }
+        Some(Fault::Late { there, back }) => late(watch, envelope, target, headers, body, there, back).await,
     }
+}
+
+#[expect(clippy::disallowed_methods, reason = "a call that was sent is done even when its sender is gone")]
+async fn late(
+    watch: Watch,
+    envelope: Envelope,
+    target: Target,
+    headers: HeaderMap,
+    body: CallBody,
+    there: SignedDuration,
+    back: SignedDuration,
+) -> Response {
+    let clock = watch.0.clock;
+    let answered = tokio::spawn(async move {
+        clock.sleep(there).await;
+        let answer = envelope.answer(Some(&target), watch.work(&target, &headers, &body));
+        clock.sleep(back).await;
+        answer
+    });
+    answered.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 /// An answer that ends before its end.
