@@ -1,6 +1,6 @@
 # --- below: the same on every machine ----------------------------------------------------------------------
-# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION INIT_SCRIPT, and the agent's
-# arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
+# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION DOCKER DOCKER_ARGUMENTS INIT_SCRIPT,
+# and the agent's arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
 # For tests: TIDEGATE_ROOT (a folder instead of /), TIDEGATE_OFF (a command instead of power-off), TIDEGATE_PYTHON
 # (one with clearml-agent installed), TIDEGATE_INSTANCE or TIDEGATE_IMDS, TIDEGATE_READ_EVERY and the limits below.
 set -u
@@ -75,6 +75,9 @@ if [ -n "$INIT_SCRIPT" ]; then
     phase "init script done"
 fi
 
+[ -z "$DOCKER" ] || command -v docker >/dev/null || off "docker mode, and there is no docker"
+[ -z "$DOCKER_ARGUMENTS" ] || export CLEARML_AGENT_EXTRA_DOCKER_ARGS="$DOCKER_ARGUMENTS"
+
 # --- Python with the pinned agent: the image's own if it has that version, else one of ours
 has_agent() { "$1" -c "import sys, clearml_agent.version as v; sys.exit(v.__version__ != '$AGENT_VERSION')" 2>/dev/null; }
 own_python() {
@@ -114,11 +117,14 @@ start() {
     say "agent $agent started"
 }
 alive() { [ -n "$agent" ] && kill -0 "$agent" 2>/dev/null; }
-# A dead agent's job lives on: whatever the agent started carries its mark. One that starts another process while it is
-# being killed is caught by the next look.
+# A dead agent's job lives on: whatever the agent started carries its mark, and its containers its label. One that starts
+# another process while it is being killed is caught by the next look.
 kill_left_over() {
     for look in 1 2 3 4 5; do
         killed=''
+        [ -z "$DOCKER" ] || for container in $(docker ps -q --filter "label=clearml-parent-worker-id=$CLEARML_WORKER_ID"); do
+            docker kill "$container" && killed=$look
+        done
         for process in /proc/[0-9]*; do
             { tr '\0' '\n' <"$process/environ"; } 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$RUN" &&
                 kill -KILL "${process#/proc/}" 2>/dev/null && killed=$look

@@ -10,7 +10,7 @@ use super::Imported;
 use super::read::{Old, Resource, plain};
 use super::rows::{self, Becomes, PREFIX, USE_PROFILE};
 use super::secrets::without_secrets;
-use super::values::{is_empty, is_true, shown};
+use super::values::{self, is_empty, is_true, shown};
 use crate::model::settings::fields::{self, Written};
 use crate::model::settings::key::{Key, Part, Section, word};
 use crate::store::settings::{Problem, parse};
@@ -23,14 +23,11 @@ const THEIR_DEVICE: &str = "/dev/sda1";
 /// Whether the timeout counts.
 const ROLLBACK: &str = "regular_instance_rollback";
 
-const ARGUMENTS: &str = "agent_arguments";
-
 /// A section under way.
 #[derive(Debug, Default)]
 struct Draft {
     /// By field: the value, and where it is from.
     lines: BTreeMap<&'static str, (Written, String)>,
-    arguments: Vec<String>,
     comments: Vec<String>,
 }
 
@@ -63,6 +60,7 @@ pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
         desk.field(path, value, &all);
     }
     desk.their_disks();
+    desk.their_containers();
     let queues = desk.queues(old, &names);
     let mut settings = text(&desk, &queues, from, &fleet, &old_workers);
     // What is right by itself may not fit what stands beside it.
@@ -136,15 +134,14 @@ impl Desk {
                 self.comment(path, &text, pools);
                 self.tell(path, format!("kept as a comment: {why}{}", left_out(&secrets)));
             }
-            Becomes::Arguments(read) => match read(value) {
-                Some(arguments) if arguments.is_empty() => self.tell(path, "not needed: it is the default"),
-                Some(arguments) => {
-                    for pool in pools {
-                        if let Some((_, draft)) = self.pools.get_mut(*pool) {
-                            draft.arguments.extend(arguments.iter().cloned());
-                        }
+            Becomes::Container => match values::container(value) {
+                Some((image, arguments)) => {
+                    let mut told = self.put(Part::Pool, "docker_image", Written::Text(image), path, pools);
+                    if !arguments.is_empty() {
+                        let arguments = self.put(Part::Pool, "docker_arguments", Written::List(arguments), path, pools);
+                        told = told.and_then(|image| Ok(format!("{image}; {}", arguments?)));
                     }
-                    self.tell(path, format!("pool.*.agent_arguments: {}", arguments.join(" ")));
+                    self.told(path, value, told, "", pools);
                 }
                 None => self.refuse(path, value, "it is of another shape than theirs", pools),
             },
@@ -236,12 +233,9 @@ impl Desk {
             _ => None,
         };
         let Some(draft) = draft else { return false };
-        let taken = if key.field.name == ARGUMENTS {
-            (!draft.arguments.is_empty()).then(|| Written::List(std::mem::take(&mut draft.arguments)).to_toml())
-        } else {
-            draft.lines.remove(key.field.name).map(|(written, _)| written.to_toml())
+        let Some(taken) = draft.lines.remove(key.field.name).map(|(written, _)| written.to_toml()) else {
+            return false;
         };
-        let Some(taken) = taken else { return false };
         draft.comments.push(format!("{}: {taken}", key.field.name));
         self.tell(&key.to_string(), format!("refused, kept as a comment: {}", problem.message));
         true
@@ -256,6 +250,20 @@ impl Desk {
             if by_parameter {
                 let device = (Written::Text(THEIR_DEVICE.to_owned()), "theirs where nothing is said".to_owned());
                 draft.lines.entry("disk_device").or_insert(device);
+            }
+        }
+    }
+
+    /// With an image theirs is in docker mode, unless it is switched off: then neither image nor arguments count.
+    fn their_containers(&mut self) {
+        for (_, draft) in &mut self.pools {
+            let Some((_, from)) = draft.lines.get("docker_image") else { continue };
+            let on = (Written::Flag(true), from.clone());
+            if draft.lines.entry("docker").or_insert(on).0 == Written::Flag(false) {
+                for field in ["docker_image", "docker_arguments"] {
+                    let line = draft.lines.remove(field);
+                    draft.comments.extend(line.map(|(written, _)| format!("{field}: {}", written.to_toml())));
+                }
             }
         }
     }
@@ -372,8 +380,6 @@ fn lines(text: &mut String, draft: &Draft) {
             let value = written.to_toml();
             let was = if from.is_empty() || value.contains('\n') { String::new() } else { format!(" # {from}") };
             let _ = writeln!(text, "{} = {value}{was}", field.name);
-        } else if field.name == ARGUMENTS && !draft.arguments.is_empty() {
-            let _ = writeln!(text, "{ARGUMENTS} = {}", Written::List(draft.arguments.clone()).to_toml());
         }
     }
     for comment in &draft.comments {

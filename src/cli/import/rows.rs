@@ -18,8 +18,8 @@ pub(super) struct Row {
 pub(super) enum Becomes {
     /// A setting. Over everything in the old file and of pools in ours: one of each pool that has none of its own.
     Setting(Part, &'static str, fn(&Value) -> Option<Written>),
-    /// More arguments of the agent.
-    Arguments(fn(&Value) -> Option<Vec<String>>),
+    /// The image of containers, and arguments behind it.
+    Container,
     /// A text that may hold secrets, without the lines that do.
     Script(&'static str),
     /// Kept as a comment, without lines that set secrets; why.
@@ -30,7 +30,7 @@ pub(super) enum Becomes {
     Dropped(&'static str),
 }
 
-use Becomes::{Arguments, Comment, Dropped, Script, Secret, Setting};
+use Becomes::{Comment, Container, Dropped, Script, Secret, Setting};
 use Part::{Clearml, Loop, Pool};
 
 const fn row(names: &'static [&'static str], becomes: Becomes) -> Row {
@@ -66,8 +66,8 @@ pub(super) const ROWS: &[Row] = &[
         &["git_pass", "git_password", "git_token", "git_password_personal_access_token", "personal_access_token"],
         Secret("never in user data: bake it into the image, or fetch it in init_script with the machine's role"),
     ),
-    row(&["default_docker_image", "docker_image", "base_docker_image"], Arguments(values::docker)),
-    row(&["use_docker_mode", "docker_mode"], Dropped("docker mode is the agent's argument `--docker`")),
+    row(&["default_docker_image", "docker_image", "base_docker_image"], Container),
+    row(&["use_docker_mode", "docker_mode"], Setting(Pool, "docker", values::flag)),
     row(&["max_idle_time_min", "max_idle_time"], Setting(Pool, "keep_alive", values::minutes)),
     row(&["polling_interval_time_min", "polling_interval"], Setting(Loop, "poll", values::poll)),
     row(&["max_spin_up_time_min", "max_spin_up_time"], Setting(Pool, "max_boot", values::minutes)),
@@ -87,7 +87,7 @@ pub(super) const ROWS: &[Row] = &[
     row(&["session"], Dropped("made by the program itself")),
     // Of a machine.
     row(&["instance_type", "machine_type"], Setting(Pool, "types", values::list)),
-    row(&["cpu_only", "run_in_cpu_mode", "cpu_mode"], Arguments(values::cpu_only)),
+    row(&["cpu_only", "run_in_cpu_mode", "cpu_mode"], Setting(Pool, "cpu_only", values::flag)),
     row(&["is_spot", "use_spot_instance", "use_spot_instances", "use_spot"], Setting(Pool, "market", values::market)),
     row(&["regular_instance_rollback"], Dropped("it is on where spot_rollback says how long")),
     row(&["regular_instance_rollback_timeout", "rollback_timeout"], Setting(Pool, "spot_rollback", values::minutes)),

@@ -142,11 +142,7 @@ fn flatten(object: &serde_json::Map<String, Value>, path: &str, members: &mut BT
 }
 
 /// The image and the arguments behind it, as one line has them.
-pub(super) fn docker(value: &Value) -> Option<Vec<String>> {
-    let words = value.as_str()?.split_whitespace().map(str::to_owned);
-    Some(std::iter::once("--docker".to_owned()).chain(words).collect())
-}
-
-pub(super) fn cpu_only(value: &Value) -> Option<Vec<String>> {
-    is_true(value).map(|cpu| if cpu { vec!["--cpu-only".to_owned()] } else { Vec::new() })
+pub(super) fn container(value: &Value) -> Option<(String, Vec<String>)> {
+    let mut words = value.as_str()?.split_whitespace().map(str::to_owned);
+    Some((words.next()?, words.collect()))
 }

@@ -59,7 +59,7 @@ pub const STANDINGS: &[Standing] = &[
     ),
     standing("Resource Name", &["resource_configurations"], &[], "the name of a `[pool.NAME]`"),
     standing("Instance Type", &["instance_type"], &["pool.*.types"], "several are tried in order"),
-    standing("Run in CPU mode", &["cpu_only"], &["pool.*.agent_arguments"], "`--cpu-only`"),
+    standing("Run in CPU mode", &["cpu_only"], &["pool.*.cpu_only"], ""),
     standing(
         "Max Number of Instances",
         &["queues"],
@@ -125,8 +125,8 @@ pub const STANDINGS: &[Standing] = &[
     standing(
         "Use docker mode; Base Docker Image",
         &["default_docker_image", "docker_image"],
-        &["pool.*.agent_arguments"],
-        "`--docker, IMAGE`",
+        &["pool.*.docker", "pool.*.docker_image", "pool.*.docker_arguments"],
+        "what stands behind the image in theirs is `docker_arguments`",
     ),
     standing("Init script; Exclude .bashrc", &["extra_vm_bash_script"], &["pool.*.init_script"], "no .bashrc is read"),
     standing(

@@ -116,6 +116,7 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         complaints.push(say(Some("zones"), message));
     }
     complaints.extend(disks(&pool.launch).map(|(field, message)| say(Some(field), message)));
+    complaints.extend(pool.agent.complaints().map(|(field, message)| say(Some(field), message)));
     for machine_type in repeated(&pool.types) {
         complaints.push(say(Some("types"), format!("`{machine_type}` is there twice")));
     }

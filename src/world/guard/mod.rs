@@ -1,6 +1,7 @@
 //! What runs on a machine: a boot script that arms a power-off, starts the pinned agent behind its gate and
 //! ends the machine when nobody needs it (GUARD.md). The scripts themselves are in `assets/guard`.
 
+mod agent;
 mod shell;
 
 use std::io::Write;
@@ -10,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use crate::model::ids::{QueueName, lease_queue};
+use crate::model::ids::lease_queue;
 use crate::model::settings::{GuardKind, Provider};
 use crate::world::cloud::LaunchOrder;
 use crate::world::guard::shell::quoted;
@@ -55,6 +56,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     };
     let max_life = pool.max_life.as_secs().max(0).to_string();
     let lease = lease_queue(&order.fleet);
+    let docker_arguments = agent::docker_arguments(agent)?;
     let values = [
         ("WORKER_PREFIX", worker_prefix.as_str(), "the worker's name"),
         ("API_SERVER", &order.agents.api_server, "the API server's address"),
@@ -63,6 +65,8 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         ("GATE", gate, "the guard's kind"),
         ("MAX_LIFE", &max_life, "max_life"),
         ("AGENT_VERSION", &agent.agent_version, "agent_version"),
+        ("DOCKER", if agent.docker { "yes" } else { "" }, "docker"),
+        ("DOCKER_ARGUMENTS", &docker_arguments, "docker_arguments"),
         ("INIT_SCRIPT", agent.init_script.as_deref().unwrap_or_default(), "init_script"),
     ];
     let mut script = format!(
@@ -72,15 +76,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     for (name, value, what) in values {
         script.extend([name, "=", &quoted(value, what)?, "\n"]);
     }
-    script.push_str("set -- daemon --foreground");
-    for argument in &agent.agent_arguments {
-        script.extend([" ", &quoted(argument, "agent_arguments")?]);
-    }
-    script.push_str(" --queue");
-    for queue in order.queues.iter().map(QueueName::as_str) {
-        script.extend([" ", &quoted(queue, "a queue's name")?]);
-    }
-    script.push('\n');
+    script.push_str(&agent::command(agent, &order.queues)?);
     let Some((preparation, work)) = BOOT.split_once("# --- the files\n") else { return Ok(script + BOOT) };
     script.push_str(preparation);
     let Provider::Aws = pool.provider;
@@ -182,7 +178,10 @@ mod tests {
     #[test]
     fn the_machine_learns_its_name_and_its_queues_in_order() {
         let mut order = order();
-        order.pool.agent.agent_arguments = vec!["--docker".to_owned(), "image x".to_owned()];
+        order.pool.agent.cpu_only = true;
+        order.pool.agent.docker = true;
+        order.pool.agent.docker_image = Some("image".to_owned());
+        order.pool.agent.agent_arguments = vec!["--log-level".to_owned(), "a b".to_owned()];
         let parts: Vec<String> = said(&order).split('\0').map(ToOwned::to_owned).collect();
         let wanted = [
             "research:p4d:p4d.24xlarge",
@@ -190,9 +189,12 @@ mod tests {
             "",
             "259200",
             "daemon",
-            "--foreground",
+            "--cpu-only",
             "--docker",
-            "image x",
+            "image",
+            "--foreground",
+            "--log-level",
+            "a b",
             "--queue",
             "gpu",
             "cpu small",

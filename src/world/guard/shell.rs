@@ -9,3 +9,9 @@ pub(super) fn quoted(text: &str, what: &'static str) -> Result<String, GuardErro
     }
     Ok(format!("'{}'", text.replace('\'', r"'\''")))
 }
+
+/// The texts as words of a shell script.
+pub(super) fn words(texts: &[String], what: &'static str) -> Result<String, GuardError> {
+    let words: Result<Vec<_>, _> = texts.iter().map(|text| quoted(text, what)).collect();
+    Ok(words?.join(" "))
+}

@@ -229,13 +229,30 @@ const ROWS: &[Row] = &[
     ),
     row(36, "agent_version", "3.0.2", &[("UserData", "AGENT_VERSION='3.0.2'")], ">=3", "is not an exact version"),
     row(
-        34,
+        36,
         "agent_arguments",
+        "--log-level, DEBUG",
+        &[("UserData", "--foreground '--log-level' 'DEBUG'")],
         "--docker, img",
-        &[("UserData", "--foreground '--docker' 'img'")],
-        "\" \"",
-        "is not one argument",
+        "`--docker` is not for here: set it by `docker` and `docker_image`",
     ),
+    row(20, "cpu_only", "true", &[("UserData", "daemon --cpu-only")], "yes", "is not true or false"),
+    row(34, "docker", "true", &[("UserData", "--docker --foreground")], "img", "is not true or false"),
+    Row {
+        with: &[("docker", "true")],
+        ..row(
+            34,
+            "docker_image",
+            "python:3.12",
+            &[("UserData", "--docker 'python:3.12' --foreground")],
+            "--rm",
+            "is not the name of a container's image",
+        )
+    },
+    Row {
+        with: &[("docker", "true")],
+        ..row(34, "docker_arguments", "--ipc=host", &[("UserData", "--ipc=host")], "\" \"", "is not one argument")
+    },
     row(
         40,
         "account",

@@ -1,5 +1,6 @@
 //! The boot script with the real agent behind its gate.
 
+mod docker;
 mod model;
 mod races;
 mod spot;
@@ -43,8 +44,9 @@ fn order(server: &Served) -> LaunchOrder {
             max_boot: SignedDuration::from_mins(10),
             agent: AgentSettings {
                 agent_version: "3.0.3".to_owned(),
-                agent_arguments: vec!["--cpu-only".to_owned()],
+                cpu_only: true,
                 init_script: Some("echo prepared".to_owned()),
+                ..AgentSettings::default()
             },
             ..PoolSettings::with_defaults("small")
         },

@@ -53,6 +53,8 @@ pub(super) const TAG_NAME: Rule =
     Rule { holds: is_tag_name, is: "a tag's name: 1..128 letters, not beginning with `aws:` or `tidegate-`" };
 pub(super) const TAG_TEXT: Rule = Rule { holds: is_tag_text, is: "a tag's text on one line, of at most 256 letters" };
 pub(super) const VERSION: Rule = Rule { holds: is_version, is: "an exact version, such as `3.0.3`" };
+pub(super) const IMAGE: Rule =
+    Rule { holds: is_image_name, is: "the name of a container's image, such as `python:3.12`" };
 pub(super) const ARGUMENT: Rule = Rule { holds: is_line, is: "one argument on one line" };
 
 /// Fit for fleets and pools: a part of worker names, of tags and of directories.
@@ -88,6 +90,11 @@ fn is_address(text: &str) -> bool {
 
 fn is_image(text: &str) -> bool {
     Image::read(text).is_some()
+}
+
+/// It stands behind an option that takes any number of words, so that it must not look like the next option.
+fn is_image_name(text: &str) -> bool {
+    is_word(text) && !text.starts_with('-')
 }
 
 fn is_owner(text: &str) -> bool {
@@ -146,6 +153,7 @@ mod tests {
             (AMI, vec!["ami-1", "name:gpu-*", "ssm:/aws/service/x"], vec!["", "ubuntu", "name:*", "ssm:"]),
             (OWNER, vec!["self", "123456789012"], vec!["", "me", "12345678901x"]),
             (SNAPSHOT, vec!["snap-0a"], vec!["", "snap-", "vol-1"]),
+            (IMAGE, vec!["python:3.12", "registry.example.com:5000/a/b@sha256:0a"], vec!["", "a b", "--rm"]),
             (DEVICE, vec!["/dev/sda1"], vec!["sda1", "/", "/dev/ sda"]),
         ] {
             for text in right {

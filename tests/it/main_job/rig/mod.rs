@@ -56,7 +56,7 @@ region = "us-east-1"
 types = ["g5.xlarge"]
 keep_alive = "3s"
 ami = "ami-12345678"
-agent_arguments = ["--cpu-only"]
+cpu_only = true
 
 [pool.t3]
 provider = "aws"
@@ -64,7 +64,7 @@ region = "us-east-1"
 types = ["t3.medium"]
 keep_alive = "3s"
 ami = "ami-12345678"
-agent_arguments = ["--cpu-only"]
+cpu_only = true
 # The last line of the file is a comment, too.
 "#;
 

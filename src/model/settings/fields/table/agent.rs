@@ -1,6 +1,6 @@
 //! Rows of pools: what runs on a machine.
 
-use super::super::rules::{ARGUMENT, SCRIPT, VERSION};
+use super::super::rules::{ARGUMENT, IMAGE, SCRIPT, VERSION};
 use super::super::{Field, Kind, Takes, Unset};
 use super::at;
 
@@ -26,12 +26,52 @@ pub(super) const AGENT: &[Field] = &[
         lens: at!(Pool, agent.agent_version),
     },
     Field {
+        name: "cpu_only",
+        kind: Kind::Flag,
+        unset: Unset::Is("false"),
+        takes: Takes::NewMachines,
+        doc: "Whether tasks are kept from GPUs. Docker mode needs it on machines that have none.",
+        example: "true",
+        later: &[],
+        lens: at!(Pool, agent.cpu_only),
+    },
+    Field {
+        name: "docker",
+        kind: Kind::Flag,
+        unset: Unset::Is("false"),
+        takes: Takes::NewMachines,
+        doc: "Whether each task runs in a container. The machines' image has docker on it, or `init_script` installs it.",
+        example: "true",
+        later: &[],
+        lens: at!(Pool, agent.docker),
+    },
+    Field {
+        name: "docker_image",
+        kind: Kind::Text(IMAGE),
+        unset: Unset::Means("the agent's own choice"),
+        takes: Takes::NewMachines,
+        doc: "The container's image for tasks that name none; with `docker`.",
+        example: "nvidia/cuda:12.4.1-runtime-ubuntu22.04",
+        later: &[],
+        lens: at!(Pool, agent.docker_image),
+    },
+    Field {
+        name: "docker_arguments",
+        kind: Kind::List { item: ARGUMENT, some: false },
+        unset: Unset::Means("none"),
+        takes: Takes::NewMachines,
+        doc: "Arguments of `docker run` for every task, before the task's own; with `docker`.",
+        example: "--ipc=host",
+        later: &[],
+        lens: at!(Pool, agent.docker_arguments),
+    },
+    Field {
         name: "agent_arguments",
         kind: Kind::List { item: ARGUMENT, some: false },
         unset: Unset::Means("none"),
         takes: Takes::NewMachines,
-        doc: "More arguments of `clearml-agent daemon`.",
-        example: "--docker, nvidia/cuda:12.4.1-runtime-ubuntu22.04",
+        doc: "More arguments of `clearml-agent daemon`; not those that a setting of its own or the boot script sets.",
+        example: "--child-report-tags, rented",
         later: &[],
         lens: at!(Pool, agent.agent_arguments),
     },
