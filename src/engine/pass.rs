@@ -105,6 +105,8 @@ impl Loop {
             queues: self.settings.queues.iter().map(|queue| queue.name.clone()).collect(),
             regions: self.regions(),
             mailboxes: deep || self.memory.known.values().any(|known| known.drain.is_some()),
+            // A task that waited may be taken elsewhere, and its entry stay: that is seen within a minute.
+            known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
         };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);

@@ -127,6 +127,19 @@ pub enum TaskStatus {
     Other,
 }
 
+impl TaskStatus {
+    /// What a task of this status is.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Queued => "waiting",
+            Self::InProgress => "running",
+            Self::Stopped => "stopped",
+            Self::Other => "done or never enqueued",
+        }
+    }
+}
+
 /// The task of a machine that is confirmed gone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostTask {

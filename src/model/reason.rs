@@ -229,6 +229,11 @@ pub enum Reason {
     NoGuard {
         pool: PoolName,
     },
+    /// Entries of the queue whose tasks do not wait.
+    Phantoms {
+        phantoms: u32,
+        entries: u32,
+    },
     /// Enough is up or on its way.
     Served {
         waiting: u32,
@@ -403,6 +408,9 @@ impl fmt::Display for Reason {
             Self::NoGuard { pool } => write!(f, "machines of pool {pool} run without a guard and cannot be drained"),
             Self::Served { waiting, idle, starting, foreign } => {
                 write!(f, "{waiting} waiting, {idle} idle, {starting} starting, {foreign} foreign idle: enough")
+            }
+            Self::Phantoms { phantoms, entries } => {
+                write!(f, "{phantoms} of {entries} entries are no waiting tasks: nothing is launched for them")
             }
             Self::RequeuesUsed { task, attempts, allowed } => {
                 write!(f, "task {task} was enqueued again {attempts} times, on_lost allows {allowed}")

@@ -11,7 +11,7 @@ use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{Actor, InstanceId, PoolName, QueueId, QueueName, TaskId, WorkerId};
 use crate::model::instance::{Hold, Instance};
-use crate::model::observed::QueueEntry;
+use crate::model::observed::{QueueEntry, TaskStatus};
 use crate::model::record::{Intent, Learned};
 use crate::model::settings::Provider;
 
@@ -73,8 +73,44 @@ pub struct QueueState {
     /// The server's queue whose name is nearest, where this one is missing.
     pub nearest: Option<QueueName>,
     pub waiting: Vec<QueueEntry>,
-    /// How many of them were lost with a machine before.
+    /// Entries that no task waits behind: nothing is launched for them.
+    #[serde(default)]
+    pub phantoms: Vec<Phantom>,
+    /// How many of the waiting tasks were lost with a machine before.
     pub retried: u32,
+}
+
+impl QueueState {
+    /// What is wrong with the queue's entries, in one sentence, where some are no waiting tasks.
+    #[must_use]
+    pub fn phantoms_told(&self) -> Option<String> {
+        if self.phantoms.is_empty() {
+            return None;
+        }
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for phantom in &self.phantoms {
+            *counts.entry(phantom.word()).or_default() += 1;
+        }
+        let counts: Vec<String> = counts.iter().map(|(word, count)| format!("{count} {word}")).collect();
+        let (phantoms, entries) = (self.phantoms.len(), self.phantoms.len() + self.waiting.len());
+        Some(format!("{phantoms} of {entries} entries are no waiting tasks: {}", counts.join(", ")))
+    }
+}
+
+/// An entry of a queue whose task does not wait: ClearML lists it, and whoever pulls it has nothing to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Phantom {
+    pub entry: QueueEntry,
+    /// `None`: there is no such task any more.
+    pub status: Option<TaskStatus>,
+}
+
+impl Phantom {
+    /// What its task is instead of waiting.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        self.status.map_or("gone", TaskStatus::word)
+    }
 }
 
 /// A worker that is not of our fleet: shown, counted as capacity while idle and fresh, never acted on.
@@ -252,6 +288,24 @@ impl Source {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn entries_that_are_no_waiting_tasks_are_counted_by_what_they_are() {
+        let entry = |task: &str| QueueEntry { task: task.into(), added: Timestamp::UNIX_EPOCH };
+        let phantom = |task, status| Phantom { entry: entry(task), status };
+        let mut queue = QueueState {
+            name: "train".into(),
+            id: Some("q".into()),
+            nearest: None,
+            waiting: vec![entry("a"), entry("b")],
+            phantoms: Vec::new(),
+            retried: 0,
+        };
+        assert_eq!(queue.phantoms_told(), None);
+        queue.phantoms = vec![phantom("c", None), phantom("d", Some(TaskStatus::InProgress)), phantom("e", None)];
+        let told = "3 of 5 entries are no waiting tasks: 2 gone, 1 running";
+        assert_eq!(queue.phantoms_told().as_deref(), Some(told));
+    }
 
     #[test]
     fn credentials_that_were_not_renewed_are_told_before_they_end() {

@@ -169,6 +169,7 @@ pub(super) fn state(name: &QueueName, waiting: usize) -> QueueState {
         name: name.clone(),
         id: Some(format!("id-{name}").as_str().into()),
         nearest: None,
+        phantoms: Vec::new(),
         retried: 0,
         waiting: (0..waiting).map(entry).collect(),
     }

@@ -236,6 +236,14 @@ impl Queue<'_> {
         self.state?.waiting.iter().map(|entry| entry.added).min()
     }
 
+    /// Why nothing is launched for some of its entries, if so.
+    pub(super) fn phantoms(&self) -> Option<Reason> {
+        let state = self.state.filter(|state| !state.phantoms.is_empty())?;
+        let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let (phantoms, entries) = (state.phantoms.len(), state.phantoms.len() + state.waiting.len());
+        Some(Reason::Phantoms { phantoms: count(phantoms), entries: count(entries) })
+    }
+
     pub(super) fn waiting(&self) -> u32 {
         let entries = self.state.filter(|state| state.id.is_some()).map_or(0, |state| state.waiting.len());
         u32::try_from(entries).unwrap_or(u32::MAX)

@@ -74,6 +74,7 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
         Reason::Busy { .. } => ("busy".to_owned(), Tone::Plain),
         Reason::Served { starting, .. } if *starting > 0 => ("starting".to_owned(), Tone::Active),
         Reason::Served { .. } => ("enough is up".to_owned(), Tone::Good),
+        Reason::Phantoms { phantoms, .. } => (format!("{phantoms} no waiting tasks"), Tone::Warn),
         Reason::NoSuchQueue { .. } => ("no such queue".to_owned(), Tone::Bad),
         other => (other.to_string(), Tone::Plain),
     }

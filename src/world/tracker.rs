@@ -1,5 +1,7 @@
 //! The face of a ClearML server. The comments are the contract; every implementation is held to them.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::SignedDuration;
 
@@ -22,6 +24,9 @@ pub trait Tracker: Send + Sync {
 
     /// Tasks of these queues (by `execution.queue`) that are in one of the statuses, all pages.
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError>;
+
+    /// The statuses of these tasks, whatever queue they are in; one that does not exist is not in the answer.
+    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError>;
 
     /// Makes sure that the machine's mailbox exists; hidden from people's lists.
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError>;

@@ -33,6 +33,8 @@ pub(super) struct Row {
     pools: Vec<PoolName>,
     priority: i32,
     waiting: u32,
+    /// Entries whose tasks do not wait: nothing is launched for them.
+    phantoms: usize,
     /// When the task that has waited longest was enqueued.
     oldest: Option<Timestamp>,
     oldest_seconds: Option<i64>,
@@ -60,6 +62,7 @@ pub(super) fn rows(view: &View) -> Vec<Row> {
             pools: settings.map(|queue| queue.pools.clone()).unwrap_or_default(),
             priority: settings.map_or(0, |queue| queue.priority),
             waiting: outlook.waiting,
+            phantoms: view.snapshot.queue(&outlook.queue).map_or(0, |queue| queue.phantoms.len()),
             oldest: outlook.oldest,
             oldest_seconds: outlook.oldest.map(|oldest| view.at.duration_since(oldest).as_secs()),
             running: outlook.running,

@@ -43,6 +43,8 @@ pub(super) struct Summary {
     rivals: Vec<String>,
     next_pass: jiff::Timestamp,
     tasks_waiting: u32,
+    /// Entries of queues that no task waits behind.
+    phantom_entries: usize,
     tasks_running: u32,
     /// Everything that is not proved gone.
     instances: usize,
@@ -116,6 +118,7 @@ pub(super) fn summary(view: &View) -> Summary {
         rivals: view.rivals.clone(),
         next_pass: view.next_pass,
         tasks_waiting: outlooks.iter().map(|outlook| outlook.waiting).sum(),
+        phantom_entries: view.snapshot.queues.iter().map(|queue| queue.phantoms.len()).sum(),
         tasks_running: outlooks.iter().map(|outlook| outlook.running).sum(),
         instances: up().count(),
         intents: view.snapshot.intents.len(),
@@ -198,6 +201,9 @@ pub(super) fn text(view: &View) -> String {
         spend.month,
         spend.total
     );
+    let phantoms = view.snapshot.queues.iter().filter_map(|queue| Some((queue, queue.phantoms_told()?)));
+    let phantoms = phantoms.map(|(queue, told)| format!("{:<10} {told}\n", plain(queue.name.as_str())));
+    let figures = std::iter::once(figures).chain(phantoms).collect();
     let rivals = summary.rivals.iter().map(|rival| format!("another autoscaler acts: {}\n", plain(rival)));
     let head = std::iter::once(head).chain(rivals).collect();
     let mut paragraphs = vec![head, figures];

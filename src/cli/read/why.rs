@@ -14,6 +14,7 @@ use crate::engine::event::View;
 use crate::model::instance::Instance;
 use crate::model::nearest::did_you_mean;
 use crate::model::plan::Outlook;
+use crate::model::snapshot::QueueState;
 
 /// Say why a queue, a machine or a pool is as it is, and what would change it
 #[derive(Debug, Args)]
@@ -98,7 +99,7 @@ fn of_queue(view: &View, outlook: &Outlook) -> Explained {
         ),
         reason: outlook.next.as_ref().map(ToString::to_string),
         remedy: outlook.next.as_ref().and_then(crate::model::reason::Reason::remedy),
-        notes: Vec::new(),
+        notes: view.snapshot.queue(&outlook.queue).and_then(QueueState::phantoms_told).into_iter().collect(),
         plan: about(view, outlook.queue.as_str()),
     }
 }

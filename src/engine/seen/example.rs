@@ -10,7 +10,7 @@ use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice, opened};
 use crate::engine::seen::sight::Sights;
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{InstanceId, IntentId, Revision};
+use crate::model::ids::{InstanceId, IntentId, Revision, TaskId};
 use crate::model::instance::Instance;
 use crate::model::money::{Money, Rate};
 use crate::model::observed::{
@@ -67,6 +67,7 @@ pub(in crate::engine) struct Fleet {
     pub(in crate::engine) workers: Vec<ObservedWorker>,
     pub(in crate::engine) waiting: Vec<&'static str>,
     pub(in crate::engine) tasks: Vec<TaskRecord>,
+    pub(in crate::engine) statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     pub(in crate::engine) mailboxes: Vec<Mailbox>,
     /// The sources do not answer.
     pub(in crate::engine) clearml_down: bool,
@@ -86,6 +87,7 @@ impl Fleet {
             workers: Vec::new(),
             waiting: Vec::new(),
             tasks: Vec::new(),
+            statuses: BTreeMap::new(),
             mailboxes: Vec::new(),
             clearml_down: false,
             cloud_down: false,
@@ -171,6 +173,7 @@ impl Fleet {
             workers: self.workers.clone(),
             mailboxes: Some(self.mailboxes.clone()),
             tasks: Some(self.tasks.clone()),
+            statuses: self.statuses.clone(),
         };
         let region = Region { provider: Provider::Aws, name: "us-east-1".to_owned() };
         let down = || "down".to_owned();

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::ids::{InstanceId, QueueId, QueueName};
-use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord};
+use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId};
+use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
 use crate::model::settings::{Provider, Settings};
 use crate::model::snapshot::Source;
 
@@ -42,6 +42,8 @@ pub struct ClearmlFacts {
     pub mailboxes: Option<Vec<Mailbox>>,
     /// Tasks of our queues that run or wait by their status; `None`: not asked this time.
     pub tasks: Option<Vec<TaskRecord>>,
+    /// What the tasks behind our queues' entries do that were not known before; `None`: there is no such task.
+    pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
 }
 
 /// The visible queues, found by their id or name.
@@ -89,6 +91,8 @@ pub struct Facts {
     pub workers: Vec<ObservedWorker>,
     pub mailboxes: BTreeMap<InstanceId, Mailbox>,
     pub tasks: Vec<TaskRecord>,
+    /// What the tasks behind the entries of our queues do, as they were last asked; `None`: there is no such task.
+    pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     pub machines: BTreeMap<InstanceId, CloudInstance>,
     /// When the mailboxes were last asked for.
     pub mailboxes_asked: Option<Timestamp>,
@@ -116,12 +120,16 @@ impl Facts {
     pub fn take(&mut self, observation: Observation) -> Fresh {
         let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
         match observation.clearml {
-            Ok(ClearmlFacts { queues, workers, mailboxes, tasks }) => {
+            Ok(ClearmlFacts { queues, workers, mailboxes, tasks, statuses }) => {
                 fresh.clearml = true;
                 fresh.mailboxes = mailboxes.is_some();
                 fresh.tasks = tasks.is_some();
                 self.workers_asked = Some(observation.began);
                 self.queues = queues.into();
+                self.statuses.extend(statuses);
+                let listed: BTreeSet<&TaskId> =
+                    self.queues.iter().flat_map(|queue| &queue.entries).map(|entry| &entry.task).collect();
+                self.statuses.retain(|task, _| listed.contains(task));
                 self.workers = workers;
                 if let Some(mailboxes) = mailboxes {
                     self.mailboxes_asked = Some(observation.began);

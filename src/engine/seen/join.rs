@@ -17,7 +17,7 @@ use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, Mailbox, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Settings};
-use crate::model::snapshot::{ForeignWorker, Ghost, Order, QueueState, Snapshot, Stray, Surplus};
+use crate::model::snapshot::{ForeignWorker, Ghost, Order, Phantom, QueueState, Snapshot, Stray, Surplus};
 use crate::model::span::Short;
 
 /// Everything that a snapshot is made of.
@@ -79,21 +79,36 @@ fn boots_failed(memory: &Memory) -> BTreeMap<PoolName, u32> {
 }
 
 fn queues(facts: &Facts, memory: &Memory, settings: &Settings) -> Vec<QueueState> {
-    let retried = |entries: &Vec<QueueEntry>| {
+    let retried = |entries: &[QueueEntry]| {
         let again = entries.iter().filter(|_| !memory.requeues.is_empty());
         again.filter(|entry| memory.requeues.contains_key(&entry.task)).count()
     };
     let state = |name: &QueueName| {
         let found = facts.queues.named(name);
+        let entries = found.into_iter().flat_map(|queue| queue.entries.iter().cloned());
+        let (waiting, phantoms) = parted(entries, facts);
         QueueState {
-            retried: u32::try_from(found.map_or(0, |queue| retried(&queue.entries))).unwrap_or(u32::MAX),
+            retried: u32::try_from(retried(&waiting)).unwrap_or(u32::MAX),
             name: name.clone(),
             id: found.map(|queue| queue.id.clone()),
             nearest: if found.is_none() { nearest_queue(name, facts) } else { None },
-            waiting: found.map(|queue| queue.entries.clone()).unwrap_or_default(),
+            waiting,
+            phantoms,
         }
     };
     settings.queues.iter().map(|queue| state(&queue.name)).collect()
+}
+
+/// The entries behind which a task waits, and the others.
+fn parted(entries: impl Iterator<Item = QueueEntry>, facts: &Facts) -> (Vec<QueueEntry>, Vec<Phantom>) {
+    let (mut waiting, mut phantoms) = (Vec::new(), Vec::new());
+    for entry in entries {
+        match facts.statuses.get(&entry.task) {
+            None | Some(Some(TaskStatus::Queued)) => waiting.push(entry),
+            Some(status) => phantoms.push(Phantom { status: *status, entry }),
+        }
+    }
+    (waiting, phantoms)
 }
 
 /// Tasks that wait in our queues and were cut off by an interruption before.

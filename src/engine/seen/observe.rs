@@ -1,17 +1,17 @@
 //! Looking at the world: every source in parallel, each with a deadline.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures::future::join_all;
 use jiff::SignedDuration;
 
 use crate::engine::seen::facts::{ClearmlFacts, Observation, Region};
-use crate::model::ids::{FleetId, QueueId, QueueName};
-use crate::model::observed::{CloudInstance, ObservedQueue, TaskStatus};
+use crate::model::ids::{FleetId, QueueId, QueueName, TaskId};
+use crate::model::observed::{CloudInstance, ObservedQueue, TaskRecord, TaskStatus};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::CloudError;
-use crate::world::tracker::TrackerError;
+use crate::world::tracker::{Tracker, TrackerError};
 
 /// A source that has not answered by then says nothing this time.
 pub(in crate::engine) const DEADLINE: SignedDuration = SignedDuration::from_secs(45);
@@ -25,6 +25,8 @@ pub(in crate::engine) struct Look {
     pub regions: Vec<Region>,
     pub mailboxes: bool,
     pub tasks: bool,
+    /// Tasks in queues whose status is known: only the others are asked for it.
+    pub known: BTreeSet<TaskId>,
 }
 
 /// Looks once.
@@ -72,7 +74,37 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     } else {
         None
     };
-    Ok(ClearmlFacts { queues, workers, mailboxes, tasks })
+    let statuses = statuses(tracker.as_ref(), look, &queues, tasks.as_deref().unwrap_or_default()).await?;
+    Ok(ClearmlFacts { queues, workers, mailboxes, tasks, statuses })
+}
+
+/// What the tasks behind our queues' entries do, as far as that is not known yet: by the tasks that were just told, else
+/// asked for by their ids. A task is queued by its status before it is an entry.
+async fn statuses(
+    tracker: &dyn Tracker,
+    look: &Look,
+    queues: &[ObservedQueue],
+    tasks: &[TaskRecord],
+) -> Result<BTreeMap<TaskId, Option<TaskStatus>>, TrackerError> {
+    let ours = queues.iter().filter(|queue| look.queues.contains(&queue.name));
+    let entries = ours.flat_map(|queue| &queue.entries).map(|entry| &entry.task);
+    let mut open: BTreeSet<&TaskId> = entries.filter(|task| !look.known.contains(*task)).collect();
+    let mut statuses = BTreeMap::new();
+    for task in tasks.iter().filter(|task| task.status == TaskStatus::Queued) {
+        if open.remove(&task.id) {
+            statuses.insert(task.id.clone(), Some(task.status));
+        }
+    }
+    if open.is_empty() {
+        return Ok(statuses);
+    }
+    let open: Vec<TaskId> = open.into_iter().cloned().collect();
+    let mut told = tracker.statuses(&open).await?;
+    statuses.extend(open.into_iter().map(|task| {
+        let status = told.remove(&task);
+        (task, status)
+    }));
+    Ok(statuses)
 }
 
 fn ids(queues: &[ObservedQueue], ours: &[QueueName]) -> Vec<QueueId> {

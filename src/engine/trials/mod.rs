@@ -5,6 +5,7 @@ mod kept;
 mod lead;
 mod loss;
 mod orders;
+mod phantoms;
 mod quitting;
 mod still;
 mod survival;

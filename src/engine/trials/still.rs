@@ -1,5 +1,7 @@
 //! The loop itself, step by step: what a clock that jumps and the passing of months do to it.
 
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use tokio::sync::{broadcast, mpsc};
 
@@ -14,17 +16,17 @@ use crate::store::Store;
 use crate::store::settings::SettingsFile;
 use crate::world::clock::Clock;
 
-/// A loop that does not run.
-async fn still() -> Loop {
+/// A loop that does not run, and its world.
+pub(super) async fn still() -> (Loop, Arc<Scripted>) {
     let disk = Disk::default();
     disk.clone().commit(&[Record::Armed(true)]).await.unwrap();
     let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
     let world = Scripted::new(clock, 1);
     let setup = Trial::setup(&world, &disk, clock, SettingsFile::in_memory(SETTINGS).unwrap());
-    Loop::new(setup, mpsc::channel(1).1, broadcast::channel(64).0).await.unwrap()
+    (Loop::new(setup, mpsc::channel(1).1, broadcast::channel(64).0).await.unwrap(), world)
 }
 
-async fn finish_a_look(the_loop: &mut Loop) {
+pub(super) async fn finish_a_look(the_loop: &mut Loop) {
     while let Some(look) = the_loop.looking {
         let done = the_loop.work.join_next_with_id().await.unwrap();
         let is_look = done.as_ref().is_ok_and(|(id, _)| *id == look);
@@ -37,7 +39,7 @@ async fn finish_a_look(the_loop: &mut Loop) {
 
 #[tokio::test(start_paused = true)]
 async fn a_clock_that_is_set_back_by_hours_delays_no_look_no_lease_and_no_retry() {
-    let mut the_loop = still().await;
+    let (mut the_loop, _) = still().await;
     let later = the_loop.setup.clock.now() + SignedDuration::from_hours(8);
     the_loop.next_pass = later;
     assert!(the_loop.wait() <= SignedDuration::from_secs(10));
@@ -56,7 +58,7 @@ async fn a_clock_that_is_set_back_by_hours_delays_no_look_no_lease_and_no_retry(
 
 #[tokio::test(start_paused = true)]
 async fn a_look_that_began_before_the_clock_jumped_is_made_again() {
-    let mut the_loop = still().await;
+    let (mut the_loop, _) = still().await;
     the_loop.look();
     the_loop.jumped(SignedDuration::from_hours(8)).await;
     finish_a_look(&mut the_loop).await;
@@ -65,7 +67,7 @@ async fn a_look_that_began_before_the_clock_jumped_is_made_again() {
 
 #[tokio::test(start_paused = true)]
 async fn once_a_day_what_is_old_is_forgotten() {
-    let mut the_loop = still().await;
+    let (mut the_loop, _) = still().await;
     let long_ago = the_loop.setup.clock.now() - SignedDuration::from_hours(100 * 24);
     let old = vec![
         Record::Gone { instance: "i-9".into(), at: long_ago },

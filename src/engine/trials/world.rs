@@ -222,6 +222,14 @@ impl Tracker for Scripted {
         self.asks("tasks", |facts, _| facts.tasks.clone()).await
     }
 
+    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError> {
+        self.asks("statuses", |facts, _| {
+            let status = |id: &TaskId| facts.tasks.iter().find(|task| task.id == *id).map(|task| task.status);
+            tasks.iter().map(|id| (id.clone(), status(id).unwrap_or(TaskStatus::Queued))).collect()
+        })
+        .await
+    }
+
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.asks("create_mailbox", |facts, _| {
             facts.mailboxes.entry(instance.clone()).or_default();

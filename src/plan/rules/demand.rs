@@ -1,4 +1,5 @@
-//! What waits against what is there for it. Only tasks that wait in a queue are demand; each machine is supply once,
+//! What waits against what is there for it. Only tasks that wait in a queue are demand, and not its
+//! entries whose tasks run already, are done or are gone; each machine is supply once,
 //! the nearest to being ready first:
 //!
 //! 1. An idle worker, a foreign one first, takes a task of the queue of highest priority that it listens to.
@@ -132,6 +133,14 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
                 *decided = Some(missing);
             }
         }
+        if let Some(phantoms) = queue.phantoms() {
+            pass.refuse(Rule::Demand, &About::queue(&queue.settings.name), phantoms.clone());
+            if queue.waiting() == 0
+                && let Some(decided) = pass.decided.get_mut(queue.place)
+            {
+                *decided = Some(phantoms);
+            }
+        }
     }
     pass.demand = Demand { queues, pools, unneeded: booting };
 }
@@ -240,8 +249,9 @@ fn share_foreign(index: &Index<'_>, queues: &mut [Need]) {
 #[cfg(test)]
 mod tests {
     use crate::model::instance::{DrainCause, Fault, Instance, Phase};
-    use crate::model::snapshot::ForeignWorker;
-    use crate::plan::example::{World, drain, hold, instance, pool, queue};
+    use crate::model::observed::QueueEntry;
+    use crate::model::snapshot::{ForeignWorker, Phantom};
+    use crate::plan::example::{World, ago, drain, hold, instance, pool, queue};
 
     fn of(instance: Instance, change: impl FnOnce(&mut Instance)) -> Instance {
         let mut instance = instance;
@@ -291,6 +301,22 @@ mod tests {
         }
         let world = World::new().waiting("train", 1).intent("gpu", "train");
         assert_eq!(needs(&world), [("train".to_owned(), 0)], "an intent");
+    }
+
+    #[test]
+    fn an_entry_without_a_waiting_task_is_no_demand() {
+        let phantoms = |world: World| {
+            let mut world = world;
+            let entry = |task: &str| QueueEntry { task: task.into(), added: ago(60) };
+            world.snapshot.queues[0].phantoms =
+                ["p", "q"].map(|task| Phantom { entry: entry(task), status: None }).into();
+            world
+        };
+        phantoms(World::new().waiting("train", 0))
+            .expect(&["NOT demand train: 2 of 2 entries are no waiting tasks: nothing is launched for them"]);
+        let world = phantoms(World::new().waiting("train", 1));
+        assert_eq!(needs(&world), [("train".to_owned(), 1)]);
+        assert_eq!(world.plan().actions.len(), 1);
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl Own {
             name: queue.name.clone(),
             id: Some(queue.name.as_str().into()),
             nearest: None,
+            phantoms: Vec::new(),
             retried: 0,
             waiting: Vec::new(),
         };

@@ -138,6 +138,9 @@ pub(crate) fn in_short(view: &View, name: &QueueName, now: Timestamp, width: usi
         ));
         return lines;
     }
+    if let Some(told) = phantoms(view, name) {
+        lines.extend(wrapped(&told, Tone::Warn, width));
+    }
     if let Some(reason) = &outlook.next {
         let remedy = reason.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
         lines.extend(wrapped(&format!("{reason}{remedy}"), Tone::Active, width));
@@ -153,10 +156,15 @@ fn notes_of(view: &View, subject: &Subject, now: Timestamp) -> Vec<String> {
         Subject::Pool(name) => cautions(view, std::slice::from_ref(name), now),
         Subject::Queue(name) => {
             let pools = view.settings.queue(name).map(|queue| queue.pools.clone()).unwrap_or_default();
-            cautions(view, &pools, now)
+            phantoms(view, name).into_iter().chain(cautions(view, &pools, now)).collect()
         }
         _ => Vec::new(),
     }
+}
+
+/// Entries of a queue that are no waiting tasks.
+fn phantoms(view: &View, name: &QueueName) -> Option<String> {
+    view.snapshot.queue(name)?.phantoms_told()
 }
 
 /// What keeps machines of the pools from being launched, each once.

@@ -30,6 +30,7 @@ pub(super) fn rich() -> View {
             id: (name == "train").then(|| "q1".into()),
             nearest: (name == "eval").then(|| "evals".into()),
             waiting: Vec::new(),
+            phantoms: Vec::new(),
             retried: 0,
         })
         .collect();

@@ -9,6 +9,8 @@ mod session;
 mod token;
 mod wire;
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use serde_json::json;
@@ -97,6 +99,19 @@ impl Tracker for Clearml {
         let statuses: Vec<&str> = statuses.iter().flat_map(|status| wire::status_words(*status)).copied().collect();
         let queues: Vec<&str> = queues.iter().map(QueueId::as_str).collect();
         self.tasks_where(json!({ "status": statuses, "execution.queue": queues, "search_hidden": true })).await
+    }
+
+    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError> {
+        let mut found = BTreeMap::new();
+        // An empty filter would be no filter; a chunk's answer is one page.
+        for chunk in tasks.chunks(PAGE) {
+            let ids: Vec<&str> = chunk.iter().map(TaskId::as_str).collect();
+            let filter = json!({ "id": ids, "search_hidden": true });
+            let fields = wire::STATUS_FIELDS;
+            let rows: Vec<wire::TaskState> = self.console.pages("tasks.get_all", "tasks", fields, filter).await?;
+            found.extend(rows.into_iter().map(wire::TaskState::into_pair));
+        }
+        Ok(found)
     }
 
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {

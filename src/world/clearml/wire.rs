@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
+use crate::model::ids::TaskId;
 use crate::model::observed::{ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
 
 pub(super) const TASK_FIELDS: &[&str] =
     &["id", "name", "status", "status_reason", "status_changed", "started", "last_worker", "execution.queue"];
+
+pub(super) const STATUS_FIELDS: &[&str] = &["id", "status"];
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Nothing {}
@@ -169,6 +172,19 @@ pub(super) struct Task {
     last_worker: Option<String>,
     #[serde(default)]
     execution: Execution,
+}
+
+/// A task's id and status alone.
+#[derive(Debug, Deserialize)]
+pub(super) struct TaskState {
+    id: String,
+    status: String,
+}
+
+impl TaskState {
+    pub(super) fn into_pair(self) -> (TaskId, TaskStatus) {
+        (self.id.into(), status(&self.status))
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -23,6 +23,7 @@ impl State {
                 self.stock.shorten(machine_type, zone.as_deref(), until(*lasts), *left);
             }
             Fault::NeverRegister { machines } => self.never_register += machines,
+            Fault::PhantomEntries { queue, entries } => return self.phantoms(queue, *entries),
             Fault::QueueDeleted { queue } => return self.queue_deleted(queue),
             Fault::StoppedOutside { machine } => {
                 return self.befall(machine, |s, it| s.end_machine(it, Cause::Outside));

@@ -63,6 +63,14 @@ impl Tracker for Shared {
         .await
     }
 
+    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError> {
+        self.tracker_call(Call::Read, "tasks.get_all", |state| {
+            let known = tasks.iter().filter_map(|id| state.server.task(id).ok());
+            Ok(known.map(|task| (task.id.clone(), task_status(task.status))).collect())
+        })
+        .await
+    }
+
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.tracker_call(Call::Write, "queues.create", |state| {
             state.hidden_queue(&mailbox_queue(instance));

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tidegate::model::ids::TaskId;
 use tidegate::model::observed::TaskStatus;
 use tidegate::world::clock::Clock;
 use tidegate::world::tracker::{Tracker, TrackerError};
@@ -40,6 +41,34 @@ async fn every_page_is_read_and_none_twice() {
         assert!(found.windows(2).all(|pair| pair[0].id < pair[1].id));
         assert_eq!(stub.logins(), 1);
     }
+}
+
+#[tokio::test]
+async fn statuses_are_asked_by_id_in_pages_and_for_nothing_else() {
+    let stub = Stub::start(move |call| {
+        usual(call, || {
+            let ids = call.body["id"].as_array().unwrap();
+            assert!((1..=500).contains(&ids.len()));
+            assert_eq!(
+                (&call.body["only_fields"], &call.body["search_hidden"]),
+                (&json!(["id", "status"]), &json!(true))
+            );
+            // The first task of each chunk does not exist any more.
+            let rows: Vec<Value> = match call.body["page"].as_u64().unwrap() {
+                0 => ids[1..].iter().map(|id| json!({ "id": id, "status": "queued" })).collect(),
+                _ => Vec::new(),
+            };
+            Reply::Data(json!({ "tasks": rows }))
+        })
+    })
+    .await;
+    let client = stub.client(Clock::Wall);
+    assert!(client.statuses(&[]).await.unwrap().is_empty());
+    assert_eq!(stub.calls().len(), 0, "an empty filter would ask for every task");
+    let tasks: Vec<TaskId> = (0..1_001).map(|n| TaskId::new(format!("t{n:04}"))).collect();
+    let told = client.statuses(&tasks).await.unwrap();
+    assert_eq!((told.len(), stub.calls().len()), (998, 3));
+    assert!(!told.contains_key(&tasks[500]) && told.values().all(|status| *status == TaskStatus::Queued));
 }
 
 #[tokio::test]

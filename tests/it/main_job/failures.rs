@@ -93,6 +93,15 @@ fn forgets_intents(seen: &Snapshot, settings: &Settings, ledger: &Ledger, now: T
     plan(&seen, settings, ledger, now)
 }
 
+/// Whatever a queue lists is taken for a task that waits.
+fn counts_every_entry(seen: &Snapshot, settings: &Settings, ledger: &Ledger, now: Timestamp) -> Plan {
+    let mut seen = seen.clone();
+    for queue in &mut seen.queues {
+        queue.waiting.extend(queue.phantoms.drain(..).map(|phantom| phantom.entry));
+    }
+    plan(&seen, settings, ledger, now)
+}
+
 /// Machines that never register are waited for.
 fn waits_for_ever(seen: &Snapshot, settings: &Settings, ledger: &Ledger, now: Timestamp) -> Plan {
     let mut decided = plan(seen, settings, ledger, now);
@@ -302,6 +311,18 @@ fn row_22_a_throttled_launch_may_have_been_made() {
     assert_clean(&in_doubt(throttled.clone(), Sim::world));
     let broken = in_doubt(throttled, doubt_is_no);
     assert!(broken.judgement.limit_violations > 0, "{broken:?}");
+}
+
+#[test]
+fn row_32_entries_that_are_no_waiting_tasks_start_nothing() {
+    let lab = |planner: Planner| {
+        let phantoms = Fault::PhantomEntries { queue: "train".to_owned(), entries: 6 };
+        Day { planner, ..day(scenario(1, 10, 0, Some(phantoms)), 2) }.live()
+    };
+    let outcome = lab(plan);
+    assert_clean(&outcome);
+    assert_eq!((outcome.judgement.launched, done(&outcome)), (1, 1));
+    assert_eq!(lab(counts_every_entry).judgement.launched, 7);
 }
 
 #[test]

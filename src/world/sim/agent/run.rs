@@ -13,7 +13,10 @@ const LOOKS_EVERY: Millis = 5 * SECOND;
 impl State {
     pub(super) fn take_task(&mut self, index: Index, task: TaskId, queue: QueueId) {
         let now = self.now;
-        let Some(truth) = self.tasks.get_mut(&task) else { return };
+        let Some(truth) = self.tasks.get_mut(&task) else {
+            // A phantom: there is nothing to run, and the next entry is pulled.
+            return self.poll_soon(index);
+        };
         truth.runs += 1;
         truth.stranded = None;
         let mut dice = Dice::new(self.seed, &format!("start:{}", truth.number), truth.runs);

@@ -209,6 +209,11 @@ impl ClearmlServer {
         Ok(())
     }
 
+    /// Forgets a task and leaves its entries, as a server does whose stores disagree.
+    pub fn lose_task(&mut self, task: &TaskId) {
+        self.tasks.remove(task);
+    }
+
     /// Takes a task out of a queue and leaves its status alone.
     pub fn remove_task(&mut self, now: Timestamp, queue: &QueueId, task: &TaskId) -> Result<(), Refused> {
         self.take_out(now, queue, task).map(drop)
