@@ -147,7 +147,13 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         tags: Tags::default(),
     });
     let region = Region { provider: Provider::Aws, name: REGION.to_owned() };
-    let clearml = ClearmlFacts { queues: listed.collect(), workers: workers.collect(), mailboxes: None, tasks: None };
+    let clearml = ClearmlFacts {
+        queues: listed.collect(),
+        workers: workers.collect(),
+        mailboxes: None,
+        tasks: None,
+        statuses: std::collections::BTreeMap::new(),
+    };
     let regions = vec![(region, Ok(cloud.collect()))];
     Observation { began: now, clearml: Ok(clearml), regions, credentials_end: std::collections::BTreeMap::new() }
 }

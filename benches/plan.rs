@@ -255,6 +255,7 @@ fn state(name: &QueueName, waiting: usize, now: Timestamp) -> QueueState {
         nearest: None,
         retried: 0,
         waiting: (0..waiting).map(entry).collect(),
+        phantoms: Vec::new(),
     }
 }
 

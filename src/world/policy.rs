@@ -23,64 +23,11 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
     let here = |pool: &&PoolSettings| pool.provider == Provider::Aws && pool.account.as_ref() == account;
     let pools: Vec<&PoolSettings> = settings.pools.iter().filter(here).collect();
     let fleet = settings.the_loop.fleet.as_str();
-    let regions: BTreeSet<&str> = pools.iter().map(|pool| pool.region.as_str()).collect();
-    let regions = json!(regions);
     let spot = pools.iter().any(|pool| pool.market == Market::Spot);
     let made: Vec<&str> = MADE.into_iter().chain(spot.then_some("spot-instances-request")).collect();
-    let of_our_regions = json!({ "aws:RequestedRegion": regions });
-    let of_the_fleet = json!({ format!("aws:ResourceTag/{FLEET_TAG}"): fleet });
     let mut statements = Vec::new();
     if !pools.is_empty() {
-        statements.extend([
-            json!({
-                "Sid": "SeeMachines",
-                "Effect": "Allow",
-                "Action": see(&pools),
-                "Resource": "*",
-                "Condition": { "StringEquals": of_our_regions },
-            }),
-            json!({
-                "Sid": "StartMachinesOfTheFleet",
-                "Effect": "Allow",
-                "Action": "ec2:RunInstances",
-                "Resource": arns(&made),
-                "Condition": { "StringEquals": {
-                    "aws:RequestedRegion": regions,
-                    format!("aws:RequestTag/{FLEET_TAG}"): fleet,
-                } },
-            }),
-            json!({
-                "Sid": "StartThemFrom",
-                "Effect": "Allow",
-                "Action": "ec2:RunInstances",
-                "Resource": arns(&USED),
-                "Condition": { "StringEquals": of_our_regions },
-            }),
-            json!({
-                "Sid": "TagThemAsTheyStart",
-                "Effect": "Allow",
-                "Action": "ec2:CreateTags",
-                "Resource": arns(&made),
-                "Condition": { "StringEquals": {
-                    "ec2:CreateAction": "RunInstances",
-                    format!("aws:RequestTag/{FLEET_TAG}"): fleet,
-                } },
-            }),
-            json!({
-                "Sid": "EndMachinesOfTheFleet",
-                "Effect": "Allow",
-                "Action": on_machines(&pools),
-                "Resource": arns(&["instance"]),
-                "Condition": { "StringEquals": of_the_fleet },
-            }),
-            json!({
-                "Sid": "DeleteDisksThatMachinesLeft",
-                "Effect": "Allow",
-                "Action": "ec2:DeleteVolume",
-                "Resource": arns(&["volume"]),
-                "Condition": { "StringEquals": of_the_fleet },
-            }),
-        ]);
+        statements.extend(machines(&pools, fleet, &made));
     }
     if spot {
         statements.push(json!({
@@ -123,6 +70,64 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
         }));
     }
     json!({ "Version": "2012-10-17", "Statement": statements })
+}
+
+/// To see, start and end the fleet's machines, and what they leave.
+fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
+    let regions: BTreeSet<&str> = pools.iter().map(|pool| pool.region.as_str()).collect();
+    let regions = json!(regions);
+    let of_our_regions = json!({ "aws:RequestedRegion": regions });
+    let of_the_fleet = json!({ format!("aws:ResourceTag/{FLEET_TAG}"): fleet });
+    [
+        json!({
+            "Sid": "SeeMachines",
+            "Effect": "Allow",
+            "Action": see(pools),
+            "Resource": "*",
+            "Condition": { "StringEquals": of_our_regions },
+        }),
+        json!({
+            "Sid": "StartMachinesOfTheFleet",
+            "Effect": "Allow",
+            "Action": "ec2:RunInstances",
+            "Resource": arns(made),
+            "Condition": { "StringEquals": {
+                "aws:RequestedRegion": regions,
+                format!("aws:RequestTag/{FLEET_TAG}"): fleet,
+            } },
+        }),
+        json!({
+            "Sid": "StartThemFrom",
+            "Effect": "Allow",
+            "Action": "ec2:RunInstances",
+            "Resource": arns(&USED),
+            "Condition": { "StringEquals": of_our_regions },
+        }),
+        json!({
+            "Sid": "TagThemAsTheyStart",
+            "Effect": "Allow",
+            "Action": "ec2:CreateTags",
+            "Resource": arns(made),
+            "Condition": { "StringEquals": {
+                "ec2:CreateAction": "RunInstances",
+                format!("aws:RequestTag/{FLEET_TAG}"): fleet,
+            } },
+        }),
+        json!({
+            "Sid": "EndMachinesOfTheFleet",
+            "Effect": "Allow",
+            "Action": on_machines(pools),
+            "Resource": arns(&["instance"]),
+            "Condition": { "StringEquals": of_the_fleet },
+        }),
+        json!({
+            "Sid": "DeleteDisksThatMachinesLeft",
+            "Effect": "Allow",
+            "Action": "ec2:DeleteVolume",
+            "Resource": arns(&["volume"]),
+            "Condition": { "StringEquals": of_the_fleet },
+        }),
+    ]
 }
 
 fn see(pools: &[&PoolSettings]) -> Vec<&'static str> {

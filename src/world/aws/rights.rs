@@ -41,7 +41,7 @@ pub(super) async fn tried(
     };
     if orders.iter().any(by_price) {
         let answer = client.describe_spot_price_history().dry_run(true).send().await;
-        rights.push(right("ec2:DescribeSpotPriceHistory", "", said("DescribeSpotPriceHistory", answer)));
+        rights.push(right("ec2:DescribeSpotPriceHistory", &"", said("DescribeSpotPriceHistory", answer)));
     }
     Ok(rights)
 }
@@ -51,7 +51,7 @@ async fn see_machines(client: &Client) -> Result<Right, CloudError> {
     const CALL: &str = "DescribeInstances";
     match client.describe_instances().dry_run(true).send().await {
         Ok(_) => Err(refused(format!("{CALL}: this server does not know dry runs, so that no right is tried on it"))),
-        answer => Ok(right("ec2:DescribeInstances", "", said(CALL, answer))),
+        answer => Ok(right("ec2:DescribeInstances", &"", said(CALL, answer))),
     }
 }
 
@@ -82,7 +82,7 @@ async fn launches(client: &Client, order: &LaunchOrder, rights: &mut Vec<Right>)
         let mut order = order.clone();
         order.launch.machine_type.clone_from(machine_type);
         let answer = launch(client, &order, &image, place, &user_data).await;
-        rights.push(right("ec2:RunInstances", named(&order, machine_type, place), answer));
+        rights.push(right("ec2:RunInstances", &named(&order, machine_type, place), answer));
     }
 }
 
@@ -111,25 +111,25 @@ async fn launch(client: &Client, order: &LaunchOrder, image: &Resolved, place: &
 async fn on_machines(client: &Client, machine: Option<&InstanceId>, orders: &[LaunchOrder], rights: &mut Vec<Right>) {
     let (id, made_up) = (machine.map_or(NO_MACHINE, InstanceId::as_str), machine.is_none());
     let answer = client.terminate_instances().dry_run(true).instance_ids(id).send().await;
-    rights.push(right("ec2:TerminateInstances", "", on_ours(said("TerminateInstances", answer), made_up)));
+    rights.push(right("ec2:TerminateInstances", &"", on_ours(said("TerminateInstances", answer), made_up)));
     let answer = client.get_console_output().dry_run(true).instance_id(id).send().await;
-    rights.push(right("ec2:GetConsoleOutput", "", on_ours(said("GetConsoleOutput", answer), made_up)));
+    rights.push(right("ec2:GetConsoleOutput", &"", on_ours(said("GetConsoleOutput", answer), made_up)));
     if orders.iter().any(|order| order.pool.on_idle == OnIdle::Stop) {
         let answer = client.stop_instances().dry_run(true).instance_ids(id).send().await;
-        rights.push(right("ec2:StopInstances", "", on_ours(said("StopInstances", answer), made_up)));
+        rights.push(right("ec2:StopInstances", &"", on_ours(said("StopInstances", answer), made_up)));
         let answer = client.start_instances().dry_run(true).instance_ids(id).send().await;
-        rights.push(right("ec2:StartInstances", "", on_ours(said("StartInstances", answer), made_up)));
+        rights.push(right("ec2:StartInstances", &"", on_ours(said("StartInstances", answer), made_up)));
     }
 }
 
 async fn on_disks(client: &Client, rights: &mut Vec<Right>) {
     let answer = client.describe_volumes().dry_run(true).send().await;
-    rights.push(right("ec2:DescribeVolumes", "", said("DescribeVolumes", answer)));
+    rights.push(right("ec2:DescribeVolumes", &"", said("DescribeVolumes", answer)));
     let answer = client.delete_volume().dry_run(true).volume_id(NO_DISK).send().await;
-    rights.push(right("ec2:DeleteVolume", "", on_ours(said("DeleteVolume", answer), true)));
+    rights.push(right("ec2:DeleteVolume", &"", on_ours(said("DeleteVolume", answer), true)));
 }
 
-fn right(action: &'static str, of: impl ToString, answer: Answer) -> Right {
+fn right(action: &'static str, of: &dyn std::fmt::Display, answer: Answer) -> Right {
     Right { action, of: of.to_string(), answer }
 }
 
