@@ -228,6 +228,8 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         hold: None,
         boot: None,
         power: Power::On,
+        drift: Vec::new(),
+        replace: None,
         no_start_until: None,
     }
 }

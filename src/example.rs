@@ -55,6 +55,8 @@ fn instance(id: &str, phase: Phase) -> Instance {
         drain: None,
         hold: None,
         power: Power::On,
+        drift: Vec::new(),
+        replace: None,
         no_start_until: None,
     }
 }

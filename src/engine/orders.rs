@@ -101,7 +101,8 @@ impl Loop {
         if let Err(error) = self.may_change() {
             return Ok(Err(error));
         }
-        let only_notes = asks.iter().all(|ask| matches!(ask, Ask::Hold { .. } | Ask::Release(_)));
+        let is_note = |ask: &Ask| matches!(ask, Ask::Hold { .. } | Ask::Release(_) | Ask::Replace(_) | Ask::LetBe(_));
+        let only_notes = asks.iter().all(is_note);
         if !self.memory.armed && !only_notes {
             return Ok(Err("the loop is not armed, this is a dry run: arm it first (`tidegate arm`)".to_owned()));
         }

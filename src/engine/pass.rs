@@ -322,7 +322,11 @@ impl Loop {
     fn may_act(&self, planned: &Planned) -> bool {
         match &planned.action {
             // They change the memory only.
-            Action::Adopt { .. } | Action::Hold { .. } | Action::Release { .. } => true,
+            Action::Adopt { .. }
+            | Action::Hold { .. }
+            | Action::Release { .. }
+            | Action::Replace { .. }
+            | Action::LetBe { .. } => true,
             _ if !self.memory.armed => false,
             _ if self.setup.settings.read_only().is_some() => false,
             // Who leads is not known for certain: only what a person wants stopped is stopped.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::model::ids::{Actor, IntentId, Revision};
 use crate::model::journal::{Entry, EntryKind, Subject};
-use crate::model::plan::{Plan, Refusal};
+use crate::model::plan::{Plan, Refusal, Rule};
 use crate::model::record::{KnownInstance, Record};
 
 /// A journal line under way.
@@ -82,15 +82,29 @@ pub(super) fn refusal_key(refusal: &Refusal) -> String {
     format!("{rule:?} {by} {queue:?} {pool:?} {instance:?} {kind:?}")
 }
 
+/// What is not done, in the words of its rule.
+fn undone(refusal: &Refusal) -> String {
+    let Refusal { rule, queue, pool, instance, .. } = refusal;
+    let machines = match refusal.short_of {
+        0 => None,
+        1 => Some("1 machine is not started".to_owned()),
+        more => Some(format!("{more} machines are not started")),
+    };
+    match (machines, queue, pool, instance) {
+        (Some(machines), Some(queue), ..) => format!("{machines} for {queue}"),
+        (Some(machines), ..) => machines,
+        (_, _, _, Some(instance)) => format!("nothing is done with {instance}"),
+        (_, _, Some(pool), _) if *rule == Rule::Shrink => format!("no machine of pool {pool} is drained"),
+        (_, Some(queue), Some(pool), _) => format!("pool {pool} starts none for {queue}"),
+        (_, Some(queue), ..) => format!("nothing is started for {queue}"),
+        _ => "nothing is done".to_owned(),
+    }
+}
+
 /// A refusal as a journal line.
 #[must_use]
 pub(super) fn refused(refusal: &Refusal, plan: &Plan, now: Timestamp) -> Record {
-    let text = match (refusal.short_of, &refusal.queue, &refusal.instance) {
-        (0, _, Some(instance)) => format!("{}: nothing is done with {instance}", refusal.rule.word()),
-        (0, ..) => format!("{}: nothing is done", refusal.rule.word()),
-        (short_of, Some(queue), _) => format!("{}: {short_of} machines not started for {queue}", refusal.rule.word()),
-        (short_of, None, _) => format!("{}: {short_of} machines not started", refusal.rule.word()),
-    };
+    let text = format!("{}: {}", refusal.rule.word(), undone(refusal));
     let subject = Subject {
         queue: refusal.queue.clone(),
         pool: refusal.pool.clone(),
@@ -99,4 +113,33 @@ pub(super) fn refused(refusal: &Refusal, plan: &Plan, now: Timestamp) -> Record 
     };
     let line = line(now, EntryKind::Refused, text).by(&refusal.by).because(&refusal.reason).about(subject);
     line.revision(&plan.revision).record()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::reason::Reason;
+
+    #[test]
+    fn what_is_not_done_is_said_in_the_words_of_its_rule() {
+        let refusal = |rule, queue: Option<&str>, pool: Option<&str>, instance: Option<&str>, short_of| Refusal {
+            rule,
+            by: Actor::the_loop(),
+            queue: queue.map(Into::into),
+            pool: pool.map(Into::into),
+            instance: instance.map(Into::into),
+            short_of,
+            reason: Reason::Already { what: String::new() },
+        };
+        for (refusal, said) in [
+            (refusal(Rule::Shrink, None, Some("gpu"), None, 0), "no machine of pool gpu is drained"),
+            (refusal(Rule::Shrink, None, Some("gpu"), Some("i-1"), 0), "nothing is done with i-1"),
+            (refusal(Rule::Grow, Some("train"), Some("gpu"), None, 1), "1 machine is not started for train"),
+            (refusal(Rule::Grow, Some("train"), Some("gpu"), None, 3), "3 machines are not started for train"),
+            (refusal(Rule::Grow, Some("train"), Some("gpu"), None, 0), "pool gpu starts none for train"),
+            (refusal(Rule::Demand, Some("train"), None, None, 0), "nothing is started for train"),
+        ] {
+            assert_eq!(undone(&refusal), said);
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::drift::{self, Drift};
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, TaskId, WorkerId, Zone};
 use crate::model::money::{Money, Rate};
 use crate::model::settings::{Market, Provider};
@@ -140,6 +141,12 @@ pub struct Instance {
     pub drain: Option<Drain>,
     pub hold: Option<Hold>,
     pub power: Power,
+    /// In what it differs from a machine that would be made now.
+    #[serde(default)]
+    pub drift: Vec<Drift>,
+    /// Who wants it replaced once it is idle.
+    #[serde(default)]
+    pub replace: Option<Actor>,
     /// The cloud would not start it again a moment ago.
     pub no_start_until: Option<Timestamp>,
 }
@@ -171,6 +178,14 @@ impl Instance {
     #[must_use]
     pub fn is_held(&self, now: Timestamp) -> bool {
         self.hold.as_ref().is_some_and(|hold| hold.until > now)
+    }
+
+    /// In what it differs from a machine that would be made now, and who wants it replaced: a note each.
+    #[must_use]
+    pub fn replaced_told(&self) -> Vec<String> {
+        let drift = drift::told(&self.drift).map(|told| format!("drifted: {told}"));
+        let by = self.replace.as_ref().map(|by| format!("replaced when idle, by {by}"));
+        drift.into_iter().chain(by).collect()
     }
 
     #[must_use]
@@ -214,6 +229,8 @@ pub enum DrainCause {
     Stuck,
     /// Silent for too long, without a task: the order keeps the machine from taking one when it comes back.
     Silent,
+    /// It is to be replaced by one that is made as it would be now.
+    Replaced,
     /// A person asked.
     Person,
     /// The console was left with `on_exit = "stop-idle"`.

@@ -4,6 +4,7 @@ pub mod breaker;
 pub mod calendar;
 pub mod catalogue;
 pub mod claim;
+pub mod drift;
 pub mod eta;
 pub mod ids;
 pub mod instance;

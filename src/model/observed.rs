@@ -177,6 +177,8 @@ pub struct CloudInstance {
     pub launched: Timestamp,
     /// When the terminate call was accepted, if the cloud says so.
     pub ended: Option<Timestamp>,
+    /// The image that it was made of, where the cloud says so.
+    pub image: Option<String>,
     /// The cloud's own words on why it ended.
     pub state_reason: Option<String>,
     pub tags: Tags,
@@ -213,6 +215,8 @@ pub struct Tags {
     pub intent: Option<IntentId>,
     pub revision: Option<Revision>,
     pub term: Option<Term>,
+    /// What it was made of; see [`fingerprint`](crate::model::settings::PoolSettings::fingerprint).
+    pub settings: Option<String>,
 }
 
 /// A hidden queue: nobody's task waits there.

@@ -79,6 +79,8 @@ pub enum Rule {
     Stuck,
     Silent,
     Demand,
+    /// Machines that were made otherwise than one would be made now.
+    Replace,
     Grow,
     Warm,
     Shrink,
@@ -96,6 +98,7 @@ impl Rule {
             Self::Silent => "silent",
             Self::Sweep => "sweep",
             Self::Demand => "demand",
+            Self::Replace => "replace",
             Self::Grow => "grow",
             Self::Warm => "warm",
             Self::Shrink => "shrink",
@@ -144,6 +147,14 @@ pub enum Action {
     Release {
         instance: InstanceId,
     },
+    /// Marks a machine: it is drained once it is idle.
+    Replace {
+        instance: InstanceId,
+    },
+    /// Takes the mark off.
+    LetBe {
+        instance: InstanceId,
+    },
     /// The task of a gone machine goes back to its queue, exactly once.
     Requeue {
         task: TaskId,
@@ -178,6 +189,8 @@ impl Action {
             | Self::SwitchOff { instance }
             | Self::Adopt { instance }
             | Self::Hold { instance, .. }
+            | Self::Replace { instance }
+            | Self::LetBe { instance }
             | Self::Release { instance } => Subject { instance: Some(instance.clone()), ..Subject::default() },
             Self::Start { instance, launch } => Subject {
                 queue: Some(launch.queue.clone()),
@@ -219,6 +232,8 @@ impl fmt::Display for Action {
                 write!(f, "hold {instance} until {}", hold.until.strftime("%Y-%m-%d %H:%MZ"))
             }
             Self::Release { instance } => write!(f, "release {instance}"),
+            Self::Replace { instance } => write!(f, "replace {instance} when it is idle"),
+            Self::LetBe { instance } => write!(f, "let {instance} be"),
             Self::Requeue { task, queue, .. } => write!(f, "enqueue task {task} again on {queue}"),
             Self::Enqueue { task, queue } => write!(f, "enqueue task {task} on {queue}"),
             Self::Unregister { worker } => write!(f, "unregister {worker}"),

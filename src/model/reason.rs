@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::breaker::Breaker;
+use crate::model::drift::{self, Drift};
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName, TaskId};
 use crate::model::instance::Fault;
 use crate::model::money::{Money, Rate};
@@ -56,7 +57,7 @@ impl LimitKind {
 
     fn amount(self, value: u64) -> String {
         match self {
-            Self::Instances => format!("{value} instances"),
+            Self::Instances => counted(value, "instance"),
             Self::Gpu => format!("{value} GPU"),
             Self::Vcpu => format!("{value} vCPU"),
             Self::Hourly => Rate::from_micros_per_hour(i64::try_from(value).unwrap_or(i64::MAX)).to_string(),
@@ -144,6 +145,10 @@ pub enum Reason {
     GhostWorker {
         instance: InstanceId,
     },
+    /// It was made otherwise than one would be made now.
+    Drifted {
+        drift: Vec<Drift>,
+    },
     /// A person asked.
     Asked {
         by: Actor,
@@ -202,6 +207,12 @@ pub enum Reason {
         surplus: u32,
         lasted: SignedDuration,
         keep_alive: SignedDuration,
+    },
+    /// Another machine of the pool is being replaced, or is on its way.
+    OneAtATime {
+        pool: PoolName,
+        /// A machine, or the intent of one.
+        other: String,
     },
     /// It would fall below `pool.X.min`.
     KeptWarm {
@@ -296,6 +307,11 @@ impl Reason {
     }
 }
 
+/// `1 instance`, `2 instances`.
+fn counted(count: u64, one: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
+}
+
 fn limit_value(limit: LimitKind, value: u64) -> String {
     match limit {
         LimitKind::Hourly => limit.amount(value),
@@ -323,7 +339,8 @@ impl fmt::Display for Reason {
                 Short(*rollback)
             ),
             Self::Retry { retried, need } => {
-                write!(f, "{need} needed for {retried} waiting tasks that were lost with their machines: on-demand")
+                let retried = counted((*retried).into(), "waiting task");
+                write!(f, "{need} needed for {retried}, lost with a machine before: on-demand")
             }
             Self::Warm { pool, min, up } => write!(f, "pool.{pool}.min is {min}, {up} up"),
             Self::Surplus { level, lasted, keep_alive } => {
@@ -353,6 +370,10 @@ impl fmt::Display for Reason {
             }
             Self::QueuedNowhere { since } => write!(f, "queued for {} and in no queue", Short(*since)),
             Self::GhostWorker { instance } => write!(f, "its machine {instance} does not run"),
+            Self::Drifted { drift } => write!(f, "drifted: {}", drift::told(drift).unwrap_or_default()),
+            Self::OneAtATime { pool, other } => {
+                write!(f, "{other} of pool {pool} is replaced or starts: one at a time")
+            }
             Self::Asked { by } => write!(f, "{by} asked"),
             Self::Limit { scope, limit, used, each, max } => write!(
                 f,
@@ -413,7 +434,8 @@ impl fmt::Display for Reason {
                 write!(f, "{phantoms} of {entries} entries are no waiting tasks: nothing is launched for them")
             }
             Self::RequeuesUsed { task, attempts, allowed } => {
-                write!(f, "task {task} was enqueued again {attempts} times, on_lost allows {allowed}")
+                let attempts = counted((*attempts).into(), "time");
+                write!(f, "task {task} was enqueued again {attempts}, on_lost allows {allowed}")
             }
             Self::NoSuchQueue { queue, .. } => write!(f, "the server has no queue `{queue}`; it is not created"),
             Self::NoSuchPool { pool } => write!(f, "there is no pool `{pool}`"),

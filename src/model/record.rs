@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
+use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
 use crate::model::instance::{Drain, Hold, Origin, Power};
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Ledger, Share};
@@ -85,6 +85,9 @@ pub struct KnownInstance {
     pub stop_sent: Option<Timestamp>,
     #[serde(default)]
     pub power: Power,
+    /// Who wants it replaced once it is idle.
+    #[serde(default)]
+    pub replace: Option<Actor>,
 }
 
 /// Samples of a duration.
@@ -219,6 +222,11 @@ pub enum Record {
         instance: InstanceId,
         hold: Option<Hold>,
     },
+    /// A machine is to be replaced once it is idle, by the wish of this person; `None`: not any more.
+    ReplaceSet {
+        instance: InstanceId,
+        by: Option<Actor>,
+    },
     /// A lost machine's task is about to be enqueued again: taken up after a crash, for it may stand half done.
     RequeueOpened(LostTask),
     /// It is done, or was not needed.
@@ -324,6 +332,7 @@ impl Memory {
                 self.with_known(instance, |known| (known.drain, known.stop_sent) = (None, None));
             }
             Record::HoldSet { instance, hold } => self.with_known(instance, |known| known.hold.clone_from(hold)),
+            Record::ReplaceSet { instance, by } => self.with_known(instance, |known| known.replace.clone_from(by)),
             Record::RequeueOpened(lost) => {
                 self.requeueing.insert(lost.task.clone(), lost.clone());
             }

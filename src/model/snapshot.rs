@@ -224,6 +224,10 @@ pub enum Ask {
         hold: Hold,
     },
     Release(InstanceId),
+    /// Drains the machine once it is idle and no task needs it.
+    Replace(InstanceId),
+    /// Takes that back.
+    LetBe(InstanceId),
     /// One machine more, whatever waits.
     Launch {
         pool: PoolName,

@@ -183,9 +183,11 @@ impl<'a> Judge<'a> {
             Action::Launch(_) | Action::Requeue { .. } | Action::Enqueue { .. } | Action::Unregister { .. } => {
                 (None, true, false)
             }
-            Action::Adopt { instance } | Action::Hold { instance, .. } | Action::Release { instance } => {
-                (Some(instance), false, false)
-            }
+            Action::Adopt { instance }
+            | Action::Hold { instance, .. }
+            | Action::Release { instance }
+            | Action::Replace { instance }
+            | Action::LetBe { instance } => (Some(instance), false, false),
         };
         let mut say = |what: String| found.push((Invariant::Unknown, what));
         if on_clearml && !self.is_fresh(Source::CLEARML) {

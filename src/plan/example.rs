@@ -101,6 +101,8 @@ pub(super) fn instance(id: &str, phase: Phase) -> Instance {
         drain: None,
         hold: None,
         power: Power::On,
+        drift: Vec::new(),
+        replace: None,
         no_start_until: None,
     }
 }

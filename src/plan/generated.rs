@@ -8,15 +8,18 @@ use rand_chacha::ChaCha8Rng;
 
 use super::example::{self, World, ago, now, secs};
 use crate::model::breaker::{Breaker, Offering};
+use crate::model::drift::Drift;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
 use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase, Power};
 use crate::model::ledger::Share;
 use crate::model::money::{Money, Rate};
+use crate::model::observed::QueueEntry;
 use crate::model::record::{Learned, Samples};
 use crate::model::settings::{
     Budget, BudgetScope, GuardKind, Limits, Market, OnIdle, OnLost, Period, PoolSettings, Provider, QueueSettings,
+    ReplaceDrifted,
 };
-use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Stray};
+use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Phantom, Stray};
 
 const TYPES: [&str; 5] = ["g5.xlarge", "g5.12xlarge", "m5.large", "u1.huge", "x9.unlisted"];
 const REGIONS: [&str; 2] = ["us-east-1", "eu-west-1"];
@@ -110,6 +113,7 @@ impl Dice {
         pool.on_idle = if self.in_hundred(40) { OnIdle::Stop } else { OnIdle::Terminate };
         (pool.max_stopped, pool.stopped_for) = (self.up_to(3), secs(self.pick(&[60, 3_600, 100_000])));
         pool.launch.disk_gb = self.in_hundred(30).then_some(120);
+        pool.replace_drifted = self.pick(&[ReplaceDrifted::Never, ReplaceDrifted::WhenIdle]);
         pool
     }
 
@@ -188,6 +192,10 @@ impl Dice {
         if self.in_hundred(20) {
             instance.origin = Origin::Orphan;
         }
+        if self.in_hundred(30) {
+            instance.drift = vec![Drift::Type("p3.2xlarge".into())];
+        }
+        instance.replace = self.in_hundred(10).then(|| "ann".into());
         if phase == Phase::Stopped {
             instance.registered = false;
             (instance.fault, instance.silent_since, instance.origin) = (None, None, Origin::Launched);
@@ -216,6 +224,7 @@ impl Dice {
             DrainCause::Surplus,
             DrainCause::Stuck,
             DrainCause::Silent,
+            DrainCause::Replaced,
             DrainCause::Person,
             DrainCause::Exit,
         ]);
@@ -245,6 +254,10 @@ impl Dice {
             let mut state = example::state(&queue.name, usize::try_from(count).unwrap());
             if self.in_hundred(8) {
                 state.id = None;
+            }
+            if self.in_hundred(15) {
+                let entry = QueueEntry { task: "phantom".into(), added: ago(60) };
+                state.phantoms.push(Phantom { entry, status: None });
             }
             state.retried = if self.in_hundred(30) { self.up_to(count) } else { 0 };
             if self.in_hundred(96) {
@@ -309,7 +322,7 @@ impl Dice {
                 message: "InsufficientInstanceCapacity".to_owned(),
             });
         }
-        if self.in_hundred(10) {
+        if self.in_hundred(20) {
             let region = self.pick(&REGIONS);
             snapshot.breakers.push(Breaker {
                 on: Offering { market: Some(Market::Spot), ..Offering::of_account(format!("aws {region}")) },
@@ -356,7 +369,7 @@ impl Dice {
             world.snapshot.instances.iter().map(|instance| instance.id.clone()).chain(["i-nobody".into()]).collect();
         for _ in 0..self.up_to(5).saturating_sub(2) {
             let instance = self.pick(&ids);
-            let what = match self.up_to(8) {
+            let what = match self.up_to(10) {
                 0 => Ask::Drain(instance),
                 1 => Ask::CancelDrain(instance),
                 2 => Ask::Stop { instance, kill: false },
@@ -364,6 +377,8 @@ impl Dice {
                 4 => Ask::Hold { instance, hold: example::hold(self.seconds(-10, 100)) },
                 5 => Ask::Release(instance),
                 6 if self.in_hundred(20) => Ask::StopAll,
+                7 => Ask::Replace(instance),
+                8 => Ask::LetBe(instance),
                 _ => Ask::Launch { pool: self.pick(pools), queue: self.pick(queues) },
             };
             world.snapshot.orders.push(Order { by: "ann".into(), what });

@@ -70,6 +70,33 @@ impl Pass<'_> {
         launched
     }
 
+    /// Why no machine of the pool could be had in place of another; limits apart, where that one makes room.
+    pub(super) fn no_replacement(&self, queue: usize, place: usize) -> Option<Reason> {
+        let (queue, pool) = (self.index.queues.get(queue)?, self.index.pools.get(place)?);
+        let mut why = None;
+        for kind in &pool.kinds {
+            let no = self.no_replacement_of(queue, place, pool, kind);
+            no.as_ref()?;
+            why = why.or(no);
+        }
+        why
+    }
+
+    fn no_replacement_of(&self, queue: &Queue<'_>, place: usize, pool: &Pool<'_>, kind: &Kind<'_>) -> Option<Reason> {
+        let reservation = reservation(self.index, queue, pool, kind.offer.rate);
+        if let Some(breaker) = kind.blocked {
+            return Some(back_off(pool, breaker));
+        }
+        match self.budgets().tightest(queue.place, reservation) {
+            Some((_, purse)) if kind.offer.rate.is_none() => {
+                Some(purse.no_price(&pool.settings.name, kind.machine_type.as_str()))
+            }
+            Some((0, purse)) => Some(purse.reason(reservation)),
+            _ if self.unproved_room(place, pool) == 0 => self.caution(place, pool, kind),
+            _ => None,
+        }
+    }
+
     fn launch_kinds(
         &mut self,
         want: &Want<'_>,
@@ -306,7 +333,7 @@ mod tests {
             ("pool.gpu", |settings| &mut settings.pools[0].limits),
         ];
         let kinds: [(&str, Limits); 4] = [
-            ("max is 3: 3 instances used, one more needs 1 instances", Limits { max: Some(3), ..Limits::default() }),
+            ("max is 3: 3 instances used, one more needs 1 instance", Limits { max: Some(3), ..Limits::default() }),
             ("max_gpu is 3: 3 GPU used, one more needs 1 GPU", Limits { max_gpu: Some(3), ..Limits::default() }),
             ("max_vcpu is 15: 12 vCPU used, one more needs 4 vCPU", Limits { max_vcpu: Some(15), ..Limits::default() }),
             (
@@ -328,7 +355,7 @@ mod tests {
         let lowered = world.set(|settings| settings.limits.max = Some(1));
         assert_eq!(
             outcome(&lowered),
-            (0, vec!["limits.max is 1: 2 instances used, one more needs 1 instances".to_owned()])
+            (0, vec!["limits.max is 1: 2 instances used, one more needs 1 instance".to_owned()])
         );
     }
 

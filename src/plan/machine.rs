@@ -1,7 +1,8 @@
 //! A machine as the rules see it: the snapshot's, and what this pass has already decided about it.
 
 use super::index::Index;
-use crate::model::instance::{Drain, Fault, Hold, Instance, Phase, Power};
+use crate::model::ids::Actor;
+use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Phase, Power};
 use crate::model::reason::Reason;
 
 /// What a machine is good for.
@@ -51,6 +52,10 @@ pub(super) struct Machine<'a> {
     pub(super) kept: bool,
     /// It is off, and to be started again: it counts as an intent.
     pub(super) started: bool,
+    /// Who wants it replaced once it is idle.
+    pub(super) replace_by: Option<&'a Actor>,
+    /// It is drained to be replaced.
+    pub(super) replaced: bool,
     /// A hold that has not run out.
     pub(super) hold: Option<&'a Hold>,
     /// No worker in `max_boot`.
@@ -85,6 +90,9 @@ impl<'a> Machine<'a> {
             stopped: false,
             kept: matches!(seen.power, Power::SwitchingOff { .. }) && seen.phase == Phase::Stopping,
             started: false,
+            replace_by: seen.replace.as_ref(),
+            replaced: order == Order::Standing
+                && seen.drain.as_ref().is_some_and(|drain| drain.cause == DrainCause::Replaced),
             hold: seen.hold.as_ref().filter(|hold| hold.until > index.now),
             silent: seen.fault == Some(Fault::Lost)
                 && seen.registered

@@ -30,10 +30,10 @@ use crate::model::settings::Settings;
 use crate::model::snapshot::Snapshot;
 use index::Index;
 use pass::Pass;
-use rules::{demand, drain, grow, kept, person, recover, shrink, stuck, sweep, warm};
+use rules::{demand, drain, grow, kept, person, recover, replace, shrink, stuck, sweep, warm};
 
 /// The rules, in the order in which they are asked; actions are carried out in that order too.
-const RULES: [fn(&mut Pass<'_>); 10] = [
+const RULES: [fn(&mut Pass<'_>); 11] = [
     // Take every machine that carries our tag into the ledger.
     sweep::adopt,
     // Do what people ask; the loop then works around it.
@@ -44,6 +44,8 @@ const RULES: [fn(&mut Pass<'_>); 10] = [
     stuck::end,
     // Share what is free or on its way among the tasks that wait.
     demand::count,
+    // Drain idle machines that were made otherwise than one would be made now, or that a person wants replaced.
+    replace::replace,
     // Start machines for the tasks that are left, in the first pool that may and can.
     grow::grow,
     // Keep each pool's minimum up.

@@ -110,7 +110,7 @@ mod tests {
             (waiting(2).set(|settings| settings.limits.max = Some(2)), need),
             (
                 waiting(2).set(|settings| settings.limits.max = Some(1)),
-                "limits.max is 1: 1 instances used, one more needs 1 instances",
+                "limits.max is 1: 1 instance used, one more needs 1 instance",
             ),
             (waiting(2).last_heard("clearml", 61), "clearml has not answered for 1m01, more than 1m00"),
             (waiting(0).last_heard("clearml", 61), "clearml has not answered for 1m01, more than 1m00"),

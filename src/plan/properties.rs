@@ -63,11 +63,16 @@ fn carry_out(world: &mut World, planned: &Planned) {
             let (nonce, by, cause) = ("new".to_owned(), planned.by.clone(), *cause);
             machine.drain = Some(Drain { nonce, cause, by, ordered: *now, acknowledged: None, cancelled: false });
         }
-        (Action::CancelDrain { .. }, Some(machine)) => machine.drain.as_mut().unwrap().cancelled = true,
+        (Action::CancelDrain { .. }, Some(machine)) => {
+            machine.drain.as_mut().unwrap().cancelled = true;
+            machine.replace = None;
+        }
         (Action::Stop { .. }, Some(machine)) => machine.phase = Phase::Stopping,
         (Action::Adopt { .. }, Some(machine)) => ledger.open_interval(example::interval(machine)),
         (Action::Hold { hold, .. }, Some(machine)) => machine.hold = Some(hold.clone()),
         (Action::Release { .. }, Some(machine)) => machine.hold = None,
+        (Action::Replace { .. }, Some(machine)) => machine.replace = Some(planned.by.clone()),
+        (Action::LetBe { .. }, Some(machine)) => machine.replace = None,
         (Action::Requeue { task, .. } | Action::Enqueue { task, .. }, _) => {
             snapshot.strays.retain(|stray| match stray {
                 Stray::OfGoneMachine { task: lost, .. }
@@ -269,6 +274,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Cooling",
         "Drain",
         "Drained",
+        "Drifted",
         "Enqueue",
         "Faulty",
         "GhostWorker",
@@ -278,6 +284,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "KeptTooMany",
         "KeptWarm",
         "Launch",
+        "LetBe",
         "Limit",
         "MachineGone",
         "NeverRegistered",
@@ -287,8 +294,11 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "NoSuchPool",
         "NoSuchQueue",
         "NotOffered",
+        "OneAtATime",
+        "Phantoms",
         "QueuedNowhere",
         "Release",
+        "Replace",
         "Requeue",
         "RequeuesUsed",
         "Retry",

@@ -137,6 +137,8 @@ pub struct Launched {
     /// As the cloud will list it: its bill begins here.
     pub launched: Timestamp,
     pub zone: Option<Zone>,
+    /// The image that it is made of, where the cloud says so.
+    pub image: Option<String>,
     /// Zones of the pool that had none, before this one gave it.
     pub passed_over: Vec<Zone>,
 }

@@ -6,6 +6,7 @@ pub(super) mod drain;
 pub(super) mod hold;
 pub(super) mod launch;
 pub(super) mod pause;
+pub(super) mod replace;
 pub(super) mod reset;
 pub(super) mod set;
 pub(super) mod stop;

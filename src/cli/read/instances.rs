@@ -9,6 +9,7 @@ use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Side, table};
 use crate::engine::event::View;
+use crate::model::drift;
 use crate::model::eta::Eta;
 use crate::model::instance::{Instance, Origin};
 use crate::model::money::Rate;
@@ -56,6 +57,10 @@ pub(super) struct Row {
     drained_in_seconds: Option<i64>,
     /// What that rests on: `p50 of 34 tasks`.
     drained_in_by: Option<String>,
+    /// In what it differs from a machine that would be made now, in one sentence.
+    drift: Option<String>,
+    /// Who wants it replaced once it is idle.
+    replace_by: Option<String>,
     notes: Vec<String>,
 }
 
@@ -87,6 +92,8 @@ fn of_instance(instance: &Instance, view: &View) -> Row {
         drained: instance.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
         drained_in_seconds: eta.as_ref().map(|eta| eta.left.as_secs()),
         drained_in_by: eta.map(|eta| eta.by.to_string()),
+        drift: drift::told(&instance.drift),
+        replace_by: instance.replace.as_ref().map(ToString::to_string),
         notes: notes(instance, view),
     }
 }
@@ -112,6 +119,7 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         let left = short(hold.until.duration_since(view.at));
         notes.push(format!("held by {} for {left} more: {}", hold.by, hold.why));
     }
+    notes.extend(instance.replaced_told());
     if instance.origin == Origin::Orphan {
         notes.push("adopted".to_owned());
     }

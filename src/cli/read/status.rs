@@ -51,6 +51,8 @@ pub(super) struct Summary {
     /// Launches whose machines are not known yet.
     intents: usize,
     faults: usize,
+    /// Made otherwise than one would be made now.
+    drifted: usize,
     rate_microusd_per_hour: i64,
     today_microusd: i64,
     month_microusd: i64,
@@ -123,6 +125,7 @@ pub(super) fn summary(view: &View) -> Summary {
         instances: up().count(),
         intents: view.snapshot.intents.len(),
         faults: up().filter(|instance| instance.fault.is_some()).count(),
+        drifted: up().filter(|instance| !instance.drift.is_empty()).count(),
         rate_microusd_per_hour: view.spend.rate.micros_per_hour(),
         today_microusd: view.spend.today.micros(),
         month_microusd: view.spend.month.micros(),
@@ -237,8 +240,9 @@ fn instances(view: &View, summary: &Summary) -> String {
         }
     }
     let faults = if summary.faults == 0 { String::new() } else { format!("; {} with a fault", summary.faults) };
+    let drifted = if summary.drifted == 0 { String::new() } else { format!("; {} drifted", summary.drifted) };
     let phases = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
-    format!("{}{phases}{faults}", summary.instances + summary.intents)
+    format!("{}{phases}{faults}{drifted}", summary.instances + summary.intents)
 }
 
 fn budgets(budgets: &[BudgetState]) -> String {

@@ -8,7 +8,7 @@ use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::facts::Facts;
 use crate::engine::seen::sight::our_workers;
 use crate::engine::words::{Line, line};
-use crate::model::ids::{IntentId, Term};
+use crate::model::ids::{InstanceId, IntentId, Term};
 use crate::model::instance::{Drain, Power};
 use crate::model::journal::EntryKind;
 use crate::model::observed::LostTask;
@@ -87,14 +87,7 @@ impl Ground<'_> {
                 let deed = Deed::Drain { instance: instance.clone(), nonce };
                 Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
             }
-            Action::CancelDrain { instance } => {
-                let known = self.memory.known.get(instance)?;
-                let drain = Drain { cancelled: true, ..known.drain.clone()? };
-                let nonce = drain.nonce.clone();
-                let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
-                let deed = Deed::CancelDrain { instance: instance.clone(), nonce };
-                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
-            }
+            Action::CancelDrain { instance } => self.cancel_drain(instance, told),
             Action::Adopt { instance } => {
                 let orphan = self.snapshot.instance(instance)?;
                 let has_worker = !self.facts.knows_clearml()
@@ -114,6 +107,12 @@ impl Ground<'_> {
             Action::Release { instance } => {
                 let known = self.memory.known.get(instance)?;
                 let set = Record::HoldSet { instance: instance.clone(), hold: None };
+                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: None })
+            }
+            Action::Replace { instance } | Action::LetBe { instance } => {
+                let known = self.memory.known.get(instance)?;
+                let by = matches!(planned.action, Action::Replace { .. }).then(|| planned.by.clone());
+                let set = Record::ReplaceSet { instance: instance.clone(), by };
                 Some(Decision { records: vec![set, told.about_machine(known).record()], deed: None })
             }
             Action::Requeue { task, queue, worker, instance, started, attempt } => {
@@ -137,6 +136,18 @@ impl Ground<'_> {
                 Some(Decision { records, deed: Some(Deed::Unregister { worker: worker.clone() }) })
             }
         }
+    }
+
+    fn cancel_drain(&self, instance: &InstanceId, told: Line) -> Option<Decision> {
+        let known = self.memory.known.get(instance)?;
+        let drain = Drain { cancelled: true, ..known.drain.clone()? };
+        let nonce = drain.nonce.clone();
+        let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
+        // It would be drained again as soon as it is idle.
+        let let_be = known.replace.as_ref().map(|_| Record::ReplaceSet { instance: instance.clone(), by: None });
+        let records = std::iter::once(set).chain(let_be).chain([told.about_machine(known).record()]).collect();
+        let deed = Deed::CancelDrain { instance: instance.clone(), nonce };
+        Some(Decision { records, deed: Some(deed) })
     }
 
     fn told(&self, planned: &Planned) -> Line {
@@ -334,6 +345,8 @@ pub(in crate::engine) mod tests {
             Action::Adopt { instance: instance() },
             Action::Hold { instance: instance(), hold },
             Action::Release { instance: instance() },
+            Action::Replace { instance: instance() },
+            Action::LetBe { instance: instance() },
             Action::Enqueue { task: "t".into(), queue: "elsewhere".into() },
         ] {
             assert!(decided(&fleet, action.clone()).is_none(), "{action}");

@@ -138,7 +138,8 @@ fn made(
             continue;
         };
         let opened = opened(intent, machine.id.clone(), machine.launched, machine.zone.clone());
-        let text = format!("{} was launched", machine.id);
+        let image = machine.image.as_ref().map(|image| format!(" of {image}")).unwrap_or_default();
+        let text = format!("{} was launched{image}", machine.id);
         let line = line(now, EntryKind::Done, text).about_machine(&opened.known).intent(Some(&intent.id));
         consequence.records.extend([
             Record::Opened(Box::new(opened)),
@@ -250,6 +251,7 @@ mod tests {
     fn made(fleet: &Fleet, count: usize) -> Vec<Launched> {
         let intents = fleet.memory.intents.keys().take(count).enumerate();
         let machine = |(place, intent): (usize, &IntentId)| Launched {
+            image: Some("ami-1".to_owned()),
             id: format!("i-{place}").into(),
             intent: intent.clone(),
             launched: fleet.now,

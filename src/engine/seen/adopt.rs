@@ -39,6 +39,7 @@ pub(in crate::engine) fn adopted(
             hold: None,
             stop_sent: None,
             power: Power::On,
+            replace: None,
         },
         interval: Interval {
             instance: orphan.id.clone(),

@@ -112,6 +112,7 @@ impl Fleet {
             state,
             launched,
             ended: None,
+            image: None,
             state_reason: None,
             tags: Tags { pool: Some("gpu".into()), queue: Some("train".into()), ..Tags::default() },
         });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::Facts;
+use crate::engine::seen::making::Making;
 use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
@@ -42,10 +43,14 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
     let said = Said::new(facts, settings);
     let since: BTreeMap<&InstanceId, (Phase, Timestamp)> =
         before.instances.iter().map(|instance| (&instance.id, (instance.phase, instance.phase_since))).collect();
+    let making = Making::new(facts, settings);
     let mut instances: Vec<Instance> = memory
         .known
         .values()
-        .map(|known| instance(known, &said, facts, sights, memory, settings, now))
+        .map(|known| {
+            let seen = instance(known, &said, facts, sights, memory, settings, now);
+            Instance { drift: making.drift(&seen, facts), ..seen }
+        })
         .chain(orphans(facts, sights, memory, settings, catalogue, now))
         .collect();
     for instance in &mut instances {
@@ -170,6 +175,9 @@ fn instance(
         drain: known.drain.clone(),
         hold: known.hold.clone(),
         power: known.power,
+        // Told by who knows how machines are made now.
+        drift: Vec::new(),
+        replace: known.replace.clone(),
         no_start_until: sight.no_start_until,
     }
 }
@@ -349,6 +357,8 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         drain: None,
         hold: None,
         power: Power::On,
+        drift: Vec::new(),
+        replace: None,
         no_start_until: None,
     }
 }

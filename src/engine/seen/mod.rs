@@ -8,6 +8,7 @@ mod boots;
 pub(super) mod example;
 pub mod facts;
 pub mod join;
+mod making;
 pub(super) mod notice;
 pub(super) mod observe;
 pub(super) mod rivals;

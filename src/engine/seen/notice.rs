@@ -106,6 +106,7 @@ pub(in crate::engine) fn opened(
             hold: None,
             stop_sent: None,
             power: Power::On,
+            replace: None,
         },
     }
 }
@@ -353,7 +354,8 @@ fn begun_anew(machine: KnownInstance, shown: &CloudInstance, interval: Interval)
     let share = Share { from: shown.launched, queue: machine.home.clone(), task: None };
     let interval = Interval { home: machine.home.clone(), shares: vec![share], ..interval };
     let (launched, power) = (shown.launched, Power::On);
-    let known = KnownInstance { launched, power, registered: false, drain: None, stop_sent: None, ..machine };
+    let known =
+        KnownInstance { launched, power, registered: false, drain: None, stop_sent: None, replace: None, ..machine };
     Record::Restarted(Box::new(Opened { known, interval }))
 }
 

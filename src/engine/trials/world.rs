@@ -338,6 +338,7 @@ impl Cloud for Scripted {
                     intent: Some(wanted.intent(place)),
                     revision: None,
                     term: None,
+                    settings: Some(wanted.pool.fingerprint()),
                 };
                 let machine = CloudInstance {
                     id: id.clone(),
@@ -349,6 +350,7 @@ impl Cloud for Scripted {
                     state: CloudState::Pending,
                     launched: now,
                     ended: None,
+                    image: Some(wanted.pool.launch.ami.clone()),
                     state_reason: None,
                     tags,
                 };
@@ -358,6 +360,7 @@ impl Cloud for Scripted {
                     intent: wanted.intent(place),
                     launched: now,
                     zone: None,
+                    image: Some(wanted.pool.launch.ami.clone()),
                     passed_over: Vec::new(),
                 });
             }

@@ -211,6 +211,8 @@ pub struct PoolSettings {
     pub keep_alive: SignedDuration,
     /// What becomes of an idle machine once it is drained.
     pub on_idle: OnIdle,
+    /// What becomes of machines that were made otherwise than one would be made now.
+    pub replace_drifted: ReplaceDrifted,
     /// So many are kept switched off at most; the others are ended.
     pub max_stopped: u32,
     /// A machine that was off for this long is ended.
@@ -278,6 +280,16 @@ pub enum OnIdle {
     Terminate,
     /// Switched off and kept; started again before another is launched.
     Stop,
+}
+
+/// What becomes of a machine that was made otherwise than one would be made now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReplaceDrifted {
+    /// It says so, and stays.
+    Never,
+    /// It is drained once it is idle and no task needs it, one of the pool at a time.
+    WhenIdle,
 }
 
 /// How a machine learns that it shall take no more tasks.

@@ -116,6 +116,7 @@ pub(in crate::plan) fn may_keep(pass: &Pass<'_>, machine: &Machine<'_>) -> bool 
     let seen = machine.seen;
     machine.state() == State::Draining
         && !machine.acknowledged
+        && machine.replace_by.is_none()
         && seen.task.is_none()
         && machine.standing().is_some_and(|drain| drain.cause == DrainCause::Surplus)
         && pass.index.stale_region(seen.provider, &seen.region).is_none()
@@ -170,7 +171,7 @@ mod tests {
         world.expect(&[
             &format!("grow: launch 2 x g5.xlarge in spot for train: {WAITING}"),
             &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
-            "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instances",
+            "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instance",
         ]);
         world.snapshot.breakers = vec![breaker("spot", "g5.xlarge", 60), breaker("gpu", "g5.xlarge", 0)];
         let backs_off =
@@ -179,7 +180,7 @@ mod tests {
             &format!("grow: launch 2 x m5.large in spot for train: {WAITING}"),
             &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
             &format!("NOT grow train spot: {backs_off}"),
-            "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instances",
+            "NOT grow train spot: pool.spot.max is 2: 2 instances used, one more needs 1 instance",
         ]);
     }
 
@@ -242,7 +243,7 @@ mod tests {
         let world = World::new().waiting("train", 5).set(|settings| settings.limits.max = Some(4));
         world.expect(&[
             &format!("grow: launch 4 x g5.xlarge in gpu for train: {WAITING}"),
-            "NOT grow train gpu (1 short): limits.max is 4: 4 instances used, one more needs 1 instances",
+            "NOT grow train gpu (1 short): limits.max is 4: 4 instances used, one more needs 1 instance",
         ]);
         let next = world.plan().outlooks[0].next.clone().unwrap();
         assert_eq!(next.remedy().unwrap(), "it would with limits.max = 5");

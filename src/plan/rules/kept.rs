@@ -109,7 +109,7 @@ mod tests {
         world.expect(&[&start, &launch]);
         world.clone().set(|settings| settings.limits.max = Some(1)).expect(&[
             &start,
-            "NOT grow train gpu (1 short): limits.max is 1: 1 instances used, one more needs 1 instances",
+            "NOT grow train gpu (1 short): limits.max is 1: 1 instance used, one more needs 1 instance",
         ]);
         let told = |change: fn(&mut crate::model::instance::Instance)| {
             let mut machine = off("i-1", 60);

@@ -6,6 +6,7 @@ pub(super) mod grow;
 pub(super) mod kept;
 pub(super) mod person;
 pub(super) mod recover;
+pub(super) mod replace;
 pub(super) mod shrink;
 pub(super) mod stuck;
 pub(super) mod sweep;

@@ -24,6 +24,8 @@ pub(in crate::plan) fn answer(pass: &mut Pass<'_>) {
             Ask::StopAll => stop_all(pass, by),
             Ask::Hold { instance, hold } => on_machine(pass, by, instance, |index, machine| keep(index, machine, hold)),
             Ask::Release(instance) => on_machine(pass, by, instance, |_, machine| release(machine)),
+            Ask::Replace(instance) => on_machine(pass, by, instance, |index, machine| replace(index, machine, by)),
+            Ask::LetBe(instance) => on_machine(pass, by, instance, |_, machine| let_be(machine)),
             Ask::Launch { pool, queue } => launch(pass, by, pool, queue),
         }
     }
@@ -82,6 +84,8 @@ fn cancel(machine: &mut Machine<'_>) -> Answer {
         Order::TakenBack => already(machine, "has its drain cancelled"),
         Order::Standing => {
             machine.take_back_drain();
+            // It would be drained again as soon as it is idle.
+            machine.replace_by = None;
             Ok(Action::CancelDrain { instance: machine.seen.id.clone() })
         }
     }
@@ -135,6 +139,33 @@ fn release(machine: &mut Machine<'_>) -> Answer {
     }
     machine.hold = None;
     Ok(Action::Release { instance: machine.seen.id.clone() })
+}
+
+/// Marks it; the rule that follows drains it.
+fn replace<'a>(index: &Index<'a>, machine: &mut Machine<'a>, by: &'a Actor) -> Answer {
+    if machine.state() == State::Stopping {
+        return already(machine, "is being stopped");
+    }
+    if machine.replace_by.is_some() {
+        return already(machine, "is to be replaced");
+    }
+    let pool = machine.pool.and_then(|pool| index.pools.get(pool));
+    if let Some(pool) = pool.filter(|pool| pool.settings.guard == GuardKind::Off) {
+        return Err(Reason::NoGuard { pool: pool.settings.name.clone() });
+    }
+    machine.replace_by = Some(by);
+    Ok(Action::Replace { instance: machine.seen.id.clone() })
+}
+
+fn let_be(machine: &mut Machine<'_>) -> Answer {
+    if machine.replace_by.is_none() {
+        return already(machine, "is not to be replaced");
+    }
+    if machine.order == Order::Standing {
+        return already(machine, "is being drained: cancel the drain");
+    }
+    machine.replace_by = None;
+    Ok(Action::LetBe { instance: machine.seen.id.clone() })
 }
 
 fn launch(pass: &mut Pass<'_>, by: &Actor, pool: &PoolName, queue: &QueueName) {
@@ -304,7 +335,7 @@ mod tests {
         };
         let of_gpu = || launch("gpu", "train");
         of_gpu().set(|settings| settings.queues[0].limits.max = Some(0)).expect(&[
-            "NOT person train gpu (1 short): queue.train.max is 0: 0 instances used, one more needs 1 instances",
+            "NOT person train gpu (1 short): queue.train.max is 0: 0 instances used, one more needs 1 instance",
         ]);
         of_gpu()
             .set(|settings| settings.budgets = vec![budget("day", BudgetScope::All, "$1")])

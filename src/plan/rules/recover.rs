@@ -137,7 +137,7 @@ mod tests {
                 2,
                 "recover: enqueue task t-1 again on train: its machine i-old is gone: attempt 3 of 3",
             ),
-            (OnLost::Requeue(1), 1, "NOT recover train i-old: task t-1 was enqueued again 1 times, on_lost allows 1"),
+            (OnLost::Requeue(1), 1, "NOT recover train i-old: task t-1 was enqueued again 1 time, on_lost allows 1"),
             (OnLost::Never, 0, "NOT recover train i-old: task t-1 was enqueued again 0 times, on_lost allows 0"),
         ] {
             world(vec![lost("t-1", requeues)]).set(|settings| settings.queues[0].on_lost = on_lost).expect(&[told]);
@@ -157,7 +157,7 @@ mod tests {
         // Its status is behind: running still, on the same machine.
         world(vec![lost("t-1", 0), stopped(0)]).expect(&[told]);
         world(vec![stopped(1)])
-            .expect(&["NOT recover train i-old: task t-1 was enqueued again 1 times, on_lost allows 1"]);
+            .expect(&["NOT recover train i-old: task t-1 was enqueued again 1 time, on_lost allows 1"]);
     }
 
     #[test]

@@ -103,10 +103,12 @@ fn candidates(pass: &Pass<'_>, expired: &Map<usize, Vec<Timestamp>>) -> Map<usiz
     candidates
 }
 
-/// Booting before idle, the newest first; then the dearest, then the longest idle.
-fn preference(machine: &Machine<'_>) -> (Reverse<Option<Timestamp>>, Reverse<Option<Rate>>, Timestamp) {
+/// Booting before idle, the newest first; then those that were made otherwise than they would be now, then the dearest,
+/// then the longest idle.
+fn preference(machine: &Machine<'_>) -> (Reverse<Option<Timestamp>>, bool, Reverse<Option<Rate>>, Timestamp) {
     let newest = (machine.state() == State::Booting).then_some(machine.seen.launched);
-    (Reverse(newest), Reverse(machine.seen.rate), machine.seen.phase_since)
+    let stays = machine.seen.drift.is_empty() && machine.replace_by.is_none();
+    (Reverse(newest), stays, Reverse(machine.seen.rate), machine.seen.phase_since)
 }
 
 /// Drains what may be drained of a pool; says how many.

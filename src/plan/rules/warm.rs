@@ -99,7 +99,7 @@ mod tests {
     fn limits_bind_and_what_is_being_let_go_is_kept() {
         warm(3).set(|settings| settings.pools[0].limits.max = Some(1)).expect(&[
             "warm: launch 1 x g5.xlarge in gpu for train: pool.gpu.min is 3, 0 up",
-            "NOT warm train gpu (2 short): pool.gpu.max is 1: 1 instances used, one more needs 1 instances",
+            "NOT warm train gpu (2 short): pool.gpu.max is 1: 1 instance used, one more needs 1 instance",
         ]);
         let mut machine = instance("i-1", Phase::Draining);
         machine.drain = Some(drain(DrainCause::Surplus, 9, None));

@@ -257,6 +257,8 @@ fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) 
         drain: None,
         hold: None,
         power: Power::On,
+        drift: Vec::new(),
+        replace: None,
         no_start_until: None,
     }
 }

@@ -182,6 +182,7 @@ mod tests {
                 hold,
                 stop_sent,
                 power,
+                replace: None,
             }
         }
     }
@@ -244,6 +245,8 @@ mod tests {
             (name(), instant()).prop_map(|(id, at)| Record::Gone { instance: id.into(), at }),
             name().prop_map(|id| Record::Withdrawn(id.into())),
             (name(), option::of(drain())).prop_map(|(id, drain)| Record::DrainSet { instance: id.into(), drain }),
+            (name(), option::of(name()))
+                .prop_map(|(id, by)| Record::ReplaceSet { instance: id.into(), by: by.map(Into::into) }),
             (name(), option::of(hold())).prop_map(|(id, hold)| Record::HoldSet { instance: id.into(), hold }),
         ];
         let others = prop_oneof![
@@ -419,6 +422,7 @@ mod tests {
             hold: None,
             stop_sent: None,
             power: Power::On,
+            replace: None,
         }
     }
 

@@ -76,6 +76,10 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             let hold = hold.as_ref().map(json).transpose()?;
             set_known(connection, "UPDATE known SET hold = ? WHERE instance = ?", id, hold).await
         }
+        Record::ReplaceSet { instance: id, by } => {
+            let set = "UPDATE known SET facts = json_set(facts, '$.replace', json(?)) WHERE instance = ?";
+            set_known(connection, set, id, json(by)?).await
+        }
         Record::Charged { instance: id, share } => match open_interval_of(connection, id).await? {
             Some(interval) => add_share(connection, interval, share).await,
             None => Ok(()),

@@ -33,6 +33,7 @@ pub(crate) enum Id {
     Drain,
     DrainIdle,
     CancelDrain,
+    Replace,
     Stop,
     Hold,
     Launch,

@@ -82,6 +82,15 @@ pub(crate) static TABLE: &[Command] = &[
         "Let the loop leave the machine alone for a while, or end that",
     ),
     on(
+        Machine,
+        Id::Replace,
+        &[k('R')],
+        "replace",
+        None,
+        enabled::machine_up,
+        "Drain the machine once it is idle, for another in its place, or let it be",
+    ),
+    on(
         Everywhere,
         Id::DrainIdle,
         &[k('I')],

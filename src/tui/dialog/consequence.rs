@@ -61,6 +61,12 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
             let line = format!("For {lasts} the loop neither drains nor stops it: {}.", hold.why);
             Ok(plain(format!("Hold {instance}?"), vec![line], "hold"))
         }
+        Deed::Replace(id) => Ok(replace(&machine(view, id)?, view)),
+        Deed::LetBe(id) => {
+            let machine = machine(view, id)?;
+            let line = "It works on, and is not drained for another in its place.".to_owned();
+            Ok(plain(format!("Let {} be?", machine.id), vec![line], "let be"))
+        }
         Deed::Release(id) => {
             let machine = machine(view, id)?;
             let lines = notes(&machine, view, now).into_iter().chain([replacement_of_idle(&machine)]).collect();
@@ -194,6 +200,20 @@ fn cancel_all(ids: &[InstanceId], view: &View) -> Result<Question, String> {
 /// Its drain was not answered yet, nor taken back.
 pub(crate) fn is_open(machine: &Instance) -> bool {
     machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_none() && !drain.cancelled)
+}
+
+/// In what it differs, and what comes in its place.
+fn replace(machine: &Instance, view: &View) -> Question {
+    let id = &machine.id;
+    let mut lines = machine.replaced_told();
+    lines.push("Once it is idle and no waiting task needs it, it is drained and ended.".to_owned());
+    let min = view.settings.pool(&machine.pool).map_or(0, |pool| pool.min);
+    lines.push(if min > 0 {
+        format!("Another is started then for pool.{}.min = {min}, within limits and budgets.", machine.pool)
+    } else {
+        "Another is started when a task waits for it.".to_owned()
+    });
+    plain(format!("Replace {id}?"), lines, "replace")
 }
 
 fn cancel_drain(instance: &Instance) -> Result<Question, String> {

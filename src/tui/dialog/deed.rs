@@ -29,6 +29,9 @@ pub(crate) enum Deed {
         hold: Hold,
     },
     Release(InstanceId),
+    /// Drains it once it is idle.
+    Replace(InstanceId),
+    LetBe(InstanceId),
     Launch {
         pool: PoolName,
         queue: QueueName,
@@ -84,6 +87,8 @@ impl Deed {
             Self::Kill(instance) => Ask::Stop { instance: instance.clone(), kill: true },
             Self::Hold { instance, hold } => Ask::Hold { instance: instance.clone(), hold: hold.clone() },
             Self::Release(instance) => Ask::Release(instance.clone()),
+            Self::Replace(instance) => Ask::Replace(instance.clone()),
+            Self::LetBe(instance) => Ask::LetBe(instance.clone()),
             Self::Launch { pool, queue } => Ask::Launch { pool: pool.clone(), queue: queue.clone() },
             Self::StopAll => Ask::StopAll,
             Self::Pause => return Some(Command::Pause),
@@ -121,6 +126,8 @@ impl Deed {
             Self::Kill(instance) => format!("kill {instance}"),
             Self::Hold { instance, .. } => format!("hold {instance}"),
             Self::Release(instance) => format!("release {instance}"),
+            Self::Replace(instance) => format!("replace {instance} when it is idle"),
+            Self::LetBe(instance) => format!("let {instance} be"),
             Self::Launch { pool, queue } => format!("launch one in {pool} for {queue}"),
             Self::Pause => "pause".to_owned(),
             Self::Resume => "resume".to_owned(),

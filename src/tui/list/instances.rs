@@ -137,6 +137,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
     if let Some(hold) = instance.hold.as_ref().filter(|_| instance.is_held(now)) {
         notes.push(format!("held by {} for {} more: {}", hold.by, short(hold.until.duration_since(now)), hold.why));
     }
+    notes.extend(instance.replaced_told());
     if instance.origin == Origin::Orphan {
         notes.push("orphan, adopted".to_owned());
     }

@@ -37,7 +37,7 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Go(page) => visit(state, Place::of(page), effects),
         Id::Why => about(state, Page::Why, effects),
         Id::BootLog => about(state, Page::BootLog, effects),
-        Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold => machine(state, id, now),
+        Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold | Id::Replace => machine(state, id, now),
         Id::DrainIdle => drain_idle(state, now),
         Id::Edit => edit(state),
         Id::Launch => launch(state),
@@ -174,6 +174,8 @@ fn machine(state: &mut State, id: Id, now: Timestamp) {
     let deed = match id {
         Id::Drain => Deed::Drain(instance),
         Id::CancelDrain => Deed::CancelDrain(instance),
+        Id::Replace if machine.replace.is_some() => Deed::LetBe(instance),
+        Id::Replace => Deed::Replace(instance),
         Id::Stop if machine.may_have_task() => Deed::Kill(instance),
         Id::Stop => Deed::Stop(instance),
         _ if machine.is_held(now) => Deed::Release(instance),

@@ -65,6 +65,7 @@ fn made(order: &LaunchOrder, passed_over: &[Zone], answer: &RunInstancesOutput) 
             intent: order.intent(place.ok_or_else(|| odd("a machine without its place in the batch"))?),
             launched: listed::launched(instance).ok_or_else(|| odd("a machine without a launch time"))?,
             zone: instance.placement().and_then(Placement::availability_zone).map(Zone::from),
+            image: instance.image_id().map(str::to_owned),
             passed_over: passed_over.to_vec(),
         })
     };

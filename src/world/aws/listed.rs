@@ -17,6 +17,7 @@ pub(super) const QUEUE_TAG: &str = "tidegate-queue";
 pub(super) const INTENT_TAG: &str = "tidegate-intent";
 pub(super) const REVISION_TAG: &str = "tidegate-revision";
 pub(super) const TERM_TAG: &str = "tidegate-term";
+pub(super) const SETTINGS_TAG: &str = "tidegate-settings";
 
 /// Reads one machine of a listing; one that cannot be read spoils the listing, for it must not be missed.
 pub(super) fn read(instance: &Instance, region: &str) -> Result<CloudInstance, CloudError> {
@@ -41,6 +42,7 @@ pub(super) fn read(instance: &Instance, region: &str) -> Result<CloudInstance, C
             CloudState::Pending | CloudState::Running => None,
             _ => instance.state_transition_reason().and_then(transition_time),
         },
+        image: instance.image_id().filter(|id| !id.is_empty()).map(str::to_owned),
         state_reason: state_reason(instance, state),
         tags: tags(instance),
     })
@@ -94,6 +96,7 @@ fn tags(instance: &Instance) -> Tags {
         intent: tag(INTENT_TAG).zip(place).map(|(batch, place)| intent_of(&IntentId::from(batch), place)),
         revision: tag(REVISION_TAG).map(Revision::new),
         term: tag(TERM_TAG).and_then(|term| term.parse().ok()).map(Term),
+        settings: tag(SETTINGS_TAG).map(str::to_owned),
     }
 }
 

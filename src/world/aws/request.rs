@@ -186,6 +186,7 @@ fn tags(order: &LaunchOrder) -> Vec<Tag> {
         (listed::INTENT_TAG, order.batch.to_string()),
         (listed::REVISION_TAG, order.revision.to_string()),
         (listed::TERM_TAG, order.term.to_string()),
+        (listed::SETTINGS_TAG, order.pool.fingerprint()),
     ];
     let mut all: BTreeMap<&str, String> = once(("Name", name)).collect();
     all.extend(order.pool.launch.tags.iter().map(|(key, value)| (key.as_str(), value.clone())));

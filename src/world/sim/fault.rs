@@ -22,6 +22,7 @@ impl State {
             Fault::NoCapacity { machine_type, zone, lasts, left } => {
                 self.stock.shorten(machine_type, zone.as_deref(), until(*lasts), *left);
             }
+            Fault::ImagesMade => self.images_made += 1,
             Fault::NeverRegister { machines } => self.never_register += machines,
             Fault::PhantomEntries { queue, entries } => return self.phantoms(queue, *entries),
             Fault::QueueDeleted { queue } => return self.queue_deleted(queue),

@@ -36,6 +36,8 @@ pub(super) struct State {
     /// How many machines each pool has had: the number of the next one's boot.
     pub(super) boots: BTreeMap<PoolName, u64>,
     pub(super) stock: Stock,
+    /// How often somebody has made new images.
+    pub(super) images_made: u32,
     /// So many of the next machines never register.
     pub(super) never_register: u32,
     pub(super) agents: Vec<Agent>,
@@ -67,6 +69,7 @@ impl State {
             batches: BTreeMap::new(),
             boots: BTreeMap::new(),
             stock: Stock::new(&scenario, seed, now),
+            images_made: 0,
             never_register: 0,
             agents: Vec::new(),
             living: BTreeSet::new(),

@@ -85,6 +85,7 @@ impl Cloud for Machines {
                 state: CloudState::Running,
                 launched,
                 ended: None,
+                image: None,
                 state_reason: None,
                 tags: Tags {
                     pool: Some(order.launch.pool.clone()),
@@ -92,9 +93,11 @@ impl Cloud for Machines {
                     intent: Some(intent.clone()),
                     revision: Some(order.revision.clone()),
                     term: Some(order.term),
+                    settings: Some(order.pool.fingerprint()),
                 },
             };
-            let launched = Launched { id: machine.id.clone(), intent, launched, zone: None, passed_over: Vec::new() };
+            let launched =
+                Launched { id: machine.id.clone(), intent, launched, zone: None, image: None, passed_over: Vec::new() };
             (machine, launched)
         });
         let (machines, launched): (Vec<_>, Vec<_>) = made.unzip();

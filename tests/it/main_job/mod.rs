@@ -1,6 +1,7 @@
 //! The main job, end to end: queues, machines, money. Over the simulator, and with everything real.
 
 mod crashes;
+mod drift;
 mod failures;
 mod faults;
 #[cfg(feature = "aws")]

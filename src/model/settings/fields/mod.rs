@@ -15,8 +15,8 @@ pub(super) use rules::{is_account, is_house_name, is_line};
 pub use written::Written;
 
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::Settings;
 use crate::model::settings::key::{Key, KeyError, Part, Section, word};
+use crate::model::settings::{PoolSettings, Settings};
 
 /// When a changed value begins to count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -118,6 +118,20 @@ pub fn find(part: Part, name: &str) -> Result<&'static Field, KeyError> {
     }
     let hint = did_you_mean(name, of(part).map(|field| field.name));
     Err(KeyError::Field { part, word, hint })
+}
+
+/// Settings of where machines stand and how they are bought, not of what they are.
+const ELSEWHERE: [&str; 6] = ["types", "market", "zones", "subnets", "spot_max_price", "spot_strategy"];
+
+/// What the pool's machines are made of and what they run, by the fields' names: every value that is not the default.
+pub fn made_of(pool: &PoolSettings) -> impl Iterator<Item = (&'static str, Written)> {
+    let plain = PoolSettings::with_defaults("");
+    let made = of(Part::Pool).filter(|field| field.takes == Takes::NewMachines && !ELSEWHERE.contains(&field.name));
+    made.filter_map(move |field| {
+        let value = field.lens.of_pool(pool);
+        let value = value.filter(|value| field.lens.of_pool(&plain).as_ref() != Some(value))?;
+        Some((field.name, value))
+    })
 }
 
 /// The section begins with its defaults, unless it is there.

@@ -10,7 +10,8 @@ use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
     AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits,
-    LoopSettings, Market, OnExit, OnIdle, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, SpotSettings,
+    LoopSettings, Market, OnExit, OnIdle, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, ReplaceDrifted,
+    SpotSettings,
 };
 
 /// A field's place in the values of its section.
@@ -44,6 +45,16 @@ impl Lens {
             Self::Account(_) => Part::Account,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
+        }
+    }
+}
+
+impl Lens {
+    /// The value of a pool; `None` where it has none, or where this is no field of pools.
+    pub(super) fn of_pool(&self, pool: &PoolSettings) -> Option<Written> {
+        match self {
+            Self::Pool(of) => (of.get)(pool).give(),
+            _ => None,
         }
     }
 }
@@ -206,6 +217,7 @@ fn blank_pool(name: &str) -> PoolSettings {
         keep_alive: SignedDuration::ZERO,
         max_boot: SignedDuration::ZERO,
         on_idle: OnIdle::Terminate,
+        replace_drifted: ReplaceDrifted::Never,
         max_stopped: 0,
         stopped_for: SignedDuration::ZERO,
         max_silence: SignedDuration::ZERO,

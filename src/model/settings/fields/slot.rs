@@ -12,7 +12,8 @@ use crate::model::money::{self, Money, Rate};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
-    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Period, Poll, Provider, SecretRef, SpotStrategy,
+    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Period, Poll, Provider, ReplaceDrifted, SecretRef,
+    SpotStrategy,
 };
 use crate::model::span;
 
@@ -95,6 +96,7 @@ macro_rules! words {
 
 words!(OnExit, "leave" = OnExit::Leave, "stop-idle" = OnExit::StopIdle, "stop-all" = OnExit::StopAll);
 words!(OnIdle, "terminate" = OnIdle::Terminate, "stop" = OnIdle::Stop);
+words!(ReplaceDrifted, "never" = ReplaceDrifted::Never, "when-idle" = ReplaceDrifted::WhenIdle);
 words!(Period, "day" = Period::Day, "month" = Period::Month);
 words!(Provider, "aws" = Provider::Aws);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);

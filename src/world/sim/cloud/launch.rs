@@ -1,7 +1,7 @@
 //! One launch call: one token, one set of machines, as many of those wanted as there are.
 
 use crate::model::ids::{PoolName, Zone};
-use crate::model::settings::Market;
+use crate::model::settings::{Image, Market, PoolSettings};
 use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::cloud::{CloudError, LaunchOrder, Launched};
 use crate::world::sim::cloud::machine::{BootDraw, Machine};
@@ -50,7 +50,9 @@ impl State {
         for place in 0..given {
             let boot = self.next_boot(&order.launch.pool);
             *self.boots.entry(order.launch.pool.clone()).or_default() += 1;
-            machines.push(self.rent(Machine::new(order, place, &offer, zone.clone(), boot, self.now)));
+            let mut machine = Machine::new(order, place, &offer, zone.clone(), boot, self.now);
+            machine.image = self.image_of(&order.pool);
+            machines.push(self.rent(machine));
         }
         let batch = Batch { wanted: wanted(order), machines, passed_over };
         let answer = self.launched(&batch);
@@ -61,6 +63,14 @@ impl State {
     fn launched(&self, batch: &Batch) -> Vec<Launched> {
         let machines = batch.machines.iter().filter_map(|index| self.machines.get(*index));
         machines.map(|machine| Launched { passed_over: batch.passed_over.clone(), ..machine.launched() }).collect()
+    }
+
+    /// A name or a parameter is of another image whenever one was made.
+    fn image_of(&self, pool: &PoolSettings) -> String {
+        match pool.launch.image() {
+            Image::Id(id) => id.to_owned(),
+            Image::Name(_) | Image::Parameter(_) => format!("ami-{:08x}", self.images_made),
+        }
     }
 
     fn next_boot(&self, pool: &PoolName) -> BootDraw {

@@ -29,6 +29,9 @@ pub(in crate::world::sim) struct Machine {
     pub(in crate::world::sim) intent: IntentId,
     revision: Revision,
     term: Term,
+    /// What it was made of.
+    settings: String,
+    pub(in crate::world::sim) image: String,
     pub(in crate::world::sim) queues: Vec<QueueName>,
     /// Whether the agent stands behind a gate that answers the mailbox.
     pub(in crate::world::sim) gate: bool,
@@ -158,6 +161,8 @@ impl Machine {
             intent: order.intent(place),
             revision: order.revision.clone(),
             term: order.term,
+            settings: order.pool.fingerprint(),
+            image: String::new(),
             queues: order.queues.clone(),
             gate: order.pool.guard == GuardKind::Gate,
             token: order.agents.token.expose().to_owned(),
@@ -236,6 +241,7 @@ impl Machine {
             intent: self.intent.clone(),
             launched: timestamp(self.launched),
             zone: Some(self.zone.clone()),
+            image: Some(self.image.clone()),
             passed_over: Vec::new(),
         }
     }
@@ -251,6 +257,7 @@ impl Machine {
             state: self.state(now),
             launched: timestamp(self.launched),
             ended: self.off.map(|off| off.at).or(self.end.map(|end| end.at)).map(timestamp),
+            image: Some(self.image.clone()),
             state_reason: self
                 .end
                 .map(|end| end.cause)
@@ -262,6 +269,7 @@ impl Machine {
                 intent: Some(self.intent.clone()),
                 revision: Some(self.revision.clone()),
                 term: Some(self.term),
+                settings: Some(self.settings.clone()),
             },
         }
     }

@@ -55,6 +55,8 @@ pub enum Fault {
     Unlisted { machine: Pick, lasts: SignedDuration },
     /// The next `machines` machines that are launched never register.
     NeverRegister { machines: u32 },
+    /// Somebody makes new images: a name or a parameter is of another from now on.
+    ImagesMade,
     /// A queue lists entries whose tasks do not wait: never enqueued, done, and deleted by turns.
     PhantomEntries { queue: String, entries: u32 },
     /// Somebody deletes a queue, whatever waits in it.

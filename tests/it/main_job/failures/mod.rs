@@ -35,12 +35,12 @@ ami = "ami-1"
 keep_alive = "10m"
 "#;
 
-fn mins(minutes: i64) -> SignedDuration {
+pub(super) fn mins(minutes: i64) -> SignedDuration {
     SignedDuration::from_mins(minutes)
 }
 
 /// So many tasks of so many minutes, one every `apart` minutes.
-fn scenario(tasks: i64, length: i64, apart: i64, fault: Option<Fault>) -> Scenario {
+pub(super) fn scenario(tasks: i64, length: i64, apart: i64, fault: Option<Fault>) -> Scenario {
     let task = |place| PlannedTask {
         at: SignedDuration::from_secs(5) + mins(apart * place),
         queue: "train".to_owned(),
@@ -60,11 +60,11 @@ fn scenario(tasks: i64, length: i64, apart: i64, fault: Option<Fault>) -> Scenar
     }
 }
 
-fn day(scenario: Scenario, hours: i64) -> Day {
+pub(super) fn day(scenario: Scenario, hours: i64) -> Day {
     Day { scenario, settings: LAB.to_owned(), hours, ..Day::default() }
 }
 
-fn set(day: Day, line: &str, to: &str) -> Day {
+pub(super) fn set(day: Day, line: &str, to: &str) -> Day {
     let settings = day.settings.replace(line, to);
     assert_ne!(settings, day.settings);
     Day { settings, ..day }

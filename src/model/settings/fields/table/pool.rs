@@ -110,6 +110,17 @@ pub(super) const POOL: &[Field] = &[
         lens: at!(Pool, stopped_for),
     },
     Field {
+        name: "replace_drifted",
+        kind: Kind::Choice(&["never", "when-idle"]),
+        unset: Unset::Is("never"),
+        takes: Takes::AtOnce,
+        doc: "What becomes of a machine that was made by other settings or of an older image than one would be made now: it \
+              says so and stays, or it is drained once it is idle and no task needs it, one of the pool at a time.",
+        example: "when-idle",
+        later: &[],
+        lens: at!(Pool, replace_drifted),
+    },
+    Field {
         name: "max_boot",
         kind: Kind::Span { min: SignedDuration::from_secs(10), max: SignedDuration::from_hours(24), word: None },
         unset: Unset::Is("15m"),
