@@ -1,6 +1,6 @@
 # --- below: the same on every machine ----------------------------------------------------------------------
-# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION DOCKER DOCKER_ARGUMENTS INIT_SCRIPT,
-# and the agent's arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
+# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION DOCKER DOCKER_ARGUMENTS CONF
+# INIT_SCRIPT, and the agent's arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
 # For tests: TIDEGATE_ROOT (a folder instead of /), TIDEGATE_OFF (a command instead of power-off), TIDEGATE_PYTHON
 # (one with clearml-agent installed), TIDEGATE_INSTANCE or TIDEGATE_IMDS, TIDEGATE_READ_EVERY and the limits below.
 set -u
@@ -104,6 +104,21 @@ until introduce; do
 done
 phase "agent installed"
 say "worker $CLEARML_WORKER_ID"
+
+# --- the agent's clearml.conf: the image's own, the pool's, and what the guard needs. Of a key said twice the last counts.
+setting() { printf '%s: "%s"\n' "$1" "$(printf %s "$2" | sed 's/["\\]/\\&/g')"; }
+if [ -n "$CONF" ]; then
+    {
+        cat "${CLEARML_CONFIG_FILE:-$HOME/clearml.conf}" 2>/dev/null
+        printf '\n%s\n' "$CONF"
+        setting api.api_server "$API_SERVER"
+        setting agent.worker_id "$CLEARML_WORKER_ID"
+        # It would be put into the agent's environment, over ours.
+        setting environment.CLEARML_API_HOST "$API_SERVER"
+        setting environment.CLEARML_WORKER_ID "$CLEARML_WORKER_ID"
+    } >"$STATE/clearml.conf"
+    export CLEARML_CONFIG_FILE="$STATE/clearml.conf"
+fi
 
 # --- the agent
 agent='' started=0 deaths=0 next=0

@@ -76,7 +76,7 @@ pub(super) const ROWS: &[Row] = &[
     row(&["exclude_bashrc", "exclude_bashrc_script"], Dropped("no .bashrc is read")),
     row(
         &["extra_clearml_conf", "extra_trains_conf", "additional_clearml_configuration", "clearml_conf"],
-        Comment("more clearml.conf is written by init_script to ~/clearml.conf"),
+        Script("extra_clearml_conf"),
     ),
     row(&["api_server"], Setting(Clearml, "api_server", values::text)),
     row(&["web_server", "files_server"], Comment("the console needs the API server only; tasks have theirs from it")),

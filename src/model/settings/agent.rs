@@ -17,6 +17,8 @@ pub struct AgentSettings {
     pub docker_image: Option<String>,
     /// Arguments of `docker run` for every task.
     pub docker_arguments: Vec<String>,
+    /// More clearml.conf, in its grammar.
+    pub extra_clearml_conf: Option<String>,
     /// Extra arguments of `clearml-agent daemon`.
     pub agent_arguments: Vec<String>,
 }

@@ -132,8 +132,8 @@ pub const STANDINGS: &[Standing] = &[
     standing(
         "Additional ClearML Configuration",
         &["extra_clearml_conf", "extra_trains_conf"],
-        &["pool.*.init_script"],
-        "written by the script to ~/clearml.conf",
+        &["pool.*.extra_clearml_conf"],
+        "checked before it is saved, with the place of what is wrong; behind the image's own, and what the guard needs wins",
     ),
     standing(
         "",

@@ -487,7 +487,9 @@ mod tests {
             Kind::Choice(words) => {
                 prop::sample::select(words.to_vec()).prop_map(|word| Written::Text(word.to_owned())).boxed()
             }
-            Kind::Text(_) | Kind::Hidden(_) | Kind::Members => Just(field.kind.written(field.example)).boxed(),
+            Kind::Text(_) | Kind::Hidden(_) | Kind::Members | Kind::Hocon => {
+                Just(field.kind.written(field.example)).boxed()
+            }
             Kind::List { .. } => prop::collection::vec("[a-z]{1,3}", 1..4).prop_map(Written::List).boxed(),
             Kind::Table { .. } => prop::collection::btree_map("[a-z]{1,3}", "[a-z#,'\" \\\\]{0,3}", 0..4)
                 .prop_map(Written::Table)

@@ -67,6 +67,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         ("AGENT_VERSION", &agent.agent_version, "agent_version"),
         ("DOCKER", if agent.docker { "yes" } else { "" }, "docker"),
         ("DOCKER_ARGUMENTS", &docker_arguments, "docker_arguments"),
+        ("CONF", agent.extra_clearml_conf.as_deref().unwrap_or_default(), "extra_clearml_conf"),
         ("INIT_SCRIPT", agent.init_script.as_deref().unwrap_or_default(), "init_script"),
     ];
     let mut script = format!(

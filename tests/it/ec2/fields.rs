@@ -236,6 +236,14 @@ const ROWS: &[Row] = &[
         "--docker, img",
         "`--docker` is not for here: set it by `docker` and `docker_image`",
     ),
+    row(
+        37,
+        "extra_clearml_conf",
+        "agent.default_python: 3.12",
+        &[("UserData", "CONF='agent.default_python: 3.12'")],
+        "agent {",
+        "the text at its line 1, column 8 is not HOCON: it ends too early",
+    ),
     row(20, "cpu_only", "true", &[("UserData", "daemon --cpu-only")], "yes", "is not true or false"),
     row(34, "docker", "true", &[("UserData", "--docker --foreground")], "img", "is not true or false"),
     Row {

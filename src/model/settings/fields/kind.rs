@@ -7,6 +7,7 @@ use std::str::FromStr;
 use jiff::SignedDuration;
 
 use super::written::{self, Written};
+use crate::model::hocon::{self, NotHocon};
 use crate::model::money::{self, Money, Rate};
 use crate::model::settings::run_instances;
 use crate::model::span;
@@ -81,6 +82,8 @@ pub enum Kind {
     },
     /// Members of EC2's launch call, by their dotted names.
     Members,
+    /// A piece of clearml.conf.
+    Hocon,
 }
 
 impl Kind {
@@ -114,6 +117,7 @@ impl Kind {
                               `CpuOptions.ThreadsPerCore`, in quotes, and each text what it takes"
                     .to_owned()
             }
+            Self::Hocon => "HOCON, the grammar of clearml.conf, without braces around all of it".to_owned(),
         }
     }
 
@@ -137,7 +141,8 @@ impl Kind {
             | Self::Rate { .. }
             | Self::Choice(_)
             | Self::Text(_)
-            | Self::Hidden(_) => written::text_of(typed),
+            | Self::Hidden(_)
+            | Self::Hocon => written::text_of(typed),
         }
     }
 
@@ -188,6 +193,10 @@ impl Kind {
                 return each(entries.keys(), *name).and_then(|()| each(entries.values(), *text));
             }
             (Self::Members, Written::Table(entries)) => return members(entries),
+            (Self::Hocon, Written::Text(text)) if text.contains('\0') => {
+                return Err(Wrong::new(text, "holds a zero byte"));
+            }
+            (Self::Hocon, Written::Text(text)) => return hocon::check(text).map_err(|wrong| not_hocon(&wrong)),
             _ => false,
         };
         if holds { Ok(()) } else { Err(self.wrong(value)) }
@@ -203,6 +212,12 @@ fn members(entries: &BTreeMap<String, String>) -> Result<(), Wrong> {
         run_instances::check_name(name).map_err(|problem| Wrong::new(name, problem))?;
         run_instances::check_text(name, text).map_err(|problem| Wrong::new(text, problem))
     })
+}
+
+/// The text itself is long, and may hold a secret by mistake: only the place is shown.
+fn not_hocon(wrong: &NotHocon) -> Wrong {
+    let what = format!("the text at its line {}, column {}", wrong.line, wrong.column);
+    Wrong { what, problem: format!("is not HOCON: {}", wrong.why) }
 }
 
 fn each<'a>(items: impl IntoIterator<Item = &'a String>, rule: Rule) -> Result<(), Wrong> {

@@ -231,6 +231,11 @@ mod tests {
             ),
             ("pool.p.zones", "a, b c", "`b c` is not a zone, such as `us-east-1a`"),
             ("pool.p.types", "", "`[]` is empty: at least one is needed"),
+            (
+                "pool.p.extra_clearml_conf",
+                "\"agent {\\n  git_pass: hush }}\"",
+                "the text at its line 2, column 19 is not HOCON: expected end of file, found `}`",
+            ),
         ] {
             let field = Key::parse(key).unwrap().field;
             assert_eq!(field.read(typed).unwrap_err().to_string(), said, "{key}");

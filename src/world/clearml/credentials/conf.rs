@@ -7,6 +7,7 @@ use hocon_rs::{Config, Value};
 use regex::Regex;
 use tracing::subscriber::{NoSubscriber, with_default};
 
+use crate::model::hocon::with_quoted_addresses;
 use crate::world::clearml::credentials::{CredentialsError, User};
 use crate::world::secret::Secret;
 
@@ -47,58 +48,6 @@ pub(super) fn parse(text: &str, path: &Path) -> Result<Conf, CredentialsError> {
         key: at(&["api", "credentials", "access_key"]).map(Secret::new),
         secret: at(&["api", "credentials", "secret_key"]).map(Secret::new),
     })
-}
-
-/// The text with quotes around bare addresses: `clearml-init` writes them without, and `//` begins a comment.
-fn with_quoted_addresses(text: &str) -> String {
-    let mut quoted = String::with_capacity(text.len() + 16);
-    let mut rest = text;
-    let mut after_separator = false;
-    while let Some(first) = rest.chars().next() {
-        let (end, is_address) = match first {
-            '"' => (end_of_string(rest), false),
-            '#' => (end_of_line(rest), false),
-            'h' if after_separator && is_address(rest) => (end_of_address(rest), true),
-            '/' if rest.starts_with("//") => (end_of_line(rest), false),
-            _ => (first.len_utf8(), false),
-        };
-        let (token, tail) = rest.split_at_checked(end).unwrap_or((rest, ""));
-        if is_address {
-            quoted.extend(["\"", token, "\""]);
-        } else {
-            quoted.push_str(token);
-        }
-        after_separator = matches!(first, ':' | '=') || (after_separator && matches!(first, ' ' | '\t'));
-        rest = tail;
-    }
-    quoted
-}
-
-fn is_address(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
-fn end_of_address(text: &str) -> usize {
-    text.find(|c: char| c.is_whitespace() || matches!(c, ',' | '}' | ']' | '#' | '"' | '\\')).unwrap_or(text.len())
-}
-
-fn end_of_line(text: &str) -> usize {
-    text.find('\n').unwrap_or(text.len())
-}
-
-/// The end of the string that `text` begins with, its last quote included.
-fn end_of_string(text: &str) -> usize {
-    if let Some(inside) = text.strip_prefix("\"\"\"") {
-        return inside.find("\"\"\"").map_or(text.len(), |end| end + 6);
-    }
-    let mut escaped = false;
-    for (at, c) in text.char_indices().skip(1) {
-        match c {
-            '"' if !escaped => return at + 1,
-            _ => escaped = c == '\\' && !escaped,
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]

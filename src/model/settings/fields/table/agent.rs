@@ -66,6 +66,17 @@ pub(super) const AGENT: &[Field] = &[
         lens: at!(Pool, agent.docker_arguments),
     },
     Field {
+        name: "extra_clearml_conf",
+        kind: Kind::Hocon,
+        unset: Unset::Means("none"),
+        takes: Takes::NewMachines,
+        doc: "More clearml.conf for the agent, behind the image's own; what the guard needs wins. No secrets: whoever can describe \
+              the machine reads it.",
+        example: "agent.package_manager.system_site_packages: true",
+        later: &[],
+        lens: at!(Pool, agent.extra_clearml_conf),
+    },
+    Field {
         name: "agent_arguments",
         kind: Kind::List { item: ARGUMENT, some: false },
         unset: Unset::Means("none"),
