@@ -23,17 +23,27 @@ def read(path):
     return ask("/latest/meta-data/" + path, token=ask("/latest/api/token", "PUT", token_ttl_seconds="60"))
 
 
-if sys.argv[1] == "notice":
+def told(what, text, tries):
+    """Prints a text, which may come in a moment where it does not at once; the exit status."""
+    for attempt in range(tries):
+        try:
+            print(text())
+            return 0
+        except Exception as error:
+            print("tidegate guard: %s: %s: %s" % (what, type(error).__name__, error), file=sys.stderr, flush=True)
+            time.sleep(2)
+    return 1
+
+
+def main(what):
+    if what == "id":
+        return told("metadata", lambda: read("instance-id"), 30)
     try:
         print(read("spot/instance-action"))
     except OSError:  # most often a 404: there is none
-        sys.exit(1)
-    sys.exit(0)
-for attempt in range(30):
-    try:
-        print(read("instance-id"))
-        sys.exit(0)
-    except OSError as error:
-        print("tidegate guard: metadata: %s" % error, file=sys.stderr, flush=True)
-        time.sleep(2)
-sys.exit(1)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,6 +1,6 @@
 # --- below: the same on every machine ----------------------------------------------------------------------
-# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION DOCKER DOCKER_ARGUMENTS CONF
-# INIT_SCRIPT, and the agent's arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
+# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION REQUIREMENTS DOCKER
+# DOCKER_ARGUMENTS CONF CREDENTIALS GIT INIT_SCRIPT, and the agent's arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
 # For tests: TIDEGATE_ROOT (a folder instead of /), TIDEGATE_OFF (a command instead of power-off), TIDEGATE_PYTHON
 # (one with clearml-agent installed), TIDEGATE_INSTANCE or TIDEGATE_IMDS, TIDEGATE_READ_EVERY and the limits below.
 set -u
@@ -52,6 +52,7 @@ fi
 
 export HOME="${HOME:-/root}"
 export TIDEGATE_RUN="$RUN" TIDEGATE_TOKEN="$STATE/token" TIDEGATE_LEASE="$LEASE" CLEARML_API_HOST="$API_SERVER"
+[ -z "$CREDENTIALS" ] || rm -f "$TIDEGATE_TOKEN" # of an earlier boot; it may have ended
 [ -s "$TIDEGATE_TOKEN" ] || printf %s "$TOKEN" >"$TIDEGATE_TOKEN"
 unset TOKEN
 rm -f "$RUN/cordon" "$RUN/drained" "$RUN/task" "$RUN/state"
@@ -62,6 +63,7 @@ introduce() {
     [ -n "$INSTANCE" ] || INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py" id)}
     [ -n "$INSTANCE" ] || return 1
     export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
+    [ -s "$TIDEGATE_TOKEN" ] || "$PYTHON" "$RUN/secret.py" "$CREDENTIALS" | server login || return 1
     [ -z "$GATE" ] || server create
 }
 PYTHON=${TIDEGATE_PYTHON:-$(command -v python3)}
@@ -83,13 +85,18 @@ has_agent() { "$1" -c "import sys, clearml_agent.version as v; sys.exit(v.__vers
 own_python() {
     python3 -m venv "$STATE/venv" || { apt-get update && apt-get install -y python3-venv && python3 -m venv "$STATE/venv"; }
 }
+install_agent() {
+    printf '%s\n' "$REQUIREMENTS" >"$STATE/requirements"
+    if [ -n "$REQUIREMENTS" ]; then set -- --require-hashes -r "$STATE/requirements"; else set -- "clearml-agent==$AGENT_VERSION"; fi
+    "$STATE/venv/bin/python" -m pip install -q --disable-pip-version-check "$@"
+}
 PYTHON=${TIDEGATE_PYTHON:-}
 if [ -z "$PYTHON" ]; then
     for PYTHON in python3 "$STATE/venv/bin/python" ''; do
         [ -n "$PYTHON" ] && has_agent "$PYTHON" && break
     done
     [ -n "$PYTHON" ] || phase "agent install begun"
-    if [ -z "$PYTHON" ] && own_python && "$STATE/venv/bin/python" -m pip install -q "clearml-agent==$AGENT_VERSION"; then
+    if [ -z "$PYTHON" ] && own_python && install_agent; then
         PYTHON=$STATE/venv/bin/python
     fi
     [ -n "$PYTHON" ] || off "clearml-agent $AGENT_VERSION could not be installed"
@@ -99,6 +106,7 @@ tries=10
 until introduce; do
     tries=$((tries - 1))
     [ -n "$INSTANCE" ] || off "no instance id"
+    [ $tries -gt 0 ] || [ -s "$TIDEGATE_TOKEN" ] || off "agent_credentials could not be read"
     [ $tries -gt 0 ] || off "no mailbox could be made"
     sleep "$TICK"
 done
@@ -107,10 +115,14 @@ say "worker $CLEARML_WORKER_ID"
 
 # --- the agent's clearml.conf: the image's own, the pool's, and what the guard needs. Of a key said twice the last counts.
 setting() { printf '%s: "%s"\n' "$1" "$(printf %s "$2" | sed 's/["\\]/\\&/g')"; }
-if [ -n "$CONF" ]; then
+if [ -n "$CONF$GIT" ]; then
+    git=''
+    [ -z "$GIT" ] || git=$("$PYTHON" "$RUN/secret.py" "$GIT") || off "git_credentials could not be read"
     {
         cat "${CLEARML_CONFIG_FILE:-$HOME/clearml.conf}" 2>/dev/null
         printf '\n%s\n' "$CONF"
+        [ -z "$git" ] || setting agent.git_user "${git%%:*}"
+        [ -z "$git" ] || setting agent.git_pass "${git#*:}"
         setting api.api_server "$API_SERVER"
         setting agent.worker_id "$CLEARML_WORKER_ID"
         # It would be put into the agent's environment, over ours.

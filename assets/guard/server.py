@@ -5,9 +5,11 @@
   log FILE         writes the file's last lines into the mailbox, without what looks like a secret
   lease            prints the value of the fleet's lease; empty when there is none
   renew            replaces the token by a fresh one
+  login            makes the first token, of what stands on standard input: KEY:SECRET, or a token
   requeue          stops the task that runs here and enqueues it again, once; the mailbox says so meanwhile, for the
                    console to finish it should the machine end before
 """
+import base64
 import json
 import os
 import re
@@ -28,9 +30,13 @@ DONE_BY_ANOTHER = (121, 703, 706)  # somebody else changed the status first, or 
 NOTICE_LIFE = 110  # seconds: what EC2 leaves a machine, less a little
 
 
-def call(endpoint, body):
+def kept():
     with open(TOKEN) as token:
-        headers = {"Authorization": "Bearer " + token.read().strip(), "Content-Type": "application/json"}
+        return "Bearer " + token.read().strip()
+
+
+def call(endpoint, body, authorization=None):
+    headers = {"Authorization": authorization or kept(), "Content-Type": "application/json"}
     request = urllib.request.Request(API + endpoint, json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=15) as answer:
         return json.load(answer)["data"]
@@ -105,14 +111,22 @@ def lease():
     print((metadata.get("lease") or {}).get("value") or "")
 
 
-def renew():
-    token = call("auth.login", {"expiration_sec": 86400})["token"]
+def login():
+    text = sys.stdin.read().strip()
+    if not text:
+        raise LookupError("there are no credentials")
+    pair = "Basic " + base64.b64encode(text.encode()).decode()
+    renew(pair if ":" in text else "Bearer " + text)
+
+
+def renew(authorization=None):
+    token = call("auth.login", {"expiration_sec": 86400}, authorization)["token"]
     with open(os.open(TOKEN + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
         new.write(token)
     os.rename(TOKEN + ".new", TOKEN)
 
 
 try:
-    {"create": create, "set": put, "lease": lease, "renew": renew, "requeue": requeue, "log": log}[sys.argv[1]](*sys.argv[2:])
+    {"create": create, "set": put, "lease": lease, "renew": renew, "login": login, "requeue": requeue, "log": log}[sys.argv[1]](*sys.argv[2:])
 except Exception as error:
     sys.exit("tidegate guard: %s: %s: %s" % (" ".join(sys.argv[1:3]), type(error).__name__, error))

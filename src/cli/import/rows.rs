@@ -60,11 +60,13 @@ pub(super) const ROWS: &[Row] = &[
     row(&["cloud_provider"], Dropped("it does nothing in theirs; every pool here is `aws`")),
     row(
         &["git_user", "git_username"],
-        Comment("git credentials are baked into the image or fetched by the init script"),
+        Comment(
+            "put `USER:TOKEN` into the Systems Manager or the Secrets Manager, and name the place in git_credentials",
+        ),
     ),
     row(
         &["git_pass", "git_password", "git_token", "git_password_personal_access_token", "personal_access_token"],
-        Secret("never in user data: bake it into the image, or fetch it in init_script with the machine's role"),
+        Secret("put it, with the user, where git_credentials says; the machine fetches it with its role"),
     ),
     row(&["default_docker_image", "docker_image", "base_docker_image"], Container),
     row(&["use_docker_mode", "docker_mode"], Setting(Pool, "docker", values::flag)),

@@ -9,6 +9,12 @@ pub struct AgentSettings {
     pub init_script: Option<String>,
     /// Exact version of clearml-agent that the machine installs.
     pub agent_version: String,
+    /// What is installed with it, each at one version with its hashes; empty: whatever the installer finds.
+    pub agent_requirements: Vec<String>,
+    /// Where in the cloud the agents' key is; `None`: the machine is given a token for its boot.
+    pub agent_credentials: Option<String>,
+    /// Where in the cloud the user and the token for git are.
+    pub git_credentials: Option<String>,
     /// Whether tasks are kept from GPUs.
     pub cpu_only: bool,
     /// Whether each task runs in a container.
@@ -42,6 +48,12 @@ const RESERVED: &[(&str, &str)] = &[
 ];
 
 impl AgentSettings {
+    /// The setting that names a secret in the cloud, if one does: the machine needs a role to read it.
+    pub(super) fn reads_secrets(&self) -> Option<&'static str> {
+        let agents = self.agent_credentials.as_ref().map(|_| "agent_credentials");
+        agents.or(self.git_credentials.as_ref().map(|_| "git_credentials"))
+    }
+
     /// What does not hold between these settings: the setting to mend, and why.
     pub(super) fn complaints(&self) -> impl Iterator<Item = (&'static str, String)> {
         let arguments = self.agent_arguments.iter().filter_map(|argument| {
@@ -51,7 +63,11 @@ impl AgentSettings {
         let without_docker = |field| (field, "docker mode is off: set `docker = true` too".to_owned());
         let image = (!self.docker && self.docker_image.is_some()).then(|| without_docker("docker_image"));
         let run = (!self.docker && !self.docker_arguments.is_empty()).then(|| without_docker("docker_arguments"));
-        arguments.chain(image).chain(run)
+        let pin = format!("clearml-agent=={}", self.agent_version);
+        let is_pinned = |line: &String| line.split_whitespace().next().is_some_and(|name| pins(name, &pin));
+        let unpinned = (!self.agent_requirements.is_empty() && !self.agent_requirements.iter().any(is_pinned))
+            .then(|| ("agent_requirements", format!("no line is of `{pin}`, which `agent_version` says")));
+        arguments.chain(image).chain(run).chain(unpinned)
     }
 }
 
@@ -62,9 +78,92 @@ fn reserved(argument: &str) -> Option<&'static str> {
     RESERVED.iter().find(|(known, _)| is(known)).map(|(_, why)| *why)
 }
 
+/// A place in a secret store of the cloud: `ssm:NAME` or `secretsmanager:NAME`, by name or ARN.
+pub(super) fn is_cloud_secret(text: &str) -> bool {
+    let Some(("ssm" | "secretsmanager", name)) = text.split_once(':') else { return false };
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || "/_.-+=@".contains(letter);
+    let is_arn = name.starts_with("arn:") && name.split(':').count() >= 6;
+    !name.is_empty() && name.chars().all(|letter| plain(letter) || (is_arn && letter == ':'))
+}
+
+/// Names of packages are the same in whatever case, with `-`, `_` or `.` in them.
+fn pins(requirement: &str, pin: &str) -> bool {
+    let plain = |text: &str| {
+        let (name, version) = text.split_once("==")?;
+        Some((name.to_ascii_lowercase().replace(['_', '.'], "-"), version.to_owned()))
+    };
+    plain(requirement) == plain(pin)
+}
+
+/// One line of pip's requirements: `name==version --hash=sha256:...`, with one hash for each file that may be installed.
+pub(super) fn is_requirement(line: &str) -> bool {
+    let mut words = line.split(' ');
+    let is_part = |text: &str| {
+        text.starts_with(|letter: char| letter.is_ascii_alphanumeric())
+            && text.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_.+!".contains(letter))
+    };
+    let is_hash = |word: &str| {
+        let digest = word.strip_prefix("--hash=sha256:").unwrap_or_default();
+        digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+    };
+    let first = words.next().and_then(|requirement| requirement.split_once("=="));
+    let hashes: Vec<&str> = words.collect();
+    first.is_some_and(|(name, version)| is_part(name) && is_part(version))
+        && !hashes.is_empty()
+        && hashes.into_iter().all(is_hash)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_requirement_has_one_version_and_its_hashes() {
+        let hash = format!("--hash=sha256:{}", "0a".repeat(32));
+        for right in [format!("clearml-agent==3.0.3 {hash}"), format!("a.b_c==1.0rc1+cu1 {hash} {hash}")] {
+            assert!(is_requirement(&right), "{right}");
+        }
+        for wrong in [
+            String::new(),
+            "clearml-agent==3.0.3".to_owned(),
+            format!("clearml-agent>=3 {hash}"),
+            format!("-r==1 {hash}"),
+            format!("a==1  {hash}"),
+            format!("a==1 {hash} --pre"),
+            format!("a==1 {hash}0"),
+            format!("a==1 ; b {hash}"),
+            format!("a==1\nb==2 {hash}"),
+        ] {
+            assert!(!is_requirement(&wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_named_by_its_place() {
+        for right in [
+            "ssm:/tidegate/git",
+            "secretsmanager:agents",
+            "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:agents-AbCdEf",
+        ] {
+            assert!(is_cloud_secret(right), "{right}");
+        }
+        for wrong in ["", "ssm:", "robot:t0ken", "env:GIT", "ssm:a b", "ssm:a:b", "secretsmanager:arn:aws", "/git"] {
+            assert!(!is_cloud_secret(wrong), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn hashes_are_of_the_agent_s_own_version_too() {
+        let line = |name: &str| format!("{name} --hash=sha256:{}", "0a".repeat(32));
+        let mut agent = AgentSettings { agent_version: "3.0.3".to_owned(), ..AgentSettings::default() };
+        assert_eq!(agent.complaints().count(), 0);
+        agent.agent_requirements = vec![line("six==1.17.0"), line("clearml-agent==3.0.2")];
+        let told = agent.complaints().next().unwrap();
+        assert_eq!(told.0, "agent_requirements");
+        assert!(told.1.contains("clearml-agent==3.0.3"), "{}", told.1);
+        agent.agent_requirements.push(line("ClearML_agent==3.0.3"));
+        assert_eq!(agent.complaints().count(), 0);
+    }
 
     #[test]
     fn what_the_guard_needs_is_not_for_the_arguments() {

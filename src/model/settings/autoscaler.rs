@@ -48,8 +48,8 @@ pub const STANDINGS: &[Standing] = &[
     standing(
         "Git User; Git Password",
         &["git_user", "git_pass"],
-        &[],
-        "never in user data, which whoever can describe the machine reads: bake them into the image, or fetch them in `init_script`",
+        &["pool.*.git_credentials"],
+        "the place of `USER:TOKEN`: never in user data, which whoever can describe the machine reads; the machine fetches it with its role",
     ),
     standing(
         "Monitored Queue",
@@ -128,7 +128,12 @@ pub const STANDINGS: &[Standing] = &[
         &["pool.*.docker", "pool.*.docker_image", "pool.*.docker_arguments"],
         "what stands behind the image in theirs is `docker_arguments`",
     ),
-    standing("Init script; Exclude .bashrc", &["extra_vm_bash_script"], &["pool.*.init_script"], "no .bashrc is read"),
+    standing(
+        "Init script; Exclude .bashrc",
+        &["extra_vm_bash_script"],
+        &["pool.*.init_script"],
+        "no .bashrc or profile is ever read",
+    ),
     standing(
         "Additional ClearML Configuration",
         &["extra_clearml_conf", "extra_trains_conf"],
@@ -138,8 +143,8 @@ pub const STANDINGS: &[Standing] = &[
     standing(
         "",
         &["api_server", "web_server", "files_server", "access_key", "secret_key", "auth_token", "session"],
-        &["clearml.api_server", "clearml.credentials", "clearml.agents.credentials"],
-        "the machines get a token that lives as long as a boot, never the keys",
+        &["clearml.api_server", "clearml.credentials", "clearml.agents.credentials", "pool.*.agent_credentials"],
+        "the machines get a token that lives as long as a boot, or fetch their key with their role; no key is in user data",
     ),
     standing("Workers Prefix", &["workers_prefix"], &["loop.fleet"], "a worker is `FLEET:POOL:TYPE:CLOUD ID`"),
     standing("Polling Interval", &["polling_interval_time_min"], &["loop.poll"], "in seconds, not minutes"),

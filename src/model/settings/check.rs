@@ -116,6 +116,10 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         complaints.push(say(Some("zones"), message));
     }
     complaints.extend(disks(&pool.launch).map(|(field, message)| say(Some(field), message)));
+    if let (Some(field), None) = (pool.agent.reads_secrets(), &pool.launch.instance_profile) {
+        complaints
+            .push(say(Some(field), "no instance_profile is there, with whose role a machine could read it".to_owned()));
+    }
     complaints.extend(pool.agent.complaints().map(|(field, message)| say(Some(field), message)));
     for machine_type in repeated(&pool.types) {
         complaints.push(say(Some("types"), format!("`{machine_type}` is there twice")));

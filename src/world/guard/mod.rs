@@ -20,6 +20,7 @@ const BOOT: &str = include_str!("../../../assets/guard/boot.sh");
 const GATE: &str = include_str!("../../../assets/guard/gate.py");
 const SERVER: &str = include_str!("../../../assets/guard/server.py");
 const AWS: &str = include_str!("../../../assets/guard/aws.py");
+const SECRET: &str = include_str!("../../../assets/guard/secret.py");
 
 /// Ends a file inside the script; no line of ours is this.
 const END_OF_FILE: &str = "TIDEGATE_END_OF_FILE";
@@ -56,15 +57,21 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     };
     let max_life = pool.max_life.as_secs().max(0).to_string();
     let lease = lease_queue(&order.fleet);
+    let credentials = agent.agent_credentials.as_deref().unwrap_or_default();
     let docker_arguments = agent::docker_arguments(agent)?;
+    let requirements = agent.agent_requirements.join("\n");
     let values = [
         ("WORKER_PREFIX", worker_prefix.as_str(), "the worker's name"),
         ("API_SERVER", &order.agents.api_server, "the API server's address"),
-        ("TOKEN", order.agents.token.expose(), "the token"),
+        // By reference the machine makes a token of its own: none stands in what is given to the cloud.
+        ("TOKEN", if credentials.is_empty() { order.agents.token.expose() } else { "" }, "the token"),
+        ("CREDENTIALS", credentials, "agent_credentials"),
+        ("GIT", agent.git_credentials.as_deref().unwrap_or_default(), "git_credentials"),
         ("LEASE", lease.as_str(), "the fleet's name"),
         ("GATE", gate, "the guard's kind"),
         ("MAX_LIFE", &max_life, "max_life"),
         ("AGENT_VERSION", &agent.agent_version, "agent_version"),
+        ("REQUIREMENTS", &requirements, "agent_requirements"),
         ("DOCKER", if agent.docker { "yes" } else { "" }, "docker"),
         ("DOCKER_ARGUMENTS", &docker_arguments, "docker_arguments"),
         ("CONF", agent.extra_clearml_conf.as_deref().unwrap_or_default(), "extra_clearml_conf"),
@@ -81,7 +88,8 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     let Some((preparation, work)) = BOOT.split_once("# --- the files\n") else { return Ok(script + BOOT) };
     script.push_str(preparation);
     let Provider::Aws = pool.provider;
-    for (name, text) in [("gate.py", GATE), ("server.py", SERVER), ("aws.py", AWS)] {
+    let secret = agent.secrets().next().map(|_| ("secret.py", SECRET));
+    for (name, text) in [("gate.py", GATE), ("server.py", SERVER), ("aws.py", AWS)].into_iter().chain(secret) {
         script.extend(["cat >\"$RUN/", name, "\" <<'", END_OF_FILE, "'\n", text, END_OF_FILE, "\n"]);
     }
     script.push_str(work);
@@ -171,7 +179,7 @@ mod tests {
         }
         assert!(!script.contains("--create-queue") && !script.contains("set -x"));
         assert!(script.find("shutdown -P") < script.find("\"$INIT_SCRIPT\" ]"));
-        for text in [GATE, SERVER, AWS] {
+        for text in [GATE, SERVER, AWS, SECRET] {
             assert!(text.ends_with('\n') && text.lines().all(|line| line != END_OF_FILE));
         }
     }
@@ -205,6 +213,16 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_reads_its_key_in_the_cloud_is_given_no_token() {
+        let mut order = order();
+        assert!(!boot_script(&order).unwrap().contains("secret.py\" <<"));
+        order.pool.agent.agent_credentials = Some("ssm:/agents".to_owned());
+        let script = boot_script(&order).unwrap();
+        assert!(script.contains("secret.py\" <<") && !script.contains("t0ken"));
+        assert!(sh(&["-n"], &script).is_some());
+    }
+
+    #[test]
     fn what_no_script_can_hold_is_refused() {
         let mut zero = order();
         zero.queues = vec!["a\0b".into()];
@@ -218,11 +236,15 @@ mod tests {
     fn user_data_is_the_script_and_too_much_is_refused_with_its_size() {
         let order = order();
         let data = STANDARD.decode(user_data(&order).unwrap()).unwrap();
-        assert!(data.len() < USER_DATA_LIMIT / 2, "{}", data.len());
+        // The rest is the pool's: its init script, some three times as long before it is compressed.
+        assert!(data.len() < USER_DATA_LIMIT * 5 / 8, "{}", data.len());
         let mut script = String::new();
         GzDecoder::new(data.as_slice()).read_to_string(&mut script).unwrap();
         assert_eq!(script, boot_script(&order).unwrap());
         let mut large = order;
+        large.pool.agent.git_credentials = Some("ssm:/git".to_owned());
+        let data = STANDARD.decode(user_data(&large).unwrap()).unwrap();
+        assert!(data.len() < USER_DATA_LIMIT * 3 / 4, "{}", data.len());
         let words = (0_u64..20_000).map(|n| n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_string());
         let noise: String = words.collect();
         large.pool.agent.init_script = Some(noise.clone());

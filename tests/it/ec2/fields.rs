@@ -53,6 +53,8 @@ const fn row(
     Row { feature, key, value, with: &[], wire, wrong, said }
 }
 
+const PINNED: &str =
+    "clearml-agent==3.0.3 --hash=sha256:b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c";
 const SPOT: &[(&str, &str)] = &[("market", "spot")];
 
 const ROWS: &[Row] = &[
@@ -244,6 +246,36 @@ const ROWS: &[Row] = &[
         "agent {",
         "the text at its line 1, column 8 is not HOCON: it ends too early",
     ),
+    row(
+        36,
+        "agent_requirements",
+        PINNED,
+        &[("UserData", PINNED)],
+        "clearml-agent==3.0.3",
+        "is not a version with the hashes of its files",
+    ),
+    Row {
+        with: &[("instance_profile", "tasks")],
+        ..row(
+            35,
+            "git_credentials",
+            "ssm:/git",
+            &[("UserData", "GIT='ssm:/git'")],
+            "robot:hush",
+            "the value (not shown, it may be a secret) is not `ssm:NAME` or `secretsmanager:NAME`",
+        )
+    },
+    Row {
+        with: &[("instance_profile", "tasks")],
+        ..row(
+            38,
+            "agent_credentials",
+            "secretsmanager:agents",
+            &[("UserData", "TOKEN=''\nCREDENTIALS='secretsmanager:agents'")],
+            "KEY:hush",
+            "the value (not shown, it may be a secret) is not `ssm:NAME` or `secretsmanager:NAME`",
+        )
+    },
     row(20, "cpu_only", "true", &[("UserData", "daemon --cpu-only")], "yes", "is not true or false"),
     row(34, "docker", "true", &[("UserData", "--docker --foreground")], "img", "is not true or false"),
     Row {

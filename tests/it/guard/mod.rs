@@ -1,8 +1,10 @@
 //! The boot script with the real agent behind its gate.
 
 mod docker;
+mod install;
 mod model;
 mod races;
+mod secrets;
 mod spot;
 
 use jiff::SignedDuration;

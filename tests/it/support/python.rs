@@ -34,6 +34,11 @@ pub(crate) fn run(conf: &Path, script: &str) -> String {
     succeed("python", &mut command)
 }
 
+/// Runs a Python script with these arguments; its standard output.
+pub(crate) fn print(script: &str, arguments: &[&Path]) -> String {
+    succeed("python", Command::new(program("python")).arg("-c").arg(script).args(arguments))
+}
+
 /// Leaves the command only what it needs, so that no setting of the person who runs the tests leaks in.
 pub(crate) fn clean(command: &mut Command, home: &Path) {
     let path = std::env::var("PATH").unwrap_or_default();

@@ -4,6 +4,7 @@ use jiff::tz::TimeZone;
 
 use super::kind::Rule;
 use super::slot::is_one;
+use crate::model::settings::agent::{is_cloud_secret, is_requirement};
 use crate::model::settings::spot_cap::{self, SpotCap};
 use crate::model::settings::volume::{self, Volume, is_snapshot};
 use crate::model::settings::{BudgetScope, Image, OnLost, SecretRef};
@@ -53,6 +54,10 @@ pub(super) const TAG_NAME: Rule =
     Rule { holds: is_tag_name, is: "a tag's name: 1..128 letters, not beginning with `aws:` or `tidegate-`" };
 pub(super) const TAG_TEXT: Rule = Rule { holds: is_tag_text, is: "a tag's text on one line, of at most 256 letters" };
 pub(super) const VERSION: Rule = Rule { holds: is_version, is: "an exact version, such as `3.0.3`" };
+pub(super) const REQUIREMENT: Rule =
+    Rule { holds: is_requirement, is: "a version with the hashes of its files: `NAME==VERSION --hash=sha256:...`" };
+pub(super) const CLOUD_SECRET: Rule =
+    Rule { holds: is_cloud_secret, is: "`ssm:NAME` or `secretsmanager:NAME`, the place where the cloud keeps it" };
 pub(super) const IMAGE: Rule =
     Rule { holds: is_image_name, is: "the name of a container's image, such as `python:3.12`" };
 pub(super) const ARGUMENT: Rule = Rule { holds: is_line, is: "one argument on one line" };

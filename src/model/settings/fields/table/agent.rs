@@ -1,6 +1,6 @@
 //! Rows of pools: what runs on a machine.
 
-use super::super::rules::{ARGUMENT, IMAGE, SCRIPT, VERSION};
+use super::super::rules::{ARGUMENT, CLOUD_SECRET, IMAGE, REQUIREMENT, SCRIPT, VERSION};
 use super::super::{Field, Kind, Takes, Unset};
 use super::at;
 
@@ -24,6 +24,39 @@ pub(super) const AGENT: &[Field] = &[
         example: "3.0.2",
         later: &[],
         lens: at!(Pool, agent.agent_version),
+    },
+    Field {
+        name: "agent_requirements",
+        kind: Kind::List { item: REQUIREMENT, some: false },
+        unset: Unset::Means("what pip finds for `agent_version`"),
+        takes: Takes::NewMachines,
+        doc: "The agent and all that it needs, each at one version with the hashes of its files, as `pip-compile --generate-hashes` has \
+              them, a line each; pip installs nothing else. Not asked for where the image has that agent already.",
+        example: "clearml-agent==3.0.3 --hash=sha256:b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
+        later: &[],
+        lens: at!(Pool, agent.agent_requirements),
+    },
+    Field {
+        name: "agent_credentials",
+        kind: Kind::Hidden(CLOUD_SECRET),
+        unset: Unset::Means("a token for the boot, minted by the console"),
+        takes: Takes::NewMachines,
+        doc: "Where the cloud keeps the agents' ClearML key, `KEY:SECRET` or JSON with `access_key` and `secret_key`. The machine reads it \
+              with the role of its `instance_profile`, which may `ssm:GetParameter` or `secretsmanager:GetSecretValue`.",
+        example: "ssm:/tidegate/agents",
+        later: &[],
+        lens: at!(Pool, agent.agent_credentials),
+    },
+    Field {
+        name: "git_credentials",
+        kind: Kind::Hidden(CLOUD_SECRET),
+        unset: Unset::Means("none"),
+        takes: Takes::NewMachines,
+        doc: "Where the cloud keeps the user and token for git over https, `USER:TOKEN` or JSON with `username` and `password`; read \
+              as `agent_credentials` is.",
+        example: "secretsmanager:tidegate/git",
+        later: &[],
+        lens: at!(Pool, agent.git_credentials),
     },
     Field {
         name: "cpu_only",
