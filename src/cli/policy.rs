@@ -1,6 +1,7 @@
 //! `policy`: what IAM must allow, ready to paste.
 
 use clap::Args;
+use serde_json::Value;
 
 use super::Place;
 use super::failure::Failure;
@@ -19,11 +20,17 @@ pub(super) struct Policy {
     /// Of the role or key of this account of the settings [default: of the usual credentials]
     #[arg(long, value_name = "NAME")]
     account: Option<String>,
+    /// Of the role of this pool's machines instead: what their boot script reads
+    #[arg(long, value_name = "POOL", conflicts_with = "account")]
+    machine: Option<String>,
 }
 
 impl Policy {
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let settings = Ground::find(place)?.settings.settings();
+        if let Some(pool) = &self.machine {
+            return of_machines(&settings, pool);
+        }
         let account = self.account.as_deref().map(|name| known(&settings, name)).transpose()?;
         say(&format!("{}\n", text(&settings, account)?))?;
         let mine = |pool: &&PoolSettings| pool.account.as_ref() == account;
@@ -39,10 +46,26 @@ impl Policy {
     }
 }
 
+fn of_machines(settings: &Settings, name: &str) -> Result<(), Failure> {
+    let names = || settings.pools.iter().map(|pool| pool.name.as_str());
+    let pool = settings.pools.iter().find(|pool| pool.name.as_str() == name);
+    let pool =
+        pool.ok_or_else(|| Failure::Usage(format!("no pool is called `{name}`{}", did_you_mean(name, names()))))?;
+    let Some(policy) = policy::machine(pool) else {
+        complain(&format!("machines of {name} read no secret: their role needs no right for the boot script"));
+        return Ok(());
+    };
+    complain("a secret under a key of your own needs kms:Decrypt on that key too");
+    say(&format!("{}\n", pretty(&policy)?))
+}
+
+fn pretty(policy: &Value) -> Result<String, Failure> {
+    serde_json::to_string_pretty(policy).map_err(|error| Failure::Failed(error.to_string()))
+}
+
 /// The policy as IAM takes it.
 pub(super) fn text(settings: &Settings, account: Option<&AccountName>) -> Result<String, Failure> {
-    serde_json::to_string_pretty(&policy::console(settings, account))
-        .map_err(|error| Failure::Failed(error.to_string()))
+    pretty(&policy::console(settings, account))
 }
 
 fn known<'a>(settings: &'a Settings, name: &str) -> Result<&'a AccountName, Failure> {

@@ -130,6 +130,25 @@ fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
     ]
 }
 
+/// The role of a pool's machines: to read what the settings name, for the boot script. `None`: it reads nothing there.
+#[must_use]
+pub fn machine(pool: &PoolSettings) -> Option<Value> {
+    let statements: Vec<Value> =
+        pool.agent.secrets().filter_map(|(_, place)| read_secret(place, &pool.region)).collect();
+    (!statements.is_empty()).then(|| json!({ "Version": "2012-10-17", "Statement": statements }))
+}
+
+fn read_secret(place: &str, region: &str) -> Option<Value> {
+    let (store, name) = place.split_once(':')?;
+    let (action, resource) = match store {
+        "ssm" => ("ssm:GetParameter", format!("arn:aws:ssm:{region}:*:parameter/{}", name.trim_start_matches('/'))),
+        // Six letters of the store's own stand behind the name.
+        _ => ("secretsmanager:GetSecretValue", format!("arn:aws:secretsmanager:{region}:*:secret:{name}-??????")),
+    };
+    let resource = if name.starts_with("arn:") { name.to_owned() } else { resource };
+    Some(json!({ "Effect": "Allow", "Action": action, "Resource": resource }))
+}
+
 fn see(pools: &[&PoolSettings]) -> Vec<&'static str> {
     let images = pools.iter().any(|pool| pool.launch.looks_image_up()).then_some("ec2:DescribeImages");
     let by_price =
@@ -180,6 +199,24 @@ mod tests {
     #[test]
     fn the_least_for_the_reference_settings() {
         insta::assert_snapshot!("reference", of(""));
+    }
+
+    #[test]
+    fn a_machine_reads_its_own_secrets_only() {
+        let mut pool = PoolSettings { region: "eu-west-1".to_owned(), ..PoolSettings::with_defaults("p") };
+        assert_eq!(machine(&pool), None);
+        pool.agent.agent_credentials = Some("ssm:/tidegate/agents".to_owned());
+        pool.agent.git_credentials = Some("secretsmanager:git".to_owned());
+        let statement =
+            |action: &str, resource: &str| json!({ "Effect": "Allow", "Action": action, "Resource": resource });
+        let ssm = statement("ssm:GetParameter", "arn:aws:ssm:eu-west-1:*:parameter/tidegate/agents");
+        let git = "arn:aws:secretsmanager:eu-west-1:*:secret:git-??????";
+        let git = statement("secretsmanager:GetSecretValue", git);
+        assert_eq!(machine(&pool).unwrap()["Statement"], json!([ssm, git]));
+        let arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:git-AbCdEf";
+        pool.agent.agent_credentials = None;
+        pool.agent.git_credentials = Some(format!("secretsmanager:{arn}"));
+        assert_eq!(machine(&pool).unwrap()["Statement"][0]["Resource"], arn);
     }
 
     #[test]

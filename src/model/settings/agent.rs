@@ -48,10 +48,10 @@ const RESERVED: &[(&str, &str)] = &[
 ];
 
 impl AgentSettings {
-    /// The setting that names a secret in the cloud, if one does: the machine needs a role to read it.
-    pub(super) fn reads_secrets(&self) -> Option<&'static str> {
-        let agents = self.agent_credentials.as_ref().map(|_| "agent_credentials");
-        agents.or(self.git_credentials.as_ref().map(|_| "git_credentials"))
+    /// What the machine reads with its role: the setting, and the place in the cloud that it names.
+    pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let named = [("agent_credentials", &self.agent_credentials), ("git_credentials", &self.git_credentials)];
+        named.into_iter().filter_map(|(field, place)| Some((field, place.as_deref()?)))
     }
 
     /// What does not hold between these settings: the setting to mend, and why.

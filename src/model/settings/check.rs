@@ -116,7 +116,7 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         complaints.push(say(Some("zones"), message));
     }
     complaints.extend(disks(&pool.launch).map(|(field, message)| say(Some(field), message)));
-    if let (Some(field), None) = (pool.agent.reads_secrets(), &pool.launch.instance_profile) {
+    if let (Some((field, _)), None) = (pool.agent.secrets().next(), &pool.launch.instance_profile) {
         complaints
             .push(say(Some(field), "no instance_profile is there, with whose role a machine could read it".to_owned()));
     }

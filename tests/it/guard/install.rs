@@ -6,7 +6,7 @@ use tidegate::model::settings::GuardKind;
 use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::Status;
 
-use super::{MAILBOX, boot, order, pulls, wait};
+use super::{MAILBOX, boot, order, pulls, wait, wait_minutes};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
@@ -44,9 +44,12 @@ fn an_agent_is_installed_by_its_hash_and_no_other() {
     let wheels = tempfile::tempdir().unwrap();
     let hash = python::print(WHEEL, &[wheels.path()]);
     let machine = boot_without_agent(&server, wheels.path(), hash.trim(), GuardKind::Off);
-    wait(&machine, "the installed agent starts", || machine.written().contains("agent 9.9.9 daemon --cpu-only"));
+    // A virtual environment with pip is made there each time.
+    wait_minutes(5, &machine, "the installed agent starts", || {
+        machine.written().contains("agent 9.9.9 daemon --cpu-only")
+    });
     let machine = boot_without_agent(&server, wheels.path(), &"0a".repeat(32), GuardKind::Gate);
-    wait(&machine, "it switches itself off", || machine.is_off());
+    wait_minutes(5, &machine, "it switches itself off", || machine.is_off());
     let gone = server.metadata(MAILBOX, "gone");
     assert_eq!(gone.as_deref(), Some("clearml-agent 9.9.9 could not be installed"), "{}", machine.written());
     assert!(machine.written().contains("DO NOT MATCH THE HASHES"), "{}", machine.written());

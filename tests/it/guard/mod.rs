@@ -64,8 +64,13 @@ fn boot(server: &Served, settings: &[(&str, &str)]) -> Machine {
 }
 
 /// Waits, at most a minute, and fails with everything that the machine wrote.
-fn wait(machine: &Machine, what: &str, mut ready: impl FnMut() -> bool) {
-    for _ in 0..A_MINUTE {
+fn wait(machine: &Machine, what: &str, ready: impl FnMut() -> bool) {
+    wait_minutes(1, machine, what, ready);
+}
+
+/// The same, for what takes a busy host long.
+fn wait_minutes(minutes: u32, machine: &Machine, what: &str, mut ready: impl FnMut() -> bool) {
+    for _ in 0..minutes * A_MINUTE {
         if ready() {
             return;
         }
