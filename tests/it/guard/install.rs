@@ -31,7 +31,7 @@ print(hashlib.sha256(open(path, "rb").read()).hexdigest())
 fn boot_without_agent(server: &Served, wheels: &Path, hash: &str, guard: GuardKind) -> Machine {
     let mut order = order(server);
     order.pool.guard = guard;
-    order.pool.agent.agent_version = "9.9.9".to_owned();
+    "9.9.9".clone_into(&mut order.pool.agent.agent_version);
     order.pool.agent.agent_requirements = vec![format!("clearml-agent==9.9.9 --hash=sha256:{hash}")];
     let wheels = wheels.display().to_string();
     let settings = [("TIDEGATE_PYTHON", ""), ("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", wheels.as_str())];
