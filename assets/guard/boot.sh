@@ -15,6 +15,7 @@ IDLE_LIFE=${TIDEGATE_IDLE_LIFE:-900}         # ... and no task for so long: end 
 SERVER_EVERY=${TIDEGATE_SERVER_EVERY:-60}
 DEATHS=${TIDEGATE_DEATHS:-8}                 # of the agent within ten minutes of its start: give up
 MAX_LIFE=${TIDEGATE_MAX_LIFE:-$MAX_LIFE}
+OFF_AGAIN=${TIDEGATE_OFF_AGAIN:-60}          # still here: power off once more
 OFF=${TIDEGATE_OFF:-shutdown -P now || systemctl poweroff --force || poweroff -f}
 
 clock() { read -r up _ </proc/uptime; echo "${up%.*}"; } # no clock step moves it
@@ -33,17 +34,29 @@ off() {
     echo "$1" >"$STATE/off"
     while :; do
         sh -c "$OFF"
-        sleep 60
+        sleep "$OFF_AGAIN"
     done
 }
 
 INSTANCE=''
 mkdir -p "$RUN" "$STATE" || exit 1
+# cloud-init runs user data at the first boot only, and what lies in this folder at every one. A machine that was made of
+# this one's image has another name in the link, a life of its own, and user data of its own.
+CLOUD=$ROOT/var/lib/cloud
+named=$(readlink "$CLOUD/instance")
+[ "$(cat "$STATE/named" 2>/dev/null)" = "$named" ] || rm -f "$STATE/off" "$STATE/used" "$STATE/token"
+echo "$named" >"$STATE/named"
+if [ -n "$named" ] && [ -d "$CLOUD/scripts/per-boot" ]; then
+    printf '#!/bin/sh\n[ "$(readlink "%s")" != "%s" ] || exec "%s"\n' "$CLOUD/instance" "$named" "$0" >"$STATE/again" &&
+        chmod 700 "$STATE/again" && mv "$STATE/again" "$CLOUD/scripts/per-boot/zz-tidegate" ||
+        say "a machine that is switched off and on again will not start its agent"
+fi
 [ -e "$STATE/off" ] && off "$(cat "$STATE/off")"
 [ -e "$STATE/used" ] || echo 0 >"$STATE/used"
 used=$(cat "$STATE/used") # life used before a reboot
 born=$(clock)
 life() { echo $((used + $(clock) - born)); }
+remember_life() { life >"$STATE/used.new" && mv "$STATE/used.new" "$STATE/used"; } # the old one stays when the disk is full
 
 # First of all the last resort, which survives this script: five minutes after its own end of life.
 if [ -z "${TIDEGATE_OFF:-}" ] && command -v shutdown >/dev/null; then
@@ -52,6 +65,7 @@ fi
 
 export HOME="${HOME:-/root}"
 export TIDEGATE_RUN="$RUN" TIDEGATE_TOKEN="$STATE/token" TIDEGATE_LEASE="$LEASE" CLEARML_API_HOST="$API_SERVER"
+export TIDEGATE_TOKEN_LIFE="$TOKEN_LIFE"
 [ -z "$CREDENTIALS" ] || rm -f "$TIDEGATE_TOKEN" # of an earlier boot; it may have ended
 [ -s "$TIDEGATE_TOKEN" ] || printf %s "$TOKEN" >"$TIDEGATE_TOKEN"
 unset TOKEN
@@ -197,7 +211,7 @@ stop() {
         tries=$((tries - 1))
     done
     kill_left_over
-    life >"$STATE/used"
+    remember_life
     exit 0
 }
 trap stop TERM INT
@@ -209,7 +223,7 @@ while :; do
     sleep "$TICK" &
     wait $!
     now=$(clock)
-    life >"$STATE/used"
+    remember_life
 
     if ! alive; then
         wait "$agent" 2>/dev/null
@@ -222,8 +236,8 @@ while :; do
                 [ -z "$GATE" ] || server log "$STATE/agent.log"
                 off "the agent does not live"
             }
-            next=$((now + 2 * deaths * deaths))
-            say "the agent died ($deaths); again in $((next - now)) s"
+            next=$(($(clock) + 2 * deaths * deaths))
+            say "the agent died ($deaths); again in $((2 * deaths * deaths)) s"
         fi
         [ "$now" -ge "$next" ] && { next=0; start "$@"; }
     fi

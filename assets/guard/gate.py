@@ -3,7 +3,7 @@
 The agent's own polling thread reads the order and gives the answer: it polls only when it runs no task, so
 an answered drain proves that nothing runs and that nothing will be taken.
 
-The mailbox is the metadata of the hidden queue $TIDEGATE_MAILBOX (nobody listens to that queue):
+The mailbox is the metadata of the hidden queue $TIDEGATE_MAILBOX (nobody listens to that queue where there is a gate):
   want  = drain:<nonce> | run             written by the console
   state = drained:<nonce> | run:<nonce>   written here
 A mailbox that cannot be read or answered closes the gate: no task is taken until it can be.
@@ -41,7 +41,14 @@ def write(name, text):
             new.write(text + "\n")
         os.rename(path(name + ".new"), path(name))
     except OSError as error:
-        print("tidegate gate: cannot write %s: %s" % (name, error), flush=True)
+        tell("cannot write %s: %s" % (name, error))
+
+
+def tell(text):
+    try:
+        print("tidegate gate: " + text, flush=True)
+    except OSError:  # the log's disk is full
+        pass
 
 
 class Gate:
@@ -91,7 +98,7 @@ class Gate:
         if state != self.said:
             self.said = state
             write("state", state)
-            print("tidegate gate: " + state, flush=True)
+            tell(state)
 
     def allows(self, session):
         now = time.monotonic()
@@ -150,7 +157,9 @@ if hasattr(getattr(worker, "Worker", None), "run_tasks_loop"):
 if callable(getattr(worker, "get_next_task", None)):
     install()
 else:
+    # The console holds it by a task in the mailbox's queue, which it asks first.
     write("state", "nogate")
-    print("tidegate gate: this clearml-agent has no get_next_task; it runs without a gate", flush=True)
+    sys.argv.insert(sys.argv.index("--queue") + 1, MAILBOX)
+    tell("this clearml-agent has no get_next_task; it runs without a gate")
 sys.argv[0] = "clearml-agent"
 sys.exit(main())

@@ -120,7 +120,7 @@ def login():
 
 
 def renew(authorization=None):
-    token = call("auth.login", {"expiration_sec": 86400}, authorization)["token"]
+    token = call("auth.login", {"expiration_sec": int(os.environ["TIDEGATE_TOKEN_LIFE"])}, authorization)["token"]
     with open(os.open(TOKEN + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as new:
         new.write(token)
     os.rename(TOKEN + ".new", TOKEN)

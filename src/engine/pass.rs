@@ -10,16 +10,17 @@ use crate::engine::act::crash::Point;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::Deed;
 use crate::engine::run::{EngineError, Loop, MINUTE, Work};
-use crate::engine::seen::facts::{Observation, Region};
-use crate::engine::seen::join::{Parts, join};
+use crate::engine::seen::facts::{Fresh, Observation, Region};
+use crate::engine::seen::join::{Parts, ends, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::observe::{Look, observe};
 use crate::engine::seen::sight::Sights;
 use crate::engine::words::{line, refusal_key, refused};
 use crate::model::ids::{Actor, InstanceId, IntentId};
+use crate::model::instance::{Fault, Instance, Power};
 use crate::model::journal::EntryKind;
 use crate::model::plan::{Action, Plan, Planned, Rule};
-use crate::model::record::Record;
+use crate::model::record::{KnownInstance, Record};
 use crate::model::settings::{Poll, Settings};
 use crate::model::snapshot::{Ask, Order, Snapshot};
 use crate::plan::check::{Broken, check};
@@ -104,7 +105,7 @@ impl Loop {
             fleet: self.settings.the_loop.fleet.clone(),
             queues: self.settings.queues.iter().map(|queue| queue.name.clone()).collect(),
             regions: self.regions(),
-            mailboxes: deep || self.memory.known.values().any(|known| known.drain.is_some()),
+            mailboxes: deep || self.wants_mailboxes(),
             // A task that waited may be taken elsewhere, and its entry stay: that is seen within a minute.
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
@@ -112,6 +113,25 @@ impl Loop {
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
         let look = self.work.spawn(async move { Work::Observed(observe(world, clock, look).await) });
         self.looking = Some(look.id());
+    }
+
+    /// Whether a mailbox may say something that must not wait for a minute.
+    fn wants_mailboxes(&self) -> bool {
+        let drained = self.memory.known.values().any(|known| known.drain.is_some());
+        let mute = |seen: &Instance| seen.fault == Some(Fault::NotPulling);
+        drained || self.last_words_asked.is_some() || self.snapshot.instances.iter().any(mute)
+    }
+
+    /// Whether a machine has just ended without us, and its mailbox was not asked for the reason since.
+    fn lacks_last_words(&self, fresh: &Fresh) -> bool {
+        let ended = |known: &KnownInstance| {
+            let shown = self.facts.machines.get(&known.id);
+            known.stop_sent.is_none()
+                && known.power == Power::On
+                && self.memory.ledger.open().contains_key(&known.id)
+                && shown.is_some_and(ends)
+        };
+        fresh.clearml && !fresh.mailboxes && self.memory.known.values().any(ended)
     }
 
     /// The regions of the settings, and those where machines of ours are or may be.
@@ -131,6 +151,11 @@ impl Loop {
             return Ok(());
         }
         let fresh = self.facts.take(observation);
+        if self.last_words_asked.take().is_none() && self.lacks_last_words(&fresh) {
+            self.last_words_asked = Some(self.setup.clock.now());
+            self.look();
+            return Ok(());
+        }
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         if self.leads() {
             let records = notice(

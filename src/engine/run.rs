@@ -89,6 +89,8 @@ pub(super) struct Loop {
     pub(super) look_again: bool,
     /// The look under way began before the clock jumped: what it says is of another time.
     pub(super) looked_away: bool,
+    /// Since when the look under way asks why a machine has ended.
+    pub(super) last_words_asked: Option<Timestamp>,
     pub(super) jumps: JumpWatch,
     pub(super) next_pass: Timestamp,
     pub(super) interval: SignedDuration,
@@ -155,6 +157,7 @@ impl Loop {
             looking: None,
             look_again: false,
             looked_away: false,
+            last_words_asked: None,
             jumps,
             next_pass: now,
             interval: QUICK,

@@ -77,7 +77,7 @@ impl Loop {
                 self.retries.rest(deed, UNREGISTER_AGAIN, now);
             }
             Deed::SweepDisks { .. } => self.retries.rest(deed, SWEEP_AGAIN, now),
-            Deed::DeleteMailbox { instance } => drop(self.facts.mailboxes.remove(instance)),
+            Deed::DeleteMailbox { instance } => self.facts.mailbox_removed(instance),
             _ => {}
         }
     }

@@ -70,7 +70,7 @@ pub enum Fault {
     Stuck,
     /// The worker is silent.
     Lost,
-    /// Idle for three polls while its queue waits.
+    /// Idle for three polls while its queue waits, or without the mailbox that it must read first.
     NotPulling,
     /// The cloud has announced that it takes the machine away.
     Interrupted,

@@ -90,6 +90,8 @@ pub struct Facts {
     pub queues: Queues,
     pub workers: Vec<ObservedWorker>,
     pub mailboxes: BTreeMap<InstanceId, Mailbox>,
+    /// Mailboxes that were there once, and were not removed by us.
+    mailboxes_known: BTreeSet<InstanceId>,
     pub tasks: Vec<TaskRecord>,
     /// What the tasks behind the entries of our queues do, as they were last asked; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
@@ -169,6 +171,18 @@ impl Facts {
         for health in self.regions.values_mut().chain([&mut self.clearml]) {
             health.last_good = None;
         }
+    }
+
+    /// We removed the mailbox of a machine.
+    pub fn mailbox_removed(&mut self, instance: &InstanceId) {
+        self.mailboxes.remove(instance);
+        self.mailboxes_known.remove(instance);
+    }
+
+    /// Whether someone else removed the mailbox of a machine.
+    #[must_use]
+    pub fn lost_mailbox(&self, instance: &InstanceId) -> bool {
+        self.mailboxes_known.contains(instance) && !self.mailboxes.contains_key(instance)
     }
 
     /// Every source with its age.

@@ -11,7 +11,7 @@ use crate::engine::seen::making::Making;
 use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName};
+use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName, mailbox_queue};
 use crate::model::instance::{Fault, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
@@ -285,6 +285,13 @@ fn fault(
         let why = own_words.or(silent).unwrap_or_else(|| "its worker is not listed".to_owned());
         return Some((Fault::Lost, why));
     };
+    if known.drain.is_none() && facts.lost_mailbox(&known.id) {
+        let mailbox = mailbox_queue(&known.id);
+        return Some((
+            Fault::NotPulling,
+            format!("its mailbox {mailbox} was deleted: it takes no task until a drain makes another"),
+        ));
+    }
     // Only a report that is younger than the first of those looks says that it is idle still.
     let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < worker.last_report;
     let why = || format!("idle at {} looks while a task waits in its queue", sight.idle_looks);
@@ -296,7 +303,7 @@ fn is_ended(machine: &CloudInstance) -> bool {
 }
 
 /// Whether the machine ends or has ended, or is switched off.
-pub(super) fn ends(machine: &CloudInstance) -> bool {
+pub(in crate::engine) fn ends(machine: &CloudInstance) -> bool {
     !matches!(machine.state, CloudState::Pending | CloudState::Running)
 }
 

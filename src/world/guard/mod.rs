@@ -10,9 +10,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use jiff::SignedDuration;
 
 use crate::model::ids::lease_queue;
-use crate::model::settings::{GuardKind, Provider};
+use crate::model::settings::{GuardKind, OnIdle, PoolSettings, Provider};
 use crate::world::cloud::LaunchOrder;
 use crate::world::guard::shell::quoted;
 
@@ -27,6 +28,9 @@ const END_OF_FILE: &str = "TIDEGATE_END_OF_FILE";
 
 /// EC2's limit on user data, in bytes before base64.
 pub const USER_DATA_LIMIT: usize = 16_384;
+
+/// A ClearML server gives no token that lives longer.
+const LONGEST_TOKEN: SignedDuration = SignedDuration::from_hours(365 * 24);
 
 /// Why a machine cannot be given its script.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +48,7 @@ pub enum GuardError {
     Compression(String),
 }
 
-/// The script that a machine of this order runs as root at its first boot.
+/// The script that a machine of this order runs as root at its first boot, and, by its own doing, at every other.
 pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     let (pool, agent) = (&order.pool, &order.pool.agent);
     if order.queues.is_empty() {
@@ -56,6 +60,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         GuardKind::Off => "",
     };
     let max_life = pool.max_life.as_secs().max(0).to_string();
+    let token_life = token_life(pool).as_secs().to_string();
     let lease = lease_queue(&order.fleet);
     let credentials = agent.agent_credentials.as_deref().unwrap_or_default();
     let docker_arguments = agent::docker_arguments(agent)?;
@@ -67,6 +72,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         ("TOKEN", if credentials.is_empty() { order.agents.token.expose() } else { "" }, "the token"),
         ("CREDENTIALS", credentials, "agent_credentials"),
         ("GIT", agent.git_credentials.as_deref().unwrap_or_default(), "git_credentials"),
+        ("TOKEN_LIFE", &token_life, "the token's life"),
         ("LEASE", lease.as_str(), "the fleet's name"),
         ("GATE", gate, "the guard's kind"),
         ("MAX_LIFE", &max_life, "max_life"),
@@ -94,6 +100,16 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     }
     script.push_str(work);
     Ok(script)
+}
+
+/// How long a token lives that the machine fetches for itself once a minute: its agent may be down for a day, and a
+/// machine that is switched off for as long as it is kept must still be known when it comes back.
+fn token_life(pool: &PoolSettings) -> SignedDuration {
+    let kept = match pool.on_idle {
+        OnIdle::Stop => pool.stopped_for.saturating_add(pool.max_boot),
+        OnIdle::Terminate => SignedDuration::ZERO,
+    };
+    kept.max(SignedDuration::from_hours(24)).min(LONGEST_TOKEN)
 }
 
 /// The script as EC2 takes it: compressed, in base64. The same script gives the same bytes.
@@ -210,6 +226,21 @@ mod tests {
             "",
         ];
         assert_eq!(parts, wanted);
+    }
+
+    /// A machine that was kept for as long as it may be has a token when it comes back.
+    #[test]
+    fn a_token_outlives_the_time_that_a_machine_is_switched_off() {
+        let life = |on_idle, days: i64| {
+            let mut order = order();
+            (order.pool.on_idle, order.pool.stopped_for) = (on_idle, SignedDuration::from_hours(24 * days));
+            let script = boot_script(&order).unwrap();
+            let line = script.lines().find_map(|line| line.strip_prefix("TOKEN_LIFE=")).unwrap();
+            line.trim_matches('\'').parse::<i64>().unwrap()
+        };
+        assert_eq!(life(OnIdle::Terminate, 7), 86_400);
+        assert_eq!(life(OnIdle::Stop, 7), 7 * 86_400 + 600);
+        assert_eq!(life(OnIdle::Stop, 365), 365 * 86_400);
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! The boot script with the real agent behind its gate.
 
+mod console;
 mod docker;
+mod endings;
 mod install;
 mod model;
 mod races;

@@ -10,7 +10,8 @@ pub(super) const AGENT: &[Field] = &[
         kind: Kind::Text(SCRIPT),
         unset: Unset::Means("none"),
         takes: Takes::NewMachines,
-        doc: "Shell that the machine runs as root before the agent starts. No secrets: whoever can describe the machine reads it.",
+        doc: "Shell that the machine runs as root at each of its boots, before the agent starts. No secrets: whoever can describe \
+              the machine reads it.",
         example: "apt-get install -y ffmpeg",
         later: &[],
         lens: at!(Pool, agent.init_script),
