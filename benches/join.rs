@@ -93,6 +93,7 @@ fn memory(queues: usize, now: Timestamp) -> Memory {
             drain: None,
             hold: None,
             stop_sent: None,
+            replace: None,
             power: tidegate::model::instance::Power::On,
         };
         let interval = Interval {
@@ -144,6 +145,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         launched: now - SignedDuration::from_hours(1),
         ended: None,
         state_reason: None,
+        image: None,
         tags: Tags::default(),
     });
     let region = Region { provider: Provider::Aws, name: REGION.to_owned() };

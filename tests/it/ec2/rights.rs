@@ -41,8 +41,8 @@ fn greedy() -> LaunchOrder {
     order.pool = PoolSettings { market: Market::Spot, on_idle: OnIdle::Stop, ..order.pool };
     order.pool.launch.spot_strategy = SpotStrategy::LowestPrice;
     order.pool.launch.disk_device = None;
-    order.pool.launch.ami = "name:amzn2-ami-hvm-2.0.*-x86_64-gp2".to_owned();
-    order.pool.launch.ami_owner = "amazon".to_owned();
+    "name:amzn2-ami-hvm-2.0.*-x86_64-gp2".clone_into(&mut order.pool.launch.ami);
+    "amazon".clone_into(&mut order.pool.launch.ami_owner);
     order.pool.launch.zones = vec!["us-east-1a".to_owned()];
     order
 }
@@ -122,7 +122,7 @@ async fn what_a_launch_would_be_refused_for_is_told_before_it() {
         moto::start_with(&[("MOTO_ENABLE_AMI_VALIDATION", "1"), ("MOTO_EC2_ENABLE_INSTANCE_TYPE_VALIDATION", "1")]);
     let cloud = ec2(&moto.url).await;
     let mut order = order("check", 1);
-    order.pool.launch.ami = "name:nobody-made-this-*".to_owned();
+    "name:nobody-made-this-*".clone_into(&mut order.pool.launch.ami);
     let long = "#".to_owned() + &"x".repeat(40_000);
     let said = async |order: &LaunchOrder| {
         let rights = cloud.rights(&"research".into(), REGION, std::slice::from_ref(order)).await.unwrap();

@@ -83,6 +83,7 @@ impl Cloud for OneMachine {
             launched: self.launched,
             ended: ended.map(|(at, _)| at),
             state_reason: ended.map(|(_, why)| why.to_owned()),
+            image: None,
             tags: Tags { pool: Some("small".into()), queue: Some("one".into()), ..Tags::default() },
         }])
     }

@@ -132,6 +132,7 @@ impl Naive for AbsentIsGone {
             ended: Some(made.launched),
             state_reason: None,
             tags: Tags::default(),
+            image: None,
         });
         self.0.lock().unwrap().extend(ended);
         Ok(made)
