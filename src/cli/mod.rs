@@ -116,7 +116,6 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Demo(command)) => command.run(),
         Some(Command::Replay(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
-        Some(Command::Import(command)) => command.run(),
         Some(Command::Policy(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
@@ -135,6 +134,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
     match command {
         Command::Check(command) => command.run(place).await,
+        Command::Import(command) => command.run(place).await,
         Command::Status(command) => command.run(place).await,
         Command::Queues(command) => command.run(place).await,
         Command::Instances(command) => command.run(place).await,
@@ -159,7 +159,6 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         | Command::Run(_)
         | Command::Completions(_)
         | Command::Man(_)
-        | Command::Import(_)
         | Command::Policy(_) => Ok(()),
     }
 }

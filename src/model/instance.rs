@@ -98,6 +98,8 @@ pub enum Origin {
     Launched,
     /// Of our fleet by its tag, but unknown to our store until now: adopted, never stopped for that.
     Orphan,
+    /// Another autoscaler's, which a person gave our fleet's tag (`import --adopt`). No guard of ours runs on it.
+    BroughtOver,
 }
 
 /// One machine, known by the cloud's id.

@@ -217,6 +217,8 @@ pub struct Tags {
     pub term: Option<Term>,
     /// What it was made of; see [`fingerprint`](crate::model::settings::PoolSettings::fingerprint).
     pub settings: Option<String>,
+    /// Another autoscaler made it, and a person gave it our tags.
+    pub brought_over: bool,
 }
 
 /// A hidden queue: nobody's task waits there.

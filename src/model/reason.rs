@@ -240,6 +240,10 @@ pub enum Reason {
     NoGuard {
         pool: PoolName,
     },
+    /// Another autoscaler made the machine: nothing on it answers a drain.
+    BroughtOver {
+        instance: InstanceId,
+    },
     /// Entries of the queue whose tasks do not wait.
     Phantoms {
         phantoms: u32,
@@ -302,6 +306,7 @@ impl Reason {
             Self::NoGuard { pool } => {
                 Some(format!("set pool.{pool}.guard = \"gate\" for machines to come, or stop it by hand"))
             }
+            Self::BroughtOver { .. } => Some("stop it by hand once it is idle".to_owned()),
             _ => None,
         }
     }
@@ -427,6 +432,9 @@ impl fmt::Display for Reason {
                 write!(f, "{instance} is {} and may have a task: a person decides", fault.word())
             }
             Self::NoGuard { pool } => write!(f, "machines of pool {pool} run without a guard and cannot be drained"),
+            Self::BroughtOver { instance } => {
+                write!(f, "{instance} is another autoscaler's machine: it has no guard and cannot be drained")
+            }
             Self::Served { waiting, idle, starting, foreign } => {
                 write!(f, "{waiting} waiting, {idle} idle, {starting} starting, {foreign} foreign idle: enough")
             }

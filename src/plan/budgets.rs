@@ -164,7 +164,7 @@ fn interval(instance: &Instance) -> Interval {
 /// A machine of our fleet that runs up a bill and is not in the ledger. One that is being ended is not: its bill
 /// was closed, or is closed by whoever records its end.
 pub(super) fn is_unknown(instance: &Instance, ledger: &Ledger) -> bool {
-    instance.origin == Origin::Orphan
+    instance.origin != Origin::Launched
         && !matches!(instance.phase, Phase::Stopping | Phase::Gone)
         && !ledger.open().contains_key(&instance.id)
 }

@@ -259,6 +259,7 @@ impl<'a> Judge<'a> {
         let silent = seen.silent_since.map(|since| self.now.duration_since(since));
         let has_gate = self.pools.get(&seen.pool).is_some_and(|pool| pool.guard == GuardKind::Gate);
         has_gate
+            && seen.origin != Origin::BroughtOver
             && seen.fault == Some(Fault::Lost)
             && silent.is_some_and(|silent| silent >= SURELY_SILENT)
             && standing.is_some_and(|drain| self.looked_since(drain.ordered) >= SURELY_IN_PROGRESS)
@@ -371,7 +372,7 @@ impl<'a> Judge<'a> {
     /// It costs money that no ledger knows of yet.
     fn is_unbilled(&self, instance: &Instance) -> bool {
         let ending = matches!(instance.phase, Phase::Gone | Phase::Stopping);
-        instance.origin == Origin::Orphan && !ending && !self.ledger.open().contains_key(&instance.id)
+        instance.origin != Origin::Launched && !ending && !self.ledger.open().contains_key(&instance.id)
     }
 }
 

@@ -137,7 +137,7 @@ impl Dice {
     fn machines(&mut self, world: &mut World, pools: &[PoolName], queues: &[QueueName]) {
         for place in 0..self.up_to(9) {
             let instance = self.machine(&format!("i-{place}"), &world.settings.pools, pools, queues);
-            let billed = if instance.origin == Origin::Orphan { self.in_hundred(50) } else { true };
+            let billed = if instance.origin != Origin::Launched { self.in_hundred(50) } else { true };
             if billed && !matches!(instance.phase, Phase::Gone | Phase::Stopped) {
                 let mut interval = example::interval(&instance);
                 if self.in_hundred(30) {
@@ -190,7 +190,7 @@ impl Dice {
             instance.silent_since = silent.then(|| ago(self.seconds(90, 4_000)));
         }
         if self.in_hundred(20) {
-            instance.origin = Origin::Orphan;
+            instance.origin = self.pick(&[Origin::Orphan, Origin::BroughtOver]);
         }
         if self.in_hundred(30) {
             instance.drift = vec![Drift::Type("p3.2xlarge".into())];

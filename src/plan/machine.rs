@@ -2,8 +2,9 @@
 
 use super::index::Index;
 use crate::model::ids::Actor;
-use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Phase, Power};
+use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power};
 use crate::model::reason::Reason;
+use crate::model::settings::GuardKind;
 
 /// What a machine is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +139,15 @@ impl<'a> Machine<'a> {
     /// Why the loop leaves it alone, if a person asked for that.
     pub(super) fn held(&self) -> Option<Reason> {
         self.hold.map(|hold| Reason::Held { until: hold.until, by: hold.by.clone(), why: hold.why.clone() })
+    }
+
+    /// Why it cannot be drained, where nothing on it obeys.
+    pub(super) fn no_guard(&self, index: &Index<'_>) -> Option<Reason> {
+        if self.seen.origin == Origin::BroughtOver {
+            return Some(Reason::BroughtOver { instance: self.seen.id.clone() });
+        }
+        let pool = self.pool.and_then(|pool| index.pools.get(pool))?.settings;
+        (pool.guard == GuardKind::Off).then(|| Reason::NoGuard { pool: pool.name.clone() })
     }
 
     pub(super) fn order_drain(&mut self) {

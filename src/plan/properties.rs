@@ -267,6 +267,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Already",
         "Asked",
         "BackOff",
+        "BroughtOver",
         "Budget",
         "Busy",
         "Canary",

@@ -68,7 +68,7 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
         Reason::Canary { .. } => ("hold: canary".to_owned(), Tone::Warn),
         Reason::Stale { .. } => ("hold: STALE".to_owned(), Tone::Bad),
         Reason::Faulty { .. } => ("hold: fault".to_owned(), Tone::Bad),
-        Reason::NoGuard { .. } => ("hold: no guard".to_owned(), Tone::Warn),
+        Reason::NoGuard { .. } | Reason::BroughtOver { .. } => ("hold: no guard".to_owned(), Tone::Warn),
         Reason::KeptWarm { min, .. } => (format!("kept warm {min}"), Tone::Plain),
         Reason::Held { .. } => ("held".to_owned(), Tone::Plain),
         Reason::Busy { .. } => ("busy".to_owned(), Tone::Plain),

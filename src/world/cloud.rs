@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::model::ids::{FleetId, InstanceId, IntentId, QueueName, Revision, Term, Zone};
+use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, PoolName, QueueName, Revision, Term, Zone};
 use crate::model::observed::CloudInstance;
 use crate::model::plan::Launch;
 use crate::model::settings::{PoolSettings, Provider};
@@ -49,6 +49,12 @@ pub trait Cloud: Send + Sync {
         None
     }
 
+    /// Gives a running machine that another autoscaler made our fleet's tags, so that [`list`](Self::list) holds it from
+    /// then on. One that does not run, or that is a fleet's already, is refused.
+    async fn bring_over(&self, region: &str, newcomer: &Newcomer) -> Result<(), CloudError> {
+        Err(CloudError::refused(format!("machines in {region} cannot be brought over: {}", newcomer.instance)))
+    }
+
     /// Whether disks may outlive their machines here.
     fn may_leave_disks(&self) -> bool {
         false
@@ -73,6 +79,18 @@ pub trait Cloud: Send + Sync {
     async fn rights(&self, _fleet: &FleetId, _region: &str, _orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
         Ok(Vec::new())
     }
+}
+
+/// A machine that another autoscaler made, and what it becomes here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Newcomer {
+    pub instance: InstanceId,
+    pub fleet: FleetId,
+    pub pool: PoolName,
+    /// Its home queue from now on.
+    pub queue: QueueName,
+    /// Who brings it over.
+    pub by: Actor,
 }
 
 /// A right that was tried.
@@ -172,6 +190,12 @@ pub struct CloudError {
 }
 
 impl CloudError {
+    /// What is wrong with the request itself: nothing was done.
+    #[must_use]
+    pub fn refused(message: String) -> Self {
+        Self { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false, quota: None }
+    }
+
     /// The call took longer than its deadline.
     #[must_use]
     pub fn deadline(call: &str) -> Self {

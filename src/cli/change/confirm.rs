@@ -5,7 +5,7 @@ use crate::cli::say::{ask, has_person};
 
 /// What must be typed before a deed is done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Proof {
+pub(in crate::cli) enum Proof {
     /// `y`.
     Yes,
     /// The name of what is destroyed.
@@ -14,13 +14,13 @@ pub(super) enum Proof {
 
 /// A deed and what it does, in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Deed {
+pub(in crate::cli) struct Deed {
     pub consequence: String,
     pub proof: Proof,
 }
 
 /// Goes on if `yes` was given or a person agrees.
-pub(super) fn confirm(deed: &Deed, yes: bool) -> Result<(), Failure> {
+pub(in crate::cli) fn confirm(deed: &Deed, yes: bool) -> Result<(), Failure> {
     if yes {
         return Ok(());
     }

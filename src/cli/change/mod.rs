@@ -1,7 +1,7 @@
 //! Subcommands that change something: orders to the running loop, under the rules that hold on the screen.
 
 pub(super) mod arm;
-mod confirm;
+pub(super) mod confirm;
 pub(super) mod drain;
 pub(super) mod hold;
 pub(super) mod launch;

@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::Imported;
+use super::adopt::OldNames;
 use super::read::{Old, Resource, plain};
 use super::rows::{self, Becomes, PREFIX, USE_PROFILE};
 use super::secrets::without_secrets;
@@ -42,6 +43,7 @@ struct Desk {
 pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
     let prefix = old.general.iter().find(|(path, _)| plain(path) == PREFIX);
     let prefix = prefix.and_then(|(_, value)| value.as_str()).filter(|text| !text.is_empty()).unwrap_or(THEIR_PREFIX);
+    let theirs = prefix.to_owned();
     let fleet = fleet.map_or_else(|| house_name(&format!("{prefix}-tidegate")), str::to_owned);
     let old_workers = format!("{prefix}:RESOURCE:TYPE:ID");
     let (clearml, report) = (Draft::default(), Vec::new());
@@ -69,7 +71,7 @@ pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
     {
         settings = text(&desk, &queues, from, &fleet, &old_workers);
     }
-    Imported { settings, report: desk.report }
+    Imported { settings, report: desk.report, old: OldNames { prefix: theirs, pools: names } }
 }
 
 /// Fit for a fleet or a pool.
@@ -332,7 +334,7 @@ fn text(desk: &Desk, queues: &[(String, Vec<String>)], from: &str, fleet: &str, 
     let mut text = format!(
         "# Brought over from {from} by `tidegate import`. Read it, then: tidegate check\n\
          # Stop the old autoscaler first: while it runs, both start machines for the same queues. Its machines, with\n\
-         # workers {}, are foreign here: counted while they are idle, never acted on.\n",
+         # workers {}, are foreign here: counted while they are idle, never acted on, until\n         # `tidegate import FILE --adopt` takes them over.\n",
         old_workers.chars().filter(|letter| !letter.is_control()).collect::<String>()
     );
     if !desk.clearml.lines.is_empty() {

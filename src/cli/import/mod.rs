@@ -1,6 +1,7 @@
 //! `import`: the settings of ClearML's AWS autoscaler, of the open example's file or of the app's export, as settings of
 //! ours. Every field is mapped, kept as a comment, or refused by name.
 
+mod adopt;
 mod draft;
 mod read;
 mod rows;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::Place;
 use super::failure::Failure;
 use super::say::{complain, say};
 use super::table::{Side, table};
@@ -20,7 +22,8 @@ use crate::store::settings::{create, parse};
 ///
 /// The settings go to standard output, or to a new file; what became of each field is told on standard error. Secrets are
 /// never written: they become references, with what to export. Machines of the old autoscaler stay foreign: they are counted
-/// while they are idle, and never acted on.
+/// while they are idle, and never acted on. With --adopt they are taken into the settings in use, once those are written:
+/// they then count in the limits and in the ledger, and are stopped by hand, since no guard runs on them.
 #[derive(Debug, Args)]
 pub(super) struct Import {
     /// The autoscaler's YAML, or the app's JSON
@@ -31,6 +34,12 @@ pub(super) struct Import {
     /// The fleet's name [default: the workers' prefix with `-tidegate`]
     #[arg(long, value_name = "NAME")]
     fleet: Option<String>,
+    /// Write no settings; take the old autoscaler's running machines over into the settings in use
+    #[arg(long, conflicts_with_all = ["output", "fleet"])]
+    adopt: bool,
+    /// With --adopt: do not ask
+    #[arg(long, requires = "adopt")]
+    yes: bool,
 }
 
 /// What an import comes to.
@@ -39,6 +48,7 @@ struct Imported {
     settings: String,
     /// Each field, and what became of it.
     report: Vec<[String; 2]>,
+    old: adopt::OldNames,
 }
 
 /// From the old file's text to new settings.
@@ -47,12 +57,15 @@ fn import(text: &str, from: &str, fleet: Option<&str>) -> Result<Imported, read:
 }
 
 impl Import {
-    pub(super) fn run(&self) -> Result<(), Failure> {
+    pub(super) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let shown = self.file.display().to_string();
         let unread = |error: &dyn std::fmt::Display| Failure::Failed(format!("{shown}: {error}"));
         let text = std::fs::read_to_string(&self.file).map_err(|error| unread(&error))?;
         let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let imported = import(&text, &name, self.fleet.as_deref()).map_err(|error| unread(&error))?;
+        if self.adopt {
+            return adopt::adopt(&imported.old, place, self.yes).await;
+        }
         complain(table([("FIELD", Side::Left), ("WHAT BECAME OF IT", Side::Left)], &imported.report).trim_end());
         match &self.output {
             Some(path) => {

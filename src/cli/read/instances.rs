@@ -120,8 +120,10 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         notes.push(format!("held by {} for {left} more: {}", hold.by, hold.why));
     }
     notes.extend(instance.replaced_told());
-    if instance.origin == Origin::Orphan {
-        notes.push("adopted".to_owned());
+    match instance.origin {
+        Origin::Launched => {}
+        Origin::Orphan => notes.push("adopted".to_owned()),
+        Origin::BroughtOver => notes.push("brought over: no guard, stopped by hand".to_owned()),
     }
     if instance.power.is_off() {
         notes.push("kept; its disks cost, and are not in the ledger".to_owned());

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::instance::{Instance, Origin, Power};
+use crate::model::instance::{Instance, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::record::{KnownInstance, Opened};
 use crate::model::settings::Settings;
@@ -32,7 +32,7 @@ pub(in crate::engine) fn adopted(
             vcpu: orphan.vcpu,
             gpu: orphan.gpu,
             intent: orphan.intent.clone(),
-            origin: Origin::Orphan,
+            origin: orphan.origin,
             launched: orphan.launched,
             registered: has_worker || past_boot,
             drain: None,

@@ -347,7 +347,7 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         gpu,
         reservation: Money::ZERO,
         intent: machine.tags.intent.clone(),
-        origin: Origin::Orphan,
+        origin: if machine.tags.brought_over { Origin::BroughtOver } else { Origin::Orphan },
         launched: machine.launched,
         ended: machine.ended,
         phase: if ends(machine) { Phase::Stopping } else { Phase::Booting },
@@ -446,7 +446,8 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
             TaskStatus::InProgress if !memory.requeueing.contains_key(&task.id) => {
                 let worker = task.last_worker.as_ref().filter(|worker| {
                     WorkerName::parse(worker).is_some_and(|name| {
-                        name.fleet == settings.the_loop.fleet && is_gone(&name.instance, sights, memory)
+                        let ours = name.fleet == settings.the_loop.fleet || memory.gone.contains_key(&name.instance);
+                        ours && is_gone(&name.instance, sights, memory)
                     })
                 });
                 if let Some(worker) = worker
@@ -672,6 +673,28 @@ mod tests {
         fleet.pass(10);
         fleet.look();
         assert_eq!(fleet.snapshot().instances, []);
+    }
+
+    #[test]
+    fn a_machine_that_was_brought_over_is_known_by_its_worker_s_id_whatever_that_is_called() {
+        let theirs = |brought_over: bool| {
+            let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).worker(Some("t"));
+            fleet.workers[0].id = "dynamic_worker:g5:g5.xlarge:i-1".into();
+            fleet.last().tags.brought_over = brought_over;
+            let opened = {
+                fleet.look();
+                let found = fleet.instance("i-1").unwrap();
+                crate::engine::seen::adopt::adopted(&found, true, found.launched, &fleet.settings, fleet.now)
+            };
+            fleet.memory.apply(&Record::Opened(Box::new(opened)));
+            fleet.look();
+            (fleet.instance("i-1").unwrap(), fleet.snapshot().foreign.len())
+        };
+        let (seen, foreign) = theirs(true);
+        assert_eq!((seen.origin, seen.phase, seen.fault, foreign), (Origin::BroughtOver, Phase::Busy, None, 0));
+        assert!(seen.worker.is_some() && seen.task.is_some());
+        let (seen, foreign) = theirs(false);
+        assert_eq!((seen.origin, seen.worker, foreign), (Origin::Orphan, None, 1), "another's name proves nothing");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Other autoscalers on our queues: workers that are named as an autoscaler names them, and are not of our fleet.
+//! Other autoscalers on our queues: workers that are named as an autoscaler names them, and are not of our fleet. A
+//! machine that was brought over tells nothing of the autoscaler that once made it.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,11 @@ use crate::model::settings::Settings;
 pub(in crate::engine) fn rivals(facts: &Facts, settings: &Settings) -> Vec<String> {
     let mut rivals: BTreeMap<String, Vec<&QueueName>> = BTreeMap::new();
     for worker in facts.workers.iter().filter(|worker| is_fresh(worker, facts)) {
-        let named = WorkerName::parse(&worker.id).filter(|name| name.fleet != settings.the_loop.fleet);
+        let ours = |name: &WorkerName| {
+            let machine = facts.machines.get(&name.instance);
+            name.fleet == settings.the_loop.fleet || machine.is_some_and(|machine| machine.tags.brought_over)
+        };
+        let named = WorkerName::parse(&worker.id).filter(|name| !ours(name));
         let Some(name) = named else { continue };
         let ours = facts.queues.iter().filter(|queue| worker.queues.contains(&queue.id));
         for queue in ours.map(|queue| &queue.name).filter(|queue| settings.queue(queue).is_some()) {

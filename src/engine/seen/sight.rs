@@ -290,11 +290,14 @@ fn reporting(facts: &Facts, settings: &Settings) -> BTreeSet<InstanceId> {
     workers.map(|(name, _)| name.instance).collect()
 }
 
-/// The workers of our fleet, by what their names say.
+/// The workers of our fleet, by what their names say, and those of machines that were brought over from another.
 pub fn our_workers<'a>(facts: &'a Facts, fleet: &'a FleetId) -> impl Iterator<Item = (WorkerName, &'a ObservedWorker)> {
-    let ours = facts.workers.iter().filter(|worker| worker.id.as_str().starts_with(fleet.as_str()));
+    let any_brought_over = facts.machines.values().any(|machine| machine.tags.brought_over);
+    let by_name = move |worker: &&ObservedWorker| any_brought_over || worker.id.as_str().starts_with(fleet.as_str());
+    let ours = facts.workers.iter().filter(by_name);
     let named = ours.filter_map(|worker| Some((WorkerName::parse(&worker.id)?, worker)));
-    named.filter(move |(name, _)| name.fleet == *fleet)
+    let brought_over = |id: &InstanceId| facts.machines.get(id).is_some_and(|machine| machine.tags.brought_over);
+    named.filter(move |(name, _)| name.fleet == *fleet || brought_over(&name.instance))
 }
 
 /// Machines that ended before anyone here knew them: they take no place any more once that is proved.

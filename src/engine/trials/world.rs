@@ -339,6 +339,7 @@ impl Cloud for Scripted {
                     revision: None,
                     term: None,
                     settings: Some(wanted.pool.fingerprint()),
+                    brought_over: false,
                 };
                 let machine = CloudInstance {
                     id: id.clone(),

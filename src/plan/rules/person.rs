@@ -5,7 +5,6 @@ use crate::model::ids::{Actor, InstanceId, PoolName, QueueName};
 use crate::model::instance::{DrainCause, Hold};
 use crate::model::plan::{Action, Planned, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::GuardKind;
 use crate::model::snapshot::Ask;
 use crate::plan::index::Index;
 use crate::plan::launch::Want;
@@ -69,9 +68,8 @@ fn drain(index: &Index<'_>, machine: &mut Machine<'_>) -> Answer {
     if machine.order == Order::Standing {
         return already(machine, "is being drained");
     }
-    let pool = machine.pool.and_then(|pool| index.pools.get(pool));
-    if let Some(pool) = pool.filter(|pool| pool.settings.guard == GuardKind::Off) {
-        return Err(Reason::NoGuard { pool: pool.settings.name.clone() });
+    if let Some(no) = machine.no_guard(index) {
+        return Err(no);
     }
     machine.order_drain();
     Ok(Action::Drain { instance: machine.seen.id.clone(), cause: DrainCause::Person })
@@ -149,9 +147,8 @@ fn replace<'a>(index: &Index<'a>, machine: &mut Machine<'a>, by: &'a Actor) -> A
     if machine.replace_by.is_some() {
         return already(machine, "is to be replaced");
     }
-    let pool = machine.pool.and_then(|pool| index.pools.get(pool));
-    if let Some(pool) = pool.filter(|pool| pool.settings.guard == GuardKind::Off) {
-        return Err(Reason::NoGuard { pool: pool.settings.name.clone() });
+    if let Some(no) = machine.no_guard(index) {
+        return Err(no);
     }
     machine.replace_by = Some(by);
     Ok(Action::Replace { instance: machine.seen.id.clone() })
@@ -200,7 +197,7 @@ fn launchable(index: &Index<'_>, pool: &PoolName, queue: &QueueName) -> Result<(
 mod tests {
     use crate::model::ids::InstanceId;
     use crate::model::instance::DrainCause;
-    use crate::model::instance::{Drain, Instance, Phase};
+    use crate::model::instance::{Drain, Instance, Origin, Phase};
     use crate::model::settings::{BudgetScope, GuardKind};
     use crate::model::snapshot::Ask;
     use crate::plan::example::{World, ago, budget, drain, hold, instance};
@@ -326,6 +323,16 @@ mod tests {
         world
             .set(|settings| settings.pools[0].guard = GuardKind::Off)
             .expect(&["NOT person i-1: machines of pool gpu run without a guard and cannot be drained"]);
+        let mut theirs = instance("i-1", Phase::Busy);
+        theirs.origin = Origin::BroughtOver;
+        let world = World::new().with(theirs);
+        for ask in [Ask::Drain(id()), Ask::Replace(id())] {
+            world.clone().asked(ask).expect(&[
+                "NOT person i-1: i-1 is another autoscaler's machine: it has no guard and cannot be drained",
+            ]);
+        }
+        let killed = world.asked(Ask::Stop { instance: id(), kill: true }).plan();
+        assert_eq!(killed.actions[0].action.to_string(), "kill i-1");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::{GuardKind, ReplaceDrifted};
+use crate::model::settings::ReplaceDrifted;
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
 
@@ -73,8 +73,8 @@ fn decide(pass: &mut Pass<'_>, place: usize) -> Decision {
     let Some((at, pool)) = machine.pool.and_then(|at| Some((at, pass.index.pools.get(at)?))) else {
         return Decision::Refuse(Reason::NoSuchPool { pool: seen.pool.clone() });
     };
-    if pool.settings.guard == GuardKind::Off {
-        return Decision::Refuse(Reason::NoGuard { pool: seen.pool.clone() });
+    if let Some(no) = machine.no_guard(pass.index) {
+        return Decision::Refuse(no);
     }
     if by.is_none() {
         if let Some(other) = another(pass, at) {

@@ -148,8 +148,8 @@ fn next(
 ) -> Option<usize> {
     for place in candidates {
         let machine = pass.machines.get(place)?;
-        if let Some(held) = machine.held() {
-            refused.push((Some(place), held));
+        if let Some(no) = machine.held().or_else(|| machine.no_guard(pass.index)) {
+            refused.push((Some(place), no));
             continue;
         }
         if let Some(stale) = pass.index.stale_region(machine.seen.provider, &machine.seen.region) {
@@ -212,7 +212,7 @@ fn refuse_the_unsure(pass: &mut Pass<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{Fault, Instance, Phase};
+    use crate::model::instance::{Fault, Instance, Origin, Phase};
     use crate::model::money::Rate;
     use crate::model::settings::GuardKind;
     use crate::plan::example::{World, ago, hold, instance, now};
@@ -302,10 +302,18 @@ mod tests {
             .expect(&["NOT shrink gpu: machines of pool gpu run without a guard and cannot be drained"]);
         let mut held = instance("i-0", Phase::Idle);
         held.hold = Some(hold(3_600));
-        held.rate = Some(Rate::from_micros_per_hour(9_000_000));
+        let held_rate = || Some(Rate::from_micros_per_hour(9_000_000));
+        held.rate = held_rate();
         idle(1).with(held).surplus(&[900]).expect(&[
             "shrink: drain i-1: 1 more than needed for 15m00, keep-alive is 10m00",
             "NOT shrink gpu i-0: held by ann until 2026-11-02 09:00Z: profiling",
+        ]);
+        let mut theirs = instance("i-0", Phase::Idle);
+        theirs.origin = Origin::BroughtOver;
+        theirs.rate = held_rate();
+        idle(1).with(theirs).surplus(&[900]).expect(&[
+            "shrink: drain i-1: 1 more than needed for 15m00, keep-alive is 10m00",
+            "NOT shrink gpu i-0: i-0 is another autoscaler's machine: it has no guard and cannot be drained",
         ]);
         idle(2)
             .surplus(&[900, 900])

@@ -8,7 +8,6 @@ use jiff::SignedDuration;
 use crate::model::instance::{DrainCause, Fault};
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::{GuardKind, PoolSettings};
 use crate::plan::index::Index;
 use crate::plan::machine::{Machine, Order, State};
 use crate::plan::pass::{About, Pass};
@@ -44,11 +43,10 @@ pub(in crate::plan) fn end(pass: &mut Pass<'_>) {
 }
 
 /// Why a machine is to end, and what proves that it may.
-struct Case<'a> {
+struct Case {
     rule: Rule,
     cause: DrainCause,
     fault: Fault,
-    pool: &'a PoolSettings,
     reason: Reason,
     proof: SignedDuration,
 }
@@ -60,7 +58,7 @@ enum Decision {
     Wait,
 }
 
-fn case<'a>(index: &Index<'a>, machine: &Machine<'_>) -> Option<Case<'a>> {
+fn case(index: &Index<'_>, machine: &Machine<'_>) -> Option<Case> {
     let (seen, pool) = (machine.seen, index.pools.get(machine.pool?)?.settings);
     if machine.state() != State::Faulty || machine.acknowledged {
         return None;
@@ -68,15 +66,15 @@ fn case<'a>(index: &Index<'a>, machine: &Machine<'_>) -> Option<Case<'a>> {
     if machine.overdue && matches!(seen.fault, None | Some(Fault::Stuck)) && !machine.may_have_task() {
         let reason = Reason::NeverRegistered { age: seen.age(index.now), max_boot: pool.max_boot };
         let (rule, cause, fault) = (Rule::Stuck, DrainCause::Stuck, Fault::Stuck);
-        return Some(Case { rule, cause, fault, pool, reason, proof: PROOF });
+        return Some(Case { rule, cause, fault, reason, proof: PROOF });
     }
     let silent = index.now.duration_since(seen.silent_since.filter(|_| machine.silent)?);
     let reason = Reason::Silent { silent, max_silence: pool.max_silence };
     let (rule, cause, fault) = (Rule::Silent, DrainCause::Silent, Fault::Lost);
-    Some(Case { rule, cause, fault, pool, reason, proof: PROOF_OF_NO_TASK })
+    Some(Case { rule, cause, fault, reason, proof: PROOF_OF_NO_TASK })
 }
 
-fn decide(pass: &Pass<'_>, machine: &Machine<'_>, case: &Case<'_>) -> Decision {
+fn decide(pass: &Pass<'_>, machine: &Machine<'_>, case: &Case) -> Decision {
     let (index, seen) = (pass.index, machine.seen);
     if let Some(stale) = index.stale_clearml().or_else(|| index.stale_region(seen.provider, &seen.region)) {
         return Decision::Refuse(stale);
@@ -84,7 +82,7 @@ fn decide(pass: &Pass<'_>, machine: &Machine<'_>, case: &Case<'_>) -> Decision {
     if let Some(held) = machine.held() {
         return Decision::Refuse(held);
     }
-    if case.pool.guard == GuardKind::Off {
+    if machine.no_guard(index).is_some() {
         return Decision::Refuse(Reason::Faulty { instance: seen.id.clone(), fault: case.fault });
     }
     if machine.order != Order::Standing {

@@ -138,8 +138,10 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
         notes.push(format!("held by {} for {} more: {}", hold.by, short(hold.until.duration_since(now)), hold.why));
     }
     notes.extend(instance.replaced_told());
-    if instance.origin == Origin::Orphan {
-        notes.push("orphan, adopted".to_owned());
+    match instance.origin {
+        Origin::Launched => {}
+        Origin::Orphan => notes.push("orphan, adopted".to_owned()),
+        Origin::BroughtOver => notes.push("brought over: no guard, stopped by hand".to_owned()),
     }
     if instance.power.is_off() {
         notes.push("kept; its disks cost, and are not in the ledger".to_owned());

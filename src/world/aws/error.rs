@@ -136,7 +136,7 @@ pub(super) fn unreadable(call: &str, what: &str) -> CloudError {
 
 /// What we refuse to ask for.
 pub(super) fn refused(message: String) -> CloudError {
-    CloudError { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false, quota: None }
+    CloudError::refused(message)
 }
 
 fn unknown(message: String, may_have_acted: bool) -> CloudError {

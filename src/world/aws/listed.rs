@@ -18,6 +18,8 @@ pub(super) const INTENT_TAG: &str = "tidegate-intent";
 pub(super) const REVISION_TAG: &str = "tidegate-revision";
 pub(super) const TERM_TAG: &str = "tidegate-term";
 pub(super) const SETTINGS_TAG: &str = "tidegate-settings";
+/// On machines that another autoscaler made: who brought them over.
+pub(super) const BROUGHT_OVER_TAG: &str = "tidegate-brought-over-by";
 
 /// Reads one machine of a listing; one that cannot be read spoils the listing, for it must not be missed.
 pub(super) fn read(instance: &Instance, region: &str) -> Result<CloudInstance, CloudError> {
@@ -97,6 +99,7 @@ fn tags(instance: &Instance) -> Tags {
         revision: tag(REVISION_TAG).map(Revision::new),
         term: tag(TERM_TAG).and_then(|term| term.parse().ok()).map(Term),
         settings: tag(SETTINGS_TAG).map(str::to_owned),
+        brought_over: tag(BROUGHT_OVER_TAG).is_some(),
     }
 }
 

@@ -10,6 +10,7 @@ mod image;
 mod launch;
 mod listed;
 mod members;
+mod newcomer;
 mod quota;
 mod request;
 mod rights;
@@ -35,7 +36,7 @@ use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::account::Ends;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Right, StrayDisk};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Newcomer, Right, StrayDisk};
 
 /// The tag that says whose machine it is.
 const FLEET_TAG: &str = "tidegate-fleet";
@@ -279,6 +280,14 @@ impl Cloud for Ec2 {
         let machines = self.listed(fleet, region).await.unwrap_or_default();
         let machine = machines.into_iter().find(alive).map(|machine| machine.id);
         let answer = rights::tried(&client, machine.as_ref(), orders).await;
+        self.settle(region, answer).await
+    }
+
+    async fn bring_over(&self, region: &str, newcomer: &Newcomer) -> Result<(), CloudError> {
+        let answer = match self.client(region).await {
+            Ok(client) => newcomer::bring_over(&client, region, newcomer).await,
+            Err(error) => Err(error),
+        };
         self.settle(region, answer).await
     }
 

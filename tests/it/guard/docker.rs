@@ -1,63 +1,30 @@
 //! Docker mode: the boot script and the real agent with a stand-in for docker that records its arguments.
 
-use std::os::unix::fs::PermissionsExt;
-
-use serde_json::Value;
 use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::Status;
 
 use super::{MAILBOX, holds, job_lives, kill_agent, order, pulls, wait};
+use crate::support::docker::{self, Docker};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
-use crate::support::process::write;
-use crate::support::python::{program, venv};
 
-const STAND_IN: &str = include_str!("docker.py");
-
-/// A folder with a `docker` in it.
-struct Docker {
-    folder: tempfile::TempDir,
-}
-
-impl Docker {
-    fn install() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("docker");
-        write(&path, STAND_IN);
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
-        Self { folder }
-    }
-
-    /// The arguments of each `docker run`.
-    fn runs(&self) -> Vec<Vec<String>> {
-        let text = std::fs::read_to_string(self.folder.path().join("runs")).unwrap_or_default();
-        let words = |line: &str| match serde_json::from_str(line).unwrap() {
-            Value::Array(words) => words.iter().map(|word| word.as_str().unwrap().to_owned()).collect(),
-            other => panic!("{other}"),
-        };
-        text.lines().map(words).collect()
-    }
-
-    fn boot(&self, server: &Served, cpu_only: bool) -> Machine {
-        let mut order = order(server);
-        let agent = &mut order.pool.agent;
-        agent.cpu_only = cpu_only;
-        agent.docker = true;
-        agent.docker_image = Some("registry.example.com/base:1".to_owned());
-        // In the container there is an agent already: it is not installed at each task.
-        let python = format!("LOCAL_PYTHON={}", program("python").display());
-        agent.docker_arguments = ["--ipc=host", "-e", &python, "-e", "SPACED=it's a b"].map(str::to_owned).into();
-        agent.agent_arguments = vec!["--standalone-mode".to_owned()];
-        let path = std::env::var("PATH").unwrap();
-        let path = format!("{}:{}:{path}", self.folder.path().display(), venv().join("bin").display());
-        Machine::boot_user_data(&user_data(&order).unwrap(), "i-1", &[("PATH", &path)])
-    }
+/// Boots a machine in docker mode.
+fn boot(docker: &Docker, server: &Served, cpu_only: bool) -> Machine {
+    let mut order = order(server);
+    let agent = &mut order.pool.agent;
+    agent.cpu_only = cpu_only;
+    agent.docker = true;
+    agent.docker_image = Some("registry.example.com/base:1".to_owned());
+    let local_python = docker::local_python();
+    agent.docker_arguments = ["--ipc=host", "-e", &local_python, "-e", "SPACED=it's a b"].map(str::to_owned).into();
+    agent.agent_arguments = vec!["--standalone-mode".to_owned()];
+    Machine::boot_user_data(&user_data(&order).unwrap(), "i-1", &[("PATH", &docker.path())])
 }
 
 #[test]
 fn a_task_runs_in_a_container_of_the_pool_s_image_and_arguments() {
     let (server, docker) = (Served::start(&["one", "two"]), Docker::install());
-    let machine = docker.boot(&server, true);
+    let machine = boot(&docker, &server, true);
     let task = server.enqueue_shell("one", "echo \"said $SPACED\"");
     wait(&machine, "the task ends", || server.status(&task) == Status::Completed);
     let runs = docker.runs();
@@ -76,7 +43,7 @@ fn a_task_runs_in_a_container_of_the_pool_s_image_and_arguments() {
 #[test]
 fn a_drain_waits_for_the_container_and_holds_after_it() {
     let (server, docker) = (Served::start(&["one", "two"]), Docker::install());
-    let machine = docker.boot(&server, false);
+    let machine = boot(&docker, &server, false);
     let first = server.enqueue_shell("one", "sleep 5");
     wait(&machine, "the job runs", || job_lives(&machine, "5"));
     server.write(MAILBOX, "want", "drain:n1");
@@ -92,7 +59,7 @@ fn a_drain_waits_for_the_container_and_holds_after_it() {
 #[test]
 fn the_container_of_a_dead_agent_is_ended() {
     let (server, docker) = (Served::start(&["one", "two"]), Docker::install());
-    let machine = docker.boot(&server, true);
+    let machine = boot(&docker, &server, true);
     let task = server.enqueue_shell("one", "sleep 615");
     wait(&machine, "the job runs", || job_lives(&machine, "615"));
     let registered = server.watch.count("workers.register");

@@ -94,6 +94,7 @@ impl Cloud for Machines {
                     revision: Some(order.revision.clone()),
                     term: Some(order.term),
                     settings: Some(order.pool.fingerprint()),
+                    brought_over: false,
                 },
             };
             let launched =

@@ -5,6 +5,8 @@ mod drift;
 mod failures;
 mod faults;
 #[cfg(feature = "aws")]
+mod imported;
+#[cfg(feature = "aws")]
 mod killed;
 mod leaders;
 mod rehearsal;

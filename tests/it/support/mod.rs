@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod conf;
+pub(crate) mod docker;
 #[cfg(feature = "aws")]
 pub(crate) mod ec2;
 pub(crate) mod face;

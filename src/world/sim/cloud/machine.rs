@@ -270,6 +270,7 @@ impl Machine {
                 revision: Some(self.revision.clone()),
                 term: Some(self.term),
                 settings: Some(self.settings.clone()),
+                brought_over: false,
             },
         }
     }

@@ -36,13 +36,17 @@ pub(super) struct Seen {
 }
 
 impl Hypervisor {
-    pub(super) fn start(url: &str) -> Self {
+    /// `settings`: more variables of each machine's boot script.
+    pub(super) fn start(url: &str, settings: &[(&str, &str)]) -> Self {
         let (seen, end) = (Arc::<Mutex<Seen>>::default(), Arc::<AtomicBool>::default());
+        let settings = LIMITS.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings: Vec<(String, String)> = settings.collect();
         let (url, seen_by, until) = (url.to_owned(), Arc::clone(&seen), Arc::clone(&end));
         let thread = std::thread::Builder::new().name("hypervisor".to_owned()).spawn(move || {
             let ec2 = Ec2Console::new(&url);
+            let settings: Vec<_> = settings.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
             while !until.load(Ordering::Relaxed) {
-                look(&ec2, &seen_by);
+                look(&ec2, &seen_by, &settings);
                 std::thread::sleep(LOOK);
             }
         });
@@ -83,8 +87,10 @@ fn lock(seen: &Mutex<Seen>) -> MutexGuard<'_, Seen> {
     seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn look(ec2: &Ec2Console, seen: &Mutex<Seen>) {
+/// Machines that no launch of ours made are somebody else's to run.
+fn look(ec2: &Ec2Console, seen: &Mutex<Seen>, settings: &[(&str, &str)]) {
     let machines = ec2.machines();
+    let machines: Vec<_> = machines.into_iter().filter(|machine| !machine.intent.0.is_empty()).collect();
     let mut seen = lock(seen);
     let up: Vec<_> = machines.iter().filter(|machine| machine.is_up()).collect();
     seen.peak = seen.peak.max(up.len());
@@ -96,7 +102,7 @@ fn look(ec2: &Ec2Console, seen: &Mutex<Seen>) {
     for machine in &machines {
         if machine.is_up() && !seen.running.contains_key(&machine.id) && !seen.ended.contains_key(&machine.id) {
             let user_data = ec2.user_data(&machine.id);
-            let booted = Machine::boot_user_data(&user_data, &machine.id, LIMITS);
+            let booted = Machine::boot_user_data(&user_data, &machine.id, settings);
             seen.running.insert(machine.id.clone(), booted);
         }
         if !machine.is_up()

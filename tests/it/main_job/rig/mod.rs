@@ -108,12 +108,23 @@ impl Rig {
 
     /// The same, with something between the program and EC2; `between` makes it of EC2's address.
     pub(super) fn with_endpoint(queues: &[&str], settings: &str, between: impl FnOnce(&str) -> Option<String>) -> Self {
-        let (served, moto, folder) = (Served::start(queues), moto::start(), tempfile::tempdir().unwrap());
+        Self::on(moto::start(), queues, settings, between, &[])
+    }
+
+    /// The same on an EC2 that runs already, with more variables of each machine's boot script.
+    pub(super) fn on(
+        moto: Moto,
+        queues: &[&str],
+        settings: &str,
+        between: impl FnOnce(&str) -> Option<String>,
+        machines: &[(&str, &str)],
+    ) -> Self {
+        let (served, folder) = (Served::start(queues), tempfile::tempdir().unwrap());
         std::fs::create_dir(folder.path().join("person")).unwrap();
         let rig = Self {
             ec2: Ec2Console::new(&moto.url),
             console: None,
-            hypervisor: Hypervisor::start(&moto.url),
+            hypervisor: Hypervisor::start(&moto.url, machines),
             endpoint: between(&moto.url).unwrap_or_else(|| moto.url.clone()),
             served,
             folder,
