@@ -200,8 +200,10 @@ fn in_doubt(fault: Fault, world: fn(&Sim) -> World) -> Outcome {
 #[test]
 fn row_04_a_launch_that_was_not_answered_may_have_been_made() {
     let silent = Fault::Silence { call: Call::Launch, times: 2, acted: true };
-    assert_clean(&in_doubt(silent.clone(), Sim::world));
-    let broken = in_doubt(silent, |sim| behind(sim, DoubtIsNo));
+    assert_clean(&in_doubt(silent, Sim::world));
+    let throttled = Fault::Throttle { call: Call::Launch, times: 2, acted: true };
+    assert_clean(&in_doubt(throttled.clone(), Sim::world));
+    let broken = in_doubt(throttled, |sim| behind(sim, DoubtIsNo));
     assert!(broken.judgement.limit_violations > 0, "{broken:?}");
 }
 
