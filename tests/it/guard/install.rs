@@ -27,28 +27,32 @@ with zipfile.ZipFile(path, "w") as wheel:
 print(hashlib.sha256(open(path, "rb").read()).hexdigest())
 "#;
 
-/// A machine without any agent, whose installer finds only the folder's wheels.
-fn boot_without_agent(server: &Served, wheels: &Path, hash: &str, guard: GuardKind) -> Machine {
+/// A machine without any agent, whose installer finds only the folder's wheels. No hash: what is called so will do.
+fn boot_without_agent(server: &Served, wheels: &Path, hash: Option<&str>, guard: GuardKind) -> Machine {
     let mut order = order(server);
     order.pool.guard = guard;
     "9.9.9".clone_into(&mut order.pool.agent.agent_version);
-    order.pool.agent.agent_requirements = vec![format!("clearml-agent==9.9.9 --hash=sha256:{hash}")];
+    let requirement = hash.map(|hash| format!("clearml-agent==9.9.9 --hash=sha256:{hash}"));
+    order.pool.agent.agent_requirements = requirement.into_iter().collect();
     let wheels = wheels.display().to_string();
     let settings = [("TIDEGATE_PYTHON", ""), ("PIP_NO_INDEX", "1"), ("PIP_FIND_LINKS", wheels.as_str())];
     Machine::boot_user_data(&user_data(&order).unwrap(), "i-1", &settings)
 }
 
 #[test]
-fn an_agent_is_installed_by_its_hash_and_no_other() {
+fn row_25_an_agent_is_installed_by_its_hash_and_no_other() {
     let server = Served::start(&["one", "two"]);
     let wheels = tempfile::tempdir().unwrap();
     let hash = python::print(WHEEL, &[wheels.path()]);
-    let machine = boot_without_agent(&server, wheels.path(), hash.trim(), GuardKind::Off);
-    // A virtual environment with pip is made there each time.
-    wait_minutes(5, &machine, "the installed agent starts", || {
-        machine.written().contains("agent 9.9.9 daemon --cpu-only")
-    });
-    let machine = boot_without_agent(&server, wheels.path(), &"0a".repeat(32), GuardKind::Gate);
+    // The second is without the defence: whatever wheel is called so is installed.
+    for hash in [Some(hash.trim()), None] {
+        let machine = boot_without_agent(&server, wheels.path(), hash, GuardKind::Off);
+        // A virtual environment with pip is made there each time.
+        wait_minutes(5, &machine, "the installed agent starts", || {
+            machine.written().contains("agent 9.9.9 daemon --cpu-only")
+        });
+    }
+    let machine = boot_without_agent(&server, wheels.path(), Some(&"0a".repeat(32)), GuardKind::Gate);
     wait_minutes(5, &machine, "it switches itself off", || machine.is_off());
     let gone = server.metadata(MAILBOX, "gone");
     assert_eq!(gone.as_deref(), Some("clearml-agent 9.9.9 could not be installed"), "{}", machine.written());

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use tidegate::store::settings::SettingsFile;
 use tidegate::world::cloud::LaunchOrder;
 use tidegate::world::guard::{boot_script, user_data};
 use tidegate::world::sim::clearml::{ClearmlServer, Status};
@@ -64,6 +65,30 @@ fn a_machine_fetches_its_key_and_git_s_with_its_role_and_tells_nobody() {
     for call in ["POST / AmazonSSM.GetParameter 200", "POST / secretsmanager.GetSecretValue 200"] {
         assert!(aws.server.written().contains(call), "{}", aws.server.written());
     }
+}
+
+#[test]
+fn row_24_the_settings_take_the_place_of_a_secret_and_no_secret() {
+    let settings = |credentials: &str| {
+        let text = format!(
+            "[loop]\nfleet = \"lab\"\n[queue.one]\npools = [\"small\"]\n[pool.small]\nprovider = \"aws\"\nregion = \
+             \"us-east-1\"\ntypes = [\"t3.medium\"]\nami = \"ami-1\"\ngit_credentials = \"{credentials}\"\ninstance_profile = \"tasks\"\n"
+        );
+        SettingsFile::in_memory(&text)
+    };
+    let refused = settings("robot:hush").map(drop).unwrap_err().to_string();
+    assert!(refused.contains("git_credentials") && !refused.contains("hush"), "{refused}");
+    let server = Served::start(&["one", "two"]);
+    let script = |credentials: &str| {
+        let mut order = order(&server);
+        order.pool.agent.git_credentials = Some(credentials.to_owned());
+        boot_script(&order).unwrap()
+    };
+    let place = "secretsmanager:tidegate/git";
+    settings(place).unwrap();
+    assert!(script(place).contains(place) && !script(place).contains("hush") && !script(place).contains("set -x"));
+    // Past the settings' check it would be in what whoever can describe the machine reads.
+    assert!(script("robot:hush").contains("hush"));
 }
 
 #[test]

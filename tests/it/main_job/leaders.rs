@@ -13,7 +13,7 @@ use tidegate::engine::act::crash::CrashPoints;
 use tidegate::engine::act::naming::Naming;
 use tidegate::engine::event::Leader;
 use tidegate::engine::{Candidate, EngineError, Setup, Times, run};
-use tidegate::model::ids::{FleetId, InstanceId, IntentId};
+use tidegate::model::ids::{FleetId, InstanceId, IntentId, Term};
 use tidegate::model::observed::{CloudInstance, CloudState, Tags};
 use tidegate::model::record::Record;
 use tidegate::model::settings::{Market, Provider};
@@ -57,18 +57,23 @@ const TAKE_OVERS: usize = 20;
 
 /// A cloud whose machines boot for ever.
 #[derive(Debug, Default)]
-struct Machines(Mutex<Vec<CloudInstance>>);
+struct Machines {
+    made: Mutex<Vec<CloudInstance>>,
+    /// It lists them so long after it made them.
+    listed_after: SignedDuration,
+}
 
 impl Machines {
     fn all(&self) -> MutexGuard<'_, Vec<CloudInstance>> {
-        self.0.lock().unwrap()
+        self.made.lock().unwrap()
     }
 }
 
 #[async_trait]
 impl Cloud for Machines {
     async fn list(&self, _: &FleetId, _: &str) -> Result<Vec<CloudInstance>, CloudError> {
-        Ok(self.all().clone())
+        let listed = Clock::Wall.now() - self.listed_after;
+        Ok(self.all().iter().filter(|machine| machine.launched <= listed).cloned().collect())
     }
 
     async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
@@ -144,6 +149,17 @@ struct Console {
 
 impl Console {
     fn start(name: &'static str, store: Kept, served: &Served, machines: &Arc<Machines>) -> Self {
+        let candidate = Candidate { console: name.to_owned(), holder: name.to_owned(), times: TIMES };
+        Self::start_as(Leader::Other("nobody yet".to_owned()), Some(candidate), (name, store), served, machines)
+    }
+
+    fn start_as(
+        leader: Leader,
+        candidate: Option<Candidate>,
+        (name, store): (&'static str, Kept),
+        served: &Served,
+        machines: &Arc<Machines>,
+    ) -> Self {
         let settings = SettingsFile::in_memory(&SETTINGS.replace("API_SERVER", &served.url)).unwrap();
         let credentials = Credentials::find(&settings.settings().clearml, &variable, None).unwrap();
         let tracker = Arc::new(Clearml::new(credentials, Clock::Wall).unwrap());
@@ -153,8 +169,8 @@ impl Console {
             store: Box::new(store.clone()),
             clock: Clock::Wall,
             catalogue: Arc::new(prices::catalogue().unwrap()),
-            leader: Leader::Other("nobody yet".to_owned()),
-            candidate: Some(Candidate { console: name.to_owned(), holder: name.to_owned(), times: TIMES }),
+            leader,
+            candidate,
             naming: Naming::random(),
             planner: plan,
             crash: CrashPoints::default(),
@@ -204,14 +220,45 @@ fn one_console_acts_and_the_other_follows_it_twenty_times() {
     served.all_known();
 }
 
+/// A store that was armed.
+async fn armed() -> Kept {
+    let mut store = Kept::default();
+    store.commit(&[Record::Armed(true)]).await.unwrap();
+    store
+}
+
+/// Machines that two armed consoles start for one task.
+async fn machines_of_two(served: &Served, each_leads: bool) -> usize {
+    let machines = Arc::new(Machines { listed_after: SignedDuration::from_secs(4), ..Machines::default() });
+    served.enqueue_shell("train", "true");
+    let mut consoles = Vec::new();
+    for name in ["a", "b"] {
+        let store = armed().await;
+        consoles.push(if each_leads {
+            Console::start_as(Leader::Us(Term(1)), None, (name, store), served, &machines)
+        } else {
+            Console::start(name, store, served, &machines)
+        });
+    }
+    until("one acts", || !machines.all().is_empty()).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    for console in consoles {
+        console.dies().await;
+    }
+    machines.all().len()
+}
+
+/// Two consoles of which each takes itself for the leader start a machine each.
+#[test]
+fn row_29_of_two_consoles_one_acts() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    assert_eq!(runtime.block_on(machines_of_two(&Served::start(&["train"]), false)), 1);
+    assert_eq!(runtime.block_on(machines_of_two(&Served::start(&["train"]), true)), 2);
+}
+
 async fn twenty_leaders(served: &Served) {
     let machines = Arc::<Machines>::default();
-    let store = || async {
-        let mut store = Kept::default();
-        store.commit(&[Record::Armed(true)]).await.unwrap();
-        store
-    };
-    let mut leader = Console::start("a", store().await, served, &machines);
+    let mut leader = Console::start("a", armed().await, served, &machines);
     until("the first leads", || claims(served) == [(1, "a".to_owned())]).await;
     // Its own store was never armed: it goes on in the mode of who led.
     let mut other = Console::start("b", Kept::default(), served, &machines);

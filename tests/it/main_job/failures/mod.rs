@@ -6,6 +6,7 @@ mod control;
 mod faces;
 mod launches;
 mod machines;
+mod settings;
 
 use jiff::{SignedDuration, Timestamp};
 use tidegate::model::ledger::Ledger;
