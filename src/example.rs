@@ -290,6 +290,7 @@ pub(crate) fn view() -> View {
                 period_end: ago(-2_476_800),
                 spent: Money::from_micros(230_100_000),
                 committed: Money::from_micros(45_000_000),
+                rate: Rate::from_micros_per_hour(65_872_926),
             }],
             queue_today: vec![("train".into(), Money::from_micros(12_400_000))],
             unpriced: vec!["i-stuck".into()],

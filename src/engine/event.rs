@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::forecast::{Course, Forecast};
 use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Term};
 use crate::model::journal::Entry;
 use crate::model::ledger::Account;
@@ -135,4 +136,15 @@ pub struct BudgetState {
     pub spent: Money,
     /// Set aside by running machines and by intents.
     pub committed: Money,
+    /// What the machines cost that are up now, by whose task runs on them.
+    pub rate: Rate,
+}
+
+impl BudgetState {
+    /// Where it comes to if nothing changes.
+    #[must_use]
+    pub fn forecast(&self, now: Timestamp) -> Forecast {
+        let Self { spent, rate, limit, period_end, .. } = *self;
+        Course { spent, rate, limit, now, period_end }.forecast()
+    }
 }

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use crate::engine::event::{BudgetState, Spend};
 use crate::model::calendar::bounds;
 use crate::model::ledger::{Account, QueueMoney};
-use crate::model::money::{Money, Rate};
+use crate::model::money::Money;
 use crate::model::record::Memory;
-use crate::model::settings::{Budget, Period, Settings};
+use crate::model::settings::{Budget, BudgetScope, Period, Settings};
 
 /// What has been spent, what is committed, and what it costs now.
 #[must_use]
@@ -41,12 +41,12 @@ pub(super) fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spe
             period_end: span.end,
             spent,
             committed: covered().map(|money| money.committed).sum::<Money>() + intents,
+            rate: ledger.rate(&budget.scope),
         }
     };
-    let open = ledger.open().values();
-    let unpriced = open.clone().filter(|interval| interval.rate.is_none());
+    let unpriced = ledger.open().values().filter(|interval| interval.rate.is_none());
     Spend {
-        rate: open.filter_map(|interval| interval.rate).sum::<Rate>(),
+        rate: ledger.rate(&BudgetScope::All),
         total: ledger.total(now),
         today: by_account.values().copied().sum(),
         month: by_queue.values().map(since_month).sum(),
@@ -66,7 +66,6 @@ mod tests {
     use crate::model::ids::QueueName;
     use crate::model::ledger::Share;
     use crate::model::record::Record;
-    use crate::model::settings::BudgetScope;
     use jiff::SignedDuration;
     use proptest::prelude::*;
 

@@ -175,6 +175,16 @@ impl Ledger {
         self.closed = self.closed.split_off(&instant.as_second());
     }
 
+    /// What the machines that are up cost, for a scope: each is charged to the queue of its newest share.
+    #[must_use]
+    pub fn rate(&self, scope: &BudgetScope) -> Rate {
+        let charged = |interval: &&Interval| {
+            let queue = interval.shares.last().map_or(&interval.home, |share| &share.queue);
+            scope.covers(queue)
+        };
+        self.open.values().filter(charged).filter_map(|interval| interval.rate).sum()
+    }
+
     /// Everything ever billed, up to `now`.
     #[must_use]
     pub fn total(&self, now: Timestamp) -> Money {

@@ -6,6 +6,7 @@ pub mod catalogue;
 pub mod claim;
 pub mod drift;
 pub mod eta;
+pub mod forecast;
 pub mod hocon;
 pub mod ids;
 pub mod instance;

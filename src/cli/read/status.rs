@@ -75,6 +75,11 @@ struct BudgetLine {
     spent_microusd: i64,
     committed_microusd: i64,
     period_end: jiff::Timestamp,
+    rate_microusd_per_hour: i64,
+    /// Spent at the period's end, if nothing changes.
+    projected_microusd: i64,
+    /// When the limit is reached, if nothing changes.
+    crosses: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Serialize)]
@@ -130,7 +135,7 @@ pub(super) fn summary(view: &View) -> Summary {
         today_microusd: view.spend.today.micros(),
         month_microusd: view.spend.month.micros(),
         total_microusd: view.spend.total.micros(),
-        budgets: view.spend.budgets.iter().map(budget_line).collect(),
+        budgets: view.spend.budgets.iter().map(|budget| budget_line(budget, view.at)).collect(),
         sources: view
             .snapshot
             .sources
@@ -166,7 +171,8 @@ fn back_off_line(breaker: &Breaker, view: &View) -> BackOffLine {
     }
 }
 
-fn budget_line(budget: &BudgetState) -> BudgetLine {
+fn budget_line(budget: &BudgetState, now: jiff::Timestamp) -> BudgetLine {
+    let forecast = budget.forecast(now);
     BudgetLine {
         name: budget.name.clone(),
         hard: budget.hard,
@@ -174,6 +180,9 @@ fn budget_line(budget: &BudgetState) -> BudgetLine {
         spent_microusd: budget.spent.micros(),
         committed_microusd: budget.committed.micros(),
         period_end: budget.period_end,
+        rate_microusd_per_hour: budget.rate.micros_per_hour(),
+        projected_microusd: forecast.projected.micros(),
+        crosses: forecast.crosses,
     }
 }
 
@@ -211,7 +220,7 @@ pub(super) fn text(view: &View) -> String {
     let head = std::iter::once(head).chain(rivals).collect();
     let mut paragraphs = vec![head, figures];
     if !spend.budgets.is_empty() {
-        paragraphs.push(budgets(&spend.budgets));
+        paragraphs.push(budgets(&spend.budgets, view.at));
     }
     paragraphs.push(sources(&summary.sources));
     let back_offs: Vec<String> =
@@ -245,7 +254,7 @@ fn instances(view: &View, summary: &Summary) -> String {
     format!("{}{phases}{faults}{drifted}", summary.instances + summary.intents)
 }
 
-fn budgets(budgets: &[BudgetState]) -> String {
+fn budgets(budgets: &[BudgetState], now: jiff::Timestamp) -> String {
     let head = [
         ("BUDGET", Side::Left),
         ("SPENT", Side::Right),
@@ -253,6 +262,7 @@ fn budgets(budgets: &[BudgetState]) -> String {
         ("LIMIT", Side::Right),
         ("KIND", Side::Left),
         ("UNTIL", Side::Left),
+        ("IF NOTHING CHANGES", Side::Left),
     ];
     let rows: Vec<_> = budgets
         .iter()
@@ -264,10 +274,21 @@ fn budgets(budgets: &[BudgetState]) -> String {
                 budget.limit.to_string(),
                 if budget.hard { "hard" } else { "soft" }.to_owned(),
                 clock(budget.period_end),
+                forecast(budget, now),
             ]
         })
         .collect();
     table(head, &rows)
+}
+
+/// `crosses 2026-11-02 14:20:00Z`, or `$812.40 at its end`.
+fn forecast(budget: &BudgetState, now: jiff::Timestamp) -> String {
+    let forecast = budget.forecast(now);
+    match forecast.crosses {
+        Some(at) if at <= now => "spent".to_owned(),
+        Some(at) => format!("crosses {}", clock(at)),
+        None => format!("{} at its end", forecast.projected),
+    }
 }
 
 fn sources(sources: &[SourceLine]) -> String {

@@ -6,7 +6,7 @@ use super::{Line, fact, heading};
 use crate::engine::event::{BudgetState, View};
 use crate::model::money::Money;
 use crate::tui::theme::Tone;
-use crate::tui::words::{clock, day_and_minute, dollars, plural, wrap};
+use crate::tui::words::{clock, day_and_minute, dollars, plural, time_or_day, wrap};
 
 pub(super) fn lines(view: &View, width: usize) -> Vec<Line> {
     let spend = &view.spend;
@@ -95,7 +95,23 @@ fn budget_lines(budget: &BudgetState, view: &View, width: usize) -> Vec<Line> {
     ];
     let numbers = format!("{} spent + {} committed of {}; {left} free", budget.spent, budget.committed, budget.limit);
     lines.extend(wrap(&numbers, width.saturating_sub(2)).into_iter().map(|part| Line::plain(format!("  {part}"))));
+    let (text, tone) = forecast_told(budget, view);
+    lines.extend(wrap(&text, width.saturating_sub(2)).into_iter().map(|part| Line::of(format!("  {part}"), tone)));
     lines
+}
+
+/// `at $65.87/h it crosses at 14:20:00 if nothing changes`.
+fn forecast_told(budget: &BudgetState, view: &View) -> (String, Tone) {
+    let zone = &view.settings.the_loop.time_zone;
+    let (forecast, rate) = (budget.forecast(view.at), budget.rate);
+    match forecast.crosses {
+        Some(at) if at <= view.at => ("its limit is reached".to_owned(), Tone::Bad),
+        Some(at) => {
+            let at = time_or_day(at, view.at, zone);
+            (format!("at {rate} it crosses at {at} if nothing changes"), Tone::Warn)
+        }
+        None => (format!("at {rate} it ends with {} if nothing changes", forecast.projected), Tone::Plain),
+    }
 }
 
 /// One bar an hour; the tallest is the dearest.

@@ -8,7 +8,7 @@ use crate::engine::event::{BudgetState, View};
 use crate::example::view;
 use crate::model::journal::{Entry, EntryKind, Subject};
 use crate::model::ledger::Account;
-use crate::model::money::Money;
+use crate::model::money::{Money, Rate};
 use crate::model::plan::{Outlook, Refusal, Rule};
 use crate::model::reason::Reason;
 use crate::model::settings::{Budget, BudgetScope, Period};
@@ -60,6 +60,7 @@ pub(super) fn rich() -> View {
         period_end: view.at.checked_add(SignedDuration::from_hours(16)).unwrap(),
         spent: "$52.40".parse().unwrap(),
         committed: "$30".parse().unwrap(),
+        rate: Rate::from_micros_per_hour(1_100_000),
     });
     view.spend.today_by_hour = [0, 2, 5, 9, 4, 1, 0, 7].map(|dollars| Money::from_micros(dollars * 1_000_000)).to_vec();
     view.spend.today_by_account = [("p4d", "train", "$10.10"), ("p4d", "eval", "$2.30")]
