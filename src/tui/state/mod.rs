@@ -184,17 +184,17 @@ impl State {
         }
     }
 
-    /// The row under the cursor; a step of the plan and a journal line stand for what they are about.
+    /// The row under the cursor, where it is shown: what a filter hides is not acted on. A step of the plan and a journal
+    /// line stand for what they are about.
     fn selected(&self) -> Option<Subject> {
         let cursor = self.looks.get(&self.place)?.cursor.as_ref()?;
+        let index = self.list.position(cursor)?;
         match cursor {
             Subject::Step(_) => {
-                let index = self.list.position(cursor)?;
                 let view = self.view()?;
                 self.list.rows.get(index)?.step(view)?.subject()
             }
             Subject::Line(..) => {
-                let index = self.list.position(cursor)?;
                 let names = &self.list.rows.get(index)?.entry(&self.journal)?.subject;
                 let instance = names.instance.clone().map(Subject::Instance);
                 instance.or(names.queue.clone().map(Subject::Queue)).or(names.pool.clone().map(Subject::Pool))
