@@ -123,6 +123,7 @@ fn settings(queues: usize) -> Settings {
         per,
         limit: Money::from_micros(10_000_000_000_000),
         hard: true,
+        already_spent: Money::ZERO,
     };
     let of_queue = |place| BudgetScope::Queue(name("queue", place).into());
     Settings {

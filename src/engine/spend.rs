@@ -16,30 +16,29 @@ use crate::model::settings::{Budget, BudgetScope, Period, Settings};
 pub(super) fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
     let ledger = &memory.ledger;
     let zone = &settings.the_loop.time_zone;
-    let (day, month) = (bounds(Period::Day, zone, now), bounds(Period::Month, zone, now));
+    let periods = Period::ALL.map(|period| bounds(period, zone, now));
+    let day = Period::Day.of(periods);
     let by_account = ledger.spent_by_account(day.start, now);
     let mut queue_today: BTreeMap<_, Money> = BTreeMap::new();
     for (account, money) in &by_account {
         *queue_today.entry(account.queue.clone()).or_default() += *money;
     }
-    let by_queue = ledger.by_queue([day.start, month.start], now);
-    let since_day = |money: &QueueMoney| money.spent[0];
-    let since_month = |money: &QueueMoney| money.spent[1];
+    let by_queue = ledger.by_queue(periods.map(|period| period.start), now);
+    let since_month = |money: &QueueMoney| Period::Month.of(money.spent);
     let state = |budget: &Budget| {
         let covered = || by_queue.iter().filter(|(queue, _)| budget.scope.covers(queue)).map(|(_, money)| money);
         let intents = memory.intents.values().filter(|intent| budget.scope.covers(&intent.queue));
         let intents: Money = intents.map(|intent| intent.reservation).sum();
-        let (span, spent): (_, Money) = match budget.per {
-            Period::Day => (&day, covered().map(since_day).sum()),
-            Period::Month => (&month, covered().map(since_month).sum()),
-        };
+        let span = budget.per.of(periods);
+        let spent: Money = covered().map(|money| budget.per.of(money.spent)).sum();
+        let before = budget.spent_before_ledger(span.start, ledger.whole_since);
         BudgetState {
             name: budget.name.clone(),
             limit: budget.limit,
             hard: budget.hard,
             period_start: span.start,
             period_end: span.end,
-            spent,
+            spent: spent + before,
             committed: covered().map(|money| money.committed).sum::<Money>() + intents,
             rate: ledger.rate(&budget.scope),
         }

@@ -1,7 +1,7 @@
 //! Calendar periods: a day or a month from midnight to midnight in a time zone, whatever the clocks do there.
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, ToSpan, Zoned};
+use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
 use crate::model::settings::Period;
 
@@ -22,13 +22,27 @@ pub fn bounds(period: Period, zone: &TimeZone, now: Timestamp) -> Bounds {
 
 fn read(period: Period, here: &Zoned) -> Option<Bounds> {
     let (first, next) = match period {
+        Period::Hour => {
+            // Whole hours of the clock on the wall; where clocks go by halves, some hours are cut.
+            let within = SignedDuration::from_mins(here.minute().into()) + seconds_of(here);
+            let start = here.timestamp().checked_sub(within).ok()?;
+            return Some(Bounds { start, end: start.checked_add(1.hour()).ok()? });
+        }
         Period::Day => (here.clone(), here.checked_add(1.day())),
+        Period::Week => {
+            let monday = here.checked_sub(i64::from(here.weekday().to_monday_zero_offset()).days());
+            (monday.clone().ok()?, monday.and_then(|monday| monday.checked_add(1.week())))
+        }
         Period::Month => {
             (here.first_of_month().ok()?, here.first_of_month().and_then(|first| first.checked_add(1.month())))
         }
     };
     let (start, end) = (first.start_of_day().ok()?, next.ok()?.start_of_day().ok()?);
     Some(Bounds { start: start.timestamp(), end: end.timestamp() })
+}
+
+fn seconds_of(here: &Zoned) -> SignedDuration {
+    SignedDuration::new(here.second().into(), here.subsec_nanosecond())
 }
 
 #[cfg(test)]
@@ -52,6 +66,15 @@ mod tests {
             ("Europe/Berlin", "2026-03-31T22:30:00Z", Period::Month, "2026-03-31T22:00:00Z", "2026-04-30T22:00:00Z"),
             // The clocks go from 23:59:59 to 01:00: the day begins at one.
             ("Africa/Cairo", "2026-04-24T10:00:00Z", Period::Day, "2026-04-23T22:00:00Z", "2026-04-24T21:00:00Z"),
+            ("UTC", "2026-11-01T23:59:59.999Z", Period::Hour, "2026-11-01T23:00:00Z", "2026-11-02T00:00:00Z"),
+            ("Asia/Kathmandu", "2026-11-02T08:20:00Z", Period::Hour, "2026-11-02T08:15:00Z", "2026-11-02T09:15:00Z"),
+            // The hour that comes twice is two hours.
+            ("Europe/Berlin", "2026-10-25T00:30:00Z", Period::Hour, "2026-10-25T00:00:00Z", "2026-10-25T01:00:00Z"),
+            ("Europe/Berlin", "2026-10-25T01:30:00Z", Period::Hour, "2026-10-25T01:00:00Z", "2026-10-25T02:00:00Z"),
+            // A Monday, the Sunday before it, and a week with a day of 25 hours.
+            ("UTC", "2026-11-02T00:00:00Z", Period::Week, "2026-11-02T00:00:00Z", "2026-11-09T00:00:00Z"),
+            ("UTC", "2026-11-01T23:59:59Z", Period::Week, "2026-10-26T00:00:00Z", "2026-11-02T00:00:00Z"),
+            ("Europe/Berlin", "2026-10-24T10:00:00Z", Period::Week, "2026-10-18T22:00:00Z", "2026-10-25T23:00:00Z"),
             ("Asia/Kathmandu", "2026-11-02T18:14:59Z", Period::Day, "2026-11-01T18:15:00Z", "2026-11-02T18:15:00Z"),
         ] {
             let zone = TimeZone::get(zone).unwrap();
@@ -63,7 +86,7 @@ mod tests {
     #[test]
     fn at_the_ends_of_time_there_is_no_period() {
         for now in [Timestamp::MIN, Timestamp::MAX] {
-            for period in [Period::Day, Period::Month] {
+            for period in Period::ALL {
                 let found = bounds(period, &TimeZone::UTC, now);
                 assert!(found.start <= now && now <= found.end);
             }
@@ -75,7 +98,7 @@ mod tests {
         fn periods_hold_their_instants_and_follow_each_other(
             second in 0_i64..4_102_444_800,
             zone in prop::sample::select(vec!["UTC", "Europe/Berlin", "America/New_York", "Asia/Kathmandu"]),
-            period in prop::sample::select(vec![Period::Day, Period::Month]),
+            period in prop::sample::select(Period::ALL.to_vec()),
         ) {
             let now = Timestamp::from_second(second).unwrap();
             let zone = TimeZone::get(zone).unwrap();

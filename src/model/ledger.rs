@@ -104,7 +104,7 @@ pub struct Account {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueMoney {
     /// Since each of the instants asked for.
-    pub spent: [Money; 2],
+    pub spent: [Money; 4],
     /// Set aside at launch for machines of this home queue, less what has been billed.
     pub committed: Money,
 }
@@ -257,15 +257,16 @@ impl Ledger {
     }
 
     /// The money of every queue, in one pass over the ledger for any number of budgets: what was spent since each of
-    /// two instants (multiples of 15 minutes), and what is set aside and not yet spent.
+    /// four instants (multiples of 15 minutes), and what is set aside and not yet spent.
     #[must_use]
-    pub fn by_queue(&self, since: [Timestamp; 2], now: Timestamp) -> MoneyByQueue<'_> {
+    pub fn by_queue(&self, since: [Timestamp; 4], now: Timestamp) -> MoneyByQueue<'_> {
         let mut by_queue = MoneyByQueue::default();
-        let [one, other] = since.map(Timestamp::as_second);
-        for (slot, accounts) in self.closed.range(one.min(other)..) {
+        let seconds = since.map(Timestamp::as_second);
+        let first = seconds.into_iter().min().unwrap_or_default();
+        for (slot, accounts) in self.closed.range(first..) {
             for (account, money) in accounts {
                 let queue = by_queue.entry(&account.queue).or_default();
-                for (spent, since) in queue.spent.iter_mut().zip([one, other]) {
+                for (spent, since) in queue.spent.iter_mut().zip(seconds) {
                     *spent += if *slot >= since { *money } else { Money::ZERO };
                 }
             }
@@ -343,9 +344,13 @@ mod tests {
         assert_eq!(by_queue, whole);
         assert_eq!(ledger.spent_by_account(from, end).into_values().sum::<Money>(), whole);
         let late = Timestamp::from_second(at(0).as_second() + 2_700).unwrap();
-        for (queue, money) in ledger.by_queue([late, from], end) {
+        for (queue, money) in ledger.by_queue([late, from, late, from], end) {
             let spent = |since| ledger.spent(&BudgetScope::Queue(queue.clone()), since, end);
-            assert_eq!(money, QueueMoney { spent: [spent(late), spent(from)], committed: Money::ZERO }, "{queue}");
+            assert_eq!(
+                money,
+                QueueMoney { spent: [spent(late), spent(from), spent(late), spent(from)], committed: Money::ZERO },
+                "{queue}"
+            );
         }
     }
 
@@ -365,7 +370,7 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.open_interval(interval.clone());
         let (before, since) = (at(-900_000), at(900_000));
-        let money = ledger.by_queue([since, before], now);
+        let money = ledger.by_queue([since, before, since, before], now);
         assert_eq!(money.values().map(|money| money.committed).sum::<Money>(), interval.committed(now));
         let spent = |place: usize| money.values().map(|money| money.spent[place]).sum::<Money>();
         assert_eq!(spent(0), ledger.spent(&BudgetScope::All, since, now));

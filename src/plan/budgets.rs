@@ -75,11 +75,9 @@ impl<'a> Budgets<'a> {
                     }
                 }
             }
-            let QueueMoney { spent: [day, month], committed } = money.of(&budget.scope);
-            let spent = match budget.per {
-                Period::Day => day,
-                Period::Month => month,
-            };
+            let QueueMoney { spent, committed } = money.of(&budget.scope);
+            let start = budget.per.of(money.since);
+            let spent = budget.per.of(spent) + budget.spent_before_ledger(start, index.ledger.whole_since);
             budgets.purses.push(Purse { budget, spent, committed });
         }
         budgets
@@ -109,6 +107,8 @@ impl<'a> Budgets<'a> {
 
 /// Everybody's money: the ledger's, and what it does not know yet.
 struct Books<'a> {
+    /// Where each period began.
+    since: [Timestamp; 4],
     by_queue: MoneyByQueue<'a>,
     all: QueueMoney,
 }
@@ -116,7 +116,7 @@ struct Books<'a> {
 impl<'a> Books<'a> {
     fn new(index: &Index<'a>, unknown: &[&'a Instance]) -> Self {
         let zone = &index.settings.the_loop.time_zone;
-        let since = [Period::Day, Period::Month].map(|period| calendar::bounds(period, zone, index.now).start);
+        let since = Period::ALL.map(|period| calendar::bounds(period, zone, index.now).start);
         let mut by_queue = index.ledger.by_queue(since, index.now);
         for intent in &index.snapshot.intents {
             by_queue.entry(&intent.queue).or_default().committed += intent.reservation;
@@ -136,7 +136,7 @@ impl<'a> Books<'a> {
                 *all += spent;
             }
         }
-        Self { by_queue, all }
+        Self { since, by_queue, all }
     }
 
     fn of(&self, scope: &BudgetScope) -> QueueMoney {

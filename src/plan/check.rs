@@ -338,9 +338,9 @@ impl<'a> Judge<'a> {
     /// What is left of each hard budget before this plan.
     fn left(&self) -> Map<Scope<'a>, Vec<(BudgetName, Money)>> {
         let zone = &self.settings.the_loop.time_zone;
-        let since = [Period::Day, Period::Month].map(|period| calendar::bounds(period, zone, self.now).start);
-        let mut gone: Map<Scope<'a>, [Money; 2]> = Map::default();
-        let mut add = |queue: &'a QueueName, money: [Money; 2]| {
+        let since = Period::ALL.map(|period| calendar::bounds(period, zone, self.now).start);
+        let mut gone: Map<Scope<'a>, [Money; 4]> = Map::default();
+        let mut add = |queue: &'a QueueName, money: [Money; 4]| {
             for scope in [Scope::All, Scope::Queue(queue)] {
                 gone.entry(scope).or_default().iter_mut().zip(money).for_each(|(gone, money)| *gone += money);
             }
@@ -349,7 +349,7 @@ impl<'a> Judge<'a> {
             add(queue, money.spent.map(|spent| spent + money.committed));
         }
         for intent in &self.snapshot.intents {
-            add(&intent.queue, [intent.reservation; 2]);
+            add(&intent.queue, [intent.reservation; 4]);
         }
         for orphan in self.snapshot.instances.iter().filter(|instance| self.is_unbilled(instance)) {
             let until = |instant| orphan.rate.unwrap_or_default().cost_between(orphan.launched, instant);
@@ -362,9 +362,9 @@ impl<'a> Judge<'a> {
                 BudgetScope::All => Scope::All,
                 BudgetScope::Queue(queue) => Scope::Queue(queue),
             };
-            let [day, month] = gone.get(&scope).copied().unwrap_or_default();
-            let gone = if budget.per == Period::Day { day } else { month };
-            left.entry(scope).or_default().push((budget.name.clone(), budget.limit - gone));
+            let gone = budget.per.of(gone.get(&scope).copied().unwrap_or_default());
+            let before = budget.spent_before_ledger(budget.per.of(since), self.ledger.whole_since);
+            left.entry(scope).or_default().push((budget.name.clone(), budget.limit - gone - before));
         }
         left
     }

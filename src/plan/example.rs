@@ -64,7 +64,14 @@ pub(super) fn pool(name: &str, types: &[&str]) -> PoolSettings {
 }
 
 pub(super) fn budget(name: &str, scope: BudgetScope, limit: &str) -> Budget {
-    Budget { name: name.into(), scope, per: Period::Day, limit: limit.parse().unwrap(), hard: true }
+    Budget {
+        name: name.into(),
+        scope,
+        per: Period::Day,
+        limit: limit.parse().unwrap(),
+        hard: true,
+        already_spent: Money::ZERO,
+    }
 }
 
 pub(super) fn instance(id: &str, phase: Phase) -> Instance {

@@ -88,9 +88,10 @@ impl Dice {
             .map(|place| Budget {
                 name: format!("b{place}").as_str().into(),
                 scope: if self.in_hundred(50) { BudgetScope::All } else { BudgetScope::Queue(self.pick(&names)) },
-                per: self.pick(&[Period::Day, Period::Month]),
+                per: self.pick(&Period::ALL),
                 limit: Money::from_micros(self.seconds(0, 40_000_000)),
                 hard: self.in_hundred(80),
+                already_spent: Money::from_micros(if self.in_hundred(80) { 0 } else { self.seconds(0, 20_000_000) }),
             })
             .collect();
     }

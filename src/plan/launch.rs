@@ -418,6 +418,17 @@ mod tests {
         world.ledger.add_closed(&yesterday);
         assert_eq!(outcome(&world).0, 4);
         assert_eq!(outcome(&world.clone().set(|settings| settings.budgets[0].per = Period::Month)).0, 0);
+        let per = |period| world.clone().set(|settings| settings.budgets[0].per = period);
+        assert_eq!((outcome(&per(Period::Hour)).0, outcome(&per(Period::Week)).0), (4, 4), "this week began today");
+        // What was spent before the ledger began counts in the period in which that was.
+        let before = |since: i64| {
+            let mut world = of(BudgetScope::All, "$6").set(|settings| {
+                settings.budgets[0].already_spent = "$5".parse().unwrap();
+            });
+            world.ledger.whole_since = Some(ago(since));
+            outcome(&world).0
+        };
+        assert_eq!((before(3_600), before(24 * 3_600)), (0, 4));
         // In Hawaii it is still yesterday.
         let zone = jiff::tz::TimeZone::get("Pacific/Honolulu").unwrap();
         assert_eq!(outcome(&world.set(|settings| settings.the_loop.time_zone = zone)).0, 0);

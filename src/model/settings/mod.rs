@@ -20,8 +20,8 @@ pub use agent::AgentSettings;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use spot::SpotSettings;
 
-use jiff::SignedDuration;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName, Revision};
@@ -145,6 +145,17 @@ pub struct Budget {
     pub limit: Money,
     /// A hard budget governs launches (invariant 2); a soft one is only shown.
     pub hard: bool,
+    /// Of the period in which the ledger begins: what was spent before that.
+    pub already_spent: Money,
+}
+
+impl Budget {
+    /// What was spent in the period that began at `start` before the ledger held every machine, as the settings say.
+    /// `whole_since`: since when it does.
+    #[must_use]
+    pub fn spent_before_ledger(&self, start: Timestamp, whole_since: Option<Timestamp>) -> Money {
+        if whole_since.is_none_or(|since| since > start) { self.already_spent } else { Money::ZERO }
+    }
 }
 
 /// What a budget covers.
@@ -164,12 +175,41 @@ impl BudgetScope {
     }
 }
 
-/// A calendar period in the loop's time zone.
+/// A calendar period in the loop's time zone. A week begins on Monday.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Period {
+    Hour,
     Day,
+    Week,
     Month,
+}
+
+impl Period {
+    pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::Month];
+
+    /// That of this period, of one value for each of [`Self::ALL`].
+    #[must_use]
+    pub fn of<T: Copy>(self, each: [T; 4]) -> T {
+        let [hour, day, week, month] = each;
+        match self {
+            Self::Hour => hour,
+            Self::Day => day,
+            Self::Week => week,
+            Self::Month => month,
+        }
+    }
+
+    /// `a day`.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Hour => "an hour",
+            Self::Day => "a day",
+            Self::Week => "a week",
+            Self::Month => "a month",
+        }
+    }
 }
 
 /// A ClearML queue that we serve.

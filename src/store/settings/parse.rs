@@ -265,9 +265,9 @@ max_hourly = "$60"
 [[budget]]
 name = "team month"
 scope = "queue:trian"
-per = "week"
+per = "rolling 24h"
 limit = 2500
-already_spent = "$0"
+already_spent = "0"
 at = { "80%" = "warn" }
 
 [[budget]]

@@ -2,7 +2,7 @@
 
 use super::{Cell, Column, Data, FILL, Row};
 use crate::model::money::{Money, Rate};
-use crate::model::settings::{BudgetScope, Limits, Market, OnLost, Period};
+use crate::model::settings::{BudgetScope, Limits, Market, OnLost};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::usage::Usage;
@@ -77,10 +77,7 @@ fn budget(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
             cell.toned(full(used >= budget.limit))
         }
         "MORE" => {
-            let per = match budget.per {
-                Period::Day => "a day",
-                Period::Month => "a month",
-            };
+            let per = budget.per.words();
             let over = match &budget.scope {
                 BudgetScope::All => "everything".to_owned(),
                 BudgetScope::Queue(queue) => format!("queue {queue}"),

@@ -42,6 +42,7 @@ pub(super) fn rich() -> View {
             per: Period::Month,
             limit: "$2500".parse().unwrap(),
             hard: true,
+            already_spent: Money::ZERO,
         },
         Budget {
             name: "train day".into(),
@@ -49,6 +50,7 @@ pub(super) fn rich() -> View {
             per: Period::Day,
             limit: "$80".parse().unwrap(),
             hard: false,
+            already_spent: Money::ZERO,
         },
     ];
     let start = view.spend.budgets[0].period_start;

@@ -172,7 +172,14 @@ impl Settings {
 }
 
 fn blank_budget(name: &str) -> Budget {
-    Budget { name: name.into(), scope: BudgetScope::All, per: Period::Day, limit: Money::ZERO, hard: true }
+    Budget {
+        name: name.into(),
+        scope: BudgetScope::All,
+        per: Period::Day,
+        limit: Money::ZERO,
+        hard: true,
+        already_spent: Money::ZERO,
+    }
 }
 
 fn blank_queue(name: &str) -> QueueSettings {

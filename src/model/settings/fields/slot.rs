@@ -97,7 +97,7 @@ macro_rules! words {
 words!(OnExit, "leave" = OnExit::Leave, "stop-idle" = OnExit::StopIdle, "stop-all" = OnExit::StopAll);
 words!(OnIdle, "terminate" = OnIdle::Terminate, "stop" = OnIdle::Stop);
 words!(ReplaceDrifted, "never" = ReplaceDrifted::Never, "when-idle" = ReplaceDrifted::WhenIdle);
-words!(Period, "day" = Period::Day, "month" = Period::Month);
+words!(Period, "hour" = Period::Hour, "day" = Period::Day, "week" = Period::Week, "month" = Period::Month);
 words!(Provider, "aws" = Provider::Aws);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);
 words!(SpotStrategy, "in-order" = SpotStrategy::InOrder, "lowest-price" = SpotStrategy::LowestPrice);

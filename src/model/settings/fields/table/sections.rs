@@ -121,12 +121,12 @@ pub(super) const BUDGET: &[Field] = &[
     },
     Field {
         name: "per",
-        kind: Kind::Choice(&["day", "month"]),
+        kind: Kind::Choice(&["hour", "day", "week", "month"]),
         unset: Unset::Required,
         takes: Takes::AtOnce,
-        doc: "The period, by the calendar of `loop.time_zone`.",
+        doc: "The period, by the calendar of `loop.time_zone`; a week begins on Monday.",
         example: "month",
-        later: &["hour", "week", "rolling"],
+        later: &["rolling"],
         lens: at!(Budget, per),
     },
     Field {
@@ -138,6 +138,16 @@ pub(super) const BUDGET: &[Field] = &[
         example: "$200",
         later: &[],
         lens: at!(Budget, limit),
+    },
+    Field {
+        name: "already_spent",
+        kind: Kind::Money { max: Money::from_micros(1_000_000_000_000_000) },
+        unset: Unset::Is("$0"),
+        takes: Takes::AtOnce,
+        doc: "What was spent before the ledger began, where that was within a period: it counts in that one period.",
+        example: "$120",
+        later: &[],
+        lens: at!(Budget, already_spent),
     },
     Field {
         name: "hard",
