@@ -8,7 +8,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidegate::model::catalogue::{Catalogue, TypeSpec};
 use tidegate::model::ids::{QueueName, Revision};
-use tidegate::model::instance::{Drain, DrainCause, Instance, Origin, Phase, Power, RunningTask};
+use tidegate::model::instance::{Agents, Drain, DrainCause, Instance, Origin, Phase, Power, RunningTask};
 use tidegate::model::ledger::{Interval, Ledger, Share};
 use tidegate::model::money::{Money, Rate};
 use tidegate::model::observed::QueueEntry;
@@ -223,7 +223,9 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         silent_since: None,
         worker: Some(name("bench:pool:g5.xlarge:i", place).into()),
         last_report: Some(ago(now, 5)),
+        agents: Agents::default(),
         task: (phase == Phase::Busy).then_some(task),
+        more_tasks: Vec::new(),
         registered: phase != Phase::Booting,
         drain: (phase == Phase::Draining).then_some(drain),
         hold: None,

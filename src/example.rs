@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::event::{ActUnderWay, BudgetState, Leader, Mode, Spend, View};
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::ids::{Revision, Term};
-use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::instance::{Agents, Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Outlook, Plan, Planned, Refusal, Rule};
 use crate::model::reason::{LimitKind, LimitScope, Reason};
@@ -50,7 +50,9 @@ fn instance(id: &str, phase: Phase) -> Instance {
         silent_since: None,
         worker: Some(format!("lab:p4d:p4d.24xlarge:{id}").into()),
         last_report: Some(ago(5)),
+        agents: Agents::default(),
         task: None,
+        more_tasks: Vec::new(),
         registered: true,
         drain: None,
         hold: None,
@@ -188,7 +190,7 @@ fn plan() -> Plan {
                 rate: Some(Rate::from_micros_per_hour(21_957_642)),
                 reservation: Money::from_micros(30_000_000),
             }),
-            reason: Reason::Waiting { waiting: 5, idle: 1, starting: 2, foreign: 0, need: 2 },
+            reason: Reason::Waiting { waiting: 5, idle: 1, starting: 2, foreign: 0, need: 2, each: 1 },
         }],
         refusals: vec![Refusal {
             rule: Rule::Grow,

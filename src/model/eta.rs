@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::ids::QueueName;
-use crate::model::instance::Instance;
+use crate::model::instance::{Instance, RunningTask};
 use crate::model::record::Learned;
 use crate::model::settings::Settings;
 use crate::model::span::Short;
@@ -27,10 +27,22 @@ pub enum Basis {
 }
 
 impl Eta {
-    /// Of the task that a machine runs; `None`: it shows none, or its task runs longer than anything that is known.
+    /// Of the task that a machine runs, of several the one with the longest to go; `None`: it shows none, or one of them
+    /// runs longer than anything that is known.
     #[must_use]
     pub fn of(instance: &Instance, learned: &Learned, settings: &Settings, now: Timestamp) -> Option<Self> {
-        let task = instance.task.as_ref()?;
+        let each: Option<Vec<Self>> =
+            instance.tasks().map(|task| Self::of_task(task, instance, learned, settings, now)).collect();
+        each?.into_iter().max_by_key(|eta| eta.left)
+    }
+
+    fn of_task(
+        task: &RunningTask,
+        instance: &Instance,
+        learned: &Learned,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Option<Self> {
         let queue = task.queue.as_ref().unwrap_or(&instance.home);
         let runs = now.duration_since(task.since).max(SignedDuration::ZERO);
         if let Some((left, of)) = learned.tasks.get(queue).and_then(|samples| samples.left_after(runs)) {
@@ -91,6 +103,21 @@ mod tests {
         ] {
             assert_eq!(told(samples, ran).as_deref(), said, "{samples:?} after {ran} s");
         }
+    }
+
+    #[test]
+    fn of_several_tasks_it_is_of_the_one_with_the_longest_to_go() {
+        let view = view();
+        let mut machine = view.snapshot.instances[0].clone();
+        let first = machine.task.clone().unwrap();
+        let with = |machine: &mut Instance, ran: i64| {
+            let since = view.at - SignedDuration::from_secs(ran);
+            machine.more_tasks.push(RunningTask { id: "t-2".into(), since, ..first.clone() });
+            Eta::of(machine, &Learned::default(), &view.settings, view.at).map(|eta| eta.left.as_secs())
+        };
+        assert_eq!(with(&mut machine, 600), Some(3_000));
+        assert_eq!(with(&mut machine, 60), Some(3_540));
+        assert_eq!(with(&mut machine, 4_000), None, "nobody knows how long that one will run");
     }
 
     #[test]

@@ -82,7 +82,8 @@ text_id! {
     InstanceId
 }
 text_id! {
-    /// A ClearML worker: `<fleet>:<pool>:<type>:<cloud id>` for ours, anything for others.
+    /// A ClearML worker: `<fleet>:<pool>:<type>:<cloud id>` for ours, with `.<n>` behind it where the machine has several
+    /// agents; anything for others.
     WorkerId
 }
 text_id! {
@@ -176,27 +177,39 @@ pub struct WorkerName {
     pub pool: PoolName,
     pub machine_type: MachineType,
     pub instance: InstanceId,
+    /// Which of the machine's agents it is, from 1 on; `None`: its only one.
+    pub agent: Option<u32>,
 }
 
 impl WorkerName {
-    /// Reads `<fleet>:<pool>:<type>:<cloud id>`; `None` for any other shape.
+    /// Reads `<fleet>:<pool>:<type>:<cloud id>`, or the same with `.<n>` behind it; `None` for any other shape.
     #[must_use]
     pub fn parse(worker: &WorkerId) -> Option<Self> {
         let mut parts = worker.as_str().split(':');
         let (fleet, pool, machine_type, instance) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let (instance, agent) = agent_of(instance).map_or((instance, None), |(id, agent)| (id, Some(agent)));
         let whole = parts.next().is_none() && [fleet, pool, machine_type, instance].iter().all(|part| !part.is_empty());
         whole.then(|| Self {
             fleet: fleet.into(),
             pool: pool.into(),
             machine_type: machine_type.into(),
             instance: instance.into(),
+            agent,
         })
     }
 
     #[must_use]
     pub fn worker(&self) -> WorkerId {
-        WorkerId::new(format!("{}:{}:{}:{}", self.fleet, self.pool, self.machine_type, self.instance))
+        let agent = self.agent.map(|agent| format!(".{agent}")).unwrap_or_default();
+        WorkerId::new(format!("{}:{}:{}:{}{agent}", self.fleet, self.pool, self.machine_type, self.instance))
     }
+}
+
+/// No cloud's id has a dot in it.
+fn agent_of(text: &str) -> Option<(&str, u32)> {
+    let (instance, agent) = text.rsplit_once('.')?;
+    let agent = Some(agent).filter(|agent| agent.bytes().all(|byte| byte.is_ascii_digit()) && !agent.starts_with('0'))?;
+    Some((instance, agent.parse().ok()?))
 }
 
 /// The name of the hidden queue whose metadata is a machine's mailbox.
@@ -245,9 +258,13 @@ mod tests {
             pool: "p4d".into(),
             machine_type: "p4d.24xlarge".into(),
             instance: "i-0aa".into(),
+            agent: None,
         };
-        assert_eq!(WorkerName::parse(&name.worker()), Some(name));
-        for other in ["host:gpu0", "a:b:c", "a:b:c:d:e", "a::c:d", ""] {
+        assert_eq!(WorkerName::parse(&name.worker()), Some(name.clone()));
+        let second = WorkerName { agent: Some(2), ..name };
+        assert_eq!(second.worker().as_str(), "research:p4d:p4d.24xlarge:i-0aa.2");
+        assert_eq!(WorkerName::parse(&second.worker()), Some(second));
+        for other in ["host:gpu0", "a:b:c", "a:b:c:d:e", "a::c:d", "a:b:c:.2", ""] {
             assert_eq!(WorkerName::parse(&other.into()), None, "{other}");
         }
     }

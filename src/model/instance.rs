@@ -62,7 +62,7 @@ impl Power {
     }
 }
 
-/// What is wrong with a machine. A machine with a fault is not capacity.
+/// What is wrong with a machine. A machine with a fault is not capacity, but for [`Fault::AgentsMissing`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
@@ -76,9 +76,19 @@ pub enum Fault {
     Interrupted,
     /// Ended by someone else.
     StoppedOutside,
+    /// Half of its agents do not report, or more; the others take tasks.
+    AgentsMissing,
+    /// Two live workers call themselves the same agent of it: nobody knows whose word its drain would be.
+    ClaimedTwice,
 }
 
 impl Fault {
+    /// Whether a machine with it is no capacity.
+    #[must_use]
+    pub fn disables(self) -> bool {
+        self != Self::AgentsMissing
+    }
+
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -87,6 +97,8 @@ impl Fault {
             Self::NotPulling => "not pulling",
             Self::Interrupted => "interrupted",
             Self::StoppedOutside => "stopped outside",
+            Self::AgentsMissing => "agents missing",
+            Self::ClaimedTwice => "claimed twice",
         }
     }
 }
@@ -135,9 +147,17 @@ pub struct Instance {
     pub fault_why: Option<String>,
     /// Its worker was there and has not reported since.
     pub silent_since: Option<Timestamp>,
+    /// Of several agents the first.
     pub worker: Option<WorkerId>,
+    /// Of several agents the newest.
     pub last_report: Option<Timestamp>,
+    #[serde(default)]
+    pub agents: Agents,
+    /// Of several tasks the one that began first.
     pub task: Option<RunningTask>,
+    /// The others, where it has several agents; none while there is no [`Self::task`].
+    #[serde(default)]
+    pub more_tasks: Vec<RunningTask>,
     /// A worker of it was seen at least once.
     pub registered: bool,
     pub drain: Option<Drain>,
@@ -153,7 +173,50 @@ pub struct Instance {
     pub no_start_until: Option<Timestamp>,
 }
 
+/// The agents of a machine: each runs one task at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agents {
+    /// So many it runs when all is well.
+    pub all: u32,
+    /// So many take tasks: all, until they have had the time to register; then those that report.
+    pub present: u32,
+    /// Since when not all report that should.
+    pub missing_since: Option<Timestamp>,
+}
+
+impl Agents {
+    /// So many, and all is well.
+    #[must_use]
+    pub fn whole(all: u32) -> Self {
+        Self { all, present: all, missing_since: None }
+    }
+}
+
+impl Default for Agents {
+    fn default() -> Self {
+        Self::whole(1)
+    }
+}
+
 impl Instance {
+    /// Every task that it runs, the one that began first before the others.
+    pub fn tasks(&self) -> impl Iterator<Item = &RunningTask> {
+        self.task.iter().chain(&self.more_tasks)
+    }
+
+    /// Of a machine with several agents, how many of them have a task: `2/4 tasks`.
+    #[must_use]
+    pub fn load_told(&self) -> Option<String> {
+        (self.agents.all > 1).then(|| format!("{}/{} tasks", self.tasks().count(), self.agents.all))
+    }
+
+    /// That some of its agents do not report, unless that is its fault.
+    #[must_use]
+    pub fn agents_told(&self) -> Option<String> {
+        let Agents { all, present, .. } = self.agents;
+        (present < all && self.fault.is_none()).then(|| format!("{present} of {all} agents report"))
+    }
+
     /// Counts against limits: everything that is not proved gone, or off.
     #[must_use]
     pub fn counts(&self) -> bool {

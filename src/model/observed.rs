@@ -38,6 +38,22 @@ pub struct ObservedWorker {
     pub last_report: Option<Timestamp>,
 }
 
+/// One row for each id, and the other rows of ids that have several: the server keeps one for each user that calls a
+/// worker so. The one with a task counts, else the one that reported last.
+#[must_use]
+pub fn one_of_each(mut rows: Vec<ObservedWorker>) -> (Vec<ObservedWorker>, Vec<ObservedWorker>) {
+    rows.sort_by(|a, b| {
+        let rank = |worker: &ObservedWorker| (worker.task.is_some(), worker.last_report);
+        a.id.cmp(&b.id).then_with(|| rank(b).cmp(&rank(a)))
+    });
+    let (mut one, mut doubles): (Vec<ObservedWorker>, Vec<ObservedWorker>) = (Vec::with_capacity(rows.len()), Vec::new());
+    for row in rows {
+        let known = one.last().is_some_and(|last| last.id == row.id);
+        if known { doubles.push(row) } else { one.push(row) }
+    }
+    (one, doubles)
+}
+
 /// The task that a worker says it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedTask {
@@ -52,7 +68,7 @@ pub struct Mailbox {
     pub queue: QueueId,
     pub instance: InstanceId,
     pub created: Timestamp,
-    /// `want`, `state`, `gone`, `requeue`, `boot`, `log` and what later guards add.
+    /// `want`, `state`, `gone`, `requeue`, `boot`, `agents`, `log` and what later guards add.
     pub metadata: BTreeMap<String, String>,
 }
 
@@ -69,11 +85,19 @@ impl Mailbox {
         self.metadata.get("state")?.strip_prefix("run:")
     }
 
-    /// The task that the machine stopped for want of time and meant to enqueue again, and its queue.
+    /// The tasks that the machine stopped for want of time and meant to enqueue again, one of each agent at most, and
+    /// their queues.
+    pub fn requeues(&self) -> impl Iterator<Item = (TaskId, QueueId)> {
+        let said = self.metadata.get("requeue").map(String::as_str).unwrap_or_default();
+        let pairs = said.split_whitespace().filter_map(|pair| pair.split_once(':'));
+        let whole = pairs.filter(|(task, queue)| !task.is_empty() && !queue.is_empty());
+        whole.map(|(task, queue)| (task.into(), queue.into()))
+    }
+
+    /// How many agents the machine runs; one with a single agent does not say so.
     #[must_use]
-    pub fn requeue(&self) -> Option<(TaskId, QueueId)> {
-        let (task, queue) = self.metadata.get("requeue")?.split_once(':')?;
-        (!task.is_empty() && !queue.is_empty()).then(|| (task.into(), queue.into()))
+    pub fn agents(&self) -> Option<u32> {
+        self.metadata.get("agents")?.parse().ok().filter(|agents| *agents > 0)
     }
 
     /// Whether the machine heard that the cloud takes it back.

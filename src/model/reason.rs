@@ -70,13 +70,15 @@ impl LimitKind {
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     // Why an action.
-    /// `waiting` tasks, less what is there for them, need `need` machines.
+    /// `waiting` tasks, less what is there for them, need room for `need`; a machine has room for `each`.
     Waiting {
         waiting: u32,
         idle: u32,
         starting: u32,
         foreign: u32,
         need: u32,
+        #[serde(default = "one")]
+        each: u32,
     },
     /// No spot machine was to be had for `lasted`; `pool.X.spot_rollback` is `rollback`.
     Rollback {
@@ -113,6 +115,13 @@ pub enum Reason {
     },
     /// Its worker said nothing for `silent`; the limit is `max_silence`, and no task in progress names it.
     Silent {
+        silent: SignedDuration,
+        max_silence: SignedDuration,
+    },
+    /// The same of `missing` of its agents; the others have read its drain.
+    PartlySilent {
+        missing: u32,
+        all: u32,
         silent: SignedDuration,
         max_silence: SignedDuration,
     },
@@ -312,6 +321,11 @@ impl Reason {
     }
 }
 
+/// What another version does not say.
+fn one() -> u32 {
+    1
+}
+
 /// `1 instance`, `2 instances`.
 fn counted(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
@@ -333,10 +347,13 @@ impl fmt::Display for Reason {
     #[expect(clippy::too_many_lines, reason = "a sentence for each reason")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Waiting { waiting, idle, starting, foreign, need } => write!(
-                f,
-                "{waiting} waiting - {idle} idle - {starting} starting - {foreign} foreign idle = {need} needed"
-            ),
+            Self::Waiting { waiting, idle, starting, foreign, need, each } => {
+                let each = if *each > 1 { format!(", {each} on a machine") } else { String::new() };
+                write!(
+                    f,
+                    "{waiting} waiting - {idle} idle - {starting} starting - {foreign} foreign idle = {need} needed{each}"
+                )
+            }
             Self::Rollback { pool, need, lasted, rollback } => write!(
                 f,
                 "{need} needed, no spot machine for {}, pool.{pool}.spot_rollback is {}: on-demand",
@@ -360,6 +377,12 @@ impl fmt::Display for Reason {
             Self::Silent { silent, max_silence } => write!(
                 f,
                 "silent for {}, max_silence is {}; no task in progress names it",
+                Short(*silent),
+                Short(*max_silence)
+            ),
+            Self::PartlySilent { missing, all, silent, max_silence } => write!(
+                f,
+                "{missing} of {all} agents silent for {}, max_silence is {}; no task in progress names them",
                 Short(*silent),
                 Short(*max_silence)
             ),

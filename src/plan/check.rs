@@ -254,13 +254,18 @@ impl<'a> Judge<'a> {
         self.looked_since(ordered) >= SURELY_READ
     }
 
-    /// Silent for long before an order that its gate would have read, and for long after.
+    /// Silent for long before an order that its gate would have read, and for long after; or some of its agents are, and
+    /// the others show no task.
     fn is_surely_without_task(&self, seen: &Instance, standing: Option<&Drain>) -> bool {
-        let silent = seen.silent_since.map(|since| self.now.duration_since(since));
+        let since = match seen.fault {
+            Some(Fault::Lost) => seen.silent_since,
+            None | Some(Fault::AgentsMissing) => seen.agents.missing_since,
+            Some(_) => None,
+        };
+        let silent = since.map(|since| self.now.duration_since(since));
         let has_gate = self.pools.get(&seen.pool).is_some_and(|pool| pool.guard == GuardKind::Gate);
         has_gate
             && seen.origin != Origin::BroughtOver
-            && seen.fault == Some(Fault::Lost)
             && silent.is_some_and(|silent| silent >= SURELY_SILENT)
             && standing.is_some_and(|drain| self.looked_since(drain.ordered) >= SURELY_IN_PROGRESS)
     }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::check::check;
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::ids::{InstanceId, QueueName, Revision};
-use crate::model::instance::{Drain, DrainCause, Hold, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::instance::{Agents, Drain, DrainCause, Hold, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
@@ -103,7 +103,9 @@ pub(super) fn instance(id: &str, phase: Phase) -> Instance {
         silent_since: None,
         worker: None,
         last_report: Some(ago(5)),
+        agents: Agents::default(),
         task: (phase == Phase::Busy).then_some(task),
+        more_tasks: Vec::new(),
         registered,
         drain: None,
         hold: None,

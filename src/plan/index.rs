@@ -107,6 +107,11 @@ impl<'a> Index<'a> {
         self.pool_places.get(name).copied()
     }
 
+    /// How many tasks a machine of a pool will run at a time.
+    pub(super) fn each(&self, pool: usize) -> u32 {
+        self.pools.get(pool).map_or(1, |pool| pool.settings.agent.agents())
+    }
+
     pub(super) fn queue(&self, name: &QueueName) -> Option<&Queue<'a>> {
         self.queues.get(self.queue_place(name)?)
     }

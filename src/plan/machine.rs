@@ -1,10 +1,12 @@
 //! A machine as the rules see it: the snapshot's, and what this pass has already decided about it.
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::index::Index;
 use crate::model::ids::Actor;
 use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power};
 use crate::model::reason::Reason;
-use crate::model::settings::GuardKind;
+use crate::model::settings::{GuardKind, MOST_AGENTS};
 
 /// What a machine is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,8 @@ pub(super) struct Machine<'a> {
     phase: Phase,
     faulty: bool,
     has_task: bool,
+    /// For so many tasks more it has an agent.
+    free: u32,
     registered: bool,
     pub(super) pool: Option<usize>,
     pub(super) home: Option<usize>,
@@ -63,6 +67,14 @@ pub(super) struct Machine<'a> {
     pub(super) overdue: bool,
     /// Shows no task, and its worker has been silent for the pool's `max_silence`.
     pub(super) silent: bool,
+    /// The same of some of its agents, while others report.
+    pub(super) partly_silent: bool,
+}
+
+/// An agent without a task takes one, or will; one that is busy takes none, whether its task is known or not.
+fn free(seen: &Instance) -> u32 {
+    let running = u32::try_from(seen.tasks().count()).unwrap_or(u32::MAX).max(u32::from(seen.phase == Phase::Busy));
+    seen.agents.present.clamp(1, MOST_AGENTS).saturating_sub(running)
 }
 
 impl<'a> Machine<'a> {
@@ -70,7 +82,11 @@ impl<'a> Machine<'a> {
         let pool = index.pool_place(&seen.pool);
         let settings = pool.and_then(|pool| index.pools.get(pool)).map(|pool| pool.settings);
         let max_boot = settings.map(|pool| pool.max_boot);
-        let silent = seen.silent_since.map(|since| index.now.duration_since(since));
+        let lasted = |since: Option<Timestamp>| since.map(|since| index.now.duration_since(since));
+        let for_long = |silent: Option<SignedDuration>| {
+            let limit = settings.map(|pool| pool.max_silence);
+            silent.zip(limit).is_some_and(|(silent, limit)| silent >= limit)
+        };
         let order = match &seen.drain {
             None => Order::None,
             Some(drain) if drain.cancelled => Order::TakenBack,
@@ -79,8 +95,9 @@ impl<'a> Machine<'a> {
         Self {
             seen,
             phase: seen.phase,
-            faulty: seen.fault.is_some(),
+            faulty: seen.fault.is_some_and(Fault::disables),
             has_task: seen.task.is_some(),
+            free: free(seen),
             registered: seen.registered,
             pool,
             home: index.queue_place(&seen.home),
@@ -98,7 +115,11 @@ impl<'a> Machine<'a> {
             silent: seen.fault == Some(Fault::Lost)
                 && seen.registered
                 && seen.task.is_none()
-                && silent.zip(settings).is_some_and(|(silent, pool)| silent >= pool.max_silence),
+                && for_long(lasted(seen.silent_since)),
+            partly_silent: !seen.fault.is_some_and(Fault::disables)
+                && seen.registered
+                && seen.task.is_none()
+                && for_long(lasted(seen.agents.missing_since)),
             overdue: !seen.registered && max_boot.is_some_and(|max_boot| seen.age(index.now) > max_boot),
         }
     }
@@ -124,6 +145,10 @@ impl<'a> Machine<'a> {
             (_, Phase::Idle) => State::Idle,
             _ => State::Booting,
         }
+    }
+
+    pub(super) fn free(&self) -> u32 {
+        self.free
     }
 
     /// Takes tasks, now or soon, or runs one: counts towards a pool's minimum.

@@ -3,6 +3,7 @@
 use super::index::{Index, Queue};
 use super::machine::{Machine, State};
 use super::pass::Pass;
+use crate::model::ids::QueueName;
 use crate::model::plan::Outlook;
 use crate::model::reason::Reason;
 
@@ -29,11 +30,18 @@ impl Seen {
         seen
     }
 
-    /// Counts a machine for its home queue, or the task on it for the queue that it came from.
+    /// Counts a machine for its home queue, or the tasks on it for the queues that they came from.
     pub(super) fn count(&mut self, index: &Index<'_>, machine: &Machine<'_>) {
         let state = machine.state();
-        let task = machine.seen.task.as_ref().filter(|_| state == State::Busy);
-        let queue = match task.and_then(|task| task.queue.as_ref()) {
+        let mut tasks = machine.seen.tasks().filter(|_| state == State::Busy);
+        self.count_one(index, machine, state, tasks.next().and_then(|task| task.queue.as_ref()));
+        for task in tasks {
+            self.count_one(index, machine, state, task.queue.as_ref());
+        }
+    }
+
+    fn count_one(&mut self, index: &Index<'_>, machine: &Machine<'_>, state: State, from: Option<&QueueName>) {
+        let queue = match from {
             Some(queue) if *queue != machine.seen.home => index.queue_place(queue),
             _ => machine.home,
         };

@@ -2,7 +2,7 @@
 //! retry of a task that was lost with its machine.
 
 use super::index::{Index, Pool, Queue};
-use super::machine::State;
+use super::machine::{Machine, State};
 use super::pass::Pass;
 use crate::model::reason::Reason;
 use crate::model::settings::Market;
@@ -19,8 +19,8 @@ pub(super) fn rollback(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, ne
 }
 
 impl Pass<'_> {
-    /// How many of the machines that a queue needs are started on demand: as many as tasks of it were lost with a
-    /// machine, less the on-demand machines that are on their way for it.
+    /// For how many of the tasks that a queue needs room for machines are started on demand: as many as were lost with a
+    /// machine, less the room of the on-demand machines that are on their way for it.
     pub(super) fn retries(&self, queue: &Queue<'_>, need: u32) -> u32 {
         let retried = queue.retried();
         if retried == 0 || !queue.pools.iter().any(|pool| self.is_spot_with_retry(*pool)) {
@@ -32,7 +32,8 @@ impl Pass<'_> {
         });
         let intents = self.index.snapshot.intents.iter();
         let intents = intents.filter(|one| one.market == Market::OnDemand && one.queue == queue.settings.name);
-        let starting = u32::try_from(starts.count() + intents.count()).unwrap_or(u32::MAX);
+        let each = intents.map(|one| self.index.pool_place(&one.pool).map_or(1, |pool| self.index.each(pool)));
+        let starting = starts.map(Machine::free).chain(each).fold(0, u32::saturating_add);
         retried.saturating_sub(starting).min(need)
     }
 

@@ -115,7 +115,8 @@ fn row(machine: &Instance, view: &View) -> String {
     let task = machine.task.as_ref().map(|task| {
         let eta = Eta::of(machine, &view.snapshot.learned, &view.settings, view.at);
         let eta = eta.map(|eta| format!(", done in {eta}")).unwrap_or_default();
-        format!("; task {} ({}){eta}", task.id, task.name)
+        let more: String = machine.more_tasks.iter().map(|task| format!(", {} ({})", task.id, task.name)).collect();
+        format!("; task {} ({}){more}{eta}", task.id, task.name)
     });
     let word = machine.fault.map_or(machine.phase.word(), |fault| fault.word());
     format!("{} {word}, {} old, {rate}, {}{}", machine.id, age, machine.pool, task.unwrap_or_default())

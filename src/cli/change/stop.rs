@@ -69,10 +69,8 @@ impl Stop {
 }
 
 fn task(instance: &Instance) -> String {
-    match &instance.task {
-        Some(task) => format!("runs task {} ({})", task.id, task.name),
-        None => "may have a task".to_owned(),
-    }
+    let tasks: Vec<_> = instance.tasks().map(|task| format!("task {} ({})", task.id, task.name)).collect();
+    if tasks.is_empty() { "may have a task".to_owned() } else { format!("runs {}", tasks.join(" and ")) }
 }
 
 fn killing(instance: &Instance, view: &View) -> Deed {
@@ -85,9 +83,10 @@ fn killing(instance: &Instance, view: &View) -> Deed {
     };
     Deed {
         consequence: format!(
-            "{} {}; it is ended with it; {after} (queue.{queue}.on_lost).",
+            "{} {}; it is ended with {}; {after} (queue.{queue}.on_lost).",
             instance.id,
-            task(instance)
+            task(instance),
+            if instance.more_tasks.is_empty() { "it" } else { "them" }
         ),
         proof: Proof::Name(instance.id.to_string()),
     }

@@ -48,7 +48,13 @@ pub(super) struct Row {
     machine_type: Option<String>,
     zone: Option<String>,
     queue: Option<String>,
+    /// Of several the one that began first.
     task: Option<String>,
+    /// All of them.
+    tasks: Vec<String>,
+    /// So many tasks it can run at a time; so many agents report.
+    agents: Option<u32>,
+    agents_present: Option<u32>,
     worker: Option<String>,
     rate_microusd_per_hour: Option<i64>,
     /// Takes no more tasks; the machine has said so.
@@ -87,6 +93,9 @@ fn of_instance(instance: &Instance, view: &View) -> Row {
         zone: instance.zone.as_ref().map(ToString::to_string),
         queue: Some(instance.home.to_string()),
         task: instance.task.as_ref().map(|task| task.id.to_string()),
+        tasks: instance.tasks().map(|task| task.id.to_string()).collect(),
+        agents: Some(instance.agents.all),
+        agents_present: Some(instance.agents.present),
         worker: instance.worker.as_ref().map(ToString::to_string),
         rate_microusd_per_hour: instance.rate.map(Rate::micros_per_hour),
         drained: instance.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
@@ -105,6 +114,8 @@ fn eta(instance: &Instance, view: &View) -> Option<Eta> {
 /// What a person should know of a machine besides its phase.
 pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.extend(instance.load_told().filter(|_| instance.registered));
+    notes.extend(instance.agents_told());
     notes.extend(instance.boot.clone());
     notes.extend(instance.fault.map(|fault| match &instance.fault_why {
         Some(why) => format!("{}: {why}", fault.word()),

@@ -106,10 +106,11 @@ fn of_queue(view: &View, outlook: &Outlook) -> Explained {
 
 fn of_instance(view: &View, instance: &Instance) -> Explained {
     let lasted = short(view.at.duration_since(instance.phase_since));
-    let task = instance.task.as_ref().map(|task| {
+    let tasks = instance.tasks().map(|task| {
         let queue = task.queue.as_ref().map(|queue| format!(" of {queue}")).unwrap_or_default();
         format!(", runs task {} ({}){queue}", task.id, task.name)
     });
+    let tasks: String = tasks.collect();
     let rate = instance.rate.map_or_else(|| "price unknown".to_owned(), |rate| rate.to_string());
     Explained {
         name: instance.id.to_string(),
@@ -121,7 +122,7 @@ fn of_instance(view: &View, instance: &Instance) -> Explained {
             instance.pool,
             instance.home,
             short(instance.age(view.at)),
-            task.unwrap_or_default()
+            tasks
         ),
         reason: None,
         remedy: None,

@@ -37,8 +37,11 @@ pub(in crate::engine) fn settle(
         (Deed::Launch(order), Ok(Done::Launched(launched))) => made(order, launched, memory, breakers, now),
         (Deed::Launch(order), Err(failed)) => not_made(order, failed, memory, breakers, now),
         (Deed::Requeue { lost, attempt }, Ok(Done::Requeue(requeue))) => {
-            // What the machine's mailbox had to say is heard.
-            let heard = lost.worker.is_none().then(|| Deed::DeleteMailbox { instance: lost.instance.clone() });
+            // What the machine's mailbox had to say is heard, once no other task of its is on the way.
+            let of_mailbox = |other: &LostTask| other.worker.is_none() && other.instance == lost.instance;
+            let more = memory.requeueing.values().any(|other| of_mailbox(other) && other.task != lost.task);
+            let heard = of_mailbox(lost) && !more;
+            let heard = heard.then(|| Deed::DeleteMailbox { instance: lost.instance.clone() });
             Consequence { records: requeued(lost, *attempt, *requeue, now), deeds: heard.into_iter().collect() }
         }
         (Deed::Start { instance, intent, .. }, Err(failed)) => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId};
-use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus, one_of_each};
 use crate::model::settings::{Provider, Settings};
 use crate::model::snapshot::Source;
 
@@ -89,6 +89,8 @@ impl From<Vec<ObservedQueue>> for Queues {
 pub struct Facts {
     pub queues: Queues,
     pub workers: Vec<ObservedWorker>,
+    /// Rows of ids that another row has too; see [`one_of_each`].
+    pub doubles: Vec<ObservedWorker>,
     pub mailboxes: BTreeMap<InstanceId, Mailbox>,
     /// Mailboxes that were there once, and were not removed by us.
     mailboxes_known: BTreeSet<InstanceId>,
@@ -132,7 +134,7 @@ impl Facts {
                 let listed: BTreeSet<&TaskId> =
                     self.queues.iter().flat_map(|queue| &queue.entries).map(|entry| &entry.task).collect();
                 self.statuses.retain(|task, _| listed.contains(task));
-                self.workers = workers;
+                (self.workers, self.doubles) = one_of_each(workers);
                 if let Some(mailboxes) = mailboxes {
                     self.mailboxes_asked = Some(observation.began);
                     self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();

@@ -6,16 +6,17 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::engine::seen::agents::{Count, Row, Rows, claimed_twice};
 use crate::engine::seen::facts::Facts;
 use crate::engine::seen::making::Making;
 use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName, mailbox_queue};
-use crate::model::instance::{Fault, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::instance::{Agents, Fault, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
-use crate::model::observed::{CloudInstance, CloudState, Mailbox, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
+use crate::model::observed::{CloudInstance, CloudState, Mailbox, QueueEntry, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Settings};
 use crate::model::snapshot::{ForeignWorker, Ghost, Order, Phantom, QueueState, Snapshot, Stray, Surplus};
@@ -139,12 +140,14 @@ fn instance(
     settings: &Settings,
     now: Timestamp,
 ) -> Instance {
-    let worker = said.workers.get(&known.id).copied();
+    let rows = said.rows.of(&known.id);
     let machine = facts.machines.get(&known.id);
     let sight = sights.of(&known.id);
-    let task = running_task(known, said, facts, &sight, now);
+    let mut tasks = running_tasks(known, said, facts, &sight, now).into_iter();
+    let task = tasks.next();
+    let count = Count::new(known, rows, facts, settings);
     let interval = memory.ledger.open().get(&known.id);
-    let fault = fault(known, machine, worker, &sight, facts, settings, now);
+    let fault = fault(&Seen { known, machine, rows, count, sight: &sight }, facts, settings, now);
     Instance {
         id: known.id.clone(),
         provider: known.provider,
@@ -168,9 +171,11 @@ fn instance(
         fault: fault.as_ref().map(|(fault, _)| *fault),
         fault_why: fault.map(|(_, why)| why),
         silent_since: sight.silent_since,
-        worker: worker.map(|worker| worker.id.clone()),
-        last_report: worker.and_then(|worker| worker.last_report),
+        worker: rows.first().map(|row| row.worker.id.clone()),
+        last_report: rows.iter().filter_map(|row| row.worker.last_report).max(),
+        agents: Agents { all: count.all, present: count.present(), missing_since: sight.missing_since },
         task,
+        more_tasks: tasks.collect(),
         registered: known.registered,
         drain: known.drain.clone(),
         hold: known.hold.clone(),
@@ -208,57 +213,68 @@ fn phase(known: &KnownInstance, machine: Option<&CloudInstance>, busy: bool) -> 
 
 /// What ClearML says of each machine.
 struct Said<'a> {
-    workers: BTreeMap<InstanceId, &'a ObservedWorker>,
-    /// The task in progress that its worker took.
-    running: BTreeMap<InstanceId, &'a TaskRecord>,
+    rows: Rows<'a>,
+    /// The task in progress that each of its agents took.
+    running: BTreeMap<InstanceId, BTreeMap<Option<u32>, &'a TaskRecord>>,
 }
 
 impl<'a> Said<'a> {
     fn new(facts: &'a Facts, settings: &'a Settings) -> Self {
-        let workers = our_workers(facts, &settings.the_loop.fleet).map(|(name, worker)| (name.instance, worker));
-        let running = facts.tasks.iter().filter(|task| task.status == TaskStatus::InProgress);
-        let running = running.filter_map(|task| Some((WorkerName::parse(task.last_worker.as_ref()?)?.instance, task)));
-        Self { workers: workers.collect(), running: running.collect() }
+        let mut running: BTreeMap<InstanceId, BTreeMap<Option<u32>, &'a TaskRecord>> = BTreeMap::new();
+        for task in facts.tasks.iter().filter(|task| task.status == TaskStatus::InProgress) {
+            if let Some(name) = task.last_worker.as_ref().and_then(WorkerName::parse) {
+                running.entry(name.instance).or_default().insert(name.agent, task);
+            }
+        }
+        Self { rows: Rows::new(facts, &settings.the_loop.fleet), running }
     }
 }
 
-/// By the worker's own row; where that has gone silent, by the tasks that still name it.
-fn running_task(
+/// By the workers' own rows; where one has gone silent, by the tasks that still name it. The one that began first comes
+/// before the others.
+fn running_tasks(
     known: &KnownInstance,
     said: &Said<'_>,
     facts: &Facts,
     sight: &Sight,
     now: Timestamp,
-) -> Option<RunningTask> {
+) -> Vec<RunningTask> {
     let queue_name = |id| facts.queues.by_id(id).map(|queue| queue.name.clone());
-    let reports = |worker: &&&ObservedWorker| is_fresh(worker, facts) || worker.task.is_some();
-    let (id, name, queue) = if let Some(worker) = said.workers.get(&known.id).filter(reports) {
-        let task = worker.task.as_ref()?;
-        (task.id.clone(), task.name.clone(), task.queue.as_ref().and_then(queue_name))
-    } else {
-        let running = said.running.get(&known.id)?;
-        (running.id.clone(), running.name.clone(), running.queue.as_ref().and_then(queue_name))
-    };
-    let since = sight.task.as_ref().filter(|(seen, _)| *seen == id).map_or(now, |(_, since)| *since);
-    Some(RunningTask { id, name, queue, since })
+    let live: Vec<_> = said.rows.of(&known.id).iter().filter(|row| row.is_live(facts)).collect();
+    let by_row = live.iter().filter_map(|row| row.worker.task.as_ref());
+    let by_row = by_row.map(|task| (&task.id, &task.name, &task.queue));
+    let unsaid = said.running.get(&known.id).into_iter().flatten();
+    let unsaid = unsaid.filter(|(agent, _)| live.iter().all(|row| row.agent != **agent));
+    let unsaid = unsaid.map(|(_, task)| (&task.id, &task.name, &task.queue));
+    let mut tasks: Vec<RunningTask> = Vec::new();
+    for (id, name, queue) in by_row.chain(unsaid) {
+        if tasks.iter().all(|task| task.id != *id) {
+            let (queue, since) = (queue.as_ref().and_then(queue_name), sight.since(id).unwrap_or(now));
+            tasks.push(RunningTask { id: id.clone(), name: name.clone(), queue, since });
+        }
+    }
+    tasks.sort_by(|a, b| a.since.cmp(&b.since));
+    tasks
 }
 
-fn fault(
-    known: &KnownInstance,
-    machine: Option<&CloudInstance>,
-    worker: Option<&ObservedWorker>,
-    sight: &Sight,
-    facts: &Facts,
-    settings: &Settings,
-    now: Timestamp,
-) -> Option<(Fault, String)> {
+/// A machine as it is seen.
+struct Seen<'a> {
+    known: &'a KnownInstance,
+    machine: Option<&'a CloudInstance>,
+    rows: &'a [Row<'a>],
+    count: Count,
+    sight: &'a Sight,
+}
+
+fn fault(seen: &Seen<'_>, facts: &Facts, settings: &Settings, now: Timestamp) -> Option<(Fault, String)> {
+    let Seen { known, machine, rows, count, sight } = *seen;
     let mailbox = facts.mailboxes.get(&known.id);
     let own_words = mailbox.and_then(Mailbox::gone).map(|words| format!("it switched itself off: {words}"));
     if known.power != Power::On && !machine.is_some_and(is_ended) {
         // We switch it off, or have.
         return None;
     }
-    let interrupted = mailbox.is_some_and(|mailbox| mailbox.is_interrupted() || mailbox.requeue().is_some());
+    let interrupted = mailbox.is_some_and(|mailbox| mailbox.is_interrupted() || mailbox.requeues().next().is_some());
     if let Some(machine) = machine
         && known.stop_sent.is_none()
         && ends(machine)
@@ -280,11 +296,14 @@ fn fault(
         let why = || format!("no worker {} after its launch, max_boot is {}", Short(age), Short(max_boot));
         return (age > max_boot).then(|| (Fault::Stuck, why()));
     }
-    let Some(worker) = worker.filter(|worker| is_fresh(worker, facts)) else {
+    if let Some(why) = claimed_twice(rows, facts) {
+        return Some((Fault::ClaimedTwice, why));
+    }
+    if !rows.iter().any(|row| is_fresh(row.worker, facts)) {
         let silent = sight.silent_since.map(|since| format!("silent for {}", Short(now.duration_since(since))));
         let why = own_words.or(silent).unwrap_or_else(|| "its worker is not listed".to_owned());
         return Some((Fault::Lost, why));
-    };
+    }
     if known.drain.is_none() && facts.lost_mailbox(&known.id) {
         let mailbox = mailbox_queue(&known.id);
         return Some((
@@ -293,9 +312,14 @@ fn fault(
         ));
     }
     // Only a report that is younger than the first of those looks says that it is idle still.
-    let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < worker.last_report;
-    let why = || format!("idle at {} looks while a task waits in its queue", sight.idle_looks);
-    (known.drain.is_none() && idle).then(|| (Fault::NotPulling, why()))
+    let idle_now = rows.iter().filter(|row| row.worker.task.is_none()).filter_map(|row| row.worker.last_report).max();
+    let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < idle_now;
+    if known.drain.is_none() && idle {
+        let why = format!("idle at {} looks while a task waits in its queue", sight.idle_looks);
+        return Some((Fault::NotPulling, why));
+    }
+    let half_missing = count.is_short() && count.reporting.saturating_mul(2) <= count.all;
+    half_missing.then(|| (Fault::AgentsMissing, format!("{} of {} agents report", count.reporting, count.all)))
 }
 
 fn is_ended(machine: &CloudInstance) -> bool {
@@ -358,7 +382,9 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         silent_since: None,
         worker: None,
         last_report: None,
+        agents: Agents::default(),
         task: None,
+        more_tasks: Vec::new(),
         // Until its worker is looked for by name, it may have one with a task.
         registered: true,
         drain: None,
@@ -489,13 +515,14 @@ fn stopped_by_machines<'a>(
     memory: &'a Memory,
     settings: &'a Settings,
 ) -> impl Iterator<Item = Stray> + 'a {
-    facts.mailboxes.values().filter_map(move |mailbox| {
-        let (task, queue) = mailbox.requeue()?;
-        let queue = facts.queues.by_id(&queue).map(|queue| queue.name.clone())?;
-        let ours = settings.queue(&queue).is_some() && is_gone(&mailbox.instance, sights, memory);
-        let requeues = memory.requeues.get(&task).copied().unwrap_or_default();
-        let open = ours && !memory.requeueing.contains_key(&task);
-        open.then(|| Stray::StoppedByMachine { task, queue, instance: mailbox.instance.clone(), requeues })
+    facts.mailboxes.values().flat_map(move |mailbox| {
+        mailbox.requeues().filter_map(move |(task, queue)| {
+            let queue = facts.queues.by_id(&queue).map(|queue| queue.name.clone())?;
+            let ours = settings.queue(&queue).is_some() && is_gone(&mailbox.instance, sights, memory);
+            let requeues = memory.requeues.get(&task).copied().unwrap_or_default();
+            let open = ours && !memory.requeueing.contains_key(&task);
+            open.then(|| Stray::StoppedByMachine { task, queue, instance: mailbox.instance.clone(), requeues })
+        })
     })
 }
 

@@ -3,6 +3,7 @@
 //! that the plan is made from ([`join`]).
 
 pub(super) mod adopt;
+mod agents;
 mod boots;
 #[cfg(test)]
 pub(super) mod example;

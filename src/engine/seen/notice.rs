@@ -1,14 +1,15 @@
 //! What a look at the world changes in the memory: machines that appear, register, take and end tasks, answer a drain,
 //! end, and are gone. Pure: facts in, records out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::adopt::adopted;
+use crate::engine::seen::agents::{Row, Rows};
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::engine::seen::join;
-use crate::engine::seen::sight::{ABSENT_PROOFS, Sights, our_workers, restarted};
+use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, IntentId, TaskId, Zone};
@@ -16,7 +17,7 @@ use crate::model::instance::{Drain, Origin, Power};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Money;
-use crate::model::observed::{CloudInstance, CloudState, Mailbox, ObservedWorker};
+use crate::model::observed::{CloudInstance, CloudState, Mailbox};
 use crate::model::record::{Intent, IntentEnd, KnownInstance, Memory, Opened, Record};
 use crate::model::settings::Settings;
 use crate::model::span::Short;
@@ -45,14 +46,13 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
         records.push(Record::LedgerWholeSince(known.now));
     }
     records.extend(known.memory.intents.values().flat_map(|intent| known.of_intent(intent, fresh)));
-    let workers: BTreeMap<InstanceId, &ObservedWorker> = our_workers(known.facts, &known.settings.the_loop.fleet)
-        .map(|(name, worker)| (name.instance, worker))
-        .collect();
+    let rows = Rows::new(known.facts, &known.settings.the_loop.fleet);
     for machine in known.memory.known.values() {
         if fresh.clearml
-            && let Some(worker) = workers.get(&machine.id)
+            && let rows = rows.of(&machine.id)
+            && !rows.is_empty()
         {
-            records.extend(known.of_worker(machine, worker));
+            records.extend(known.of_workers(machine, rows));
         }
         if fresh.mailboxes {
             records.extend(known.of_drain(machine));
@@ -60,7 +60,7 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
         if fresh.saw(&Region { provider: machine.provider, name: machine.region.clone() }) {
             records.extend(known.of_machine(machine));
         }
-        if fresh.clearml && !workers.contains_key(&machine.id) {
+        if fresh.clearml && rows.of(&machine.id).is_empty() {
             records.extend(known.of_boot(machine));
         }
     }
@@ -144,14 +144,15 @@ impl Known<'_> {
         Vec::new()
     }
 
-    fn of_worker(&self, machine: &KnownInstance, worker: &ObservedWorker) -> Vec<Record> {
+    fn of_workers(&self, machine: &KnownInstance, rows: &[Row<'_>]) -> Vec<Record> {
         if machine.power.is_off() {
             // A row that its worker left behind.
             return Vec::new();
         }
         let mut records = Vec::new();
         if !machine.registered {
-            let boot = worker.registered.duration_since(machine.launched).max(SignedDuration::ZERO);
+            let first = rows.iter().map(|row| row.worker.registered).min().unwrap_or(self.now);
+            let boot = first.duration_since(machine.launched).max(SignedDuration::ZERO);
             records.push(Record::Registered(machine.id.clone()));
             if machine.origin == Origin::Launched {
                 records.push(Record::BootTook { pool: machine.pool.clone(), duration: boot });
@@ -162,25 +163,33 @@ impl Known<'_> {
             let text = format!("{} registered {} after its launch", machine.id, Short(boot));
             records.push(line(self.now, EntryKind::Seen, text).about_machine(machine).record());
         }
-        records.extend(self.of_task(machine, worker));
+        records.extend(self.of_tasks(machine, rows));
         records
     }
 
-    /// Whose money the machine's time is, and how long tasks take.
-    fn of_task(&self, machine: &KnownInstance, worker: &ObservedWorker) -> Vec<Record> {
+    /// Whose money the machine's time is, and how long tasks take. Of several tasks at once it is the one's that began
+    /// first, until that ends.
+    fn of_tasks(&self, machine: &KnownInstance, rows: &[Row<'_>]) -> Vec<Record> {
         let Some(interval) = self.memory.ledger.open().get(&machine.id) else { return Vec::new() };
         let Some(charged) = interval.shares.last() else { return Vec::new() };
-        let running = worker.task.as_ref();
+        let sight = self.sights.of(&machine.id);
+        let several = rows.iter().any(|row| row.agent.is_some());
+        let mut records = Vec::new();
+        if several {
+            records.extend(sight.ended.iter().map(|ended| self.took(machine, ended)));
+        }
+        let tasks = || rows.iter().filter_map(|row| row.worker.task.as_ref());
+        let goes_on = tasks().find(|task| Some(&task.id) == charged.task.as_ref());
+        let running = goes_on.or_else(|| tasks().min_by_key(|task| sight.since(&task.id)));
         let running_id: Option<&TaskId> = running.map(|task| &task.id);
         if running_id == charged.task.as_ref() {
-            return Vec::new();
+            return records;
         }
         let queue = running
             .and_then(|task| task.queue.as_ref())
             .and_then(|id| self.facts.queues.by_id(id))
             .map_or_else(|| machine.home.clone(), |queue| queue.name.clone());
-        let mut records = Vec::new();
-        if charged.task.is_some() {
+        if charged.task.is_some() && !several {
             let duration = self.now.duration_since(charged.from).max(SignedDuration::ZERO);
             records.push(Record::TaskTook { queue: charged.queue.clone(), duration });
         }
@@ -190,6 +199,13 @@ impl Known<'_> {
         let share = Share { from, queue, task: running_id.cloned() };
         records.push(Record::Charged { instance: machine.id.clone(), share });
         records
+    }
+
+    /// How long a task took, of several at once on its machine.
+    fn took(&self, machine: &KnownInstance, ended: &SeenTask) -> Record {
+        let queue = ended.queue.as_ref().and_then(|id| self.facts.queues.by_id(id)).map(|queue| queue.name.clone());
+        let duration = self.now.duration_since(ended.since).max(SignedDuration::ZERO);
+        Record::TaskTook { queue: queue.unwrap_or_else(|| machine.home.clone()), duration }
     }
 
     fn of_drain(&self, machine: &KnownInstance) -> Vec<Record> {
@@ -288,15 +304,21 @@ impl Known<'_> {
         std::iter::once(Record::Opened(Box::new(opened))).chain(closed).chain([line.record()]).collect()
     }
 
-    /// The task that the cloud cut off by taking the machine back.
-    fn interrupted(&self, shown: &CloudInstance, interval: &Interval) -> Option<Record> {
+    /// The tasks that the cloud cut off by taking the machine back: those that it said itself, else those that were seen.
+    fn interrupted(&self, shown: &CloudInstance, interval: &Interval) -> Vec<Record> {
         let mailbox = self.facts.mailboxes.get(&shown.id);
         if !shown.is_interrupted() && !mailbox.is_some_and(Mailbox::is_interrupted) {
-            return None;
+            return Vec::new();
         }
-        let told = mailbox.and_then(Mailbox::requeue).map(|(task, _)| task);
-        let task = told.or_else(|| interval.shares.last()?.task.clone())?;
-        Some(Record::Interrupted { task, at: self.now })
+        let mut tasks: Vec<TaskId> = mailbox.into_iter().flat_map(Mailbox::requeues).map(|(task, _)| task).collect();
+        if tasks.is_empty() {
+            let seen = self.sights.of(&shown.id).tasks;
+            let beside = seen.into_iter().filter(|(agent, _)| agent.is_some()).map(|(_, task)| task.id);
+            tasks.extend(interval.shares.last().and_then(|share| share.task.clone()).into_iter().chain(beside));
+        }
+        tasks.sort_unstable();
+        tasks.dedup();
+        tasks.into_iter().map(|task| Record::Interrupted { task, at: self.now }).collect()
     }
 
     /// That a machine ended, and by whom.

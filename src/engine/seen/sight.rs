@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::engine::seen::agents::{Count, Row, Rows};
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::model::ids::{FleetId, InstanceId, IntentId, QueueId, TaskId, WorkerName};
 use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskStatus};
@@ -37,13 +38,27 @@ pub struct Sight {
     pub idle_looks: u32,
     /// The first of the looks at which it was idle.
     pub idle_since: Option<Timestamp>,
-    pub task: Option<(TaskId, Timestamp)>,
+    /// What each agent runs.
+    pub tasks: BTreeMap<Option<u32>, SeenTask>,
+    /// What its agents ran at the look before and do not at the last one.
+    pub ended: Vec<SeenTask>,
     /// Since when its worker, which was there, has said nothing.
     pub silent_since: Option<Timestamp>,
+    /// Since when not all of its agents report that should.
+    pub missing_since: Option<Timestamp>,
     /// The cloud would not start it again a moment ago.
     pub no_start_until: Option<Timestamp>,
     /// The nonce of its drain that is cancelled, and since when.
     pub cancelled: Option<(String, Timestamp)>,
+}
+
+/// A task on a machine, look after look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenTask {
+    pub id: TaskId,
+    pub queue: Option<QueueId>,
+    /// The first of the looks.
+    pub since: Timestamp,
 }
 
 /// A task in no queue, look after look.
@@ -61,6 +76,12 @@ impl Sight {
     #[must_use]
     pub fn is_gone(&self) -> bool {
         self.terminated >= TERMINATED_PROOFS || self.absent >= ABSENT_PROOFS
+    }
+
+    /// Since when a task is seen on the machine.
+    #[must_use]
+    pub fn since(&self, task: &TaskId) -> Option<Timestamp> {
+        self.tasks.values().find(|seen| seen.id == *task).map(|seen| seen.since)
     }
 }
 
@@ -110,9 +131,10 @@ impl Sights {
     pub fn take(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory, settings: &Settings) {
         self.count_absences(fresh, facts, memory, settings);
         if fresh.clearml {
-            self.watch_tasks(fresh, facts, settings);
-            self.watch_pulling(fresh, facts, settings);
-            self.watch_silence(fresh, facts, memory, settings);
+            let rows = Rows::new(facts, &settings.the_loop.fleet);
+            self.watch_tasks(fresh, &rows);
+            self.watch_pulling(fresh, facts, settings, &rows);
+            self.watch_silence(fresh, facts, memory, settings, &rows);
         }
         if fresh.tasks {
             self.watch_strays(fresh, facts);
@@ -176,19 +198,33 @@ impl Sights {
         }
     }
 
-    fn watch_tasks(&mut self, fresh: &Fresh, facts: &Facts, settings: &Settings) {
-        for (name, worker) in our_workers(facts, &settings.the_loop.fleet) {
-            let sight = self.machines.entry(name.instance).or_default();
-            sight.task = match (&worker.task, sight.task.take()) {
-                (Some(task), Some((known, since))) if task.id == known => Some((known, since)),
-                (Some(task), _) => Some((task.id.clone(), fresh.at)),
-                (None, _) => None,
-            };
+    fn watch_tasks(&mut self, fresh: &Fresh, rows: &Rows<'_>) {
+        for sight in self.machines.values_mut() {
+            sight.ended.clear();
+        }
+        for (instance, rows) in rows.iter() {
+            let sight = self.machines.entry(instance.clone()).or_default();
+            for (place, row) in rows.iter().enumerate() {
+                if place.checked_sub(1).and_then(|before| rows.get(before)).is_some_and(|other| other.agent == row.agent) {
+                    // A second row of the same agent: the one with a task came first.
+                    continue;
+                }
+                let before = sight.tasks.remove(&row.agent);
+                let same = row.worker.task.as_ref().zip(before.as_ref()).is_some_and(|(now, was)| now.id == was.id);
+                let now = row.worker.task.as_ref().map(|task| SeenTask {
+                    id: task.id.clone(),
+                    queue: task.queue.clone(),
+                    since: before.as_ref().filter(|_| same).map_or(fresh.at, |before| before.since),
+                });
+                sight.ended.extend(before.filter(|_| !same));
+                sight.tasks.extend(now.map(|now| (row.agent, now)));
+            }
         }
     }
 
-    /// A worker that stays idle while the same task stays first in the queue that it would pull from, look after look.
-    fn watch_pulling(&mut self, fresh: &Fresh, facts: &Facts, settings: &Settings) {
+    /// A worker that stays idle while the same task stays first in the queue that it would pull from, look after look; of
+    /// several agents any of them.
+    fn watch_pulling(&mut self, fresh: &Fresh, facts: &Facts, settings: &Settings, rows: &Rows<'_>) {
         if self.counted_at.is_some_and(|last| !are_apart(last, fresh.at)) {
             return;
         }
@@ -198,11 +234,16 @@ impl Sights {
             .into_values()
             .filter_map(|queue| Some((queue.id.clone(), queue.entries.first()?.task.clone())))
             .collect();
-        for (name, worker) in our_workers(facts, &settings.the_loop.fleet) {
-            let sight = self.machines.entry(name.instance).or_default();
-            let pulls_from = worker.queues.iter().find(|queue| first.contains_key(*queue));
-            let untouched = |queue: &QueueId| first.get(queue) == self.first.get(queue);
-            if worker.task.is_none() && pulls_from.is_some_and(untouched) {
+        let untouched = |queue: &QueueId| first.get(queue) == self.first.get(queue);
+        let leaves_it = |row: &Row<'_>| {
+            let pulls_from = row.worker.queues.iter().find(|queue| first.contains_key(*queue));
+            row.worker.task.is_none() && pulls_from.is_some_and(untouched)
+        };
+        for (instance, rows) in rows.iter() {
+            let several = rows.len() > 1;
+            let sight = self.machines.entry(instance.clone()).or_default();
+            // Of several agents a silent one is missing, and not idle.
+            if rows.iter().any(|row| leaves_it(row) && (!several || is_fresh(row.worker, facts))) {
                 sight.idle_looks += 1;
                 sight.idle_since.get_or_insert(fresh.at);
             } else {
@@ -212,14 +253,21 @@ impl Sights {
         self.first = first;
     }
 
-    fn watch_silence(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory, settings: &Settings) {
+    fn watch_silence(
+        &mut self,
+        fresh: &Fresh,
+        facts: &Facts,
+        memory: &Memory,
+        settings: &Settings,
+        rows: &Rows<'_>,
+    ) {
         let reporting = reporting(facts, settings);
-        let last_reports: BTreeMap<InstanceId, Option<Timestamp>> = our_workers(facts, &settings.the_loop.fleet)
-            .map(|(name, worker)| (name.instance, worker.last_report))
-            .collect();
         for known in memory.known.values().filter(|known| known.registered && !known.power.is_off()) {
             let sight = self.machines.entry(known.id.clone()).or_default();
-            let last = last_reports.get(&known.id).copied().flatten();
+            let rows = rows.of(&known.id);
+            let last = rows.iter().filter_map(|row| row.worker.last_report).max();
+            let short = Count::new(known, rows, facts, settings).is_short();
+            sight.missing_since = sight.missing_since.or(Some(fresh.at)).filter(|_| short);
             sight.silent_since = match sight.silent_since {
                 _ if reporting.contains(&known.id) => None,
                 // A row that is not listed any more says nothing of when it was last heard.

@@ -27,7 +27,12 @@ pub struct AgentSettings {
     pub extra_clearml_conf: Option<String>,
     /// Extra arguments of `clearml-agent daemon`.
     pub agent_arguments: Vec<String>,
+    /// How many agents a machine runs, each with its share of the GPUs and with one task at a time.
+    pub agents_per_machine: u32,
 }
+
+/// No machine runs more agents.
+pub const MOST_AGENTS: u32 = 16;
 
 /// Options of the agent that are not for `agent_arguments`: each with a setting of its own, or with the reason.
 const RESERVED: &[(&str, &str)] = &[
@@ -47,6 +52,9 @@ const RESERVED: &[(&str, &str)] = &[
     ("--git-pass", "whoever can describe the machine would read it"),
 ];
 
+/// Options that several agents of one machine cannot share.
+const OF_EACH: &[(&str, &str)] = &[("--gpus", "each agent is given its share of the machine's GPUs")];
+
 impl AgentSettings {
     /// What the machine reads with its role: the setting, and the place in the cloud that it names.
     pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &str)> {
@@ -54,11 +62,22 @@ impl AgentSettings {
         named.into_iter().filter_map(|(field, place)| Some((field, place.as_deref()?)))
     }
 
+    /// How many tasks a machine runs at a time: one for each agent.
+    #[must_use]
+    pub fn agents(&self) -> u32 {
+        self.agents_per_machine.clamp(1, MOST_AGENTS)
+    }
+
     /// What does not hold between these settings: the setting to mend, and why.
     pub(super) fn complaints(&self) -> impl Iterator<Item = (&'static str, String)> {
         let arguments = self.agent_arguments.iter().filter_map(|argument| {
-            let why = reserved(argument)?;
-            Some(("agent_arguments", format!("`{argument}` is not for here: {why}")))
+            let why = reserved(argument, RESERVED).map(ToOwned::to_owned);
+            let share = || {
+                let agents = self.agents();
+                let why = reserved(argument, OF_EACH).filter(|_| agents > 1)?;
+                Some(format!("{why}, with `agents_per_machine = {agents}`"))
+            };
+            Some(("agent_arguments", format!("`{argument}` is not for here: {}", why.or_else(share)?)))
         });
         let without_docker = |field| (field, "docker mode is off: set `docker = true` too".to_owned());
         let image = (!self.docker && self.docker_image.is_some()).then(|| without_docker("docker_image"));
@@ -72,10 +91,10 @@ impl AgentSettings {
 }
 
 /// Why this cannot stand in `agent_arguments`. The agent takes the beginning of an option for the option.
-fn reserved(argument: &str) -> Option<&'static str> {
+fn reserved(argument: &str, options: &[(&str, &'static str)]) -> Option<&'static str> {
     let option = argument.split_once('=').map_or(argument, |(option, _)| option);
     let is = |known: &str| option == known || (option.len() > "--".len() && known.starts_with(option));
-    RESERVED.iter().find(|(known, _)| is(known)).map(|(_, why)| *why)
+    options.iter().find(|(known, _)| is(known)).map(|(_, why)| *why)
 }
 
 /// A place in a secret store of the cloud: `ssm:NAME` or `secretsmanager:NAME`, by name or ARN.
@@ -170,13 +189,28 @@ mod tests {
         for argument in
             ["--docker", "--dock", "--docker=img", "--cpu-only", "--queue", "--q", "-d", "--services-mode=2"]
         {
-            assert!(reserved(argument).is_some(), "{argument}");
+            assert!(reserved(argument, RESERVED).is_some(), "{argument}");
         }
         for argument in
             ["--gpus", "0,1", "--standalone-mode", "--", "-", "", "queue", "--log-level", "--order-fairness"]
         {
-            assert!(reserved(argument).is_none(), "{argument}");
+            assert!(reserved(argument, RESERVED).is_none(), "{argument}");
         }
+    }
+
+    #[test]
+    fn several_agents_are_each_given_their_gpus() {
+        let told = |argument: &str, agents_per_machine| {
+            let agent_arguments = vec![argument.to_owned()];
+            let agent = AgentSettings { agent_arguments, agents_per_machine, ..AgentSettings::default() };
+            agent.complaints().map(|(_, why)| why).collect::<Vec<_>>()
+        };
+        for argument in ["--gpus", "--gpus=0,1", "--gpu"] {
+            assert_eq!(told(argument, 1), Vec::<String>::new());
+            let why = "each agent is given its share of the machine's GPUs, with `agents_per_machine = 2`";
+            assert_eq!(told(argument, 2), [format!("`{argument}` is not for here: {why}")]);
+        }
+        assert_eq!(told("--log-level", 2), Vec::<String>::new());
     }
 
     #[test]

@@ -16,7 +16,7 @@ pub mod spot_cap;
 pub mod volume;
 
 pub use account::AccountSettings;
-pub use agent::AgentSettings;
+pub use agent::{AgentSettings, MOST_AGENTS};
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use spot::SpotSettings;
 

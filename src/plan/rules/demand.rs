@@ -1,8 +1,9 @@
 //! What waits against what is there for it. Only tasks that wait in a queue are demand, and not its
-//! entries whose tasks run already, are done or are gone; each machine is supply once,
-//! the nearest to being ready first:
+//! entries whose tasks run already, are done or are gone; each machine is supply once, for as many tasks as it has agents
+//! without one, the nearest to being ready first:
 //!
-//! 1. An idle worker, a foreign one first, takes a task of the queue of highest priority that it listens to.
+//! 1. An idle worker, a foreign one first, takes a task of the queue of highest priority that it listens to; one beside
+//!    a busy agent of its machine comes before those of idle machines.
 //! 2. A booting machine serves the queue it was launched for; one that this queue does not need serves the others
 //!    that it will listen to, by priority.
 //! 3. So does one that cannot be told anything yet: an intent, or a machine that has not heard that its drain was
@@ -12,6 +13,7 @@
 
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
+use crate::model::settings::MOST_AGENTS;
 use crate::plan::index::{Index, Map, Queue};
 use crate::plan::machine::State;
 use crate::plan::pass::{About, Pass};
@@ -31,7 +33,7 @@ pub(in crate::plan) struct Need {
     idle: u32,
     starting: u32,
     foreign: u32,
-    /// Machines more that the waiting tasks need.
+    /// Tasks for which nothing is there.
     pub(in crate::plan) more: u32,
 }
 
@@ -40,26 +42,79 @@ pub(in crate::plan) struct Need {
 pub(in crate::plan) struct Supply {
     /// Working, idle or on their way, intents and this pass's launches included.
     pub(in crate::plan) up: u32,
-    idle: u32,
-    booting: u32,
-    unheard: u32,
+    /// For so many tasks more busy machines have an agent.
+    beside: Free,
+    idle: Free,
+    booting: Free,
+    unheard: Free,
 }
 
 impl Supply {
     /// Machines that no task needs.
     pub(in crate::plan) fn surplus(&self) -> u32 {
-        self.idle + self.booting + self.unheard
+        self.idle.machines() + self.booting.machines() + self.unheard.machines()
     }
 }
 
-/// Machines by home queue and pool.
-type ByHome = Map<(Option<usize>, usize), u32>;
+/// Room for tasks, and the machines that have it.
+#[derive(Clone, Copy, Default)]
+struct Free {
+    tasks: u32,
+    /// How many machines have room for 1, 2, 3, ... tasks.
+    sizes: [u32; MOST_AGENTS as usize],
+}
+
+impl Free {
+    fn add(&mut self, size: u32, machines: u32) {
+        self.tasks = self.tasks.saturating_add(size.saturating_mul(machines));
+        if let Some(count) = self.of_size(size) {
+            *count += machines;
+        }
+    }
+
+    fn join(&mut self, other: &Self) {
+        self.tasks = self.tasks.saturating_add(other.tasks);
+        for (count, more) in self.sizes.iter_mut().zip(other.sizes) {
+            *count += more;
+        }
+    }
+
+    fn of_size(&mut self, size: u32) -> Option<&mut u32> {
+        self.sizes.get_mut(usize::try_from(size.checked_sub(1)?).ok()?)
+    }
+
+    /// How many machines could go with the room that is left: the most that fit in it.
+    fn machines(&self) -> u32 {
+        let mut left = self.tasks;
+        let mut machines = 0;
+        for (size, count) in (1_u32..).zip(self.sizes).filter(|(_, count)| *count > 0) {
+            let going = count.min(left.checked_div(size).unwrap_or_default());
+            (left, machines) = (left - going * size, machines + going);
+        }
+        machines
+    }
+
+    fn has(&self, size: u32) -> bool {
+        size > 0 && self.tasks >= size
+    }
+
+    /// A machine goes, with its room.
+    fn release(&mut self, size: u32) {
+        self.tasks = self.tasks.saturating_sub(size);
+        if let Some(count) = self.of_size(size) {
+            *count = count.saturating_sub(1);
+        }
+    }
+}
+
+/// Room by home queue and pool.
+type ByHome = Map<(Option<usize>, usize), Free>;
 
 impl Need {
-    /// Why machines are launched.
-    pub(in crate::plan) fn reason(&self) -> Reason {
+    /// Why machines are launched that run `each` tasks at a time.
+    pub(in crate::plan) fn reason(&self, each: u32) -> Reason {
         let Self { waiting, idle, starting, foreign, more } = *self;
-        Reason::Waiting { waiting, idle, starting, foreign, need: more }
+        Reason::Waiting { waiting, idle, starting, foreign, need: more, each }
     }
 
     /// Why none is.
@@ -68,10 +123,10 @@ impl Need {
         Reason::Served { waiting, idle, starting, foreign }
     }
 
-    fn take(&mut self, free: &mut u32) -> u32 {
-        let taken = self.more.min(*free);
+    fn take(&mut self, free: &mut Free) -> u32 {
+        let taken = self.more.min(free.tasks);
         self.more -= taken;
-        *free -= taken;
+        free.tasks -= taken;
         taken
     }
 }
@@ -92,28 +147,30 @@ impl Demand {
         }
     }
 
-    /// One idle machine that no task needs is let go.
-    pub(in crate::plan) fn release_idle(&mut self, pool: usize) -> bool {
-        self.pools.get_mut(pool).is_some_and(|supply| take_one(&mut supply.idle, &mut supply.up))
+    /// One idle machine, with room for `size` tasks that no task needs, is let go.
+    pub(in crate::plan) fn release_idle(&mut self, pool: usize, size: u32) -> bool {
+        self.pools.get_mut(pool).is_some_and(|supply| release(&mut supply.idle, &mut supply.up, size))
     }
 
-    /// One booting machine that no task needs, least of all its own queue's, is let go.
-    pub(in crate::plan) fn release_booting(&mut self, home: Option<usize>, pool: usize) -> bool {
+    /// One booting machine, with room for `size` tasks that no task needs, least of all its own queue's, is let go.
+    pub(in crate::plan) fn release_booting(&mut self, home: Option<usize>, pool: usize, size: u32) -> bool {
         let Some(supply) = self.pools.get_mut(pool) else { return false };
-        let Some(own) = self.unneeded.get_mut(&(home, pool)).filter(|own| **own > 0) else { return false };
-        let released = take_one(&mut supply.booting, &mut supply.up);
-        *own -= u32::from(released);
+        let Some(own) = self.unneeded.get_mut(&(home, pool)).filter(|own| own.has(size)) else { return false };
+        let released = release(&mut supply.booting, &mut supply.up, size);
+        if released {
+            own.release(size);
+        }
         released
     }
 }
 
-fn take_one(free: &mut u32, up: &mut u32) -> bool {
-    let any = *free > 0;
-    if any {
-        *free -= 1;
+fn release(free: &mut Free, up: &mut u32, size: u32) -> bool {
+    let enough = free.has(size);
+    if enough {
+        free.release(size);
         *up = up.saturating_sub(1);
     }
-    any
+    enough
 }
 
 pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
@@ -121,8 +178,11 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
     let mut queues: Vec<Need> = index.queues.iter().map(waiting).collect();
     let (mut pools, mut booting, mut unheard) = supply(pass);
     share_foreign(index, &mut queues);
-    for (queue, need) in index.queues.iter().zip(&mut queues) {
-        need.idle = take(&mut pools, queue, need, |supply| &mut supply.idle);
+    let at_once: [fn(&mut Supply) -> &mut Free; 2] = [|supply| &mut supply.beside, |supply| &mut supply.idle];
+    for free in at_once {
+        for (queue, need) in index.queues.iter().zip(&mut queues) {
+            need.idle += take(&mut pools, queue, need, free);
+        }
     }
     share_starting(index, &mut queues, &mut pools, &mut booting, |supply| &mut supply.booting);
     share_starting(index, &mut queues, &mut pools, &mut unheard, |supply| &mut supply.unheard);
@@ -156,7 +216,7 @@ fn share_starting(
     queues: &mut [Need],
     pools: &mut [Supply],
     own: &mut ByHome,
-    free: fn(&mut Supply) -> &mut u32,
+    free: fn(&mut Supply) -> &mut Free,
 ) {
     for (queue, need) in index.queues.iter().zip(&mut *queues) {
         for pool in &queue.pools {
@@ -167,7 +227,7 @@ fn share_starting(
     }
     for ((_, pool), own) in own {
         if let Some(supply) = pools.get_mut(*pool) {
-            *free(supply) += *own;
+            free(supply).join(own);
         }
     }
     for (queue, need) in index.queues.iter().zip(queues) {
@@ -176,7 +236,7 @@ fn share_starting(
 }
 
 /// Takes from the pools of a queue what it needs; says how many.
-fn take(pools: &mut [Supply], queue: &Queue<'_>, need: &mut Need, free: fn(&mut Supply) -> &mut u32) -> u32 {
+fn take(pools: &mut [Supply], queue: &Queue<'_>, need: &mut Need, free: fn(&mut Supply) -> &mut Free) -> u32 {
     let mut taken = 0;
     for pool in &queue.least_shared {
         if need.more == 0 {
@@ -198,9 +258,10 @@ fn supply(pass: &Pass<'_>) -> (Vec<Supply>, ByHome, ByHome) {
         let Some(supply) = pools.get_mut(place) else { continue };
         supply.up += u32::from(machine.is_up());
         match machine.state() {
-            State::Idle => supply.idle += 1,
-            State::Booting => *booting.entry((machine.home, place)).or_default() += 1,
-            State::Returning => *unheard.entry((machine.home, place)).or_default() += 1,
+            State::Busy => supply.beside.tasks += machine.free(),
+            State::Idle => supply.idle.add(machine.free(), 1),
+            State::Booting => booting.entry((machine.home, place)).or_default().add(machine.free(), 1),
+            State::Returning => unheard.entry((machine.home, place)).or_default().add(machine.free(), 1),
             _ => {}
         }
     }
@@ -213,7 +274,7 @@ fn supply(pass: &Pass<'_>) -> (Vec<Supply>, ByHome, ByHome) {
     for (home, pool, count) in intents.chain(launched) {
         if let Some(supply) = pools.get_mut(pool) {
             supply.up += count;
-            *unheard.entry((home, pool)).or_default() += count;
+            unheard.entry((home, pool)).or_default().add(index.each(pool), count);
         }
     }
     (pools, booting, unheard)

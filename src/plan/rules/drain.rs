@@ -1,7 +1,7 @@
 //! A machine that answered its drain has no task and takes none: it is ended, whatever the drain was for. One that was
 //! only idle is switched off and kept instead, where its pool says so.
 
-use crate::model::instance::DrainCause;
+use crate::model::instance::{DrainCause, Fault};
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::plan::machine::{Machine, State};
@@ -35,7 +35,13 @@ fn refusal(pass: &Pass<'_>, place: usize) -> Option<Reason> {
     let machine = pass.machines.get(place)?;
     let seen = machine.seen;
     let stale = || pass.index.stale_clearml().or_else(|| pass.index.stale_region(seen.provider, &seen.region));
-    machine.held().or_else(stale).or_else(|| busy(machine))
+    machine.held().or_else(stale).or_else(|| claimed_twice(machine)).or_else(|| busy(machine))
+}
+
+/// Another than the one that answered may have a task there.
+fn claimed_twice(machine: &Machine<'_>) -> Option<Reason> {
+    let fault = machine.seen.fault.filter(|fault| *fault == Fault::ClaimedTwice)?;
+    Some(Reason::Faulty { instance: machine.seen.id.clone(), fault })
 }
 
 /// The worker says otherwise than the answer: then there may be a task.

@@ -7,7 +7,7 @@ use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::plan::index::{Map, Queue};
-use crate::plan::launch::{Launched, Want};
+use crate::plan::launch::Want;
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
 
@@ -19,17 +19,18 @@ pub(in crate::plan) fn grow(pass: &mut Pass<'_>) {
         if need.more == 0 {
             continue;
         }
-        let reason = need.reason();
         if let Some(no) = forbidden(pass) {
             refuse(pass, queue, None, need.more, no);
             continue;
         }
         let mut left = need.more;
         for pool in &queue.pools {
-            let machines = retained.remove(&(queue.place, *pool)).unwrap_or_default();
-            for machine in machines.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
-                keep(pass, Rule::Grow, machine, &reason);
-                left -= 1;
+            for machine in retained.remove(&(queue.place, *pool)).unwrap_or_default() {
+                if left == 0 {
+                    break;
+                }
+                left = left.saturating_sub(pass.machines.get(machine).map_or(0, Machine::free));
+                keep(pass, Rule::Grow, machine, &need.reason(index.each(*pool)));
             }
         }
         let mut refused = retry(pass, queue, &mut left);
@@ -37,30 +38,35 @@ pub(in crate::plan) fn grow(pass: &mut Pass<'_>) {
             if left == 0 {
                 break;
             }
-            let launched = launch(pass, queue, *pool, (left, false), &reason);
-            left -= launched.count;
-            for reason in launched.refused {
+            let (served, no) = launch(pass, queue, *pool, (left, false), &need.reason(index.each(*pool)));
+            left -= served;
+            for reason in no {
                 if !refused.contains(&(*pool, reason.clone())) {
                     refused.push((*pool, reason));
                 }
             }
         }
-        decide(pass, queue, reason);
+        let each = queue.pools.first().map_or(1, |pool| index.each(*pool));
+        decide(pass, queue, need.reason(each));
         for (pool, reason) in refused {
             refuse(pass, queue, Some(pool), left, reason);
         }
     }
 }
 
+/// Launches machines for so many tasks; says how many of them are served, and why not all.
 fn launch(
     pass: &mut Pass<'_>,
     queue: &Queue<'_>,
     pool: usize,
-    (count, on_demand): (u32, bool),
+    (tasks, on_demand): (u32, bool),
     reason: &Reason,
-) -> Launched {
-    let by = Actor::the_loop();
-    pass.launch(&Want { rule: Rule::Grow, by: &by, queue: queue.place, pool, count, on_demand, reason })
+) -> (u32, Vec<Reason>) {
+    let (by, each) = (Actor::the_loop(), pass.index.each(pool));
+    let count = tasks.div_ceil(each.max(1));
+    let launched =
+        pass.launch(&Want { rule: Rule::Grow, by: &by, queue: queue.place, pool, count, on_demand, reason });
+    (launched.count.saturating_mul(each).min(tasks), launched.refused)
 }
 
 /// Starts machines on demand for tasks that were lost with theirs. What is refused.
@@ -72,9 +78,9 @@ fn retry(pass: &mut Pass<'_>, queue: &Queue<'_>, left: &mut u32) -> Vec<(usize, 
         if need == 0 {
             break;
         }
-        let launched = launch(pass, queue, pool, (need, true), &reason);
-        (need, *left) = (need - launched.count, *left - launched.count);
-        refused.extend(launched.refused.into_iter().map(|reason| (pool, reason)));
+        let (served, no) = launch(pass, queue, pool, (need, true), &reason);
+        (need, *left) = (need - served, *left - served);
+        refused.extend(no.into_iter().map(|reason| (pool, reason)));
     }
     refused
 }

@@ -54,7 +54,7 @@ fn drifts(pass: &Pass<'_>, machine: &Machine<'_>) -> bool {
 
 fn decide(pass: &mut Pass<'_>, place: usize) -> Decision {
     let Some(machine) = pass.machines.get(place) else { return Decision::Wait };
-    let (seen, doing, by) = (machine.seen, machine.state(), machine.replace_by);
+    let (seen, doing, by, free) = (machine.seen, machine.state(), machine.replace_by, machine.free());
     let reason = match by {
         Some(by) => Reason::Asked { by: by.clone() },
         None => Reason::Drifted { drift: seen.drift.clone() },
@@ -87,7 +87,7 @@ fn decide(pass: &mut Pass<'_>, place: usize) -> Decision {
             return Decision::Refuse(no);
         }
     }
-    if !pass.demand.release_idle(at) {
+    if !pass.demand.release_idle(at, free) {
         return Decision::Wait;
     }
     if let Some(machine) = pass.machines.get_mut(place) {

@@ -159,8 +159,8 @@ fn next(
             continue;
         }
         let free = match machine.state() {
-            State::Idle => pass.demand.release_idle(pool),
-            _ => pass.demand.release_booting(machine.home, pool),
+            State::Idle => pass.demand.release_idle(pool, machine.free()),
+            _ => pass.demand.release_booting(machine.home, pool, machine.free()),
         };
         if free {
             return Some(place);

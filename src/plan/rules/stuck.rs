@@ -1,7 +1,8 @@
 //! Machines of which nothing is heard: no worker registered in `pool.X.max_boot`, or one that shows no task has been
 //! silent for `pool.X.max_silence`. They are drained first, so that none can take a task at the last moment, and stopped
 //! once the order has surely been read or there is nobody to read it. A silent machine that may have a task is a
-//! person's matter: silence is no proof of anything.
+//! person's matter: silence is no proof of anything. So it is with a machine some of whose agents are silent: no answer to
+//! its drain can come, for that is of all of them; where one stands for whatever reason, the same proof ends it.
 
 use jiff::SignedDuration;
 
@@ -60,7 +61,17 @@ enum Decision {
 
 fn case(index: &Index<'_>, machine: &Machine<'_>) -> Option<Case> {
     let (seen, pool) = (machine.seen, index.pools.get(machine.pool?)?.settings);
-    if machine.state() != State::Faulty || machine.acknowledged {
+    if machine.acknowledged {
+        return None;
+    }
+    if machine.state() == State::Draining && machine.partly_silent {
+        let missing = seen.agents.all.saturating_sub(seen.agents.present);
+        let silent = seen.agents.missing_since.map(|since| index.now.duration_since(since)).unwrap_or_default();
+        let reason = Reason::PartlySilent { missing, all: seen.agents.all, silent, max_silence: pool.max_silence };
+        let (rule, cause, fault) = (Rule::Silent, DrainCause::Silent, Fault::AgentsMissing);
+        return Some(Case { rule, cause, fault, pool, reason, proof: PROOF_OF_NO_TASK });
+    }
+    if machine.state() != State::Faulty {
         return None;
     }
     if machine.overdue && matches!(seen.fault, None | Some(Fault::Stuck)) && !machine.may_have_task() {

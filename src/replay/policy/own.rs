@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Policy;
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::ids::Revision;
-use crate::model::instance::{Drain, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::instance::{Agents, Drain, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::ledger::Ledger;
 use crate::model::money::Money;
 use crate::model::observed::QueueEntry;
@@ -252,7 +252,9 @@ fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) 
         silent_since: None,
         worker: None,
         last_report: None,
+        agents: Agents::default(),
         task: None,
+        more_tasks: Vec::new(),
         registered: false,
         drain: None,
         hold: None,

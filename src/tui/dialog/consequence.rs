@@ -7,7 +7,7 @@ use crate::engine::event::{Leader, View};
 use crate::model::breaker::{Breaker, Reset};
 use crate::model::eta::Eta;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
-use crate::model::instance::Instance;
+use crate::model::instance::{Instance, RunningTask};
 use crate::model::money::Rate;
 use crate::model::settings::{OnExit, OnLost};
 use crate::model::snapshot::Stray;
@@ -112,8 +112,11 @@ fn machine(view: &View, id: &InstanceId) -> Result<Instance, String> {
 }
 
 fn task(instance: &Instance, now: Timestamp) -> Option<String> {
-    let task = instance.task.as_ref()?;
-    Some(format!("{} ({}), for {} so far", task.name, task.id, short(now.duration_since(task.since))))
+    let told = |task: &RunningTask| {
+        format!("{} ({}), for {} so far", task.name, task.id, short(now.duration_since(task.since)))
+    };
+    let tasks: Vec<_> = instance.tasks().map(told).collect();
+    (!tasks.is_empty()).then(|| tasks.join("; "))
 }
 
 fn less(rate: Option<Rate>) -> String {
@@ -248,9 +251,11 @@ fn kill(instance: &Instance, view: &View) -> Result<Question, String> {
     if !instance.may_have_task() {
         return Err(format!("{} has no task any more: x stops it", instance.id));
     }
-    let first = match &instance.task {
-        Some(task) => format!("It runs task {} ({}); it is ended with it.", task.id, task.name),
-        None => "It may have a task; it is ended with it.".to_owned(),
+    let tasks: Vec<_> = instance.tasks().map(|task| format!("task {} ({})", task.id, task.name)).collect();
+    let first = match tasks.as_slice() {
+        [] => "It may have a task; it is ended with it.".to_owned(),
+        [task] => format!("It runs {task}; it is ended with it."),
+        tasks => format!("It runs {}; they are ended with it.", tasks.join(" and ")),
     };
     let queue = charged(instance);
     let after = match view.settings.queue(queue).map(|queue| queue.on_lost) {

@@ -37,19 +37,22 @@ fn facts(instance: &Instance, view: &View, now: Timestamp) -> Vec<(&'static str,
     let zone = &view.settings.the_loop.time_zone;
     let dash = || "-".to_owned();
     let ago = |at: Timestamp| format!("{} ({} ago)", clock(at, zone), short(now.duration_since(at)));
-    let task = instance.task.as_ref().map(|task| {
-        let lasted = short(now.duration_since(task.since));
+    let tasks: Vec<_> = instance
+        .tasks()
+        .map(|task| format!("{} ({}), here for {}", task.name, task.id, short(now.duration_since(task.since))))
+        .collect();
+    let task = if !tasks.is_empty() {
         let eta = Eta::of(instance, &view.snapshot.learned, &view.settings, now);
         let eta = eta.map(|eta| format!(", done in {eta}")).unwrap_or_default();
-        format!("{} ({}), here for {lasted}{eta}", task.name, task.id)
-    });
+        let load = instance.load_told().map(|load| format!("{load}: ")).unwrap_or_default();
+        format!("{load}{}{eta}", tasks.join("; "))
+    } else if instance.may_have_task() {
+        "none seen; it may have one".to_owned()
+    } else {
+        "none".to_owned()
+    };
     vec![
-        (
-            "task",
-            task.unwrap_or_else(|| {
-                if instance.may_have_task() { "none seen; it may have one" } else { "none" }.to_owned()
-            }),
-        ),
+        ("task", task),
         ("queue", format!("{}, launched for {}", charged(instance), instance.home)),
         ("pool", instance.pool.to_string()),
         ("type", format!("{}, {} vCPU, {} GPU", instance.machine_type, instance.vcpu, instance.gpu)),

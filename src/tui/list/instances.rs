@@ -106,12 +106,21 @@ fn of_instance(instance: &Instance, data: &Data<'_>, column: &str) -> Cell {
             |price| Cell::number(&rate(price), price.micros_per_hour()),
         ),
         _ => {
-            let task = instance.task.iter().map(|task| task.name.clone());
+            let task = tasks_told(instance).into_iter();
             let notes = notes(instance, data.view, data.now);
             let only_boots = notes.len() == usize::from(instance.boot.is_some());
             let tone = if only_boots { Tone::Plain } else { Tone::Warn };
             Cell::text(&task.chain(notes).collect::<Vec<_>>().join("; ")).toned(tone)
         }
+    }
+}
+
+/// What it runs: of a machine with several agents how many of them do, and the first.
+pub(crate) fn tasks_told(instance: &Instance) -> Option<String> {
+    let first = instance.task.as_ref().map(|task| task.name.clone());
+    match (instance.load_told().filter(|_| instance.registered), first) {
+        (Some(load), Some(first)) => Some(format!("{load}: {first}")),
+        (load, first) => load.or(first),
     }
 }
 
@@ -122,6 +131,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
         notes.push(instance.phase.word().to_owned());
     }
     notes.extend(instance.fault_why.clone());
+    notes.extend(instance.agents_told());
     notes.extend(instance.boot.clone());
     if let Some(drain) = &instance.drain {
         let order = match (drain.cancelled, drain.acknowledged) {

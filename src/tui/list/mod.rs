@@ -21,7 +21,7 @@ use crate::model::journal::Entry;
 use crate::model::money::Rate;
 
 pub(crate) use filter::Filter;
-pub(crate) use instances::{notes, state_of};
+pub(crate) use instances::{notes, state_of, tasks_told};
 pub(crate) use steps::{Step, about as steps_about};
 
 /// Where a column's text stands.

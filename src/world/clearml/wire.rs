@@ -132,16 +132,9 @@ struct Worker {
     last_report_time: Option<Timestamp>,
 }
 
-/// The workers by id. One id under two users is two rows there (CLEARML.md section 1): the one with a task
-/// counts, else the one that reported last.
+/// The workers. One id under two users is two rows (CLEARML.md section 1).
 pub(super) fn workers(answer: Workers) -> Vec<ObservedWorker> {
-    let mut rows: Vec<_> = answer.workers.into_iter().map(observed).collect();
-    rows.sort_by(|a, b| {
-        let rank = |worker: &ObservedWorker| (worker.task.is_some(), worker.last_report);
-        a.id.cmp(&b.id).then_with(|| rank(b).cmp(&rank(a)))
-    });
-    rows.dedup_by(|later, kept| later.id == kept.id);
-    rows
+    answer.workers.into_iter().map(observed).collect()
 }
 
 fn observed(worker: Worker) -> ObservedWorker {

@@ -52,15 +52,20 @@ impl State {
 
     fn pick(&self, pick: &Pick) -> Option<Index> {
         let doing = |index: Index, wanted: &dyn Fn(&Agent) -> bool| {
-            let agent = self.machines.get(index).and_then(|machine| machine.agent);
-            agent.and_then(|agent| self.agents.get(agent)).is_some_and(|agent| agent.alive && wanted(agent))
+            let agents = self.machines.get(index).into_iter().flat_map(|machine| &machine.agents);
+            let agents = agents.filter_map(|agent| self.agents.get(*agent)).filter(|agent| agent.alive);
+            let doing: Vec<bool> = agents.map(wanted).collect();
+            (doing.iter().filter(|wanted| **wanted).count(), doing.len())
         };
         self.listed.iter().copied().find(|index| {
             let Some(machine) = self.machines.get(*index).filter(|machine| machine.lives()) else { return false };
             match pick {
                 Pick::Id(id) => machine.id.as_str() == id,
-                Pick::Busy => doing(*index, &|agent| matches!(agent.doing, Doing::Running { .. })),
-                Pick::Idle => doing(*index, &|agent| agent.doing == Doing::Idle),
+                Pick::Busy => doing(*index, &|agent| matches!(agent.doing, Doing::Running { .. })).0 > 0,
+                Pick::Idle => {
+                    let (idle, all) = doing(*index, &|agent| agent.doing == Doing::Idle);
+                    all > 0 && idle == all
+                }
                 Pick::Spot => machine.market == Market::Spot,
                 Pick::Pool(pool) => machine.pool.as_str() == pool,
             }

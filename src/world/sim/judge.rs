@@ -99,9 +99,10 @@ impl State {
         self.counts.peak = self.counts.peak.max(total);
     }
 
-    /// A machine ends whose agent was this one.
-    pub(super) fn judge_end(&mut self, agent: Index, cause: Cause) {
-        let busy = self.agents.get(agent).is_some_and(|agent| agent.alive && agent.doing != Doing::Idle);
+    /// A machine ends whose agents were these.
+    pub(super) fn judge_end(&mut self, agents: &[Index], cause: Cause) {
+        let mut alive = agents.iter().filter_map(|agent| self.agents.get(*agent)).filter(|agent| agent.alive);
+        let busy = alive.any(|agent| agent.doing != Doing::Idle);
         if busy && cause == Cause::Call {
             self.counts.busy_kills += 1;
         }

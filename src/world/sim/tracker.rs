@@ -258,10 +258,6 @@ impl State {
             let prefix = format!("{fleet}:");
             workers.retain(|worker| worker.id.as_str().starts_with(&prefix));
         }
-        // One id under two users is two rows: the one with a task counts, else the one that reported last.
-        let rank = |worker: &Worker| (worker.task.is_some(), worker.last_report);
-        workers.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| rank(b).cmp(&rank(a))));
-        workers.dedup_by(|later, kept| later.id == kept.id);
         workers.into_iter().map(|worker| self.observed_worker(worker)).collect()
     }
 

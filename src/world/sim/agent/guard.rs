@@ -17,10 +17,10 @@ const MAILBOX_TRIES: Millis = 10 * TICK;
 const LEASE_TICK: Millis = 60 * SECOND;
 
 impl State {
-    /// The agent of a machine starts: with a mailbox first, behind a gate.
+    /// The agents of a machine start: with a mailbox first, each behind a gate.
     pub(in crate::world::sim) fn agent_starts(&mut self, index: Index) {
         let now = self.now;
-        let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on() && machine.agent.is_none())
+        let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on() && machine.agents.is_empty())
         else {
             return;
         };
@@ -28,7 +28,7 @@ impl State {
         if now < machine.agent_from() {
             return;
         }
-        let (gated, names, worker) = (machine.gate, machine.queues.clone(), machine.worker());
+        let (gated, names, workers) = (machine.gate, machine.queues.clone(), machine.workers());
         let mailbox = mailbox_queue(&machine.id);
         let authorized = self.tokens.get(&machine.token).is_some_and(|expires| now < *expires);
         if !authorized || self.calls.tracker_up_at() > now + MAILBOX_TRIES {
@@ -37,21 +37,25 @@ impl State {
         if self.calls.tracker_is_down(now) {
             return self.events.at(self.calls.tracker_up_at(), Event::Boots(index));
         }
-        if gated {
-            self.hidden_queue(&mailbox);
+        let made = if gated { self.hidden_queue(&mailbox) } else { None };
+        if let Some(made) = made.filter(|_| workers.len() > 1) {
+            let _ = self.server.set_metadata(timestamp(now), &made, "agents", &workers.len().to_string());
         }
         let queues = names.iter().map(|name| self.server.queue_by_name(name.as_str()).map(|queue| queue.id.clone()));
         let Some(queues) = queues.collect::<Option<Vec<QueueId>>>() else { return self.give_up(index, None) };
-        let user = ClearmlServer::agents();
-        // All queues are known, and nothing else is refused.
-        let _ = self.server.register_worker(timestamp(now), &user, &worker, queues.clone(), None);
-        let mut agent = Agent::new(worker, user, queues, now);
-        agent.machine = Some(index);
-        agent.gate = gated.then_some(Gate { mailbox, read: None, open: false, drained_since: None });
-        self.say(index, format!("tidegate guard: worker {}", agent.worker));
-        let agent = self.employ(agent);
+        let mut agents = Vec::new();
+        for worker in workers {
+            let user = ClearmlServer::agents();
+            // All queues are known, and nothing else is refused.
+            let _ = self.server.register_worker(timestamp(now), &user, &worker, queues.clone(), None);
+            let mut agent = Agent::new(worker, user, queues.clone(), now);
+            agent.machine = Some(index);
+            agent.gate = gated.then(|| Gate::new(mailbox.clone()));
+            self.say(index, format!("tidegate guard: worker {}", agent.worker));
+            agents.push(self.employ(agent));
+        }
         let Some(machine) = self.machines.get_mut(index) else { return };
-        machine.agent = Some(agent);
+        machine.agents = agents;
         if let Some(after) = machine.boot.agent_dies {
             self.events.at(now.saturating_add(after), Event::AgentDies(index));
         }
@@ -68,7 +72,7 @@ impl State {
     }
 
     pub(in crate::world::sim) fn gives_up(&mut self, machine: Index, why: &str) {
-        if self.machines.get(machine).is_some_and(|machine| machine.agent.is_none()) {
+        if self.machines.get(machine).is_some_and(|machine| machine.agents.is_empty()) {
             self.power_off(machine, why);
         }
     }
@@ -90,12 +94,26 @@ impl State {
 
     /// Somebody wrote into a machine's mailbox, made it or removed it.
     pub(in crate::world::sim) fn mailbox_changed(&mut self, instance: &InstanceId) {
-        if let Some(agent) = self.machine(instance).and_then(|(_, machine)| machine.agent) {
+        for agent in self.machine(instance).map(|(_, machine)| machine.agents.clone()).unwrap_or_default() {
             self.read_soon(agent);
         }
     }
 
-    /// The gate reads, answers, and only then opens or closes.
+    /// The agents of a machine that live.
+    fn crew(&self, machine: Index) -> impl Iterator<Item = &Agent> {
+        let agents = self.machines.get(machine).into_iter().flat_map(|machine| &machine.agents);
+        agents.filter_map(|agent| self.agents.get(*agent)).filter(|agent| agent.alive)
+    }
+
+    /// Whether every agent that its machine started has proved that it has no task since it was told of this drain. One
+    /// that hangs never does.
+    fn all_proved(&self, machine: Option<Index>, nonce: &str) -> bool {
+        let Some(machine) = machine.and_then(|machine| self.machines.get(machine)) else { return true };
+        let gates = machine.agents.iter().filter_map(|agent| self.agents.get(*agent)?.gate.as_ref());
+        gates.into_iter().all(|gate| gate.proved.as_deref() == Some(nonce))
+    }
+
+    /// The gate reads, answers once its machine's others have read the same, and only then opens or closes.
     pub(super) fn read_mailbox(&mut self, index: Index) {
         let now = self.now;
         let time = timestamp(now);
@@ -113,18 +131,19 @@ impl State {
         let (want, state) = (value("want"), value("state"));
         let was_open = gate.open;
         let answer = if let Some(nonce) = want.strip_prefix("drain:") {
-            gate.open = false;
+            (gate.open, gate.proved) = (false, Some(nonce.to_owned()));
             if gate.drained_since.is_none() {
                 gate.drained_since = Some(now);
                 let grace = millis(self.scenario.agent.drain_grace);
                 self.events.at(now + grace + TICK, Event::DrainGrace(index));
             }
-            Some(format!("drained:{nonce}")).filter(|drained| *drained != state)
+            let proved = self.all_proved(agent, nonce);
+            Some(format!("drained:{nonce}")).filter(|drained| proved && *drained != state)
         } else {
-            (gate.open, gate.drained_since) = (true, None);
+            (gate.open, gate.drained_since, gate.proved) = (true, None, None);
             state.strip_prefix("drained:").map(|nonce| format!("run:{nonce}"))
         };
-        let opened = gate.open && !was_open;
+        let opened = !was_open && !want.starts_with("drain:");
         if let Some(answer) = &answer {
             // The queue was found just now.
             let _ = self.server.set_metadata(time, &mailbox, "state", answer);
@@ -138,11 +157,15 @@ impl State {
     /// A drain was acknowledged and the console did not end the machine: it ends itself.
     pub(in crate::world::sim) fn drain_grace(&mut self, index: Index) {
         let grace = millis(self.scenario.agent.drain_grace) + TICK;
-        let Some(agent) = self.agents.get(index).filter(|agent| agent.alive && agent.doing == Doing::Idle) else {
+        let Some(machine) = self.agents.get(index).filter(|agent| agent.alive).and_then(|agent| agent.machine) else {
             return;
         };
-        let since = agent.gate.as_ref().and_then(|gate| gate.drained_since);
-        if let Some(machine) = agent.machine.filter(|_| since.is_some_and(|since| since + grace <= self.now)) {
+        let long = |agent: &Agent| {
+            let since = agent.gate.as_ref().and_then(|gate| gate.drained_since);
+            agent.doing == Doing::Idle && since.is_some_and(|since| since + grace <= self.now)
+        };
+        let started = self.machines.get(machine).map_or(0, |machine| machine.agents.len());
+        if self.crew(machine).filter(|agent| long(agent)).count() == started {
             self.power_off(machine, "drained");
         }
     }
@@ -151,12 +174,13 @@ impl State {
     pub(in crate::world::sim) fn lease_check(&mut self, index: Index) {
         let now = self.now;
         let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on()) else { return };
-        let Some(agent) = machine.agent.and_then(|agent| self.agents.get(agent)).filter(|agent| agent.alive) else {
+        if self.crew(index).next().is_none() {
             return;
-        };
+        }
         let heard = self.leases.get(&machine.fleet).map_or(self.start, |(_, since)| *since).max(machine.up_from());
         let lost_at = heard + millis(self.scenario.agent.lease_life);
-        let idle_from = if agent.doing == Doing::Idle { agent.idle_since } else { now };
+        let idle_from = |agent: &Agent| if agent.doing == Doing::Idle { agent.idle_since } else { now };
+        let idle_from = self.crew(index).map(idle_from).max().unwrap_or(now);
         let idle_at = idle_from + millis(self.scenario.agent.idle_life);
         if lost_at <= now && idle_at <= now {
             self.power_off(index, "console lost, idle");
@@ -174,14 +198,14 @@ impl State {
 
     fn power_off(&mut self, index: Index, why: &str) {
         let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on()) else { return };
-        let (mailbox, gate, agent) = (mailbox_queue(&machine.id), machine.gate, machine.agent);
+        let (mailbox, gate, agents) = (mailbox_queue(&machine.id), machine.gate, machine.agents.clone());
         self.say(index, format!("tidegate guard: power-off: {why}"));
         if !self.calls.tracker_is_down(self.now) {
             let mailbox = self.server.queue_by_name(mailbox.as_str()).map(|queue| queue.id.clone());
             if let Some(mailbox) = mailbox.filter(|_| gate) {
                 let _ = self.server.set_metadata(timestamp(self.now), &mailbox, "gone", why);
             }
-            if let Some(agent) = agent {
+            for agent in agents {
                 self.say_goodbye(agent);
             }
         }
@@ -198,9 +222,11 @@ impl State {
         self.server.unregister_worker(&agent.user, &agent.worker);
     }
 
-    /// The agent falls silent with its task; the machine lives on.
+    /// An agent falls silent with its task, the first that lives of several; the machine and the others live on.
     pub(in crate::world::sim) fn agent_dies(&mut self, machine: Index) {
-        if let Some(agent) = self.machines.get(machine).and_then(|machine| machine.agent) {
+        let agents = self.machines.get(machine).map(|machine| machine.agents.clone()).unwrap_or_default();
+        let lives = |agent: &Index| self.agents.get(*agent).is_some_and(|agent| agent.alive);
+        if let Some(agent) = agents.into_iter().find(lives) {
             self.cut(agent);
         }
     }

@@ -73,6 +73,14 @@ struct Gate {
     read: Option<Millis>,
     open: bool,
     drained_since: Option<Millis>,
+    /// The drain of which it knows that its own agent has no task.
+    proved: Option<String>,
+}
+
+impl Gate {
+    fn new(mailbox: QueueName) -> Self {
+        Self { mailbox, read: None, open: false, drained_since: None, proved: None }
+    }
 }
 
 /// The times of polls, and of those polls that read the mailbox.

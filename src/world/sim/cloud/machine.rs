@@ -45,7 +45,10 @@ pub(in crate::world::sim) struct Machine {
     pub(in crate::world::sim) off: Option<Off>,
     /// In micro-dollars, for the times before it was last switched off.
     pub(in crate::world::sim) paid: i64,
-    pub(in crate::world::sim) agent: Option<Index>,
+    /// Those that its guard started, by their numbers.
+    pub(in crate::world::sim) agents: Vec<Index>,
+    /// How many its guard starts.
+    pub(in crate::world::sim) agents_wanted: u32,
     /// What it wrote on its console after it booted.
     pub(in crate::world::sim) said: Vec<(Millis, String)>,
 }
@@ -173,17 +176,25 @@ impl Machine {
             end: None,
             off: None,
             paid: 0,
-            agent: None,
+            agents: Vec::new(),
+            agents_wanted: order.pool.agent.agents(),
             said: Vec::new(),
         }
     }
 
-    pub(in crate::world::sim) fn worker(&self) -> WorkerId {
+    /// The names of its agents.
+    pub(in crate::world::sim) fn workers(&self) -> Vec<WorkerId> {
+        let several = self.agents_wanted > 1;
+        (1..=self.agents_wanted).map(|agent| self.worker(several.then_some(agent))).collect()
+    }
+
+    fn worker(&self, agent: Option<u32>) -> WorkerId {
         let name = WorkerName {
             fleet: self.fleet.clone(),
             pool: self.pool.clone(),
             machine_type: self.machine_type.clone(),
             instance: self.id.clone(),
+            agent,
         };
         name.worker()
     }

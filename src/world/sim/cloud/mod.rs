@@ -130,8 +130,9 @@ impl State {
         let now = self.now;
         let Some(machine) = self.machines.get_mut(index).filter(|machine| machine.lives()) else { return };
         machine.end = Some(End { at: now, terminated: now.saturating_add(machine.boot.ends_in), cause });
-        if let Some(agent) = machine.agent {
-            self.judge_end(agent, cause);
+        let agents = machine.agents.clone();
+        self.judge_end(&agents, cause);
+        for agent in agents {
             self.cut(agent);
         }
     }

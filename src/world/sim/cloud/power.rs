@@ -52,8 +52,9 @@ impl State {
         let Some(machine) = self.machines.get_mut(index).filter(|machine| machine.is_on()) else { return };
         machine.paid = machine.paid.saturating_add(charge(machine.price, machine.launched, now));
         machine.off = Some(Off { at: now, stopped: now.saturating_add(machine.boot.ends_in) });
-        if let Some(agent) = machine.agent.take() {
-            self.judge_end(agent, Cause::Call);
+        let agents = std::mem::take(&mut machine.agents);
+        self.judge_end(&agents, Cause::Call);
+        for agent in agents {
             if !self.calls.tracker_is_down(now) {
                 self.say_goodbye(agent);
             }

@@ -3,6 +3,7 @@
 use super::super::rules::{ARGUMENT, CLOUD_SECRET, IMAGE, REQUIREMENT, SCRIPT, VERSION};
 use super::super::{Field, Kind, Takes, Unset};
 use super::at;
+use crate::model::settings::agent::MOST_AGENTS;
 
 pub(super) const AGENT: &[Field] = &[
     Field {
@@ -58,6 +59,18 @@ pub(super) const AGENT: &[Field] = &[
         example: "secretsmanager:tidegate/git",
         later: &[],
         lens: at!(Pool, agent.git_credentials),
+    },
+    Field {
+        name: "agents_per_machine",
+        kind: Kind::Whole { unit: "agents", min: 1, max: MOST_AGENTS as i64 },
+        unset: Unset::Is("1"),
+        takes: Takes::NewMachines,
+        doc: "How many agents a machine runs, and so how many tasks at a time. Its GPUs, as `nvidia-smi` lists them, are shared out \
+              among them, the first agents having one more where they do not divide evenly; a machine with fewer GPUs than \
+              agents ends itself. Without GPUs, or with `cpu_only`, all agents share the whole machine. Limits count machines.",
+        example: "4",
+        later: &[],
+        lens: at!(Pool, agent.agents_per_machine),
     },
     Field {
         name: "cpu_only",
