@@ -1,6 +1,6 @@
 # --- below: the same on every machine ----------------------------------------------------------------------
 # Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION REQUIREMENTS DOCKER
-# DOCKER_ARGUMENTS CONF CREDENTIALS GIT INIT_SCRIPT, and the agent's arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
+# DOCKER_ARGUMENTS CONF CREDENTIALS GIT INIT_SCRIPT AGENTS SHARE_GPUS, and the agents' arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
 # For tests: TIDEGATE_ROOT (a folder instead of /), TIDEGATE_OFF (a command instead of power-off), TIDEGATE_PYTHON
 # (one with clearml-agent installed), TIDEGATE_INSTANCE or TIDEGATE_IMDS, TIDEGATE_READ_EVERY and the limits below.
 set -u
@@ -65,11 +65,25 @@ fi
 
 export HOME="${HOME:-/root}"
 export TIDEGATE_RUN="$RUN" TIDEGATE_TOKEN="$STATE/token" TIDEGATE_LEASE="$LEASE" CLEARML_API_HOST="$API_SERVER"
-export TIDEGATE_TOKEN_LIFE="$TOKEN_LIFE"
+export TIDEGATE_TOKEN_LIFE="$TOKEN_LIFE" TIDEGATE_AGENTS="$AGENTS"
 [ -z "$CREDENTIALS" ] || rm -f "$TIDEGATE_TOKEN" # of an earlier boot; it may have ended
 [ -s "$TIDEGATE_TOKEN" ] || printf %s "$TOKEN" >"$TIDEGATE_TOKEN"
 unset TOKEN
-rm -f "$RUN/cordon" "$RUN/drained" "$RUN/task" "$RUN/state"
+# An only agent keeps its files beside ours and has the machine's own name; of several each has a folder and a number. sh
+# has no lists: `take` makes what is known of one of them the present one's, and `keep` remembers it.
+NUMBERS=1
+while [ "${NUMBERS##* }" -lt "$AGENTS" ]; do NUMBERS="$NUMBERS $((${NUMBERS##* } + 1))"; done
+take() {
+    n=$1 dir=$RUN worker=${CLEARML_WORKER_ID:-} log=$STATE/agent.log conf=$STATE/clearml.conf
+    [ "$AGENTS" -eq 1 ] || dir=$RUN/$n worker=$worker.$n log=$STATE/agent.$n.log conf=$STATE/clearml.$n.conf
+    eval "agent=\${agent_$n:-} started=\${started_$n:-0} deaths=\${deaths_$n:-0} next=\${next_$n:-0}"
+}
+keep() { eval "agent_$n=\$agent started_$n=\$started deaths_$n=\$deaths next_$n=\$next"; }
+# Does or asks it of one after the other, until it fails; until it succeeds.
+every() { for one in $NUMBERS; do take "$one" && "$@" || return 1; done; }
+some() { for one in $NUMBERS; do take "$one" && "$@" && return 0; done; return 1; }
+fresh() { mkdir -p "$dir" && rm -f "$dir/cordon" "$dir/drained" "$dir/task" "$dir/state" "$dir/dead"; }
+every fresh
 # --- the files
 
 # --- who we are. An image without Python, or one that needs its init script to reach the server, cannot say it yet.
@@ -126,68 +140,90 @@ until introduce; do
 done
 phase "agent installed"
 say "worker $CLEARML_WORKER_ID"
+[ "$AGENTS" -eq 1 ] || [ -z "$GATE" ] || server set agents "$AGENTS"
 
 # --- the agent's clearml.conf: the image's own, the pool's, and what the guard needs. Of a key said twice the last counts.
 setting() { printf '%s: "%s"\n' "$1" "$(printf %s "$2" | sed 's/["\\]/\\&/g')"; }
 if [ -n "$CONF$GIT" ]; then
     git=''
     [ -z "$GIT" ] || git=$("$PYTHON" "$RUN/secret.py" "$GIT") || off "git_credentials could not be read"
-    {
+    configure() {
         cat "${CLEARML_CONFIG_FILE:-$HOME/clearml.conf}" 2>/dev/null
         printf '\n%s\n' "$CONF"
         [ -z "$git" ] || setting agent.git_user "${git%%:*}"
         [ -z "$git" ] || setting agent.git_pass "${git#*:}"
         setting api.api_server "$API_SERVER"
-        setting agent.worker_id "$CLEARML_WORKER_ID"
+        setting agent.worker_id "$worker"
         # It would be put into the agent's environment, over ours.
         setting environment.CLEARML_API_HOST "$API_SERVER"
-        setting environment.CLEARML_WORKER_ID "$CLEARML_WORKER_ID"
-    } >"$STATE/clearml.conf"
-    export CLEARML_CONFIG_FILE="$STATE/clearml.conf"
+        setting environment.CLEARML_WORKER_ID "$worker"
+    }
+    for n in $NUMBERS; do take "$n" && configure >"$conf"; done
 fi
 
-# --- the agent
-agent='' started=0 deaths=0 next=0
+# --- whose the GPUs are: as many for each agent, for the first ones one more where they do not divide
+gpus=0
+[ -z "$SHARE_GPUS" ] || ! command -v nvidia-smi >/dev/null || gpus=$(nvidia-smi -L | grep -c '^GPU ')
+[ "$gpus" -eq 0 ] || [ "$gpus" -ge "$AGENTS" ] || off "$AGENTS agents, and $gpus GPU to share"
+share() {
+    more=$((gpus % AGENTS)) gpu=$(((n - 1) * (gpus / AGENTS)))
+    gpu=$((gpu + (n - 1 < more ? n - 1 : more))) own=$((gpus / AGENTS + (n <= more ? 1 : 0)))
+    shared=$gpu
+    while [ "$own" -gt 1 ]; do own=$((own - 1)) gpu=$((gpu + 1)) shared=$shared,$gpu; done
+}
+
+# --- the agents
 start() {
-    rm -f "$RUN/task" "$RUN/drained"
+    rm -f "$dir/task" "$dir/drained"
+    [ -z "$CONF$GIT" ] || export CLEARML_CONFIG_FILE="$conf"
+    [ "$gpus" -eq 0 ] || { share && shift && set -- daemon --gpus "$shared" "$@"; }
     if [ -n "$GATE" ]; then set -- "$RUN/gate.py" "$@"; else set -- -m clearml_agent "$@"; fi
-    TIDEGATE_AGENT_OF=$RUN CLEARML_AUTH_TOKEN=$(cat "$TIDEGATE_TOKEN") \
-        setsid "$PYTHON" "$@" </dev/null >>"$STATE/agent.log" 2>&1 &
+    TIDEGATE_AGENT_OF=$dir TIDEGATE_RUN=$dir CLEARML_WORKER_ID=$worker CLEARML_AUTH_TOKEN=$(cat "$TIDEGATE_TOKEN") \
+        setsid "$PYTHON" "$@" </dev/null >>"$log" 2>&1 &
     agent=$!
     started=$(clock)
-    say "agent $agent started"
+    say "agent $agent started${shared:+, with GPU $shared}"
 }
+shared=''
 alive() { [ -n "$agent" ] && kill -0 "$agent" 2>/dev/null; }
 # A dead agent's job lives on: whatever the agent started carries its mark, and its containers its label. One that starts
 # another process while it is being killed is caught by the next look.
 kill_left_over() {
     for look in 1 2 3 4 5; do
         killed=''
-        [ -z "$DOCKER" ] || for container in $(docker ps -q --filter "label=clearml-parent-worker-id=$CLEARML_WORKER_ID"); do
+        [ -z "$DOCKER" ] || for container in $(docker ps -q --filter "label=clearml-parent-worker-id=$worker"); do
             docker kill "$container" && killed=$look
         done
         for process in /proc/[0-9]*; do
-            { tr '\0' '\n' <"$process/environ"; } 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$RUN" &&
+            { tr '\0' '\n' <"$process/environ"; } 2>/dev/null | grep -qxF "TIDEGATE_AGENT_OF=$dir" &&
                 kill -KILL "${process#/proc/}" 2>/dev/null && killed=$look
         done
         [ -n "$killed" ] || return 0
         sleep 1
     done
 }
-# True when the gate holds and nothing runs; false, and the gate as before, when something runs after all.
+close_gate() { : >"$dir/cordon"; }
+open_gate() { rm -f "$dir/cordon"; }
+forget_proof() { rm -f "$dir/drained"; }
+holds() { ! alive || [ -e "$dir/drained" ]; }
+works() { alive && [ -e "$dir/task" ]; }
+said() { case $(cat "$dir/state" 2>/dev/null) in "$1"*) ;; *) false ;; esac }
+has_drained() { [ -e "$dir/dead" ] || said drained:; }
+is_dead() { [ -e "$dir/dead" ]; }
+send() { ! alive || kill "-$1" "$agent" || :; }
+# True when the gates hold and nothing runs; false, and the gates as before, when something runs after all.
 cordon() {
     [ -n "$GATE" ] || return 1
-    rm -f "$RUN/drained"
-    : >"$RUN/cordon"
+    every forget_proof
+    every close_gate
     tries=30
     while [ $tries -gt 0 ]; do
-        alive || return 0
-        [ -e "$RUN/drained" ] && return 0
-        [ -e "$RUN/task" ] && break
+        every holds && return 0
+        some works && break
         sleep 1
         tries=$((tries - 1))
     done
-    rm -f "$RUN/cordon"
+    every open_gate
     return 1
 }
 # The cloud takes the machine back. A task with an abort callback is given the time for it.
@@ -195,7 +231,7 @@ taken_back() {
     say "spot notice: $1"
     for look in 1 2 3; do
         cordon && break
-        : >"$RUN/cordon"
+        every close_gate
         server requeue || break
     done
     off "spot notice"
@@ -203,28 +239,20 @@ taken_back() {
 stop() {
     trap '' TERM INT
     say "stopped from outside"
-    : >"$RUN/cordon"
-    alive && kill -TERM "$agent"
+    every close_gate
+    every send TERM
     tries=30
-    while alive && [ $tries -gt 0 ]; do
+    while some alive && [ $tries -gt 0 ]; do
         sleep 1
         tries=$((tries - 1))
     done
-    kill_left_over
+    for n in $NUMBERS; do take "$n" && kill_left_over; done
     remember_life
     exit 0
 }
-trap stop TERM INT
-
-server_at=0 lease='' lease_at=$(clock) busy_at=$(clock) drained_at=''
-start "$@"
-phase "agent started"
-while :; do
-    sleep "$TICK" &
-    wait $!
-    now=$(clock)
-    remember_life
-
+# Looks after one agent: starts it again when it died, and gives it up when it does not live.
+tend() {
+    ! is_dead || return 0
     if ! alive; then
         wait "$agent" 2>/dev/null
         if [ "$next" -eq 0 ]; then
@@ -232,36 +260,51 @@ while :; do
             [ $((now - started)) -gt 600 ] && deaths=0
             deaths=$((deaths + 1))
             [ "$deaths" -gt "$DEATHS" ] && {
-                tail -n 20 "$STATE/agent.log"
-                [ -z "$GATE" ] || server log "$STATE/agent.log"
-                off "the agent does not live"
+                tail -n 20 "$log"
+                [ -z "$GATE" ] || server log "$log"
+                say "an agent does not live: it is given up"
+                rm -f "$dir/task"
+                : >"$dir/dead"
+                agent=''
+                return
             }
             next=$(($(clock) + 2 * deaths * deaths))
             say "the agent died ($deaths); again in $((2 * deaths * deaths)) s"
         fi
         [ "$now" -ge "$next" ] && { next=0; start "$@"; }
     fi
-    [ -e "$RUN/task" ] && busy_at=$now
+    [ ! -e "$dir/task" ] || busy_at=$now
+}
+trap stop TERM INT
+
+server_at=0 lease='' lease_at=$(clock) busy_at=$(clock) drained_at=''
+for n in $NUMBERS; do take "$n" && start "$@" && keep; done
+phase "agent started"
+while :; do
+    sleep "$TICK" &
+    wait $!
+    now=$(clock)
+    remember_life
+
+    for n in $NUMBERS; do take "$n"; tend "$@"; keep; done
+    every is_dead && off "the agent does not live"
 
     # A killed run stays in progress by its status, so that the console puts it back; a stopped one would not.
     if [ "$(life)" -ge "$MAX_LIFE" ]; then
-        cordon || { alive && kill -KILL "$agent"; kill_left_over; }
+        cordon || { every send KILL; for n in $NUMBERS; do take "$n" && kill_left_over; done; }
         off "end of life"
     fi
     [ -n "$GATE" ] || continue
     notice=$("$PYTHON" "$RUN/aws.py" notice) && taken_back "$notice"
 
-    case $(cat "$RUN/state" 2>/dev/null) in
-    drained:*) drained_at=${drained_at:-$now} ;;
-    *) drained_at='' ;;
-    esac
+    if every has_drained; then drained_at=${drained_at:-$now}; else drained_at=''; fi
     [ -n "$drained_at" ] && [ $((now - drained_at)) -ge "$DRAIN_GRACE" ] && cordon && off drained
 
     if [ "$now" -ge "$server_at" ]; then
         server_at=$((now + SERVER_EVERY))
         server renew || :
         heard=$(server lease) && [ "$heard" != "$lease" ] && lease=$heard lease_at=$now
-        [ "$(cat "$RUN/state" 2>/dev/null)" = nogate ] && server set state nogate
+        some said nogate && server set state nogate
     fi
     if [ $((now - lease_at)) -ge "$LEASE_LIFE" ] && [ $((now - busy_at)) -ge "$IDLE_LIFE" ]; then
         cordon && off "console lost, idle"

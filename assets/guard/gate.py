@@ -7,10 +7,13 @@ The mailbox is the metadata of the hidden queue $TIDEGATE_MAILBOX (nobody listen
   want  = drain:<nonce> | run             written by the console
   state = drained:<nonce> | run:<nonce>   written here
 A mailbox that cannot be read or answered closes the gate: no task is taken until it can be.
+Of several agents of a machine each proves it of itself, in its file `state`; the one that finds the proofs of all answers.
 
 Files in $TIDEGATE_RUN, for the boot script beside it:
   cordon   made there: take no task          drained  made here: the cordon holds, nothing runs
   task     "<task> <queue>" while one runs   state    open | drained:<nonce> | closed: <why> | nogate
+  dead     made there: this agent was given up, and nothing of it runs
+Several agents have a folder each, 1, 2, 3, ..., beside one another.
 """
 import os
 import sys
@@ -23,6 +26,9 @@ API_VERSION = "2.30"  # metadata is readable from 2.17 on only
 READ_EVERY = float(os.environ.get("TIDEGATE_READ_EVERY", "15"))
 RUN = os.environ["TIDEGATE_RUN"]
 MAILBOX = os.environ["TIDEGATE_MAILBOX"]
+AGENTS = int(os.environ.get("TIDEGATE_AGENTS", "1"))
+FOLDERS = [os.path.join(os.path.dirname(RUN), str(n + 1)) for n in range(AGENTS)] if AGENTS > 1 else [RUN]
+OTHERS = [folder for folder in FOLDERS if folder != RUN]
 
 
 def path(name):
@@ -35,13 +41,27 @@ def remove(name):
 
 
 def write(name, text):
-    """Writes a whole file. A full disk must not lose a task that was just taken."""
+    """Writes a whole file; says whether it could. A full disk must not lose a task that was just taken."""
     try:
         with open(path(name + ".new"), "w") as new:
             new.write(text + "\n")
         os.rename(path(name + ".new"), path(name))
+        return True
     except OSError as error:
         tell("cannot write %s: %s" % (name, error))
+        return False
+
+
+def agrees(folder, state):
+    """Whether the agent of that folder has said the same of itself. A nonce is never used twice: what it said stands
+    until it reads another order."""
+    if os.path.exists(os.path.join(folder, "dead")):
+        return True
+    try:
+        with open(os.path.join(folder, "state")) as file:
+            return file.read().strip() == state
+    except OSError:
+        return False
 
 
 def tell(text):
@@ -85,7 +105,9 @@ class Gate:
         want, state = self.read(session)
         if want.startswith("drain:"):
             drained = "drained:" + want[len("drain:"):]
-            if state != drained:
+            if OTHERS:
+                self.say(drained)
+            if state != drained and all(agrees(other, drained) for other in OTHERS):
                 self.answer(session, drained)
             self.say(drained)
             return
@@ -95,9 +117,8 @@ class Gate:
         self.say("open")
 
     def say(self, state):
-        if state != self.said:
+        if state != self.said and write("state", state):
             self.said = state
-            write("state", state)
             tell(state)
 
     def allows(self, session):

@@ -6,7 +6,7 @@
   lease            prints the value of the fleet's lease; empty when there is none
   renew            replaces the token by a fresh one
   login            makes the first token, of what stands on standard input: KEY:SECRET, or a token
-  requeue          stops the task that runs here and enqueues it again, once; the mailbox says so meanwhile, for the
+  requeue          stops the tasks that run here and enqueues them again, once; the mailbox says so meanwhile, for the
                    console to finish it should the machine end before
 """
 import base64
@@ -72,37 +72,57 @@ def log(path):
 
 
 def running():
-    """The task that the gate let through and its queue; none once the agent has polled again."""
-    try:
-        with open(os.path.join(os.environ["TIDEGATE_RUN"], "task")) as file:
-            return tuple(file.read().split())
-    except FileNotFoundError:
-        return ()
+    """The tasks that the gates let through, each with its queue; none of an agent that has polled again."""
+    run, agents = os.environ["TIDEGATE_RUN"], int(os.environ.get("TIDEGATE_AGENTS", "1"))
+    jobs = []
+    for folder in [str(n + 1) for n in range(agents)] if agents > 1 else [""]:
+        try:
+            with open(os.path.join(run, folder, "task")) as file:
+                jobs.append(tuple(file.read().split()))
+        except FileNotFoundError:
+            pass
+    return [job for job in jobs if len(job) == 2]
 
 
-def requeue():
-    until, job = time.monotonic() + NOTICE_LIFE, running()
-    if len(job) != 2:
-        return
-    put("requeue", "%s:%s" % job)
-    asked = False
-    while True:
-        status = call("tasks.get_by_id", {"task": job[0]})["task"]["status"]
-        # A stop that comes while the agent sets the task up is overwritten: it is repeated.
-        if status == "in_progress":
-            call("tasks.stop", {"task": job[0], "status_reason": "spot notice"})
-            asked = True
-        elif running() != job:
-            break
-        if time.monotonic() > until:
-            raise TimeoutError("task %s does not stop" % job[0])
-        time.sleep(1)
-    if status == "stopped" and asked:
+def stop(job, asked):
+    """Whether the task has ended and, where we asked for it, waits again. A stop that comes while the agent sets the
+    task up is overwritten: this is repeated."""
+    status = call("tasks.get_by_id", {"task": job[0]})["task"]["status"]
+    if status == "in_progress":
+        call("tasks.stop", {"task": job[0], "status_reason": "spot notice"})
+        asked.add(job)
+        return False
+    if job in running():
+        return False
+    if status == "stopped" and job in asked:
         try:
             call("tasks.enqueue", {"task": job[0], "queue": job[1]})
         except urllib.error.HTTPError as error:
             if json.load(error)["meta"]["result_subcode"] not in DONE_BY_ANOTHER:
                 raise
+    return True
+
+
+def requeue():
+    until, jobs = time.monotonic() + NOTICE_LIFE, running()
+    if not jobs:
+        return
+    put("requeue", " ".join("%s:%s" % job for job in jobs))
+    asked, failed = set(), None
+    while jobs:
+        for job in list(jobs):
+            try:
+                if stop(job, asked):
+                    jobs.remove(job)
+            except Exception as error:  # the other agents' tasks are not lost for it
+                failed = error
+                jobs.remove(job)
+        if jobs and time.monotonic() > until:
+            raise TimeoutError("task %s does not stop" % jobs[0][0])
+        if jobs:
+            time.sleep(1)
+    if failed:
+        raise failed
     put("requeue", "")
 
 

@@ -13,7 +13,7 @@ use super::say::{VERSION, complain, say};
 use super::table::{Side, table};
 use crate::model::claim;
 use crate::model::ids::{FleetId, InstanceId, QueueId, Term, WorkerId, WorkerName};
-use crate::model::observed::{CloudState, HiddenQueue, ObservedWorker};
+use crate::model::observed::{CloudState, HiddenQueue, ObservedWorker, one_of_each};
 use crate::model::settings::{Provider, Settings};
 use crate::world::World;
 use crate::world::clock::Clock;
@@ -128,7 +128,7 @@ impl Cleanup {
         let machines = machines(&world, &settings).await;
         let hidden = world.tracker.hidden_queues().await.map_err(unreachable)?;
         let fleet = &settings.the_loop.fleet;
-        let workers = world.tracker.workers(fleet).await.map_err(unreachable)?;
+        let workers = one_of_each(world.tracker.workers(fleet).await.map_err(unreachable)?).0;
         let (machines, unknown) = match &machines {
             Ok(machines) => (Some(machines), None),
             Err(error) => (None, Some(error)),

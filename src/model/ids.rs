@@ -208,7 +208,8 @@ impl WorkerName {
 /// No cloud's id has a dot in it.
 fn agent_of(text: &str) -> Option<(&str, u32)> {
     let (instance, agent) = text.rsplit_once('.')?;
-    let agent = Some(agent).filter(|agent| agent.bytes().all(|byte| byte.is_ascii_digit()) && !agent.starts_with('0'))?;
+    let agent =
+        Some(agent).filter(|agent| agent.bytes().all(|byte| byte.is_ascii_digit()) && !agent.starts_with('0'))?;
     Some((instance, agent.parse().ok()?))
 }
 

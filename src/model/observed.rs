@@ -46,7 +46,8 @@ pub fn one_of_each(mut rows: Vec<ObservedWorker>) -> (Vec<ObservedWorker>, Vec<O
         let rank = |worker: &ObservedWorker| (worker.task.is_some(), worker.last_report);
         a.id.cmp(&b.id).then_with(|| rank(b).cmp(&rank(a)))
     });
-    let (mut one, mut doubles): (Vec<ObservedWorker>, Vec<ObservedWorker>) = (Vec::with_capacity(rows.len()), Vec::new());
+    let (mut one, mut doubles): (Vec<ObservedWorker>, Vec<ObservedWorker>) =
+        (Vec::with_capacity(rows.len()), Vec::new());
     for row in rows {
         let known = one.last().is_some_and(|last| last.id == row.id);
         if known { doubles.push(row) } else { one.push(row) }
@@ -251,4 +252,38 @@ pub struct HiddenQueue {
     pub id: QueueId,
     pub name: QueueName,
     pub created: Option<Timestamp>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mailbox_names_a_task_of_each_agent_at_most() {
+        let said = |text: &str| {
+            let metadata = [("requeue".to_owned(), text.to_owned())].into();
+            let created = Timestamp::UNIX_EPOCH;
+            let mailbox = Mailbox { queue: "m".into(), instance: "i".into(), created, metadata };
+            mailbox.requeues().map(|(task, queue)| format!("{task} {queue}")).collect::<Vec<_>>()
+        };
+        assert_eq!(said("t1:q1"), ["t1 q1"]);
+        assert_eq!(said("t1:q1 t2:q2"), ["t1 q1", "t2 q2"]);
+        assert_eq!(said("t1: t2:q2 :q t3"), ["t2 q2"]);
+        assert_eq!(said(""), Vec::<String>::new());
+    }
+
+    #[test]
+    fn of_an_id_with_two_rows_the_busy_one_counts() {
+        let row = |id: &str, task: Option<&str>, seconds: i64| ObservedWorker {
+            id: id.into(),
+            queues: Vec::new(),
+            task: task.map(|id| ObservedTask { id: id.into(), name: String::new(), queue: None }),
+            registered: Timestamp::UNIX_EPOCH,
+            last_report: Timestamp::from_second(seconds).ok(),
+        };
+        let (one, doubles) =
+            one_of_each(vec![row("b", None, 9), row("a", None, 5), row("b", Some("t"), 1), row("a", None, 7)]);
+        assert_eq!(one, [row("a", None, 7), row("b", Some("t"), 1)]);
+        assert_eq!(doubles, [row("a", None, 5), row("b", None, 9)]);
+    }
 }

@@ -10,7 +10,7 @@ use super::example::{self, World, ago, now, secs};
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::drift::Drift;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
-use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase, Power};
+use crate::model::instance::{Agents, Drain, DrainCause, Fault, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::ledger::Share;
 use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
@@ -114,6 +114,7 @@ impl Dice {
         pool.on_idle = if self.in_hundred(40) { OnIdle::Stop } else { OnIdle::Terminate };
         (pool.max_stopped, pool.stopped_for) = (self.up_to(3), secs(self.pick(&[60, 3_600, 100_000])));
         pool.launch.disk_gb = self.in_hundred(30).then_some(120);
+        pool.agent.agents_per_machine = self.pick(&[1, 1, 1, 2, 4]);
         pool.replace_drifted = self.pick(&[ReplaceDrifted::Never, ReplaceDrifted::WhenIdle]);
         pool
     }
@@ -178,6 +179,9 @@ impl Dice {
         if self.in_hundred(10) {
             instance.rate = None;
         }
+        let made = known.iter().find(|pool| pool.name == instance.pool).map_or(1, |pool| pool.agent.agents());
+        let made = if self.in_hundred(90) { made } else { self.pick(&[1, 2, 4]) };
+        self.agents(&mut instance, made);
         let most = self.pick(&[100, 1_000, 3_000, 100_000]);
         instance.launched = ago(self.seconds(0, most));
         instance.phase_since = instance.launched;
@@ -185,7 +189,15 @@ impl Dice {
             instance.registered = !instance.registered;
         }
         if self.in_hundred(12) {
-            let faults = [Fault::Stuck, Fault::Lost, Fault::NotPulling, Fault::Interrupted, Fault::StoppedOutside];
+            let faults = [
+                Fault::Stuck,
+                Fault::Lost,
+                Fault::NotPulling,
+                Fault::Interrupted,
+                Fault::StoppedOutside,
+                Fault::AgentsMissing,
+                Fault::ClaimedTwice,
+            ];
             instance.fault = Some(self.pick(&faults));
             let silent = instance.fault == Some(Fault::Lost) && self.in_hundred(90);
             instance.silent_since = silent.then(|| ago(self.seconds(90, 4_000)));
@@ -217,6 +229,20 @@ impl Dice {
             instance.hold = Some(example::hold(self.seconds(-50, 500)));
         }
         instance
+    }
+
+    /// Some of the machine's agents have a task where one has, and some are not there.
+    fn agents(&mut self, instance: &mut Instance, all: u32) {
+        instance.agents = Agents::whole(all);
+        if let Some(first) = instance.task.clone() {
+            for agent in 0..self.up_to(all - 1) {
+                instance.more_tasks.push(RunningTask { id: format!("t{agent}").as_str().into(), ..first.clone() });
+            }
+        }
+        if all > 1 && instance.registered && self.in_hundred(20) {
+            instance.agents.present = self.up_to(all - 1).max(1);
+            instance.agents.missing_since = Some(ago(self.seconds(0, 4_000)));
+        }
     }
 
     fn drain(&mut self) -> Option<Drain> {

@@ -181,9 +181,18 @@ proptest! {
                 continue;
             }
             let answered = machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
-            let silent = machine.fault == Some(Fault::Lost)
-                && machine.silent_since.is_some_and(|since| world.now.duration_since(since) >= example::secs(600))
+            let for_long = |since: Option<jiff::Timestamp>| {
+                since.is_some_and(|since| world.now.duration_since(since) >= example::secs(600))
+            };
+            let silent = match machine.fault {
+                Some(Fault::Lost) => for_long(machine.silent_since),
+                None | Some(Fault::AgentsMissing) => for_long(machine.agents.missing_since),
+                Some(_) => false,
+            };
+            let silent = silent
                 && machine.drain.as_ref().is_some_and(|drain| !drain.cancelled);
+            let claimed = machine.fault == Some(Fault::ClaimedTwice) && planned.by == Actor::the_loop();
+            prop_assert!(!claimed || machine.phase == Phase::Stopped, "claimed twice: {:?}", told(&plan));
             prop_assert!(machine.task.is_none() && (answered || !machine.registered || silent), "{:?}", told(&plan));
             let held = machine.hold.as_ref().is_some_and(|hold| hold.until > world.now);
             let released = plan.actions.iter().any(|other| other.action == Action::Release { instance: instance.clone() });
@@ -296,6 +305,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "NoSuchQueue",
         "NotOffered",
         "OneAtATime",
+        "PartlySilent",
         "Phantoms",
         "QueuedNowhere",
         "Release",

@@ -141,6 +141,17 @@ impl Fleet {
         self
     }
 
+    /// The last machine has four agents, which registered a minute ago; these of them have a task.
+    pub(in crate::engine) fn four(mut self, tasks: [Option<&str>; 4]) -> Self {
+        for (agent, task) in (1..).zip(tasks) {
+            self = self.worker(task);
+            let worker = self.workers.last_mut().unwrap();
+            worker.id = format!("{}.{agent}", worker.id).into();
+        }
+        self.settings.pools[0].agent.agents_per_machine = 4;
+        self
+    }
+
     pub(in crate::engine) fn with(mut self, change: impl FnOnce(&mut Self)) -> Self {
         change(&mut self);
         self

@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId};
-use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus, one_of_each};
+use crate::model::observed::{
+    CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus, one_of_each,
+};
 use crate::model::settings::{Provider, Settings};
 use crate::model::snapshot::Source;
 

@@ -205,7 +205,11 @@ impl Sights {
         for (instance, rows) in rows.iter() {
             let sight = self.machines.entry(instance.clone()).or_default();
             for (place, row) in rows.iter().enumerate() {
-                if place.checked_sub(1).and_then(|before| rows.get(before)).is_some_and(|other| other.agent == row.agent) {
+                if place
+                    .checked_sub(1)
+                    .and_then(|before| rows.get(before))
+                    .is_some_and(|other| other.agent == row.agent)
+                {
                     // A second row of the same agent: the one with a task came first.
                     continue;
                 }
@@ -253,14 +257,7 @@ impl Sights {
         self.first = first;
     }
 
-    fn watch_silence(
-        &mut self,
-        fresh: &Fresh,
-        facts: &Facts,
-        memory: &Memory,
-        settings: &Settings,
-        rows: &Rows<'_>,
-    ) {
+    fn watch_silence(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory, settings: &Settings, rows: &Rows<'_>) {
         let reporting = reporting(facts, settings);
         for known in memory.known.values().filter(|known| known.registered && !known.power.is_off()) {
             let sight = self.machines.entry(known.id.clone()).or_default();

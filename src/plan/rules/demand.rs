@@ -309,7 +309,7 @@ fn share_foreign(index: &Index<'_>, queues: &mut [Need]) {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{DrainCause, Fault, Instance, Phase};
+    use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase, RunningTask};
     use crate::model::observed::QueueEntry;
     use crate::model::snapshot::{ForeignWorker, Phantom};
     use crate::plan::example::{World, ago, drain, hold, instance, pool, queue};
@@ -444,6 +444,79 @@ mod tests {
         });
         world.with(instance("i-2", Phase::Pending)).expect(&["grow: launch 5 x g5.xlarge in gpu for train: \
              9 waiting - 1 idle - 2 starting - 1 foreign idle = 5 needed"]);
+    }
+
+    /// Machines of the pool run four tasks each.
+    fn four() -> World {
+        World::new().set(|settings| settings.pools[0].agent.agents_per_machine = 4)
+    }
+
+    /// A machine with four agents, so many of which have a task.
+    fn with_four(id: &str, phase: Phase, tasks: usize) -> Instance {
+        let mut machine = instance(id, phase);
+        machine.agents = Agents::whole(4);
+        let task = instance(id, Phase::Busy).task.unwrap();
+        let more = |n: usize| RunningTask { id: format!("t{n}").as_str().into(), ..task.clone() };
+        machine.more_tasks = (1..tasks).map(more).collect();
+        machine
+    }
+
+    #[test]
+    fn a_machine_has_room_for_as_many_tasks_as_it_has_agents_without_one() {
+        for (what, machine, need) in [
+            ("idle", with_four("i", Phase::Idle, 0), 2),
+            ("booting", with_four("i", Phase::Booting, 0), 2),
+            ("one runs", with_four("i", Phase::Busy, 1), 3),
+            ("three run", with_four("i", Phase::Busy, 3), 5),
+            ("all run", with_four("i", Phase::Busy, 4), 6),
+            ("one is missing", of(with_four("i", Phase::Idle, 0), |i| i.agents.present = 3), 3),
+            (
+                "half are missing",
+                of(with_four("i", Phase::Busy, 1), |i| {
+                    (i.agents.present, i.fault) = (2, Some(Fault::AgentsMissing));
+                }),
+                5,
+            ),
+            ("claimed twice", of(with_four("i", Phase::Idle, 0), |i| i.fault = Some(Fault::ClaimedTwice)), 6),
+            ("made with one agent", instance("i", Phase::Idle), 5),
+        ] {
+            let world = four().waiting("train", 6).with(machine);
+            assert_eq!(needs(&world), [("train".to_owned(), need)], "{what}");
+        }
+        assert_eq!(needs(&four().waiting("train", 6).intent("gpu", "train")), [("train".to_owned(), 2)], "an intent");
+    }
+
+    #[test]
+    fn machines_are_launched_for_groups_of_tasks() {
+        let why =
+            |count| format!("{count} waiting - 0 idle - 0 starting - 0 foreign idle = {count} needed, 4 on a machine");
+        for (waiting, machines) in [(1, 1), (4, 1), (5, 2), (9, 3)] {
+            let told = format!("grow: launch {machines} x g5.xlarge in gpu for train: {}", why(waiting));
+            four().waiting("train", waiting).expect(&[&told]);
+        }
+        four().waiting("train", 9).set(|settings| settings.limits.max = Some(2)).expect(&[
+            &format!("grow: launch 2 x g5.xlarge in gpu for train: {}", why(9)),
+            "NOT grow train gpu (1 short): limits.max is 2: 2 instances used, one more needs 1 instance",
+        ]);
+    }
+
+    #[test]
+    fn a_machine_goes_when_no_task_needs_any_of_its_agents() {
+        let world = |waiting| {
+            let two = four().with(with_four("i-1", Phase::Idle, 0)).with(with_four("i-2", Phase::Idle, 0));
+            two.surplus(&[900, 900]).waiting("train", waiting)
+        };
+        let drained = |world: World| world.plan().actions.len();
+        for (waiting, goes) in [(0, 2), (1, 1), (4, 1), (5, 0), (8, 0)] {
+            assert_eq!(drained(world(waiting)), goes, "{waiting} wait");
+        }
+        // What a busy machine has room for needs no idle one.
+        assert_eq!(drained(world(5).with(with_four("i-3", Phase::Busy, 3))), 1);
+        assert_eq!(drained(world(3).with(with_four("i-3", Phase::Busy, 1))), 2);
+        // A small one fits where a large one does not.
+        let mixed = four().with(with_four("i-1", Phase::Idle, 0)).with(instance("i-2", Phase::Idle));
+        let plan = mixed.surplus(&[900]).waiting("train", 4).plan();
+        assert_eq!(plan.actions.iter().map(|planned| planned.action.to_string()).collect::<Vec<_>>(), ["drain i-2"]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn busy(machine: &Machine<'_>) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{DrainCause, Fault, Phase, Power, RunningTask};
+    use crate::model::instance::{DrainCause, Fault, Instance, Phase, Power, RunningTask};
     use crate::model::settings::{Market, OnIdle, PoolSettings};
     use crate::plan::example::{World, ago, drain, hold, instance, off};
 
@@ -112,6 +112,10 @@ mod tests {
         world.last_heard("clearml", 61).expect(&["NOT drain i-1: clearml has not answered for 1m01, more than 1m00"]);
         machine.hold = Some(hold(3_600));
         World::new().with(machine.clone()).expect(&["NOT drain i-1: held by ann until 2026-11-02 09:00Z: profiling"]);
+        let claimed = Instance { fault: Some(Fault::ClaimedTwice), hold: None, ..machine.clone() };
+        World::new()
+            .with(claimed)
+            .expect(&["NOT drain i-1: i-1 is claimed twice and may have a task: a person decides"]);
         machine.hold = Some(hold(0));
         assert_eq!(World::new().with(machine.clone()).plan().actions.len(), 1, "the hold has run out");
         machine.task = Some(RunningTask { id: "t-1".into(), name: String::new(), queue: None, since: ago(1) });

@@ -64,8 +64,7 @@ fn launch(
 ) -> (u32, Vec<Reason>) {
     let (by, each) = (Actor::the_loop(), pass.index.each(pool));
     let count = tasks.div_ceil(each.max(1));
-    let launched =
-        pass.launch(&Want { rule: Rule::Grow, by: &by, queue: queue.place, pool, count, on_demand, reason });
+    let launched = pass.launch(&Want { rule: Rule::Grow, by: &by, queue: queue.place, pool, count, on_demand, reason });
     (launched.count.saturating_mul(each).min(tasks), launched.refused)
 }
 

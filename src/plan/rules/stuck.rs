@@ -107,7 +107,7 @@ fn decide(pass: &Pass<'_>, machine: &Machine<'_>, case: &Case) -> Decision {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{DrainCause, Fault, Instance, Phase};
+    use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase};
     use crate::model::settings::GuardKind;
     use crate::plan::example::{World, ago, drain, hold, instance};
 
@@ -170,6 +170,31 @@ mod tests {
             .with(silent(9_000, None))
             .set(|settings| settings.pools[0].guard = GuardKind::Off)
             .expect(&["NOT silent i-1: i-1 is lost and may have a task: a person decides"]);
+    }
+
+    /// No answer to its drain can come while one of its agents hangs.
+    #[test]
+    fn a_machine_some_of_whose_agents_are_silent_is_stopped_once_drained_for_long_without_a_task() {
+        let with = |silent, drain_age: Option<i64>| {
+            let mut machine = instance("i-1", Phase::Idle);
+            (machine.launched, machine.agents) = (ago(9_000), Agents::whole(4));
+            (machine.agents.present, machine.agents.missing_since) = (3, Some(ago(silent)));
+            machine.drain = drain_age.map(|age| drain(DrainCause::Surplus, age, None));
+            machine
+        };
+        let why = "1 of 4 agents silent for 30m00, max_silence is 30m00; no task in progress names them";
+        let stop = format!("silent: stop i-1: {why}");
+        World::new().with(with(1_800, Some(185))).expect(&[&stop]);
+        World::new().with(with(1_800, Some(184))).expect(&[]);
+        World::new().with(with(1_799, Some(900))).expect(&[]);
+        let none = World::new().with(with(9_000, None)).plan();
+        assert!(none.actions.is_empty(), "it is wanted: three of its agents work");
+        let mut busy = with(9_000, Some(900));
+        busy.task = instance("i-1", Phase::Busy).task;
+        World::new().with(busy).expect(&[]);
+        let mut half = with(1_800, Some(185));
+        half.fault = Some(Fault::AgentsMissing);
+        World::new().with(half).expect(&[&stop]);
     }
 
     #[test]

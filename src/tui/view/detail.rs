@@ -78,7 +78,11 @@ fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Da
             break;
         }
         let (glyph, word, tone) = state_of(instance);
-        let note = list::tasks_told(instance).into_iter().chain(list::notes(instance, data.view, data.now)).collect::<Vec<_>>().join("; ");
+        let note = list::tasks_told(instance)
+            .into_iter()
+            .chain(list::notes(instance, data.view, data.now))
+            .collect::<Vec<_>>()
+            .join("; ");
         let price = instance.rate.map_or_else(|| "?".to_owned(), rate);
         let since = short(data.now.duration_since(instance.phase_since));
         let line = Line(vec![

@@ -65,6 +65,9 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     let credentials = agent.agent_credentials.as_deref().unwrap_or_default();
     let docker_arguments = agent::docker_arguments(agent)?;
     let requirements = agent.agent_requirements.join("\n");
+    let agents = agent.agents();
+    let share_gpus = if agents > 1 && !agent.cpu_only { "yes" } else { "" };
+    let agents = agents.to_string();
     let values = [
         ("WORKER_PREFIX", worker_prefix.as_str(), "the worker's name"),
         ("API_SERVER", &order.agents.api_server, "the API server's address"),
@@ -81,6 +84,8 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         ("DOCKER", if agent.docker { "yes" } else { "" }, "docker"),
         ("DOCKER_ARGUMENTS", &docker_arguments, "docker_arguments"),
         ("CONF", agent.extra_clearml_conf.as_deref().unwrap_or_default(), "extra_clearml_conf"),
+        ("AGENTS", &agents, "agents_per_machine"),
+        ("SHARE_GPUS", share_gpus, "cpu_only"),
         ("INIT_SCRIPT", agent.init_script.as_deref().unwrap_or_default(), "init_script"),
     ];
     let mut script = format!(

@@ -7,6 +7,7 @@ mod install;
 mod model;
 mod races;
 mod secrets;
+mod several;
 mod spot;
 
 use jiff::SignedDuration;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::Status;
 
-use super::{MAILBOX, job_lives, order, pulls, wait};
+use super::{MAILBOX, job_lives, order, pulls, wait, wait_minutes};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
@@ -80,6 +80,30 @@ fn a_spot_notice_puts_the_running_task_back_once_and_ends_the_machine() {
     assert_eq!(server.status(&task), Status::Queued, "{}", machine.written());
     assert_eq!(server.entries("one"), [behind, task], "{}", machine.written());
     assert_eq!(server.watch.count("tasks.enqueue"), 1);
+    assert_eq!(server.metadata(MAILBOX, "requeue").as_deref(), Some(""));
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
+}
+
+#[test]
+fn a_spot_notice_puts_the_tasks_of_all_agents_back() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let mut several = order(&server);
+    several.pool.agent.agents_per_machine = 2;
+    let settings = [("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", "")];
+    let machine = Machine::boot_user_data(&user_data(&several).unwrap(), "i-1", &settings);
+    let tasks = ["615", "616"].map(|seconds| server.enqueue_shell("one", &format!("sleep {seconds}")));
+    wait_minutes(3, &machine, "both jobs run", || ["615", "616"].iter().all(|seconds| job_lives(&machine, seconds)));
+    metadata.notice.store(true, Ordering::Relaxed);
+    let queue = server.queue("one");
+    wait_minutes(3, &machine, "the mailbox says what to put back", || {
+        let said = server.metadata(MAILBOX, "requeue").unwrap_or_default();
+        let said: std::collections::BTreeSet<_> = said.split(' ').map(str::to_owned).collect();
+        said == tasks.iter().map(|task| format!("{task}:{queue}")).collect()
+    });
+    wait_minutes(3, &machine, "it switches itself off", || machine.is_off());
+    assert!(tasks.iter().all(|task| server.status(task) == Status::Queued), "{}", machine.written());
+    assert_eq!(server.entries("one").len(), 2, "{}", machine.written());
+    assert_eq!(server.watch.count("tasks.enqueue"), 2);
     assert_eq!(server.metadata(MAILBOX, "requeue").as_deref(), Some(""));
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
 }

@@ -247,3 +247,51 @@ async fn a_task_that_saves_its_progress_goes_on_from_there() {
         assert_eq!(console.judge().tasks_done, done, "{checkpoint:?}");
     }
 }
+
+/// One that runs four agents.
+async fn booted_with_four(tasks: &[(i64, i64)], seed: u64) -> (Console, tidegate::model::ids::InstanceId) {
+    let mut console = Console::new(prompt(tasks), seed);
+    for (pool, _) in console.pools.values_mut() {
+        pool.agent.agents_per_machine = 4;
+    }
+    let instance = console.booted().await;
+    (console, instance)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agents_of_a_machine_have_a_name_each_and_a_task_each() {
+    let (console, instance) = booted_with_four(&[(0, 900); 5], 12).await;
+    let workers = console.tracker().workers(&FLEET.into()).await.unwrap();
+    let names: Vec<_> = workers.iter().map(|worker| worker.id.to_string()).collect();
+    assert_eq!(names, [1, 2, 3, 4].map(|agent| format!("{FLEET}:a10g:g5.xlarge:{instance}.{agent}")));
+    assert_eq!(console.mail(&instance, "agents").await.as_deref(), Some("4"));
+    console.wait(60).await;
+    assert_eq!((console.judge().tasks_running, console.waiting().await), (4, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_acknowledges_a_drain_when_the_last_of_its_agents_has_proved_it() {
+    let (console, instance) = booted_with_four(&[(0, 300), (0, 900), (0, 1_200), (1, 60)], 13).await;
+    console.wait(60).await;
+    console.tracker().order_drain(&instance, "n").await.unwrap();
+    for (wait, done) in [(300, 1), (600, 3)] {
+        console.wait(wait).await;
+        assert_eq!(console.mail(&instance, "state").await, None, "{done} are done");
+    }
+    // Its guard would end it a minute after its answer.
+    for _ in 0..62 {
+        console.wait(5).await;
+        if console.mail(&instance, "state").await.is_some() {
+            break;
+        }
+    }
+    assert_eq!(console.mail(&instance, "state").await.as_deref(), Some("drained:n"));
+    assert_eq!(console.judge().tasks_done, 4);
+    console.tracker().cancel_drain(&instance).await.unwrap();
+    console.wait(21).await;
+    assert_eq!(console.mail(&instance, "state").await.as_deref(), Some("run:n"));
+    assert_eq!(console.list().await[0].state, CloudState::Running);
+    console.tracker().order_drain(&instance, "m").await.unwrap();
+    console.wait(100).await;
+    assert_eq!(console.mail(&instance, "gone").await.as_deref(), Some("drained"));
+}

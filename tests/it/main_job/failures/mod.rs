@@ -2,6 +2,7 @@
 //! and with the defence switched off, by a planner that is told less, a store that forgets, settings without the setting,
 //! or a face of the world that draws the naive conclusion. The second run must break.
 
+mod agents;
 mod control;
 mod faces;
 mod launches;
