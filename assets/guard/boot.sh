@@ -69,8 +69,8 @@ export TIDEGATE_TOKEN_LIFE="$TOKEN_LIFE" TIDEGATE_AGENTS="$AGENTS"
 [ -z "$CREDENTIALS" ] || rm -f "$TIDEGATE_TOKEN" # of an earlier boot; it may have ended
 [ -s "$TIDEGATE_TOKEN" ] || printf %s "$TOKEN" >"$TIDEGATE_TOKEN"
 unset TOKEN
-# An only agent keeps its files beside ours and has the machine's own name; of several each has a folder and a number. sh
-# has no lists: `take` makes what is known of one of them the present one's, and `keep` remembers it.
+# An only agent has the machine's name, and its files beside ours; of several each has a number, and a folder. sh has no
+# lists: `take` makes one of them the present one, and `keep` remembers what is known of it.
 NUMBERS=1
 while [ "${NUMBERS##* }" -lt "$AGENTS" ]; do NUMBERS="$NUMBERS $((${NUMBERS##* } + 1))"; done
 take() {
@@ -79,7 +79,7 @@ take() {
     eval "agent=\${agent_$n:-} started=\${started_$n:-0} deaths=\${deaths_$n:-0} next=\${next_$n:-0}"
 }
 keep() { eval "agent_$n=\$agent started_$n=\$started deaths_$n=\$deaths next_$n=\$next"; }
-# Does or asks it of one after the other, until it fails; until it succeeds.
+# Of one after the other, until it fails; until it succeeds.
 every() { for one in $NUMBERS; do take "$one" && "$@" || return 1; done; }
 some() { for one in $NUMBERS; do take "$one" && "$@" && return 0; done; return 1; }
 fresh() { mkdir -p "$dir" && rm -f "$dir/cordon" "$dir/drained" "$dir/task" "$dir/state" "$dir/dead"; }
@@ -157,34 +157,35 @@ if [ -n "$CONF$GIT" ]; then
         # It would be put into the agent's environment, over ours.
         setting environment.CLEARML_API_HOST "$API_SERVER"
         setting environment.CLEARML_WORKER_ID "$worker"
-    }
-    for n in $NUMBERS; do take "$n" && configure >"$conf"; done
+    } >"$conf"
+    every configure
 fi
 
-# --- whose the GPUs are: as many for each agent, for the first ones one more where they do not divide
+# --- whose the GPUs are: as many for each agent, or one more where they do not divide
 gpus=0
 [ -z "$SHARE_GPUS" ] || ! command -v nvidia-smi >/dev/null || gpus=$(nvidia-smi -L | grep -c '^GPU ')
 [ "$gpus" -eq 0 ] || [ "$gpus" -ge "$AGENTS" ] || off "$AGENTS agents, and $gpus GPU to share"
-share() {
-    more=$((gpus % AGENTS)) gpu=$(((n - 1) * (gpus / AGENTS)))
-    gpu=$((gpu + (n - 1 < more ? n - 1 : more))) own=$((gpus / AGENTS + (n <= more ? 1 : 0)))
-    shared=$gpu
-    while [ "$own" -gt 1 ]; do own=$((own - 1)) gpu=$((gpu + 1)) shared=$shared,$gpu; done
-}
+# The first GPU of the agent behind so many others.
+gpu_of() { echo $((($1 * gpus + AGENTS - 1) / AGENTS)); }
+shared=''
 
 # --- the agents
 start() {
     rm -f "$dir/task" "$dir/drained"
     [ -z "$CONF$GIT" ] || export CLEARML_CONFIG_FILE="$conf"
-    [ "$gpus" -eq 0 ] || { share && shift && set -- daemon --gpus "$shared" "$@"; }
+    if [ "$gpus" -gt 0 ]; then
+        shared=$(seq -s , "$(gpu_of $((n - 1)))" $(($(gpu_of "$n") - 1)))
+        shift
+        set -- daemon --gpus "$shared" "$@"
+    fi
     if [ -n "$GATE" ]; then set -- "$RUN/gate.py" "$@"; else set -- -m clearml_agent "$@"; fi
     TIDEGATE_AGENT_OF=$dir TIDEGATE_RUN=$dir CLEARML_WORKER_ID=$worker CLEARML_AUTH_TOKEN=$(cat "$TIDEGATE_TOKEN") \
         setsid "$PYTHON" "$@" </dev/null >>"$log" 2>&1 &
     agent=$!
     started=$(clock)
+    keep
     say "agent $agent started${shared:+, with GPU $shared}"
 }
-shared=''
 alive() { [ -n "$agent" ] && kill -0 "$agent" 2>/dev/null; }
 # A dead agent's job lives on: whatever the agent started carries its mark, and its containers its label. One that starts
 # another process while it is being killed is caught by the next look.
@@ -202,19 +203,17 @@ kill_left_over() {
         sleep 1
     done
 }
-close_gate() { : >"$dir/cordon"; }
+close_gate() { rm -f "$dir/drained" && : >"$dir/cordon"; }
 open_gate() { rm -f "$dir/cordon"; }
-forget_proof() { rm -f "$dir/drained"; }
 holds() { ! alive || [ -e "$dir/drained" ]; }
 works() { alive && [ -e "$dir/task" ]; }
 said() { case $(cat "$dir/state" 2>/dev/null) in "$1"*) ;; *) false ;; esac }
-has_drained() { [ -e "$dir/dead" ] || said drained:; }
 is_dead() { [ -e "$dir/dead" ]; }
+has_drained() { is_dead || said drained:; }
 send() { ! alive || kill "-$1" "$agent" || :; }
 # True when the gates hold and nothing runs; false, and the gates as before, when something runs after all.
 cordon() {
     [ -n "$GATE" ] || return 1
-    every forget_proof
     every close_gate
     tries=30
     while [ $tries -gt 0 ]; do
@@ -246,7 +245,7 @@ stop() {
         sleep 1
         tries=$((tries - 1))
     done
-    for n in $NUMBERS; do take "$n" && kill_left_over; done
+    every kill_left_over
     remember_life
     exit 0
 }
@@ -262,7 +261,7 @@ tend() {
             [ "$deaths" -gt "$DEATHS" ] && {
                 tail -n 20 "$log"
                 [ -z "$GATE" ] || server log "$log"
-                say "an agent does not live: it is given up"
+                say "an agent is given up"
                 rm -f "$dir/task"
                 : >"$dir/dead"
                 agent=''
@@ -278,7 +277,7 @@ tend() {
 trap stop TERM INT
 
 server_at=0 lease='' lease_at=$(clock) busy_at=$(clock) drained_at=''
-for n in $NUMBERS; do take "$n" && start "$@" && keep; done
+every start "$@"
 phase "agent started"
 while :; do
     sleep "$TICK" &
@@ -291,7 +290,7 @@ while :; do
 
     # A killed run stays in progress by its status, so that the console puts it back; a stopped one would not.
     if [ "$(life)" -ge "$MAX_LIFE" ]; then
-        cordon || { every send KILL; for n in $NUMBERS; do take "$n" && kill_left_over; done; }
+        cordon || { every send KILL && every kill_left_over; }
         off "end of life"
     fi
     [ -n "$GATE" ] || continue

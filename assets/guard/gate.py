@@ -7,13 +7,13 @@ The mailbox is the metadata of the hidden queue $TIDEGATE_MAILBOX (nobody listen
   want  = drain:<nonce> | run             written by the console
   state = drained:<nonce> | run:<nonce>   written here
 A mailbox that cannot be read or answered closes the gate: no task is taken until it can be.
-Of several agents of a machine each proves it of itself, in its file `state`; the one that finds the proofs of all answers.
+Of several agents each proves it for itself, in its file `state`; the one that finds the proofs of all answers.
 
 Files in $TIDEGATE_RUN, for the boot script beside it:
   cordon   made there: take no task          drained  made here: the cordon holds, nothing runs
   task     "<task> <queue>" while one runs   state    open | drained:<nonce> | closed: <why> | nogate
   dead     made there: this agent was given up, and nothing of it runs
-Several agents have a folder each, 1, 2, 3, ..., beside one another.
+Of several agents each has a folder, 1, 2, 3, ...
 """
 import os
 import sys
@@ -53,8 +53,7 @@ def write(name, text):
 
 
 def agrees(folder, state):
-    """Whether the agent of that folder has said the same of itself. A nonce is never used twice: what it said stands
-    until it reads another order."""
+    """Whether that agent has said so too. A nonce is not used twice: it stands until another order is read."""
     if os.path.exists(os.path.join(folder, "dead")):
         return True
     try:

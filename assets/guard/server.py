@@ -72,7 +72,7 @@ def log(path):
 
 
 def running():
-    """The tasks that the gates let through, each with its queue; none of an agent that has polled again."""
+    """The tasks that the gates let through and their queues; none once an agent has polled again."""
     run, agents = os.environ["TIDEGATE_RUN"], int(os.environ.get("TIDEGATE_AGENTS", "1"))
     jobs = []
     for folder in [str(n + 1) for n in range(agents)] if agents > 1 else [""]:
@@ -85,8 +85,7 @@ def running():
 
 
 def stop(job, asked):
-    """Whether the task has ended and, where we asked for it, waits again. A stop that comes while the agent sets the
-    task up is overwritten: this is repeated."""
+    """Whether the task has ended, and waits again where we asked for it. A stop during its set-up is overwritten: repeat."""
     status = call("tasks.get_by_id", {"task": job[0]})["task"]["status"]
     if status == "in_progress":
         call("tasks.stop", {"task": job[0], "status_reason": "spot notice"})

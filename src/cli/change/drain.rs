@@ -14,7 +14,7 @@ use crate::engine::command::Command;
 use crate::engine::event::View;
 use crate::model::eta::Eta;
 use crate::model::ids::{InstanceId, PoolName};
-use crate::model::instance::Instance;
+use crate::model::instance::{Instance, RunningTask};
 use crate::model::money::Rate;
 use crate::model::snapshot::Ask;
 use crate::model::span::{self, Short};
@@ -115,8 +115,10 @@ fn row(machine: &Instance, view: &View) -> String {
     let task = machine.task.as_ref().map(|task| {
         let eta = Eta::of(machine, &view.snapshot.learned, &view.settings, view.at);
         let eta = eta.map(|eta| format!(", done in {eta}")).unwrap_or_default();
-        let more: String = machine.more_tasks.iter().map(|task| format!(", {} ({})", task.id, task.name)).collect();
-        format!("; task {} ({}){more}{eta}", task.id, task.name)
+        let told = |task: &RunningTask| format!("{} ({})", task.id, task.name);
+        let more: Vec<_> = machine.more_tasks.iter().map(told).collect();
+        let and = if more.is_empty() { "" } else { ", " };
+        format!("; task {}{and}{}{eta}", told(task), more.join(", "))
     });
     let word = machine.fault.map_or(machine.phase.word(), |fault| fault.word());
     format!("{} {word}, {} old, {rate}, {}{}", machine.id, age, machine.pool, task.unwrap_or_default())

@@ -253,7 +253,7 @@ fn running_tasks(
             tasks.push(RunningTask { id: id.clone(), name: name.clone(), queue, since });
         }
     }
-    tasks.sort_by(|a, b| a.since.cmp(&b.since));
+    tasks.sort_by_key(|task| task.since);
     tasks
 }
 

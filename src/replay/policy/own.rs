@@ -46,7 +46,8 @@ impl Own {
     /// On settings with one pool a queue. `options`: fields of every pool, as people write them.
     ///
     /// # Errors
-    /// An option that is no field of a pool, or whose value is none.
+    /// An option that is no field of a pool, or whose value is none; or several agents on a machine, where a week's
+    /// machines run one task at a time.
     pub fn new(week: &Week<'_>, options: &[(String, String)]) -> Result<Self, String> {
         let mut settings = Settings::blank(Revision::new("replay"));
         let mut catalogue = Catalogue::default();
@@ -80,6 +81,10 @@ impl Own {
                 let key = Section::Pool(pool).key(field);
                 fields::put(&mut settings, &key, &value).map_err(|wrong| format!("{name}: {wrong}"))?;
             }
+        }
+        if let Some(pool) = settings.pools.iter().find(|pool| pool.agent.agents() > 1) {
+            let agents = pool.agent.agents();
+            return Err(format!("agents_per_machine: `{agents}`: a week's machines run one task at a time"));
         }
         let source =
             |name: String| Source { name, last_good: None, stale_after: FRESH, error: None, credentials_end: None };

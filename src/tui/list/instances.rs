@@ -210,3 +210,28 @@ fn of_ghost(ghost: &Ghost, now: Timestamp, column: &str) -> Cell {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example::view;
+    use crate::model::instance::{Agents, RunningTask};
+
+    #[test]
+    fn a_machine_with_several_agents_says_how_many_have_a_task() {
+        let view = view();
+        let mut machine = view.snapshot.instances[0].clone();
+        assert_eq!(tasks_told(&machine).as_deref(), Some("train bert"));
+        machine.agents = Agents::whole(4);
+        let first = machine.task.clone().unwrap();
+        machine.more_tasks = vec![RunningTask { id: "t-2".into(), name: "other".to_owned(), ..first }];
+        assert_eq!(tasks_told(&machine).as_deref(), Some("2/4 tasks: train bert"));
+        assert!(!notes(&machine, &view, view.at).join("; ").contains("report"));
+        machine.agents.present = 3;
+        assert!(notes(&machine, &view, view.at).contains(&"3 of 4 agents report".to_owned()));
+        (machine.task, machine.more_tasks) = (None, Vec::new());
+        assert_eq!(tasks_told(&machine).as_deref(), Some("0/4 tasks"));
+        machine.registered = false;
+        assert_eq!(tasks_told(&machine), None);
+    }
+}

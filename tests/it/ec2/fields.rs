@@ -238,6 +238,7 @@ const ROWS: &[Row] = &[
         "--docker, img",
         "`--docker` is not for here: set it by `docker` and `docker_image`",
     ),
+    row(17, "agents_per_machine", "4", &[("UserData", "AGENTS='4'\nSHARE_GPUS='yes'")], "17", "`17` is not in 1..16"),
     row(
         37,
         "extra_clearml_conf",
@@ -425,6 +426,11 @@ async fn a_launch_that_cannot_be_meant_asks_nothing_of_the_cloud() {
 #[test]
 fn what_does_not_hold_between_the_fields_is_told() {
     for (edits, said) in [
+        (
+            vec![("agents_per_machine", "2"), ("agent_arguments", "--gpus, all")],
+            "pool.g5.agent_arguments: `--gpus` is not for here: each agent is given its share of the machine's GPUs, with \
+             `agents_per_machine = 2`",
+        ),
         (vec![("disk_type", "io2")], "pool.g5.disk_iops: io2 needs its iops"),
         (
             vec![("disk_type", "st1"), ("disk_throughput", "200")],

@@ -72,7 +72,7 @@ fn two_tasks_run_at_once_and_a_drain_is_answered_when_both_have_ended() {
         server.metadata(MAILBOX, "state").as_deref() == Some("drained:n1")
     });
     assert_eq!(server.status(&tasks[1]), Status::Completed, "{}", machine.written());
-    assert_eq!(server.entries("one"), [behind.clone()], "{}", machine.written());
+    assert_eq!(server.entries("one"), std::slice::from_ref(&behind), "{}", machine.written());
     server.write(MAILBOX, "want", "run");
     wait_minutes(3, &machine, "the cancel is answered and a task taken", || {
         server.metadata(MAILBOX, "state").as_deref() == Some("run:n1") && server.status(&behind) == Status::Completed
@@ -109,8 +109,8 @@ fn lines(machine: &Machine) -> Vec<String> {
 
 /// A folder with an `nvidia-smi` in it that lists so many GPUs, as the first of a path.
 fn with_gpus(folder: &Path, gpus: u32) -> String {
-    let listed: String = (0..gpus).map(|gpu| format!("echo 'GPU {gpu}: NVIDIA A10G (UUID: GPU-{gpu})'\n")).collect();
-    write(&folder.join("nvidia-smi"), &format!("#!/bin/sh\n{listed}"));
+    let listed: Vec<_> = (0..gpus).map(|gpu| format!("echo 'GPU {gpu}: NVIDIA A10G (UUID: GPU-{gpu})'")).collect();
+    write(&folder.join("nvidia-smi"), &format!("#!/bin/sh\n{}\n", listed.join("\n")));
     std::fs::set_permissions(folder.join("nvidia-smi"), PermissionsExt::from_mode(0o755)).unwrap();
     format!("{}:{}", folder.display(), std::env::var("PATH").unwrap())
 }

@@ -66,8 +66,8 @@ pub(super) const AGENT: &[Field] = &[
         unset: Unset::Is("1"),
         takes: Takes::NewMachines,
         doc: "How many agents a machine runs, and so how many tasks at a time. Its GPUs, as `nvidia-smi` lists them, are shared out \
-              among them, the first agents having one more where they do not divide evenly; a machine with fewer GPUs than \
-              agents ends itself. Without GPUs, or with `cpu_only`, all agents share the whole machine. Limits count machines.",
+              among them, some having one more where they do not divide evenly; a machine with fewer GPUs than agents ends \
+              itself. Without GPUs, or with `cpu_only`, all agents share the whole machine. Limits count machines.",
         example: "4",
         later: &[],
         lens: at!(Pool, agent.agents_per_machine),
