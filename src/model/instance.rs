@@ -214,7 +214,7 @@ impl Instance {
     #[must_use]
     pub fn agents_told(&self) -> Option<String> {
         let Agents { all, present, .. } = self.agents;
-        (present < all && self.fault.is_none()).then(|| format!("{present} of {all} agents report"))
+        (all > 1 && present < all && self.fault.is_none()).then(|| format!("{present} of {all} agents report"))
     }
 
     /// Counts against limits: everything that is not proved gone, or off.

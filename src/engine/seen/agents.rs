@@ -86,7 +86,7 @@ impl Count {
         Self {
             all: all(machine, rows, facts, settings),
             reporting: u32::try_from(reporting.len()).unwrap_or(u32::MAX),
-            settled: machine.registered && since_launch.min().is_none_or(long),
+            settled: machine.registered && facts.knows_clearml() && since_launch.min().is_none_or(long),
         }
     }
 
