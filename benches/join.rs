@@ -150,6 +150,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
     });
     let region = Region { provider: Provider::Aws, name: REGION.to_owned() };
     let clearml = ClearmlFacts {
+        holds: std::collections::BTreeMap::new(),
         queues: listed.collect(),
         workers: workers.collect(),
         mailboxes: None,

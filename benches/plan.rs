@@ -198,6 +198,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         ordered: ago(now, 20),
         acknowledged: Some(ago(now, 10)),
         cancelled: false,
+        held: false,
     };
     Instance {
         id: name("i", place).into(),

@@ -87,6 +87,7 @@ fn instances() -> Vec<Instance> {
         ordered: ago(60),
         acknowledged: Some(ago(50)),
         cancelled: false,
+        held: false,
     });
     vec![busy, stuck, held, drained]
 }

@@ -1,5 +1,5 @@
 # --- below: the same on every machine ----------------------------------------------------------------------
-# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GATE MAX_LIFE AGENT_VERSION REQUIREMENTS DOCKER
+# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GUARD MAX_LIFE AGENT_VERSION REQUIREMENTS DOCKER
 # DOCKER_ARGUMENTS CONF CREDENTIALS GIT INIT_SCRIPT AGENTS SHARE_GPUS, and the agents' arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
 # For tests: TIDEGATE_ROOT (a folder instead of /), TIDEGATE_OFF (a command instead of power-off), TIDEGATE_PYTHON
 # (one with clearml-agent installed), TIDEGATE_INSTANCE or TIDEGATE_IMDS, TIDEGATE_READ_EVERY and the limits below.
@@ -24,13 +24,13 @@ server() { "${PYTHON:-python3}" "$RUN/server.py" "$@"; }
 # How far the boot has come, for the console.
 phase() {
     say "$1"
-    [ -n "$GATE" ] && [ -n "$INSTANCE" ] && server set boot "$1 $(clock)"
+    [ -n "$GUARD" ] && [ -n "$INSTANCE" ] && server set boot "$1 $(clock)"
 }
 
 # Ends the machine. Its cloud terminates what powers itself off.
 off() {
     say "power-off: $1"
-    [ -n "$GATE" ] && [ -n "$INSTANCE" ] && server set gone "$1"
+    [ -n "$GUARD" ] && [ -n "$INSTANCE" ] && server set gone "$1"
     echo "$1" >"$STATE/off"
     while :; do
         sh -c "$OFF"
@@ -65,7 +65,7 @@ fi
 
 export HOME="${HOME:-/root}"
 export TIDEGATE_RUN="$RUN" TIDEGATE_TOKEN="$STATE/token" TIDEGATE_LEASE="$LEASE" CLEARML_API_HOST="$API_SERVER"
-export TIDEGATE_TOKEN_LIFE="$TOKEN_LIFE" TIDEGATE_AGENTS="$AGENTS"
+export TIDEGATE_TOKEN_LIFE="$TOKEN_LIFE" TIDEGATE_AGENTS="$AGENTS" TIDEGATE_GUARD="$GUARD"
 [ -z "$CREDENTIALS" ] || rm -f "$TIDEGATE_TOKEN" # of an earlier boot; it may have ended
 [ -s "$TIDEGATE_TOKEN" ] || printf %s "$TOKEN" >"$TIDEGATE_TOKEN"
 unset TOKEN
@@ -92,7 +92,7 @@ introduce() {
     [ -n "$INSTANCE" ] || return 1
     export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
     [ -s "$TIDEGATE_TOKEN" ] || "$PYTHON" "$RUN/secret.py" "$CREDENTIALS" | server login || return 1
-    [ -z "$GATE" ] || server create
+    [ -z "$GUARD" ] || server create
 }
 PYTHON=${TIDEGATE_PYTHON:-$(command -v python3)}
 [ -n "$PYTHON" ] && introduce && phase "mailbox made"
@@ -140,7 +140,7 @@ until introduce; do
 done
 phase "agent installed"
 say "worker $CLEARML_WORKER_ID"
-[ "$AGENTS" -eq 1 ] || [ -z "$GATE" ] || server set agents "$AGENTS"
+[ "$AGENTS" -eq 1 ] || [ -z "$GUARD" ] || server set agents "$AGENTS"
 
 # --- the agent's clearml.conf: the image's own, the pool's, and what the guard needs. Of a key said twice the last counts.
 setting() { printf '%s: "%s"\n' "$1" "$(printf %s "$2" | sed 's/["\\]/\\&/g')"; }
@@ -178,7 +178,21 @@ start() {
         shift
         set -- daemon --gpus "$shared" "$@"
     fi
-    if [ -n "$GATE" ]; then set -- "$RUN/gate.py" "$@"; else set -- -m clearml_agent "$@"; fi
+    case $GUARD in
+    gate) set -- "$RUN/gate.py" "$@" ;;
+    hold) # Its own queue is asked first: `--queue` is the last option.
+        words=$# asked=''
+        while [ $words -gt 0 ]; do
+            word=$1
+            shift
+            set -- "$@" "$word"
+            words=$((words - 1))
+            [ "$asked$word" = --queue ] && set -- "$@" "$TIDEGATE_MAILBOX" && asked=yes
+        done
+        set -- -m clearml_agent "$@"
+        ;;
+    *) set -- -m clearml_agent "$@" ;;
+    esac
     TIDEGATE_AGENT_OF=$dir TIDEGATE_RUN=$dir CLEARML_WORKER_ID=$worker CLEARML_AUTH_TOKEN=$(cat "$TIDEGATE_TOKEN") \
         setsid "$PYTHON" "$@" </dev/null >>"$log" 2>&1 &
     agent=$!
@@ -211,9 +225,17 @@ said() { case $(cat "$dir/state" 2>/dev/null) in "$1"*) ;; *) false ;; esac }
 is_dead() { [ -e "$dir/dead" ]; }
 has_drained() { is_dead || said drained:; }
 send() { ! alive || kill "-$1" "$agent" || :; }
-# True when the gates hold and nothing runs; false, and the gates as before, when something runs after all.
+# Without a gate only the server knows what runs here; several agents always have gates.
+has_no_gate() { [ "$GUARD" = hold ] || some said nogate; }
+# True when the gates hold and nothing runs; false, and the gates as before, when something runs after all. Where there is no
+# gate a hidden task in the machine's own queue holds.
 cordon() {
-    [ -n "$GATE" ] || return 1
+    [ -n "$GUARD" ] || return 1
+    if has_no_gate; then
+        some alive || return 0
+        [ "$AGENTS" -eq 1 ] && server hold
+        return
+    fi
     every close_gate
     tries=30
     while [ $tries -gt 0 ]; do
@@ -260,7 +282,7 @@ tend() {
             deaths=$((deaths + 1))
             [ "$deaths" -gt "$DEATHS" ] && {
                 tail -n 20 "$log"
-                [ -z "$GATE" ] || server log "$log"
+                [ -z "$GUARD" ] || server log "$log"
                 say "an agent is given up"
                 rm -f "$dir/task"
                 : >"$dir/dead"
@@ -293,7 +315,7 @@ while :; do
         cordon || { every send KILL && every kill_left_over; }
         off "end of life"
     fi
-    [ -n "$GATE" ] || continue
+    [ -n "$GUARD" ] || continue
     notice=$("$PYTHON" "$RUN/aws.py" notice) && taken_back "$notice"
 
     if every has_drained; then drained_at=${drained_at:-$now}; else drained_at=''; fi
@@ -304,6 +326,7 @@ while :; do
         server renew || :
         heard=$(server lease) && [ "$heard" != "$lease" ] && lease=$heard lease_at=$now
         some said nogate && server set state nogate
+        has_no_gate && { server idle || busy_at=$now; }
     fi
     if [ $((now - lease_at)) -ge "$LEASE_LIFE" ] && [ $((now - busy_at)) -ge "$IDLE_LIFE" ]; then
         cordon && off "console lost, idle"

@@ -6,6 +6,9 @@
   lease            prints the value of the fleet's lease; empty when there is none
   renew            replaces the token by a fresh one
   login            makes the first token, of what stands on standard input: KEY:SECRET, or a token
+  idle             fails when something runs here, by the agent's own row
+  hold             holds the agent by a task that sleeps in the mailbox's queue: it runs then, and nothing else does. Fails, and
+                   leaves nothing behind, when the agent does not take it
   requeue          stops the tasks that run here and enqueues them again, once; the mailbox says so meanwhile, for the
                    console to finish it should the machine end before
 """
@@ -27,6 +30,8 @@ NAME_TAKEN = 801
 LONGEST_LOG = 500  # characters
 SECRETS = re.compile(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|((?i:key|token|secret|password)['\"]?\s*[=:]\s*['\"]?)[^\s'\"]+")
 DONE_BY_ANOTHER = (121, 703, 706)  # somebody else changed the status first, or has enqueued it
+HOLD = "tidegate:hold:%s:guard" % MAILBOX.partition(":")[2]
+TAKEN_WITHIN = 30  # seconds: some polls
 NOTICE_LIFE = 110  # seconds: what EC2 leaves a machine, less a little
 
 
@@ -71,8 +76,32 @@ def log(path):
     put("log", "\n".join(lines)[-LONGEST_LOG:])
 
 
+def has_no_gate():
+    if os.environ["TIDEGATE_GUARD"] == "hold":
+        return True
+    try:
+        with open(os.path.join(os.environ["TIDEGATE_RUN"], "state")) as file:
+            return file.read().strip() == "nogate"
+    except FileNotFoundError:
+        return False
+
+
+def by_row():
+    """The tasks and queues in the agent's row, which says so as soon as it begins one. One that holds it is none."""
+    worker = os.environ["CLEARML_WORKER_ID"]
+    rows = call("workers.get_all", {"worker_pattern": worker, "last_seen": 600})["workers"]
+    row = next((row for row in rows if row["id"] == worker), {})
+    task, queue = row.get("task") or {}, row.get("queue") or {}
+    if not task.get("id") or (task.get("name") or "").startswith(HOLD.rpartition(":")[0]):
+        return []
+    return [(task["id"], queue.get("id") or "")]
+
+
 def running():
-    """The tasks that the gates let through and their queues; none once an agent has polled again."""
+    """The tasks that run here and their queues: by the agent's row where there is no gate, else those that the gates let
+    through; none once an agent has polled again."""
+    if has_no_gate():
+        return by_row()
     run, agents = os.environ["TIDEGATE_RUN"], int(os.environ.get("TIDEGATE_AGENTS", "1"))
     jobs = []
     for folder in [str(n + 1) for n in range(agents)] if agents > 1 else [""]:
@@ -82,6 +111,41 @@ def running():
         except FileNotFoundError:
             pass
     return [job for job in jobs if len(job) == 2]
+
+
+def idle():
+    if running():
+        sys.exit(1)
+
+
+def taken(task, until):
+    """Whether the agent runs that task at some time before."""
+    while True:
+        row = call("tasks.get_by_id", {"task": task})["task"]
+        if row["status"] == "in_progress" and row.get("last_worker") == os.environ["CLEARML_WORKER_ID"]:
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(1)
+
+
+def hold():
+    if running():
+        sys.exit("tidegate guard: something runs here")
+    script = {"binary": "/bin/bash", "repository": "", "entry_point": "hold.sh", "working_dir": ".", "diff": "sleep 900", "requirements": {}}
+    wanted = {"name": HOLD, "type": "training", "system_tags": ["hidden"], "script": script}
+    queue, task = find(MAILBOX)["id"], call("tasks.create", wanted)["id"]
+    call("tasks.enqueue", {"task": task, "queue": queue})
+    if taken(task, time.monotonic() + TAKEN_WITHIN):
+        return
+    try:
+        call("tasks.dequeue", {"task": task})
+    except urllib.error.HTTPError:  # it was taken just now
+        pass
+    # An agent that was about to start it says so, whatever it was told before.
+    if not taken(task, time.monotonic() + 10):
+        call("tasks.delete", {"task": task, "force": True})
+        raise TimeoutError("the agent does not take it")
 
 
 def stop(job, asked):
@@ -146,6 +210,7 @@ def renew(authorization=None):
 
 
 try:
-    {"create": create, "set": put, "lease": lease, "renew": renew, "login": login, "requeue": requeue, "log": log}[sys.argv[1]](*sys.argv[2:])
+    {"create": create, "set": put, "lease": lease, "renew": renew, "login": login, "requeue": requeue, "log": log,
+     "idle": idle, "hold": hold}[sys.argv[1]](*sys.argv[2:])
 except Exception as error:
     sys.exit("tidegate guard: %s: %s: %s" % (" ".join(sys.argv[1:3]), type(error).__name__, error))

@@ -47,6 +47,8 @@ struct Leftover {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Thing {
+    /// With the hold tasks of its machine.
+    Mailbox(InstanceId),
     Queue(QueueId),
     Worker(WorkerId),
 }
@@ -66,7 +68,9 @@ impl Seen<'_> {
         let highest = self.hidden.iter().filter_map(|queue| self.term(queue)).max();
         let queues = self.hidden.iter().filter_map(|queue| {
             let why = self.mailbox(queue).or_else(|| self.claim(queue)).or_else(|| self.lead(queue, highest))?;
-            Some(Leftover { what: Thing::Queue(queue.id.clone()), name: queue.name.to_string(), why })
+            let mailbox = queue.name.as_str().strip_prefix("drain:").map(|of| Thing::Mailbox(of.into()));
+            let what = mailbox.unwrap_or_else(|| Thing::Queue(queue.id.clone()));
+            Some(Leftover { what, name: queue.name.to_string(), why })
         });
         let ghosts = self.workers.iter().filter_map(|worker| {
             let why = self.ghost(worker)?;
@@ -178,6 +182,7 @@ async fn machines(world: &World, settings: &Settings) -> Result<BTreeSet<Instanc
 async fn remove(world: &World, leftovers: &[Leftover]) -> Result<(), TrackerError> {
     for leftover in leftovers {
         match &leftover.what {
+            Thing::Mailbox(instance) => world.tracker.delete_mailbox(instance).await?,
             Thing::Queue(queue) => world.tracker.delete_hidden(queue).await?,
             Thing::Worker(worker) => world.tracker.unregister(worker).await?,
         }

@@ -11,6 +11,7 @@ use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::Deed;
 use crate::engine::run::{EngineError, Loop, MINUTE, Work};
 use crate::engine::seen::facts::{Fresh, Observation, Region};
+use crate::engine::seen::hold::Held;
 use crate::engine::seen::join::{Parts, ends, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::observe::{Look, observe};
@@ -106,6 +107,7 @@ impl Loop {
             queues: self.settings.queues.iter().map(|queue| queue.name.clone()).collect(),
             regions: self.regions(),
             mailboxes: deep || self.wants_mailboxes(),
+            held: self.held_machines(),
             // A task that waited may be taken elsewhere, and its entry stay: that is seen within a minute.
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
@@ -120,6 +122,14 @@ impl Loop {
         let drained = self.memory.known.values().any(|known| known.drain.is_some());
         let mute = |seen: &Instance| seen.fault == Some(Fault::NotPulling);
         drained || self.last_words_asked.is_some() || self.snapshot.instances.iter().any(mute)
+    }
+
+    /// Machines whose drain is carried out by a hold task.
+    fn held_machines(&self) -> BTreeSet<InstanceId> {
+        let held = |known: &&KnownInstance| {
+            Held::of(known, &self.facts, &self.settings).is_some_and(|held| held.is_wanted(&self.sights))
+        };
+        self.memory.known.values().filter(held).map(|known| known.id.clone()).collect()
     }
 
     /// Whether a machine has just ended without us, and its mailbox was not asked for the reason since.
@@ -327,6 +337,7 @@ impl Loop {
             settings: &self.settings,
             memory: &self.memory,
             facts: &self.facts,
+            sights: &self.sights,
             term: self.term(),
             now,
         };

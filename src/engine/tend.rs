@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::act::deed::Deed;
 use crate::engine::run::Loop;
 use crate::engine::seen::facts::Region;
+use crate::engine::seen::hold::Held;
+use crate::engine::seen::join;
 use crate::engine::words::line;
 use crate::model::ids::InstanceId;
 use crate::model::instance::{Drain, Power};
@@ -33,6 +35,8 @@ const SWEEP_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 pub(super) struct Delivered {
     /// Nonces of orders, and of cancelled ones `run:<nonce>`, by when their mailbox took them.
     orders: BTreeMap<String, Timestamp>,
+    /// When the last hold task for an order of that nonce was placed.
+    holds: BTreeMap<String, Timestamp>,
     /// When the cloud accepted a stop, and how often.
     stops: BTreeMap<InstanceId, (Timestamp, u32)>,
     /// When the cloud accepted to switch a machine off.
@@ -52,7 +56,8 @@ impl Delivered {
 
     /// The clock was set to `now`.
     pub(super) fn rebase(&mut self, now: Timestamp) {
-        self.orders.values_mut().chain(self.stops.values_mut().map(|(at, _)| at)).for_each(|at| *at = now);
+        let orders = self.orders.values_mut().chain(self.holds.values_mut());
+        orders.chain(self.stops.values_mut().map(|(at, _)| at)).for_each(|at| *at = now);
     }
 }
 
@@ -64,7 +69,13 @@ impl Loop {
     pub(super) fn note_done(&mut self, deed: &Deed, now: Timestamp) {
         self.retries.done(deed);
         match deed {
-            Deed::Drain { nonce, .. } => drop(self.delivered.orders.insert(nonce.clone(), now)),
+            Deed::Drain { nonce, hold, .. } => {
+                self.delivered.orders.insert(nonce.clone(), now);
+                if *hold {
+                    self.delivered.holds.insert(nonce.clone(), now);
+                }
+            }
+            Deed::PlaceHold { nonce, .. } => drop(self.delivered.holds.insert(nonce.clone(), now)),
             Deed::CancelDrain { nonce, .. } => drop(self.delivered.orders.insert(cancelled(nonce), now)),
             Deed::Stop { instance, .. } => {
                 let times = self.delivered.stops.get(instance).map_or(1, |(_, times)| times.saturating_add(1));
@@ -92,7 +103,12 @@ impl Loop {
         let mut deeds = Vec::new();
         let mut unheeded = Vec::new();
         for known in self.memory.known.values() {
+            let held = Held::of(known, &self.facts, &self.settings);
+            let hold = held.and_then(|held| self.open_hold(known, held));
+            // It may have a task by now: until another hold task proves that it has none, it is not stopped.
+            let waits = held.is_some_and(|held| !held.may_end(now));
             match (known.stop_sent, &known.drain) {
+                (Some(_), _) if waits => {}
                 (Some(_), _) => match self.stop_stands(known) {
                     Stand::Fulfilled => {}
                     Stand::Open => deeds.push(stop(known)),
@@ -103,11 +119,12 @@ impl Loop {
                     }
                 },
                 (None, _) if matches!(known.power, Power::SwitchingOff { .. }) => {
-                    deeds.extend(self.open_switch_off(known));
+                    deeds.extend(self.open_switch_off(known).filter(|_| !waits));
                 }
                 (None, Some(drain)) => deeds.extend(self.open_order(known, drain)),
                 (None, None) => {}
             }
+            deeds.extend(hold);
         }
         for lost in self.memory.requeueing.values() {
             let attempt = self.memory.requeues.get(&lost.task).copied().unwrap_or_default() + 1;
@@ -182,13 +199,33 @@ impl Loop {
         open.then(|| Deed::SwitchOff { provider, region, instance: known.id.clone() })
     }
 
+    /// A hold task for a drain that stands, where none waits or proves anything; or the end of those of one that does not.
+    fn open_hold(&self, known: &KnownInstance, held: Held<'_>) -> Option<Deed> {
+        let drain = known.drain.as_ref()?;
+        let ends = self.facts.machines.get(&known.id).is_some_and(join::ends);
+        if ends || known.power.is_off() || !held.is_wanted(&self.sights) {
+            return None;
+        }
+        let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
+        if drain.cancelled {
+            let left = held.tasks().is_some_and(|tasks| !tasks.is_empty());
+            return left.then_some(Deed::CancelDrain { instance, nonce, hold: true });
+        }
+        let placed = self.delivered.holds.get(&nonce).copied();
+        let looked = placed.is_none_or(|placed| self.facts.mailboxes_asked.is_some_and(|asked| asked > placed));
+        let another = held.needs_another(self.setup.clock.now()) || held.waits_in_vain(&self.sights, placed);
+        let open = looked && another;
+        open.then_some(Deed::PlaceHold { instance, nonce })
+    }
+
     /// The order of a machine that its mailbox does not show.
     fn open_order(&self, known: &KnownInstance, drain: &Drain) -> Option<Deed> {
         let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
+        let hold = Held::of(known, &self.facts, &self.settings).is_some_and(|held| held.is_wanted(&self.sights));
         let (key, want, deed) = if drain.cancelled {
-            (cancelled(&nonce), "run".to_owned(), Deed::CancelDrain { instance, nonce })
+            (cancelled(&nonce), "run".to_owned(), Deed::CancelDrain { instance, nonce, hold })
         } else if drain.acknowledged.is_none() {
-            (nonce.clone(), format!("drain:{nonce}"), Deed::Drain { instance, nonce })
+            (nonce.clone(), format!("drain:{nonce}"), Deed::Drain { instance, nonce, hold })
         } else {
             return None;
         };
@@ -221,6 +258,7 @@ impl Loop {
             let standing: Vec<&str> =
                 known.values().filter_map(|known| known.drain.as_ref()).map(|drain| drain.nonce.as_str()).collect();
             self.delivered.orders.retain(|key, _| standing.contains(&key.strip_prefix("run:").unwrap_or(key)));
+            self.delivered.holds.retain(|key, _| standing.contains(&key.as_str()));
         }
     }
 }

@@ -219,6 +219,18 @@ pub fn mailbox_queue(instance: &InstanceId) -> QueueName {
     QueueName::new(format!("drain:{instance}"))
 }
 
+/// The name of a task that holds a machine for the drain of that nonce: it sleeps in the machine's own queue.
+#[must_use]
+pub fn hold_task(instance: &InstanceId, nonce: &str) -> String {
+    format!("{}{nonce}", hold_tasks(instance))
+}
+
+/// How the names of all tasks begin that hold a machine.
+#[must_use]
+pub fn hold_tasks(instance: &InstanceId) -> String {
+    format!("tidegate:hold:{instance}:")
+}
+
 /// The name of the hidden queue whose metadata is the fleet's lease.
 #[must_use]
 pub fn lease_queue(fleet: &FleetId) -> QueueName {

@@ -282,6 +282,9 @@ pub struct Drain {
     pub acknowledged: Option<Timestamp>,
     /// A person or a rule took the order back; it stands until the machine answers `run`.
     pub cancelled: bool,
+    /// The answer is not the gate's: a hold task runs there, or did. It counts only for as long as one does.
+    #[serde(default)]
+    pub held: bool,
 }
 
 /// Why a machine is drained.

@@ -80,6 +80,12 @@ impl Mailbox {
         self.metadata.get("state")?.strip_prefix("drained:")
     }
 
+    /// Whether the machine says that its agent runs without a gate.
+    #[must_use]
+    pub fn has_no_gate(&self) -> bool {
+        self.metadata.get("state").is_some_and(|state| state == "nogate")
+    }
+
     /// The nonce of the drain that the machine has seen cancelled.
     #[must_use]
     pub fn running_again(&self) -> Option<&str> {

@@ -313,7 +313,7 @@ impl Reason {
             Self::BackOff { pool, .. } => Some(format!("`tidegate reset {pool}` has it tried at once")),
             Self::Canary { pool, .. } => Some(format!("`tidegate reset {pool}` forgives it the failed boots")),
             Self::NoGuard { pool } => {
-                Some(format!("set pool.{pool}.guard = \"gate\" for machines to come, or stop it by hand"))
+                Some(format!("set pool.{pool}.guard = \"gate\" or \"hold\" for machines to come, or stop it by hand"))
             }
             Self::BroughtOver { .. } => Some("stop it by hand once it is idle".to_owned()),
             _ => None,

@@ -254,8 +254,8 @@ impl<'a> Judge<'a> {
         self.looked_since(ordered) >= SURELY_READ
     }
 
-    /// Silent for long before an order that its gate would have read, and for long after; or some of its agents are, and
-    /// the others show no task.
+    /// Silent for long before an order that it would have read, or a task that it would have taken first, and for long after;
+    /// or some of its agents are, and the others show no task.
     fn is_surely_without_task(&self, seen: &Instance, standing: Option<&Drain>) -> bool {
         let since = match seen.fault {
             Some(Fault::Lost) => seen.silent_since,
@@ -263,8 +263,8 @@ impl<'a> Judge<'a> {
             Some(_) => None,
         };
         let silent = since.map(|since| self.now.duration_since(since));
-        let has_gate = self.pools.get(&seen.pool).is_some_and(|pool| pool.guard == GuardKind::Gate);
-        has_gate
+        let has_guard = self.pools.get(&seen.pool).is_some_and(|pool| pool.guard != GuardKind::Off);
+        has_guard
             && seen.origin != Origin::BroughtOver
             && silent.is_some_and(|silent| silent >= SURELY_SILENT)
             && standing.is_some_and(|drain| self.looked_since(drain.ordered) >= SURELY_IN_PROGRESS)

@@ -130,6 +130,7 @@ pub(super) fn drain(cause: DrainCause, ordered: i64, acknowledged: Option<i64>) 
         ordered: ago(ordered),
         acknowledged: acknowledged.map(ago),
         cancelled: false,
+        held: false,
     }
 }
 

@@ -106,7 +106,11 @@ impl Dice {
         pool.min = self.up_to(4).saturating_sub(2);
         pool.keep_alive = secs(self.pick(&[0, 60, 600]));
         pool.price = self.in_hundred(20).then_some(Rate::from_micros_per_hour(500_000));
-        pool.guard = if self.in_hundred(15) { GuardKind::Off } else { GuardKind::Gate };
+        pool.guard = match self.up_to(6) {
+            0 => GuardKind::Off,
+            1 => GuardKind::Hold,
+            _ => GuardKind::Gate,
+        };
         pool.market = self.pick(&[Market::OnDemand, Market::OnDemand, Market::Spot]);
         pool.spot.rollback = self.pick(&[None, Some(0), Some(60), Some(3_600)]).map(secs);
         pool.spot.retry = self.pick(&[Market::OnDemand, Market::Spot]);

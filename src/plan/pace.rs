@@ -17,7 +17,9 @@ pub fn pace(snapshot: &Snapshot, plan: &Plan, before: SignedDuration) -> SignedD
     let moving = plan.outlooks.iter().any(|outlook| outlook.waiting > 0)
         || !snapshot.intents.is_empty()
         || snapshot.instances.iter().any(|instance| {
-            matches!(instance.phase, Phase::Pending | Phase::Booting | Phase::Draining | Phase::Stopping)
+            // A drain that was taken back stands until the machine has heard of it.
+            instance.drain.is_some()
+                || matches!(instance.phase, Phase::Pending | Phase::Booting | Phase::Draining | Phase::Stopping)
         });
     if moving { QUICK } else { (before + QUICK).min(SLOW) }
 }

@@ -61,7 +61,8 @@ fn carry_out(world: &mut World, planned: &Planned) {
         }
         (Action::Drain { cause, .. }, Some(machine)) => {
             let (nonce, by, cause) = ("new".to_owned(), planned.by.clone(), *cause);
-            machine.drain = Some(Drain { nonce, cause, by, ordered: *now, acknowledged: None, cancelled: false });
+            let (acknowledged, cancelled, held) = (None, false, false);
+            machine.drain = Some(Drain { nonce, cause, by, ordered: *now, acknowledged, cancelled, held });
         }
         (Action::CancelDrain { .. }, Some(machine)) => {
             machine.drain.as_mut().unwrap().cancelled = true;

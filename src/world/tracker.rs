@@ -31,7 +31,7 @@ pub trait Tracker: Send + Sync {
     /// Makes sure that the machine's mailbox exists; hidden from people's lists.
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError>;
 
-    /// Removes the mailbox of a machine that is gone. One that does not exist is success.
+    /// Removes the mailbox of a machine that is gone, and its hold tasks. One that does not exist is success.
     async fn delete_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError>;
 
     /// Writes `want = drain:<nonce>` into the machine's mailbox, creating it if need be.
@@ -39,6 +39,14 @@ pub trait Tracker: Send + Sync {
 
     /// Writes `want = run` into the machine's mailbox.
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError>;
+
+    /// Puts a hold task for the drain of that nonce into the machine's own queue, which must exist: it sleeps for a
+    /// quarter of an hour. One that waits there already is enough.
+    async fn place_hold(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError>;
+
+    /// Takes the machine's hold tasks that wait out of its queue, and asks those that run to stop. Who is about to start
+    /// one does not hear it: repeat it until none is left.
+    async fn end_holds(&self, instance: &InstanceId) -> Result<(), TrackerError>;
 
     /// Writes a new value into the fleet's lease, which every guard reads: the console lives.
     async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError>;

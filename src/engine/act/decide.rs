@@ -6,7 +6,8 @@ use crate::engine::act::deed::{Deed, LaunchDeed};
 use crate::engine::act::naming::Naming;
 use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::facts::Facts;
-use crate::engine::seen::sight::our_workers;
+use crate::engine::seen::hold::Held;
+use crate::engine::seen::sight::{Sights, our_workers};
 use crate::engine::words::{Line, line};
 use crate::model::ids::{InstanceId, IntentId, Term};
 use crate::model::instance::{Drain, Power};
@@ -34,6 +35,7 @@ pub(in crate::engine) struct Ground<'a> {
     pub settings: &'a Settings,
     pub memory: &'a Memory,
     pub facts: &'a Facts,
+    pub sights: &'a Sights,
     pub term: Term,
     pub now: Timestamp,
 }
@@ -44,12 +46,18 @@ impl Ground<'_> {
         let told = self.told(planned);
         match &planned.action {
             Action::Launch(launch) => self.launch(launch, told, naming),
-            Action::Stop { instance, .. } => {
+            Action::Stop { instance, kill } => {
                 let known = self.memory.known.get(instance)?;
                 let stop = Record::StopSent { instance: instance.clone(), at: self.now };
+                // A kill waits for no proof, however often it is asked for.
+                let held = known.drain.as_ref().filter(|drain| *kill && drain.held);
+                let not_held = held.map(|drain| Drain { held: false, acknowledged: None, ..drain.clone() });
+                let not_held =
+                    not_held.map(|drain| Record::DrainSet { instance: instance.clone(), drain: Some(drain) });
                 let deed =
                     Deed::Stop { provider: known.provider, region: known.region.clone(), instance: instance.clone() };
-                Some(Decision { records: vec![stop, told.about_machine(known).record()], deed: Some(deed) })
+                let records = not_held.into_iter().chain([stop, told.about_machine(known).record()]).collect();
+                Some(Decision { records, deed: Some(deed) })
             }
             Action::SwitchOff { instance } => {
                 let known = self.memory.known.get(instance)?;
@@ -82,9 +90,11 @@ impl Ground<'_> {
                     ordered: self.now,
                     acknowledged: None,
                     cancelled: false,
+                    held: false,
                 };
+                let hold = Held::ordered(known, &drain, self.facts, self.settings).is_wanted(self.sights);
                 let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
-                let deed = Deed::Drain { instance: instance.clone(), nonce };
+                let deed = Deed::Drain { instance: instance.clone(), nonce, hold };
                 Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
             }
             Action::CancelDrain { instance } => self.cancel_drain(instance, told),
@@ -140,13 +150,14 @@ impl Ground<'_> {
 
     fn cancel_drain(&self, instance: &InstanceId, told: Line) -> Option<Decision> {
         let known = self.memory.known.get(instance)?;
+        let hold = Held::of(known, self.facts, self.settings)?.is_wanted(self.sights);
         let drain = Drain { cancelled: true, ..known.drain.clone()? };
         let nonce = drain.nonce.clone();
         let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
         // It would be drained again as soon as it is idle.
         let let_be = known.replace.as_ref().map(|_| Record::ReplaceSet { instance: instance.clone(), by: None });
         let records = std::iter::once(set).chain(let_be).chain([told.about_machine(known).record()]).collect();
-        let deed = Deed::CancelDrain { instance: instance.clone(), nonce };
+        let deed = Deed::CancelDrain { instance: instance.clone(), nonce, hold };
         Some(Decision { records, deed: Some(deed) })
     }
 
@@ -278,6 +289,7 @@ pub(in crate::engine) mod tests {
             settings: &fleet.settings,
             memory: &fleet.memory,
             facts: &fleet.facts,
+            sights: &fleet.sights,
             term: Term(1),
             now: fleet.now,
         };
@@ -330,6 +342,27 @@ pub(in crate::engine) mod tests {
         decision.records.iter().for_each(|record| fleet.memory.apply(record));
         assert!(fleet.memory.requeueing.contains_key("t"));
         assert!(matches!(decision.deed, Some(Deed::Requeue { attempt: 1, .. })));
+    }
+
+    #[test]
+    fn a_kill_waits_for_no_hold_task() {
+        for (kill, held) in [(false, true), (true, false)] {
+            let mut fleet = fleet();
+            let drain = Drain {
+                nonce: "n".to_owned(),
+                cause: DrainCause::Person,
+                by: "ann".into(),
+                ordered: fleet.now,
+                acknowledged: Some(fleet.now),
+                cancelled: false,
+                held: true,
+            };
+            fleet.memory.apply(&Record::DrainSet { instance: "i-1".into(), drain: Some(drain) });
+            let decision = decided(&fleet, Action::Stop { instance: "i-1".into(), kill }).unwrap();
+            decision.records.iter().for_each(|record| fleet.memory.apply(record));
+            let known = &fleet.memory.known["i-1"];
+            assert_eq!(Held::of(known, &fleet.facts, &fleet.settings).unwrap().may_end(fleet.now), !held, "{kill}");
+        }
     }
 
     #[test]

@@ -48,10 +48,19 @@ pub(in crate::engine) enum Deed {
     Drain {
         instance: InstanceId,
         nonce: String,
+        /// By a hold task, too.
+        hold: bool,
+    },
+    /// Another hold task for a drain that was ordered.
+    PlaceHold {
+        instance: InstanceId,
+        nonce: String,
     },
     CancelDrain {
         instance: InstanceId,
         nonce: String,
+        /// Ends its hold tasks, too.
+        hold: bool,
     },
     Requeue {
         lost: LostTask,
@@ -112,7 +121,7 @@ impl Deed {
             Self::Stop { .. } => Some(DeedKind::Stop),
             Self::SwitchOff { .. } => Some(DeedKind::StopKeep),
             Self::Start { .. } => Some(DeedKind::Start),
-            Self::Drain { .. } => Some(DeedKind::Drain),
+            Self::Drain { .. } | Self::PlaceHold { .. } => Some(DeedKind::Drain),
             Self::CancelDrain { .. } => Some(DeedKind::CancelDrain),
             Self::Requeue { .. } => Some(DeedKind::Requeue),
             Self::Enqueue { .. } => Some(DeedKind::Enqueue),
@@ -154,6 +163,7 @@ impl Deed {
             Self::Stop { .. }
                 | Self::SwitchOff { .. }
                 | Self::Drain { .. }
+                | Self::PlaceHold { .. }
                 | Self::CancelDrain { .. }
                 | Self::Requeue { .. }
         )
@@ -165,8 +175,10 @@ impl Deed {
         match (self, other) {
             (Self::BootLog { request, .. }, Self::BootLog { request: other, .. }) => request == other,
             (
-                Self::Drain { instance, .. } | Self::CancelDrain { instance, .. },
-                Self::Drain { instance: other, .. } | Self::CancelDrain { instance: other, .. },
+                Self::Drain { instance, .. } | Self::PlaceHold { instance, .. } | Self::CancelDrain { instance, .. },
+                Self::Drain { instance: other, .. }
+                | Self::PlaceHold { instance: other, .. }
+                | Self::CancelDrain { instance: other, .. },
             )
             | (Self::Stop { instance, .. }, Self::Stop { instance: other, .. })
             | (Self::SwitchOff { instance, .. }, Self::SwitchOff { instance: other, .. })
@@ -191,6 +203,7 @@ impl Deed {
             | Self::SwitchOff { instance, .. }
             | Self::Start { instance, .. }
             | Self::Drain { instance, .. }
+            | Self::PlaceHold { instance, .. }
             | Self::CancelDrain { instance, .. }
             | Self::CreateMailbox { instance }
             | Self::DeleteMailbox { instance }
@@ -217,6 +230,7 @@ impl std::fmt::Display for Deed {
             Self::SwitchOff { instance, .. } => write!(f, "switch {instance} off"),
             Self::Start { instance, .. } => write!(f, "start {instance} again"),
             Self::Drain { instance, .. } => write!(f, "order {instance} to drain"),
+            Self::PlaceHold { instance, .. } => write!(f, "hold {instance} by a task"),
             Self::CancelDrain { instance, .. } => write!(f, "cancel the drain of {instance}"),
             Self::Requeue { lost, .. } => write!(f, "enqueue task {} again", lost.task),
             Self::Enqueue { task, .. } => write!(f, "enqueue task {task}"),
@@ -327,8 +341,15 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
             world.cloud(*provider)?.start(region, std::slice::from_ref(instance)).await?;
             Ok(Done::Nothing)
         }
-        Deed::Drain { instance, nonce } => nothing(tracker.order_drain(instance, nonce).await),
-        Deed::CancelDrain { instance, .. } => nothing(tracker.cancel_drain(instance).await),
+        Deed::Drain { instance, nonce, hold } => {
+            tracker.order_drain(instance, nonce).await?;
+            if *hold { nothing(tracker.place_hold(instance, nonce).await) } else { Ok(Done::Nothing) }
+        }
+        Deed::PlaceHold { instance, nonce } => nothing(tracker.place_hold(instance, nonce).await),
+        Deed::CancelDrain { instance, hold, .. } => {
+            tracker.cancel_drain(instance).await?;
+            if *hold { nothing(tracker.end_holds(instance).await) } else { Ok(Done::Nothing) }
+        }
         Deed::Requeue { lost, .. } => Ok(Done::Requeue(tracker.requeue_lost(lost).await?)),
         Deed::Enqueue { task, queue } => Ok(Done::Requeue(tracker.enqueue(task, queue).await?)),
         Deed::Unregister { worker } => nothing(tracker.unregister(worker).await),
@@ -375,8 +396,8 @@ mod tests {
 
     #[test]
     fn deeds_collide_that_are_the_same_or_write_into_one_mailbox() {
-        let drain = |id: &str, nonce: &str| Deed::Drain { instance: id.into(), nonce: nonce.to_owned() };
-        let cancel = |id: &str| Deed::CancelDrain { instance: id.into(), nonce: "n".to_owned() };
+        let drain = |id: &str, nonce: &str| Deed::Drain { instance: id.into(), nonce: nonce.to_owned(), hold: false };
+        let cancel = |id: &str| Deed::CancelDrain { instance: id.into(), nonce: "n".to_owned(), hold: true };
         let stop = |id: &str| Deed::Stop { provider: Provider::Aws, region: "r".to_owned(), instance: id.into() };
         let log = |request| Deed::BootLog {
             provider: Provider::Aws,

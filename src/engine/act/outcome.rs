@@ -150,7 +150,7 @@ fn made(
             line.record(),
         ]);
     }
-    if order.pool.guard == GuardKind::Gate {
+    if order.pool.guard != GuardKind::Off {
         consequence.deeds =
             launched.iter().map(|machine| Deed::CreateMailbox { instance: machine.id.clone() }).collect();
     }
@@ -349,8 +349,8 @@ mod tests {
     fn a_failure_is_told_once_and_changes_nothing() {
         let instance: InstanceId = "i-1".into();
         for deed in [
-            Deed::Drain { instance: instance.clone(), nonce: "n".to_owned() },
-            Deed::CancelDrain { instance: instance.clone(), nonce: "n".to_owned() },
+            Deed::Drain { instance: instance.clone(), nonce: "n".to_owned(), hold: false },
+            Deed::CancelDrain { instance: instance.clone(), nonce: "n".to_owned(), hold: false },
             Deed::Stop { provider: crate::model::settings::Provider::Aws, region: "r".to_owned(), instance },
             Deed::Unregister { worker: "w".into() },
         ] {

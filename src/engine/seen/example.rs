@@ -69,6 +69,7 @@ pub(in crate::engine) struct Fleet {
     pub(in crate::engine) tasks: Vec<TaskRecord>,
     pub(in crate::engine) statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     pub(in crate::engine) mailboxes: Vec<Mailbox>,
+    pub(in crate::engine) holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// The sources do not answer.
     pub(in crate::engine) clearml_down: bool,
     pub(in crate::engine) cloud_down: bool,
@@ -89,6 +90,7 @@ impl Fleet {
             tasks: Vec::new(),
             statuses: BTreeMap::new(),
             mailboxes: Vec::new(),
+            holds: BTreeMap::new(),
             clearml_down: false,
             cloud_down: false,
             facts: Facts::default(),
@@ -170,6 +172,23 @@ impl Fleet {
         }
     }
 
+    /// The mailbox of `i-1` says this.
+    pub(in crate::engine) fn mail(&mut self, state: &str) {
+        let metadata = [("state".to_owned(), state.to_owned())].into();
+        self.mailboxes = vec![Mailbox { queue: "m".into(), instance: "i-1".into(), created: self.now, metadata }];
+    }
+
+    /// One task holds `i-1`, or is to; it has begun just now.
+    pub(in crate::engine) fn hold(&mut self, status: TaskStatus, worker: Option<&str>) {
+        let task = TaskRecord { started: Some(self.now), queue: Some("m".into()), ..Self::task("h", status, worker) };
+        self.holds = [("i-1".into(), vec![task])].into();
+    }
+
+    /// No task holds `i-1`.
+    pub(in crate::engine) fn no_hold(&mut self) {
+        self.holds = [("i-1".into(), Vec::new())].into();
+    }
+
     /// Time passes, and workers report.
     pub(in crate::engine) fn pass(&mut self, seconds: i64) {
         self.now += SignedDuration::from_secs(seconds);
@@ -184,6 +203,7 @@ impl Fleet {
             queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
             workers: self.workers.clone(),
             mailboxes: Some(self.mailboxes.clone()),
+            holds: self.holds.clone(),
             tasks: Some(self.tasks.clone()),
             statuses: self.statuses.clone(),
         };

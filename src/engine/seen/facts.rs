@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId};
+use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, WorkerName, hold_tasks};
 use crate::model::observed::{
     CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus, one_of_each,
 };
@@ -42,6 +42,8 @@ pub struct ClearmlFacts {
     pub workers: Vec<ObservedWorker>,
     /// `None`: not asked this time.
     pub mailboxes: Option<Vec<Mailbox>>,
+    /// The hold tasks that wait or run, of each machine of which they were asked; with the mailboxes only.
+    pub holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// Tasks of our queues that run or wait by their status; `None`: not asked this time.
     pub tasks: Option<Vec<TaskRecord>>,
     /// What the tasks behind our queues' entries do that were not known before; `None`: there is no such task.
@@ -90,10 +92,15 @@ impl From<Vec<ObservedQueue>> for Queues {
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
     pub queues: Queues,
+    /// One that runs nothing but a hold task has no task.
     pub workers: Vec<ObservedWorker>,
     /// Rows of ids that another row has too; see [`one_of_each`].
     pub doubles: Vec<ObservedWorker>,
+    /// Machines whose workers run a hold task.
+    pub holding: BTreeSet<InstanceId>,
     pub mailboxes: BTreeMap<InstanceId, Mailbox>,
+    /// Hold tasks that wait or run. A machine that is not among these was not asked about.
+    pub holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// Mailboxes that were there once, and were not removed by us.
     mailboxes_known: BTreeSet<InstanceId>,
     pub tasks: Vec<TaskRecord>,
@@ -126,7 +133,7 @@ impl Facts {
     pub fn take(&mut self, observation: Observation) -> Fresh {
         let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
         match observation.clearml {
-            Ok(ClearmlFacts { queues, workers, mailboxes, tasks, statuses }) => {
+            Ok(ClearmlFacts { queues, mut workers, mailboxes, holds, tasks, statuses }) => {
                 fresh.clearml = true;
                 fresh.mailboxes = mailboxes.is_some();
                 fresh.tasks = tasks.is_some();
@@ -136,10 +143,12 @@ impl Facts {
                 let listed: BTreeSet<&TaskId> =
                     self.queues.iter().flat_map(|queue| &queue.entries).map(|entry| &entry.task).collect();
                 self.statuses.retain(|task, _| listed.contains(task));
+                self.holding = workers.iter_mut().filter_map(without_hold_task).collect();
                 (self.workers, self.doubles) = one_of_each(workers);
                 if let Some(mailboxes) = mailboxes {
                     self.mailboxes_asked = Some(observation.began);
                     self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
+                    self.holds = holds;
                 }
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;
@@ -216,6 +225,17 @@ impl Facts {
     pub fn seen_at(&self, region: &Region) -> Option<Timestamp> {
         self.regions.get(region)?.last_good
     }
+}
+
+/// Takes a hold task out of a worker's row, so that nobody takes it for a task; whose row it was.
+fn without_hold_task(worker: &mut ObservedWorker) -> Option<InstanceId> {
+    let task = worker.task.as_ref()?;
+    let instance = WorkerName::parse(&worker.id)?.instance;
+    if !task.name.starts_with(&hold_tasks(&instance)) {
+        return None;
+    }
+    worker.task = None;
+    Some(instance)
 }
 
 /// Which facts an observation renewed.

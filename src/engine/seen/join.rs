@@ -541,6 +541,7 @@ mod tests {
             ordered: Timestamp::UNIX_EPOCH,
             acknowledged: None,
             cancelled,
+            held: false,
         };
         Record::DrainSet { instance: "i-1".into(), drain: Some(drain) }
     }

@@ -1,5 +1,5 @@
 //! What is seen, and what is concluded from it: looks at the world (`observe`) become [`facts`]; a row of them tells
-//! what one cannot ([`sight`]); what changed is noticed as records (`notice`); facts and memory join into the snapshot
+//! what one cannot ([`sight`]), and what a hold task proves (`hold`); what changed is noticed as records (`notice`); facts and memory join into the snapshot
 //! that the plan is made from ([`join`]).
 
 pub(super) mod adopt;
@@ -8,6 +8,7 @@ mod boots;
 #[cfg(test)]
 pub(super) mod example;
 pub mod facts;
+pub(super) mod hold;
 pub mod join;
 mod making;
 pub(super) mod notice;

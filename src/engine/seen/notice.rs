@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::agents::{Row, Rows};
 use crate::engine::seen::facts::{Facts, Fresh, Region};
+use crate::engine::seen::hold::{Held, RELEASED_LOOKS};
 use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
@@ -213,6 +214,7 @@ impl Known<'_> {
         let mailbox = self.facts.mailboxes.get(&machine.id);
         let drained = mailbox.and_then(|mailbox| mailbox.drained()) == Some(drain.nonce.as_str());
         let set = |drain| Record::DrainSet { instance: machine.id.clone(), drain };
+        let held = Held::ordered(machine, drain, self.facts, self.settings);
         if drain.cancelled {
             let back = mailbox.and_then(|mailbox| mailbox.running_again()) == Some(drain.nonce.as_str());
             // As long as the order is in its mailbox, the machine may still read it.
@@ -222,22 +224,37 @@ impl Known<'_> {
             let since = sight.cancelled.filter(|(nonce, _)| *nonce == drain.nonce).map(|(_, since)| since);
             let long = since.is_some_and(|since| self.now.duration_since(since) > UNANSWERED);
             let never = !drained && withdrawn && long;
-            if back || never {
+            let released = !held.is_wanted(self.sights) || sight.released_looks >= RELEASED_LOOKS;
+            if (back || never) && released {
                 let text = format!("{} takes tasks again", machine.id);
                 return vec![set(None), line(self.now, EntryKind::Done, text).about_machine(machine).record()];
             }
             return Vec::new();
         }
-        if drained && drain.acknowledged.is_none() {
-            let after = Short(self.now.duration_since(drain.ordered));
-            let text = format!("{} is drained: it has no task and takes none ({after} after the order)", machine.id);
-            let acknowledged = Drain { acknowledged: Some(self.now), ..drain.clone() };
-            return vec![
-                set(Some(acknowledged)),
-                line(self.now, EntryKind::Done, text).about_machine(machine).by(&drain.by).record(),
-            ];
+        let proved = held.is_proved(self.now);
+        match drain.acknowledged {
+            None if drained || proved => {
+                let acknowledged = Drain { acknowledged: Some(self.now), held: !drained, ..drain.clone() };
+                // Of a row of hold tasks the first is told.
+                let told = (!drain.held).then(|| {
+                    let after = Short(self.now.duration_since(drain.ordered));
+                    let id = &machine.id;
+                    let text = format!("{id} is drained: it has no task and takes none ({after} after the order)");
+                    let line = line(self.now, EntryKind::Done, text).about_machine(machine).by(&drain.by);
+                    if drained { line.record() } else { line.because(&"a hidden task holds it").record() }
+                });
+                std::iter::once(set(Some(acknowledged))).chain(told).collect()
+            }
+            Some(_)
+                if drain.held
+                    && !drained
+                    && !proved
+                    && !self.facts.machines.get(&machine.id).is_some_and(join::ends) =>
+            {
+                vec![set(Some(Drain { acknowledged: None, ..drain.clone() }))]
+            }
+            _ => Vec::new(),
         }
-        Vec::new()
     }
 
     fn of_machine(&self, machine: &KnownInstance) -> Vec<Record> {
@@ -606,6 +623,7 @@ mod tests {
             ordered: Timestamp::UNIX_EPOCH,
             acknowledged: None,
             cancelled,
+            held: false,
         };
         let set = |drain| Record::DrainSet { instance: "i-1".into(), drain: Some(drain) };
         let mailbox = |fleet: &mut Fleet, state: &str| {

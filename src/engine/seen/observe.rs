@@ -6,8 +6,8 @@ use futures::future::join_all;
 use jiff::SignedDuration;
 
 use crate::engine::seen::facts::{ClearmlFacts, Observation, Region};
-use crate::model::ids::{FleetId, QueueId, QueueName, TaskId};
-use crate::model::observed::{CloudInstance, ObservedQueue, TaskRecord, TaskStatus};
+use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId};
+use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, TaskRecord, TaskStatus};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::CloudError;
@@ -24,6 +24,8 @@ pub(in crate::engine) struct Look {
     pub queues: Vec<QueueName>,
     pub regions: Vec<Region>,
     pub mailboxes: bool,
+    /// Machines whose hold tasks are asked for, with the mailboxes.
+    pub held: BTreeSet<InstanceId>,
     pub tasks: bool,
     /// Tasks in queues whose status is known: only the others are asked for it.
     pub known: BTreeSet<TaskId>,
@@ -67,6 +69,7 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let tracker = &world.tracker;
     let workers = tracker.workers(&look.fleet).await?;
     let mailboxes = if look.mailboxes { Some(tracker.mailboxes().await?) } else { None };
+    let holds = holds(tracker.as_ref(), look, mailboxes.as_deref().unwrap_or_default()).await?;
     let queues = tracker.queues().await?;
     let tasks = if look.tasks {
         let ours = ids(&queues, &look.queues);
@@ -75,7 +78,30 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
         None
     };
     let statuses = statuses(tracker.as_ref(), look, &queues, tasks.as_deref().unwrap_or_default()).await?;
-    Ok(ClearmlFacts { queues, workers, mailboxes, tasks, statuses })
+    Ok(ClearmlFacts { queues, workers, mailboxes, holds, tasks, statuses })
+}
+
+/// What waits or runs of the machines' own queues: nobody but us puts tasks there.
+async fn holds(
+    tracker: &dyn Tracker,
+    look: &Look,
+    mailboxes: &[Mailbox],
+) -> Result<BTreeMap<InstanceId, Vec<TaskRecord>>, TrackerError> {
+    let asked = mailboxes.iter().filter(|mailbox| look.held.contains(&mailbox.instance));
+    let asked: BTreeMap<&QueueId, &InstanceId> = asked.map(|mailbox| (&mailbox.queue, &mailbox.instance)).collect();
+    if asked.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let mut holds: BTreeMap<InstanceId, Vec<TaskRecord>> =
+        asked.values().map(|instance| ((*instance).clone(), Vec::new())).collect();
+    let queues: Vec<QueueId> = asked.keys().map(|queue| (*queue).clone()).collect();
+    for task in tracker.tasks(&queues, &[TaskStatus::Queued, TaskStatus::InProgress]).await? {
+        let instance = task.queue.as_ref().and_then(|queue| asked.get(queue));
+        if let Some(of_machine) = instance.and_then(|instance| holds.get_mut(*instance)) {
+            of_machine.push(task);
+        }
+    }
+    Ok(holds)
 }
 
 /// What the tasks behind our queues' entries do, as far as that is not known yet: by the tasks that were just told, else

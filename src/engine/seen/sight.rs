@@ -42,6 +42,10 @@ pub struct Sight {
     pub tasks: BTreeMap<Option<u32>, SeenTask>,
     /// What its agents ran at the look before and do not at the last one.
     pub ended: Vec<SeenTask>,
+    /// Since when none of its workers shows a task.
+    pub free_since: Option<Timestamp>,
+    /// Looks in a row, since its drain was cancelled, at which no hold task was left.
+    pub released_looks: u32,
     /// Since when its worker, which was there, has said nothing.
     pub silent_since: Option<Timestamp>,
     /// Since when not all of its agents report that should.
@@ -139,7 +143,7 @@ impl Sights {
         if fresh.tasks {
             self.watch_strays(fresh, facts);
         }
-        self.watch_cancelled(fresh, memory);
+        self.watch_cancelled(fresh, facts, memory);
         self.forget(memory, facts, settings);
     }
 
@@ -223,6 +227,7 @@ impl Sights {
                 sight.ended.extend(before.filter(|_| !same));
                 sight.tasks.extend(now.map(|now| (row.agent, now)));
             }
+            sight.free_since = sight.tasks.is_empty().then(|| sight.free_since.unwrap_or(fresh.at));
         }
     }
 
@@ -290,7 +295,7 @@ impl Sights {
         self.nowhere = seen;
     }
 
-    fn watch_cancelled(&mut self, fresh: &Fresh, memory: &Memory) {
+    fn watch_cancelled(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory) {
         for known in memory.known.values() {
             let Some(sight) = self.machines.get_mut(&known.id) else { continue };
             let nonce = known.drain.as_ref().filter(|drain| drain.cancelled).map(|drain| &drain.nonce);
@@ -298,6 +303,12 @@ impl Sights {
                 (Some(nonce), Some((known, since))) if known == *nonce => Some((known, since)),
                 (Some(nonce), _) => Some((nonce.clone(), fresh.at)),
                 (None, _) => None,
+            };
+            let free = !facts.holding.contains(&known.id) && facts.holds.get(&known.id).is_some_and(Vec::is_empty);
+            sight.released_looks = match (&sight.cancelled, fresh.mailboxes) {
+                (Some(_), true) if free => sight.released_looks.saturating_add(1),
+                (Some(_), false) => sight.released_looks,
+                _ => 0,
             };
         }
     }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::claim::{Claim, ClaimNote};
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId, hold_task};
 use crate::model::observed::{
     CloudInstance, CloudState, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry,
     Tags, TaskRecord, TaskStatus,
@@ -41,10 +41,14 @@ pub(super) struct Facts {
     pub(super) workers: BTreeMap<InstanceId, ObservedWorker>,
     pub(super) mailboxes: BTreeMap<InstanceId, BTreeMap<String, String>>,
     pub(super) tasks: Vec<TaskRecord>,
+    /// Hold tasks; a machine that `answers` takes one at once when it is idle.
+    pub(super) holds: Vec<TaskRecord>,
     /// On the lead, by term.
     pub(super) claims: BTreeMap<Term, ClaimNote>,
     /// The mailbox's orders are answered by the machine.
     pub(super) answers: bool,
+    /// By a gate.
+    pub(super) gate: bool,
     pub(super) listed: bool,
     calls: Vec<String>,
     fates: BTreeMap<&'static str, VecDeque<Fate>>,
@@ -60,7 +64,10 @@ pub(super) struct Scripted {
 impl Scripted {
     pub(super) fn new(clock: Clock, waiting: usize) -> Arc<Self> {
         let waiting = (0..waiting).map(|task| format!("t{task}").into()).collect();
-        Arc::new(Self { clock, facts: Mutex::new(Facts { waiting, answers: true, listed: true, ..Facts::default() }) })
+        Arc::new(Self {
+            clock,
+            facts: Mutex::new(Facts { waiting, answers: true, gate: true, listed: true, ..Facts::default() }),
+        })
     }
 
     pub(super) fn world(this: &Arc<Self>) -> World {
@@ -114,6 +121,10 @@ impl Scripted {
     pub(super) fn runs(&self, machine: &str, task: &str) {
         let task = ObservedTask { id: task.into(), name: "train".to_owned(), queue: Some("q-train".into()) };
         self.facts().workers.get_mut(&InstanceId::from(machine)).unwrap().task = Some(task);
+    }
+
+    pub(super) fn ends_task(&self, machine: &str) {
+        self.facts().workers.get_mut(&InstanceId::from(machine)).unwrap().task = None;
     }
 
     pub(super) fn want(&self, machine: &str) -> Option<String> {
@@ -178,9 +189,25 @@ fn order(facts: &mut Facts, instance: &InstanceId, want: String) {
     let state = want.strip_prefix("drain:").map(|nonce| format!("drained:{nonce}"));
     let mailbox = facts.mailboxes.entry(instance.clone()).or_default();
     mailbox.insert("want".to_owned(), want);
-    if let Some(state) = state.filter(|_| facts.answers && !busy && facts.workers.contains_key(instance)) {
+    if let Some(state) = state.filter(|_| facts.answers && facts.gate && !busy && facts.workers.contains_key(instance))
+    {
         mailbox.insert("state".to_owned(), state);
     }
+}
+
+fn place_hold(facts: &mut Facts, instance: &InstanceId, nonce: &str, now: Timestamp) {
+    let idle = facts.workers.get(instance).filter(|worker| facts.answers && worker.task.is_none());
+    let taken = idle.map(|worker| worker.id.clone());
+    facts.holds.push(TaskRecord {
+        id: format!("h{}", facts.holds.len()).into(),
+        name: hold_task(instance, nonce),
+        status: if taken.is_some() { TaskStatus::InProgress } else { TaskStatus::Queued },
+        status_reason: String::new(),
+        status_changed: Some(now),
+        started: taken.is_some().then_some(now),
+        last_worker: taken,
+        queue: Some(format!("drain:{instance}").into()),
+    });
 }
 
 fn queue_of(term: Term) -> QueueId {
@@ -218,7 +245,10 @@ impl Tracker for Scripted {
         .await
     }
 
-    async fn tasks(&self, _: &[QueueId], _: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {
+    async fn tasks(&self, queues: &[QueueId], _: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {
+        if queues.iter().any(|queue| queue.as_str().starts_with("drain:")) {
+            return self.asks("holds", |facts, _| facts.holds.clone()).await;
+        }
         self.asks("tasks", |facts, _| facts.tasks.clone()).await
     }
 
@@ -247,6 +277,14 @@ impl Tracker for Scripted {
 
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.asks("cancel_drain", |facts, _| order(facts, instance, "run".to_owned())).await
+    }
+
+    async fn place_hold(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        self.asks("place_hold", |facts, now| place_hold(facts, instance, nonce, now)).await
+    }
+
+    async fn end_holds(&self, _: &InstanceId) -> Result<(), TrackerError> {
+        self.asks("end_holds", |facts, _| facts.holds.clear()).await
     }
 
     async fn renew_lease(&self, _: &FleetId, _: &str) -> Result<(), TrackerError> {

@@ -7,7 +7,7 @@ use crate::model::settings::fields::{is_account, is_house_name, is_line};
 use crate::model::settings::key::Section;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
-    AccountSettings, BudgetScope, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings, Settings,
+    AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings, Settings,
 };
 use crate::model::span::Exact;
 
@@ -40,6 +40,7 @@ pub fn complaints(settings: &Settings) -> Vec<Complaint> {
     complaints.extend(settings.accounts.iter().flat_map(of_account));
     complaints.extend(settings.pools.iter().filter_map(|pool| no_account(settings, pool)));
     complaints.extend(settings.pools.iter().flat_map(of_pool));
+    complaints.extend(settings.pools.iter().filter_map(held_by_one));
     complaints
 }
 
@@ -57,6 +58,15 @@ fn of_account(account: &AccountSettings) -> Vec<Complaint> {
         complaints.push(say(Some("external_id"), "no role_arn is there that would want to hear it"));
     }
     complaints
+}
+
+fn held_by_one(pool: &PoolSettings) -> Option<Complaint> {
+    let both = pool.guard == GuardKind::Hold && pool.agent.agents() > 1;
+    both.then(|| Complaint {
+        section: Section::Pool(pool.name.clone()),
+        field: Some("agents_per_machine"),
+        message: "a hold task holds one agent: several need `guard = \"gate\"`".to_owned(),
+    })
 }
 
 fn no_account(settings: &Settings, pool: &PoolSettings) -> Option<Complaint> {

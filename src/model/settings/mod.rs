@@ -338,6 +338,8 @@ pub enum ReplaceDrifted {
 pub enum GuardKind {
     /// The gate in front of the agent answers the mailbox.
     Gate,
+    /// A hidden task in a queue that only this machine asks, and asks first: while it runs nothing else does.
+    Hold,
     /// Nothing on the machine answers: idle machines are stopped only by hand.
     Off,
 }

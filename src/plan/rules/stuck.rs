@@ -69,7 +69,7 @@ fn case(index: &Index<'_>, machine: &Machine<'_>) -> Option<Case> {
         let silent = seen.agents.missing_since.map(|since| index.now.duration_since(since)).unwrap_or_default();
         let reason = Reason::PartlySilent { missing, all: seen.agents.all, silent, max_silence: pool.max_silence };
         let (rule, cause, fault) = (Rule::Silent, DrainCause::Silent, Fault::AgentsMissing);
-        return Some(Case { rule, cause, fault, pool, reason, proof: PROOF_OF_NO_TASK });
+        return Some(Case { rule, cause, fault, reason, proof: PROOF_OF_NO_TASK });
     }
     if machine.state() != State::Faulty {
         return None;

@@ -167,6 +167,7 @@ impl Own {
                             ordered: now,
                             acknowledged: None,
                             cancelled: false,
+                            held: false,
                         });
                         week.tally_mut().clearml_calls += 1;
                         week.order_drain(number);

@@ -118,8 +118,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn drain()(nonce in name(), by in name(), ordered in instant(), acknowledged in option::of(instant()), cancelled: bool) -> Drain {
-            Drain { nonce, cause: DrainCause::Person, by: by.into(), ordered, acknowledged, cancelled }
+        fn drain()(nonce in name(), by in name(), ordered in instant(), acknowledged in option::of(instant()), cancelled: bool, held: bool) -> Drain {
+            Drain { nonce, cause: DrainCause::Person, by: by.into(), ordered, acknowledged, cancelled, held }
         }
     }
 

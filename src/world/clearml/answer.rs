@@ -8,6 +8,7 @@ use crate::world::tracker::TrackerError;
 
 /// Subcodes of ClearML's errors that decide something (CLEARML.md section 1).
 pub(super) mod subcode {
+    pub(in crate::world::clearml) const NO_SUCH_TASK: u16 = 101;
     pub(in crate::world::clearml) const INVALID_STATUS: u16 = 110;
     pub(in crate::world::clearml) const STATUS_CHANGED: u16 = 121;
     pub(in crate::world::clearml) const NO_SUCH_QUEUE: u16 = 701;

@@ -129,7 +129,7 @@ async fn list(session: &Session, name: &str) -> Result<Vec<wire::Hidden>, Tracke
 }
 
 /// The regular expression (Python's) that matches this text only.
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
     text.chars().flat_map(|c| (!plain(c)).then_some('\\').into_iter().chain([c])).collect()
 }

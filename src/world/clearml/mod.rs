@@ -4,6 +4,7 @@ pub mod credentials;
 
 mod answer;
 mod hidden;
+mod hold;
 mod requeue;
 mod session;
 mod token;
@@ -119,6 +120,7 @@ impl Tracker for Clearml {
     }
 
     async fn delete_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        hold::delete(self, instance).await?;
         hidden::delete(&self.console, &mailbox_queue(instance)).await
     }
 
@@ -128,6 +130,14 @@ impl Tracker for Clearml {
 
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         hidden::write(&self.console, &mailbox_queue(instance), "want", "run").await
+    }
+
+    async fn place_hold(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        hold::place(self, instance, nonce).await
+    }
+
+    async fn end_holds(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        hold::end(self, instance).await
     }
 
     async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError> {

@@ -65,7 +65,8 @@ async fn enqueue(server: &Clearml, task: &TaskId, queue: &QueueId) -> Result<Req
     }
 }
 
-fn another_was_first(error: &TrackerError) -> bool {
+/// Whether another changed the task before us, in whatever way.
+pub(super) fn another_was_first(error: &TrackerError) -> bool {
     let first = [subcode::INVALID_STATUS, subcode::STATUS_CHANGED, subcode::NOT_IN_QUEUE, subcode::ALREADY_QUEUED];
     first.contains(&subcode_of(error))
 }

@@ -26,6 +26,15 @@ const SECRET: &str = include_str!("../../../assets/guard/secret.py");
 /// Ends a file inside the script; no line of ours is this.
 const END_OF_FILE: &str = "TIDEGATE_END_OF_FILE";
 
+/// What a reader of the script is told first where there is no gate.
+const HOLD: &str = "\
+# guard = hold: the agent runs as it is and asks drain:<this machine> first. The console drains it by a hidden task there. By
+# itself this script ends the machine only when a hidden task of its own runs there, which proves that nothing else does:
+# at a spot notice, and when the console is lost and the machine idle. It does so without that proof at the end of its life.
+";
+const OFF: &str =
+    "# guard = off: nothing here answers a drain; this script ends the machine at the end of its life only.\n";
+
 /// EC2's limit on user data, in bytes before base64.
 pub const USER_DATA_LIMIT: usize = 16_384;
 
@@ -55,8 +64,9 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         return Err(GuardError::NoQueue { pool: pool.name.to_string() });
     }
     let worker_prefix = format!("{}:{}:{}", order.fleet, pool.name, order.launch.machine_type);
-    let gate = match pool.guard {
-        GuardKind::Gate => "yes",
+    let guard = match pool.guard {
+        GuardKind::Gate => "gate",
+        GuardKind::Hold => "hold",
         GuardKind::Off => "",
     };
     let max_life = pool.max_life.as_secs().max(0).to_string();
@@ -77,7 +87,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         ("GIT", agent.git_credentials.as_deref().unwrap_or_default(), "git_credentials"),
         ("TOKEN_LIFE", &token_life, "the token's life"),
         ("LEASE", lease.as_str(), "the fleet's name"),
-        ("GATE", gate, "the guard's kind"),
+        ("GUARD", guard, "the guard's kind"),
         ("MAX_LIFE", &max_life, "max_life"),
         ("AGENT_VERSION", &agent.agent_version, "agent_version"),
         ("REQUIREMENTS", &requirements, "agent_requirements"),
@@ -92,6 +102,11 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
         "#!/bin/sh\n# Tidegate, settings {}: starts clearml-agent and ends this machine when nobody needs it.\n",
         order.revision
     );
+    script.push_str(match pool.guard {
+        GuardKind::Gate => "",
+        GuardKind::Hold => HOLD,
+        GuardKind::Off => OFF,
+    });
     for (name, value, what) in values {
         script.extend([name, "=", &quoted(value, what)?, "\n"]);
     }
@@ -231,6 +246,21 @@ mod tests {
             "",
         ];
         assert_eq!(parts, wanted);
+    }
+
+    #[test]
+    fn each_kind_of_guard_says_what_it_does_in_a_script_that_sh_can_read() {
+        for (kind, word) in [
+            (GuardKind::Gate, "GUARD='gate'"),
+            (GuardKind::Hold, "# guard = hold: "),
+            (GuardKind::Off, "# guard = off: "),
+        ] {
+            let mut order = order();
+            order.pool.guard = kind;
+            let script = boot_script(&order).unwrap();
+            assert!(script.contains(word) && sh(&["-n"], &script).is_some(), "{kind:?}");
+            assert_eq!(script.contains("# guard = "), kind != GuardKind::Gate);
+        }
     }
 
     /// A machine that was kept for as long as it may be has a token when it comes back.

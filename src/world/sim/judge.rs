@@ -7,7 +7,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{IntentId, TaskId};
 use crate::model::settings::Market;
-use crate::world::sim::agent::Doing;
 use crate::world::sim::clearml::{Status, Task};
 use crate::world::sim::cloud::{Cause, Machine};
 use crate::world::sim::events::{Index, Millis, millis};
@@ -101,8 +100,8 @@ impl State {
 
     /// A machine ends whose agents were these.
     pub(super) fn judge_end(&mut self, agents: &[Index], cause: Cause) {
-        let mut alive = agents.iter().filter_map(|agent| self.agents.get(*agent)).filter(|agent| agent.alive);
-        let busy = alive.any(|agent| agent.doing != Doing::Idle);
+        let alive = agents.iter().filter_map(|agent| self.agents.get(*agent)).filter(|agent| agent.alive);
+        let busy = alive.filter_map(|agent| agent.doing.task()).any(|task| !self.is_hold(task));
         if busy && cause == Cause::Call {
             self.counts.busy_kills += 1;
         }

@@ -10,6 +10,7 @@ mod cloud;
 mod demand;
 mod events;
 mod fault;
+mod hold;
 mod judge;
 pub(crate) mod random;
 mod state;

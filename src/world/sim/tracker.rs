@@ -86,6 +86,7 @@ impl Tracker for Shared {
             let Some(queue) = state.server.queue_by_name(name.as_str()).map(|queue| queue.id.clone()) else {
                 return Ok(());
             };
+            state.delete_holds(instance, &queue);
             let deleted = state.server.delete_queue(state.time(), &ClearmlServer::console(), &queue, true);
             state.mailbox_changed(instance);
             deleted.map_err(|no| refused("queues.delete", no))
@@ -99,6 +100,21 @@ impl Tracker for Shared {
 
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.order(instance, "run").await
+    }
+
+    async fn place_hold(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        self.tracker_call(Call::Write, "tasks.enqueue", |state| {
+            state.place_hold(instance, nonce).map_err(|no| refused("tasks.create", no))
+        })
+        .await
+    }
+
+    async fn end_holds(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        self.tracker_call(Call::Write, "tasks.stop", |state| {
+            state.end_holds(instance);
+            Ok(())
+        })
+        .await
     }
 
     async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError> {

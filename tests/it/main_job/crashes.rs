@@ -54,6 +54,38 @@ fn days_with_machines_that_are_switched_off_and_on_are_clean() {
     }
 }
 
+/// Every machine is drained by a hold task.
+fn holding(settings: &str) -> String {
+    settings.replace("provider = \"aws\"", "provider = \"aws\"\nguard = \"hold\"")
+}
+
+#[test]
+fn days_with_machines_that_are_held_by_tasks_are_clean() {
+    for seed in 0..4 {
+        assert_clean(&Day { settings: holding(SETTINGS), seed, hours: 4, ..Day::default() }.live());
+        assert_clean(&Day { settings: holding(&keeping(SETTINGS)), seed, hours: 4, ..Day::default() }.live());
+    }
+}
+
+#[test]
+fn a_crash_at_any_point_of_a_drain_by_a_hold_task_loses_nothing() {
+    let mut never = Vec::new();
+    for deed in [DeedKind::Drain, DeedKind::CancelDrain, DeedKind::Stop, DeedKind::StopKeep] {
+        for point in Point::ALL {
+            let at = CrashAt { deed, point };
+            let (crash, passed) = crash_at(at, 2);
+            let day = rough(crash);
+            let outcome = Day { settings: holding(&day.settings), ..day }.live();
+            if passed.load(Ordering::Relaxed) == 0 {
+                never.push(at.to_string());
+            }
+            println!("{at}: passed {} times, {} done", passed.load(Ordering::Relaxed), outcome.judgement.tasks_done);
+            assert_clean(&outcome);
+        }
+    }
+    assert!(never.is_empty(), "never passed: {never:?}");
+}
+
 #[test]
 fn a_crash_at_any_point_of_any_deed_loses_nothing() {
     let mut never = Vec::new();

@@ -200,6 +200,42 @@ async fn without_a_gate_nothing_answers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_machine_without_a_gate_takes_the_task_that_holds_it_first_and_nothing_else_while_it_sleeps() {
+    let mut console = Console::new(prompt(&[(0, 900), (1, 900)]), 16);
+    console.pools.get_mut("train").unwrap().0.guard = GuardKind::Hold;
+    let instance = console.booted().await;
+    console.wait(100).await;
+    console.tracker().place_hold(&instance, "n").await.unwrap();
+    console.tracker().place_hold(&instance, "n").await.unwrap();
+    let queue = console.tracker().mailboxes().await.unwrap().remove(0).queue;
+    let holds = async |console: &Console, status| {
+        console.tracker().tasks(std::slice::from_ref(&queue), &[status]).await.unwrap()
+    };
+    assert_eq!(holds(&console, TaskStatus::Queued).await.len(), 1);
+    console.wait(900).await;
+    let running = holds(&console, TaskStatus::InProgress).await;
+    assert_eq!(running.len(), 1);
+    let row = console.worker().await.unwrap();
+    assert_eq!((&row.id, &row.task.unwrap().id), (running[0].last_worker.as_ref().unwrap(), &running[0].id));
+    assert_eq!((console.judge().tasks_done, console.waiting().await), (1, 1), "the next one waits");
+    // It is asked to stop, and the agent goes on.
+    console.tracker().end_holds(&instance).await.unwrap();
+    console.wait(30).await;
+    assert!(holds(&console, TaskStatus::InProgress).await.is_empty());
+    console.wait(950).await;
+    assert_eq!(console.judge().tasks_done, 2);
+    // One that nobody ends sleeps out.
+    console.tracker().place_hold(&instance, "m").await.unwrap();
+    console.wait(60).await;
+    assert_eq!(holds(&console, TaskStatus::InProgress).await.len(), 1);
+    console.wait(900).await;
+    assert!(holds(&console, TaskStatus::InProgress).await.is_empty());
+    console.cloud().terminate(crate::sim::driver::REGION, std::slice::from_ref(&instance)).await.unwrap();
+    console.tracker().delete_mailbox(&instance).await.unwrap();
+    assert_eq!((console.judge().busy_kills, console.judge().tasks_arrived), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
 async fn somebody_elses_worker_takes_tasks_too() {
     let foreign = ForeignAgent {
         worker: "lab:gpu0".to_owned(),

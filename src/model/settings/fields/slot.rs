@@ -101,7 +101,7 @@ words!(Period, "hour" = Period::Hour, "day" = Period::Day, "week" = Period::Week
 words!(Provider, "aws" = Provider::Aws);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);
 words!(SpotStrategy, "in-order" = SpotStrategy::InOrder, "lowest-price" = SpotStrategy::LowestPrice);
-words!(GuardKind, "gate" = GuardKind::Gate, "off" = GuardKind::Off);
+words!(GuardKind, "gate" = GuardKind::Gate, "hold" = GuardKind::Hold, "off" = GuardKind::Off);
 
 as_text!(String, |text: &str| Some(text.to_owned()), String::clone);
 as_text!(FleetId, |text: &str| Some(text.into()), FleetId::to_string);

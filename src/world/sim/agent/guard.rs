@@ -1,6 +1,7 @@
 //! The guard of a machine and the gate of its agent (GUARD.md; `assets/guard`), as they behave.
 
 use crate::model::ids::{InstanceId, QueueId, QueueName, mailbox_queue};
+use crate::model::settings::GuardKind;
 use crate::world::sim::agent::{Agent, Doing, Gate};
 use crate::world::sim::clearml::{ClearmlServer, HIDING_TAG};
 use crate::world::sim::cloud::Cause;
@@ -28,21 +29,26 @@ impl State {
         if now < machine.agent_from() {
             return;
         }
-        let (gated, names, workers) = (machine.gate, machine.queues.clone(), machine.workers());
+        let (guard, names, workers) = (machine.guard, machine.queues.clone(), machine.workers());
+        let guarded = guard != GuardKind::Off;
         let mailbox = mailbox_queue(&machine.id);
         let authorized = self.tokens.get(&machine.token).is_some_and(|expires| now < *expires);
         if !authorized || self.calls.tracker_up_at() > now + MAILBOX_TRIES {
-            return self.give_up(index, gated.then_some(MAILBOX_TRIES));
+            return self.give_up(index, guarded.then_some(MAILBOX_TRIES));
         }
         if self.calls.tracker_is_down(now) {
             return self.events.at(self.calls.tracker_up_at(), Event::Boots(index));
         }
-        let made = if gated { self.hidden_queue(&mailbox) } else { None };
-        if let Some(made) = made.filter(|_| workers.len() > 1) {
-            let _ = self.server.set_metadata(timestamp(now), &made, "agents", &workers.len().to_string());
+        let own = if guarded { self.hidden_queue(&mailbox) } else { None };
+        if let Some(own) = own.as_ref().filter(|_| workers.len() > 1) {
+            let _ = self.server.set_metadata(timestamp(now), own, "agents", &workers.len().to_string());
         }
         let queues = names.iter().map(|name| self.server.queue_by_name(name.as_str()).map(|queue| queue.id.clone()));
-        let Some(queues) = queues.collect::<Option<Vec<QueueId>>>() else { return self.give_up(index, None) };
+        let Some(mut queues) = queues.collect::<Option<Vec<QueueId>>>() else { return self.give_up(index, None) };
+        // An agent that is held by tasks asks its own queue first.
+        if let Some(own) = own.filter(|_| guard == GuardKind::Hold) {
+            queues.insert(0, own);
+        }
         let mut agents = Vec::new();
         for worker in workers {
             let user = ClearmlServer::agents();
@@ -50,7 +56,7 @@ impl State {
             let _ = self.server.register_worker(timestamp(now), &user, &worker, queues.clone(), None);
             let mut agent = Agent::new(worker, user, queues.clone(), now);
             agent.machine = Some(index);
-            agent.gate = gated.then(|| Gate::new(mailbox.clone()));
+            agent.gate = (guard == GuardKind::Gate).then(|| Gate::new(mailbox.clone()));
             self.say(index, format!("tidegate guard: worker {}", agent.worker));
             agents.push(self.employ(agent));
         }
@@ -59,7 +65,7 @@ impl State {
         if let Some(after) = machine.boot.agent_dies {
             self.events.at(now.saturating_add(after), Event::AgentDies(index));
         }
-        if gated {
+        if guarded {
             self.events.at(now + LEASE_TICK, Event::LeaseCheck(index));
         }
     }
@@ -182,7 +188,9 @@ impl State {
         let idle_from = |agent: &Agent| if agent.doing == Doing::Idle { agent.idle_since } else { now };
         let idle_from = self.crew(index).map(idle_from).max().unwrap_or(now);
         let idle_at = idle_from + millis(self.scenario.agent.idle_life);
-        if lost_at <= now && idle_at <= now {
+        // Without a gate it holds its agent by a task, too, for which it needs the server.
+        let provable = machine.guard == GuardKind::Gate || !self.calls.tracker_is_down(now);
+        if lost_at <= now && idle_at <= now && provable {
             self.power_off(index, "console lost, idle");
         } else {
             self.events.at(lost_at.max(idle_at).max(now + LEASE_TICK), Event::LeaseCheck(index));
@@ -198,11 +206,12 @@ impl State {
 
     fn power_off(&mut self, index: Index, why: &str) {
         let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on()) else { return };
-        let (mailbox, gate, agents) = (mailbox_queue(&machine.id), machine.gate, machine.agents.clone());
+        let (mailbox, agents) = (mailbox_queue(&machine.id), machine.agents.clone());
+        let guarded = machine.guard != GuardKind::Off;
         self.say(index, format!("tidegate guard: power-off: {why}"));
         if !self.calls.tracker_is_down(self.now) {
             let mailbox = self.server.queue_by_name(mailbox.as_str()).map(|queue| queue.id.clone());
-            if let Some(mailbox) = mailbox.filter(|_| gate) {
+            if let Some(mailbox) = mailbox.filter(|_| guarded) {
                 let _ = self.server.set_metadata(timestamp(self.now), &mailbox, "gone", why);
             }
             for agent in agents {

@@ -4,22 +4,30 @@ use crate::model::ids::{QueueId, TaskId};
 use crate::world::sim::agent::{Agent, Doing, Rhythm};
 use crate::world::sim::clearml::{Said, Status};
 use crate::world::sim::events::{Event, Index, Millis, SECOND, millis, timestamp};
+use crate::world::sim::hold::SLEEPS;
 use crate::world::sim::random::Dice;
 use crate::world::sim::state::State;
 
 /// A running agent looks this often whether its task was stopped.
 const LOOKS_EVERY: Millis = 5 * SECOND;
 
+/// What a task says that its agent is asked to stop.
+const STOPPING: &str = "stopping";
+
 impl State {
     pub(super) fn take_task(&mut self, index: Index, task: TaskId, queue: QueueId) {
         let now = self.now;
-        let Some(truth) = self.tasks.get_mut(&task) else {
+        let holds = self.is_hold(&task);
+        let mut dice = match self.tasks.get_mut(&task) {
+            Some(truth) => {
+                truth.runs += 1;
+                truth.stranded = None;
+                Dice::new(self.seed, &format!("start:{}", truth.number), truth.runs)
+            }
+            None if holds => Dice::new(self.seed, &format!("hold:{task}"), 0),
             // A phantom: there is nothing to run, and the next entry is pulled.
-            return self.poll_soon(index);
+            None => return self.poll_soon(index),
         };
-        truth.runs += 1;
-        truth.stranded = None;
-        let mut dice = Dice::new(self.seed, &format!("start:{}", truth.number), truth.runs);
         let starts = now + dice.spread(&self.scenario.agent.start_takes);
         let Some(agent) = self.agents.get_mut(index) else { return };
         agent.remember_reading(Rhythm::new(&self.scenario.agent), now);
@@ -44,7 +52,11 @@ impl State {
         // What the agent sends, whatever the server thinks of it by now.
         let _ = self.server.started(time, &user, &task, Said::message("pulled by agent"), true);
         let _ = self.server.dequeue(time, &user, &task, Said::message("pulled by agent"), Some(Status::InProgress));
-        let left = self.tasks.get(&task).map_or(0, |truth| (truth.duration - truth.saved).max(1));
+        let left = match self.tasks.get(&task) {
+            Some(truth) => (truth.duration - truth.saved).max(1),
+            None if self.is_hold(&task) => SLEEPS,
+            None => 0,
+        };
         self.events.at(now + left, Event::Finishes { agent: index, run });
         if let Some(agent) = self.agents.get_mut(index) {
             agent.doing = Doing::Running { task, queue, since: now };
@@ -93,6 +105,12 @@ impl State {
         let Some(task) = agent.doing.task().cloned() else { return };
         if self.calls.tracker_is_down(self.now) {
             return self.events.at(self.calls.tracker_up_at() + SECOND, Event::Aborts { agent: index, run });
+        }
+        let asked = self.server.task(&task).is_ok_and(|known| known.status_message == STOPPING);
+        if asked && self.is_hold(&task) {
+            let (time, user) = (timestamp(self.now), agent.user.clone());
+            let _ = self.server.stopped(time, &user, &task, Said::reason("user abort"), false);
+            return self.becomes_idle(index);
         }
         // One that is about to start says so to the server, which takes its word.
         if self.owns(agent, &task) || matches!(agent.doing, Doing::Starting { .. }) {

@@ -33,8 +33,7 @@ pub(in crate::world::sim) struct Machine {
     settings: String,
     pub(in crate::world::sim) image: String,
     pub(in crate::world::sim) queues: Vec<QueueName>,
-    /// Whether the agent stands behind a gate that answers the mailbox.
-    pub(in crate::world::sim) gate: bool,
+    pub(in crate::world::sim) guard: GuardKind,
     pub(in crate::world::sim) token: String,
     pub(in crate::world::sim) boot: BootDraw,
     pub(in crate::world::sim) max_life: Millis,
@@ -167,7 +166,7 @@ impl Machine {
             settings: order.pool.fingerprint(),
             image: String::new(),
             queues: order.queues.clone(),
-            gate: order.pool.guard == GuardKind::Gate,
+            guard: order.pool.guard,
             token: order.agents.token.expose().to_owned(),
             max_life: millis(order.pool.max_life),
             launched: now,

@@ -137,6 +137,14 @@ impl Tracker for TrackerFace {
         self.tracker.cancel_drain(instance).await
     }
 
+    async fn place_hold(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        self.tracker.place_hold(instance, nonce).await
+    }
+
+    async fn end_holds(&self, instance: &InstanceId) -> Result<(), TrackerError> {
+        self.tracker.end_holds(instance).await
+    }
+
     async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError> {
         self.tracker.renew_lease(fleet, value).await
     }

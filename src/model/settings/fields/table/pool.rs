@@ -164,12 +164,13 @@ pub(super) const POOL: &[Field] = &[
     },
     Field {
         name: "guard",
-        kind: Kind::Choice(&["gate", "off"]),
+        kind: Kind::Choice(&["gate", "hold", "off"]),
         unset: Unset::Is("gate"),
         takes: Takes::NewMachines,
-        doc: "How a machine learns to take no more tasks: `gate` runs the agent behind our gate. With `off` nothing there \
-              answers, and idle machines are stopped only by hand.",
-        example: "off",
+        doc: "How a machine learns to take no more tasks: `gate` runs the agent behind our gate. `hold` runs it as it is \
+              and drains it by a hidden task that only this machine takes: for agents that a gate does not suit. With \
+              `off` nothing there answers, and idle machines are stopped only by hand.",
+        example: "hold",
         later: &[],
         lens: at!(Pool, guard),
     },
