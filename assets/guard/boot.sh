@@ -82,7 +82,7 @@ keep() { eval "agent_$n=\$agent started_$n=\$started deaths_$n=\$deaths next_$n=
 # Of one after the other, until it fails; until it succeeds.
 every() { for one in $NUMBERS; do take "$one" && "$@" || return 1; done; }
 some() { for one in $NUMBERS; do take "$one" && "$@" && return 0; done; return 1; }
-fresh() { mkdir -p "$dir" && rm -f "$dir/cordon" "$dir/drained" "$dir/task" "$dir/state" "$dir/dead"; }
+fresh() { mkdir -p "$dir" && rm -f "$dir/cordon" "$dir/drained" "$dir/task" "$dir/state" "$dir/dead" "$dir/hold"; }
 every fresh
 # --- the files
 

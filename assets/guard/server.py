@@ -31,6 +31,7 @@ LONGEST_LOG = 500  # characters
 SECRETS = re.compile(r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}|((?i:key|token|secret|password)['\"]?\s*[=:]\s*['\"]?)[^\s'\"]+")
 DONE_BY_ANOTHER = (121, 703, 706)  # somebody else changed the status first, or has enqueued it
 HOLD = "tidegate:hold:%s:guard" % MAILBOX.partition(":")[2]
+HOLDS = os.path.join(os.environ["TIDEGATE_RUN"], "hold")
 TAKEN_WITHIN = 30  # seconds: some polls
 NOTICE_LIFE = 110  # seconds: what EC2 leaves a machine, less a little
 
@@ -129,13 +130,23 @@ def taken(task, until):
         time.sleep(1)
 
 
+def place_hold():
+    """The task that is to hold the agent, made and enqueued once."""
+    if not os.path.exists(HOLDS):
+        script = {"binary": "/bin/bash", "repository": "", "entry_point": "hold.sh", "working_dir": ".", "diff": "sleep 900", "requirements": {}}
+        wanted = {"name": HOLD, "type": "training", "system_tags": ["hidden"], "script": script}
+        queue, task = find(MAILBOX)["id"], call("tasks.create", wanted)["id"]
+        call("tasks.enqueue", {"task": task, "queue": queue})
+        with open(HOLDS, "w") as file:
+            file.write(task)
+    with open(HOLDS) as file:
+        return file.read()
+
+
 def hold():
-    if running():
+    if not os.path.exists(HOLDS) and running():
         sys.exit("tidegate guard: something runs here")
-    script = {"binary": "/bin/bash", "repository": "", "entry_point": "hold.sh", "working_dir": ".", "diff": "sleep 900", "requirements": {}}
-    wanted = {"name": HOLD, "type": "training", "system_tags": ["hidden"], "script": script}
-    queue, task = find(MAILBOX)["id"], call("tasks.create", wanted)["id"]
-    call("tasks.enqueue", {"task": task, "queue": queue})
+    task = place_hold()
     if taken(task, time.monotonic() + TAKEN_WITHIN):
         return
     try:
@@ -145,6 +156,7 @@ def hold():
     # An agent that was about to start it says so, whatever it was told before.
     if not taken(task, time.monotonic() + 10):
         call("tasks.delete", {"task": task, "force": True})
+        os.unlink(HOLDS)
         raise TimeoutError("the agent does not take it")
 
 
@@ -170,6 +182,8 @@ def requeue():
     until, jobs = time.monotonic() + NOTICE_LIFE, running()
     if not jobs:
         return
+    if has_no_gate():  # it is what the agent takes next
+        place_hold()
     put("requeue", " ".join("%s:%s" % job for job in jobs))
     asked, failed = set(), None
     while jobs:

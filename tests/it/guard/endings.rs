@@ -1,15 +1,16 @@
 //! How machines end by themselves, and how they come back: the boot script with the real agent, in bad times.
 
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use jiff::SignedDuration;
 use tidegate::world::clock::Clock;
 use tidegate::world::guard::{boot_script, user_data};
 use tidegate::world::secret::Secret;
+use tidegate::world::sim::clearml::http::Fault;
 use tidegate::world::sim::clearml::{ClearmlServer, Status};
 
-use super::{MAILBOX, boot, holds, order, pulls, wait};
+use super::{MAILBOX, boot, holds, job_lives, order, pulls, wait};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
@@ -206,4 +207,71 @@ fn a_machine_whose_mailbox_is_deleted_takes_no_task_until_there_is_one_again() {
     server.write(MAILBOX, "want", "drain:n1");
     wait(&machine, "the drain is answered", || server.metadata(MAILBOX, "state").as_deref() == Some("drained:n1"));
     assert_eq!(server.entries("one"), [task]);
+}
+
+/// The name of a machine that was there before may come back, and its mailbox may have been left behind.
+#[test]
+fn a_machine_that_finds_an_old_order_in_its_mailbox_obeys_it() {
+    let server = Served::start(&["one", "two"]);
+    server.write(MAILBOX, "want", "drain:old");
+    let task = server.enqueue_shell("one", "sleep 1");
+    let machine = boot(&server, &[]);
+    wait(&machine, "the drain is answered", || server.metadata(MAILBOX, "state").as_deref() == Some("drained:old"));
+    holds(&machine, &server);
+    assert_eq!(server.entries("one"), [task]);
+}
+
+/// Nobody answers for a while: what runs goes on, and what could not be said is told on the machine's console.
+#[test]
+fn a_task_outlives_the_loss_of_the_network() {
+    let server = Served::start(&["one", "two"]);
+    let task = server.enqueue_shell("one", "sleep 12");
+    let machine = boot(&server, &[("TIDEGATE_SERVER_EVERY", "1")]);
+    wait(&machine, "the job runs", || job_lives(&machine, "12"));
+    server.watch.spoil(|_, _| Some(Fault::Answer(502)));
+    wait(&machine, "the guard tells what failed", || {
+        machine.guard.written().contains("tidegate guard: renew: HTTPError: HTTP Error 502")
+    });
+    assert!(job_lives(&machine, "12"), "{}", machine.written());
+    server.watch.heal();
+    wait(&machine, "the task ends", || server.status(&task) == Status::Completed);
+    pulls(&machine, &server);
+    assert!(!machine.is_off() && machine.guard.written().matches(" started").count() == 2, "{}", machine.written());
+}
+
+/// Python's clock, and the one of `date`, as far ahead as a file says.
+const STEPPED: &str = r#"
+import os, time
+real = time.time
+def stepped():
+    with open(os.environ["CLOCK_STEP"]) as step:
+        return real() + float(step.read() or 0)
+time.time = stepped
+"#;
+
+#[test]
+fn a_clock_that_is_set_forward_and_back_by_a_day_ends_no_machine_and_delays_no_drain() {
+    let server = Served::start(&["one", "two"]);
+    let folder = tempfile::tempdir().unwrap();
+    let step = folder.path().join("step");
+    write(&step, "0");
+    write(&folder.path().join("sitecustomize.py"), STEPPED);
+    write(&folder.path().join("date"), "#!/bin/sh\nexec /bin/date -d \"$(cat \"$CLOCK_STEP\") seconds\" \"$@\"\n");
+    std::fs::set_permissions(folder.path().join("date"), PermissionsExt::from_mode(0o755)).unwrap();
+    let (folder, file) = (folder.path().display().to_string(), step.display().to_string());
+    let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+    let machine = boot(&server, &[("PYTHONPATH", &folder), ("PATH", &path), ("CLOCK_STEP", &file)]);
+    pulls(&machine, &server);
+    for (seconds, nonce) in [("86400", "n1"), ("-86400", "n2")] {
+        // In one step, as a machine's clock is set.
+        write(&step.with_extension("new"), seconds);
+        std::fs::rename(step.with_extension("new"), &step).unwrap();
+        server.write(MAILBOX, "want", &format!("drain:{nonce}"));
+        let state = || server.metadata(MAILBOX, "state");
+        wait(&machine, "the drain is answered", || state() == Some(format!("drained:{nonce}")));
+        server.write(MAILBOX, "want", "run");
+        wait(&machine, "the cancel is answered", || state() == Some(format!("run:{nonce}")));
+        pulls(&machine, &server);
+    }
+    assert!(!machine.is_off() && life_used(&machine) < 3_600, "{}", machine.written());
 }

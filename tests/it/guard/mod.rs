@@ -3,6 +3,7 @@
 mod console;
 mod docker;
 mod endings;
+mod hold;
 mod install;
 mod model;
 mod races;

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::Status;
 
-use super::{MAILBOX, job_lives, order, pulls, wait, wait_minutes};
+use super::{MAILBOX, hold, job_lives, order, pulls, wait, wait_minutes};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
@@ -144,4 +144,21 @@ fn an_idle_machine_ends_at_a_spot_notice_and_one_without_metadata_works_on() {
     let task = server.enqueue_shell("one", "sleep 3");
     wait(&machine, "the task ends", || server.status(&task) == Status::Completed);
     assert!(!machine.is_off());
+}
+
+/// Without a gate the agent's own row says what runs.
+#[test]
+fn a_spot_notice_puts_the_task_of_a_machine_without_a_gate_back_once() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let machine = hold::boot(&server, &[("TIDEGATE_IMDS", &metadata.url), ("TIDEGATE_INSTANCE", "")]);
+    let task = server.enqueue_shell("one", "sleep 616");
+    wait(&machine, "the job runs", || job_lives(&machine, "616"));
+    let behind = server.enqueue_shell("one", "sleep 1");
+    metadata.notice.store(true, Ordering::Relaxed);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert!(!job_lives(&machine, "616"), "{}", machine.written());
+    assert_eq!(server.entries("one"), [behind, task], "{}", machine.written());
+    assert_eq!(server.watch.count("tasks.enqueue"), 2, "the task, and what holds the machine after it");
+    assert_eq!(hold::holds(&server), [Status::InProgress], "{}", machine.written());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
 }
