@@ -104,7 +104,7 @@ impl Loop {
         let mut unheeded = Vec::new();
         for known in self.memory.known.values() {
             let held = Held::of(known, &self.facts, &self.settings);
-            let hold = held.and_then(|held| self.open_hold(known, held));
+            let another = held.and_then(|held| self.open_hold(known, held));
             // It may have a task by now: until another hold task proves that it has none, it is not stopped.
             let waits = held.is_some_and(|held| !held.may_end(now));
             match (known.stop_sent, &known.drain) {
@@ -124,7 +124,7 @@ impl Loop {
                 (None, Some(drain)) => deeds.extend(self.open_order(known, drain)),
                 (None, None) => {}
             }
-            deeds.extend(hold);
+            deeds.extend(another);
         }
         for lost in self.memory.requeueing.values() {
             let attempt = self.memory.requeues.get(&lost.task).copied().unwrap_or_default() + 1;

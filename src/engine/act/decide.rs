@@ -46,19 +46,7 @@ impl Ground<'_> {
         let told = self.told(planned);
         match &planned.action {
             Action::Launch(launch) => self.launch(launch, told, naming),
-            Action::Stop { instance, kill } => {
-                let known = self.memory.known.get(instance)?;
-                let stop = Record::StopSent { instance: instance.clone(), at: self.now };
-                // A kill waits for no proof, however often it is asked for.
-                let held = known.drain.as_ref().filter(|drain| *kill && drain.held);
-                let not_held = held.map(|drain| Drain { held: false, acknowledged: None, ..drain.clone() });
-                let not_held =
-                    not_held.map(|drain| Record::DrainSet { instance: instance.clone(), drain: Some(drain) });
-                let deed =
-                    Deed::Stop { provider: known.provider, region: known.region.clone(), instance: instance.clone() };
-                let records = not_held.into_iter().chain([stop, told.about_machine(known).record()]).collect();
-                Some(Decision { records, deed: Some(deed) })
-            }
+            Action::Stop { instance, kill } => self.stop(instance, *kill, told),
             Action::SwitchOff { instance } => {
                 let known = self.memory.known.get(instance)?;
                 let power = Power::SwitchingOff { at: self.now };
@@ -146,6 +134,18 @@ impl Ground<'_> {
                 Some(Decision { records, deed: Some(Deed::Unregister { worker: worker.clone() }) })
             }
         }
+    }
+
+    fn stop(&self, instance: &InstanceId, kill: bool, told: Line) -> Option<Decision> {
+        let known = self.memory.known.get(instance)?;
+        let stop = Record::StopSent { instance: instance.clone(), at: self.now };
+        // A kill waits for no proof, however often it is asked for.
+        let held = known.drain.as_ref().filter(|drain| kill && drain.held);
+        let not_held = held.map(|drain| Drain { held: false, acknowledged: None, ..drain.clone() });
+        let not_held = not_held.map(|drain| Record::DrainSet { instance: instance.clone(), drain: Some(drain) });
+        let deed = Deed::Stop { provider: known.provider, region: known.region.clone(), instance: instance.clone() };
+        let records = not_held.into_iter().chain([stop, told.about_machine(known).record()]).collect();
+        Some(Decision { records, deed: Some(deed) })
     }
 
     fn cancel_drain(&self, instance: &InstanceId, told: Line) -> Option<Decision> {

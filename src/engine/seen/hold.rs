@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::Facts;
-use crate::engine::seen::sight::{Sights, is_fresh, our_workers};
+use crate::engine::seen::sight::{Sights, is_fresh};
 use crate::model::ids::WorkerName;
 use crate::model::instance::Drain;
 use crate::model::observed::{Mailbox, ObservedWorker, TaskRecord, TaskStatus};
@@ -53,8 +53,14 @@ impl<'a> Held<'a> {
     }
 
     fn worker(&self) -> Option<&'a ObservedWorker> {
-        let mut ours = our_workers(self.facts, &self.settings.the_loop.fleet);
-        ours.find(|(name, _)| name.instance == self.known.id).map(|(_, worker)| worker)
+        let name = WorkerName {
+            fleet: self.settings.the_loop.fleet.clone(),
+            pool: self.known.pool.clone(),
+            machine_type: self.known.machine_type.clone(),
+            instance: self.known.id.clone(),
+        };
+        let id = name.worker();
+        self.facts.workers.iter().find(|worker| worker.id == id)
     }
 
     fn mailbox(&self) -> Option<&'a Mailbox> {
@@ -85,12 +91,14 @@ impl<'a> Held<'a> {
     }
 
     fn is_gate_silent(&self, sights: &Sights) -> bool {
+        if self.drain.acknowledged.is_some() {
+            return false;
+        }
         let idle = self.worker().is_some_and(|worker| worker.task.is_none() && is_fresh(worker, self.facts));
         let free = sights.of(&self.known.id).free_since.filter(|_| idle);
         let since = free.map(|free| free.max(self.drain.ordered));
         let asked = since.zip(self.facts.mailboxes_asked);
-        self.drain.acknowledged.is_none()
-            && asked.is_some_and(|(since, asked)| asked.duration_since(since) > SILENT_GATE)
+        asked.is_some_and(|(since, asked)| asked.duration_since(since) > SILENT_GATE)
     }
 
     /// Its hold tasks that wait or run; `None`: they were not asked for.

@@ -482,6 +482,24 @@ mod tests {
     }
 
     #[test]
+    fn a_machine_that_was_started_again_and_broke_down_before_the_next_look_is_billed() {
+        let mut fleet = idle();
+        let (id, off) = (InstanceId::from("i-1"), fleet.now);
+        fleet.memory.apply(&Record::Closed { instance: id.clone(), end: off });
+        fleet.memory.apply(&Record::PowerSet { instance: id.clone(), power: Power::Off { since: off } });
+        let before = fleet.memory.ledger.total(fleet.now);
+        fleet.memory.apply(&Record::IntentOpened(Intent { starts: Some(id), ..intent("b2.0", fleet.now) }));
+        fleet.last().launched = off + SignedDuration::from_secs(1);
+        fleet.last().state = CloudState::ShuttingDown;
+        fleet.last().ended = Some(off + SignedDuration::from_secs(5));
+        fleet.live(10);
+        fleet.live(10);
+        assert!(fleet.memory.intents.is_empty() && fleet.memory.ledger.open().is_empty());
+        // A minute is the least.
+        assert_eq!((fleet.memory.ledger.total(fleet.now) - before).micros(), 1_000_000 / 60);
+    }
+
+    #[test]
     fn terminated_twice_is_gone_and_once_is_not() {
         let mut fleet = idle();
         fleet.last().state = CloudState::Terminated;

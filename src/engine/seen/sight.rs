@@ -322,11 +322,11 @@ impl Sights {
     }
 }
 
-/// A machine of ours that was off, as the cloud lists it, if it runs again.
+/// A machine of ours that was off, as the cloud lists it, if it runs again, or did and ended before anyone looked.
 pub fn restarted<'a>(known: &KnownInstance, facts: &'a Facts) -> Option<&'a CloudInstance> {
     let shown = facts.machines.get(&known.id).filter(|_| known.power.is_off())?;
-    let runs = matches!(shown.state, CloudState::Pending | CloudState::Running);
-    (runs && shown.launched > known.launched).then_some(shown)
+    let off = matches!(shown.state, CloudState::Stopping | CloudState::Stopped);
+    (!off && shown.launched > known.launched).then_some(shown)
 }
 
 fn are_apart(earlier: Timestamp, later: Timestamp) -> bool {

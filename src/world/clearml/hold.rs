@@ -14,7 +14,7 @@ use crate::world::tracker::TrackerError;
 /// The tag that hides a task from people's lists; agents run it all the same.
 const HIDING_TAG: &str = "hidden";
 
-/// What it does; [`crate::engine`] renews it in time. Nobody has to end it when nobody is left to do so.
+/// What it does. Should nobody be left to end it, it ends by itself.
 const SCRIPT: &str = "sleep 900";
 
 /// One that waits already, or was made and did not come into the queue, is put there; else a new one is made.

@@ -23,12 +23,11 @@ impl State {
         let Some(queue) = self.hidden_queue(&mailbox_queue(instance)) else { return Ok(()) };
         let name = hold_task(instance, nonce);
         let open = self.server.tasks_in(&[Status::Queued, Status::Created]).find(|task| task.name == name);
-        let task = match open.map(|task| task.id.clone()) {
-            Some(task) => task,
-            None => {
-                let new = NewTask::shell(name, console.clone(), "sleep 900");
-                self.server.create_task(time, NewTask { system_tags: vec![HIDING_TAG.to_owned()], ..new })?
-            }
+        let task = if let Some(task) = open.map(|task| task.id.clone()) {
+            task
+        } else {
+            let new = NewTask::shell(name, console.clone(), "sleep 900");
+            self.server.create_task(time, NewTask { system_tags: vec![HIDING_TAG.to_owned()], ..new })?
         };
         // One that waits already is refused, and waits.
         let _ = self.server.enqueue(time, &console, &task, &queue, Said::default(), false);
