@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::Facts;
-use crate::engine::seen::sight::is_fresh;
+use crate::engine::seen::sight::{is_fresh, our_workers};
 use crate::model::ids::{FleetId, InstanceId, WorkerName};
 use crate::model::observed::{Mailbox, ObservedWorker};
 use crate::model::record::KnownInstance;
@@ -36,13 +36,10 @@ pub(in crate::engine) struct Rows<'a>(BTreeMap<InstanceId, Vec<Row<'a>>>);
 impl<'a> Rows<'a> {
     pub(in crate::engine) fn new(facts: &'a Facts, fleet: &FleetId) -> Self {
         let mut rows: BTreeMap<InstanceId, Vec<Row<'a>>> = BTreeMap::new();
-        for worker in facts.workers.iter().chain(&facts.doubles) {
-            if !worker.id.as_str().starts_with(fleet.as_str()) {
-                continue;
-            }
-            if let Some(name) = WorkerName::parse(&worker.id).filter(|name| name.fleet == *fleet) {
-                rows.entry(name.instance).or_default().push(Row { agent: name.agent, worker });
-            }
+        for (WorkerName { instance, agent, .. }, worker) in our_workers(facts, fleet) {
+            let doubles = facts.doubles.iter().filter(|double| double.id == worker.id);
+            let of_agent = std::iter::once(worker).chain(doubles).map(|worker| Row { agent, worker });
+            rows.entry(instance).or_default().extend(of_agent);
         }
         for rows in rows.values_mut().filter(|rows| rows.len() > 1) {
             rows.sort_by_key(|row| (row.agent, row.worker.task.is_none(), Reverse(row.worker.last_report)));
