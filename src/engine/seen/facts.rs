@@ -149,6 +149,7 @@ impl Facts {
                     self.mailboxes_asked = Some(observation.began);
                     self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
                     self.holds = holds;
+                    self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                 }
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;
