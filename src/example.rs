@@ -110,6 +110,7 @@ fn intent() -> Intent {
         revision: Revision::new("0a1b"),
         outcome: IntentOutcome::Unknown,
         starts: None,
+        choices: Vec::new(),
     }
 }
 
@@ -190,6 +191,7 @@ fn plan() -> Plan {
                 gpu: 8,
                 rate: Some(Rate::from_micros_per_hour(21_957_642)),
                 reservation: Money::from_micros(30_000_000),
+                choices: Vec::new(),
             }),
             reason: Reason::Waiting { waiting: 5, idle: 1, starting: 2, foreign: 0, need: 2, each: 1 },
         }],

@@ -1,6 +1,7 @@
 """aws.py: what the boot script asks EC2's metadata service (version 2 only).
 
   id       prints the machine's id; tries for a minute
+  type     prints its type, likewise
   notice   prints what EC2 will do with this machine, and when; fails when it says nothing
 """
 import os
@@ -36,8 +37,8 @@ def told(what, text, tries):
 
 
 def main(what):
-    if what == "id":
-        return told("metadata", lambda: read("instance-id"), 30)
+    if what in ("id", "type"):
+        return told("metadata", lambda: read("instance-" + what), 30)
     try:
         print(read("spot/instance-action"))
     except OSError:  # most often a 404: there is none

@@ -90,6 +90,7 @@ every fresh
 introduce() {
     [ -n "$INSTANCE" ] || INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py" id)}
     [ -n "$INSTANCE" ] || return 1
+    case $WORKER_PREFIX in *:) WORKER_PREFIX=$WORKER_PREFIX$("$PYTHON" "$RUN/aws.py" type) || return 1 ;; esac # EC2 chose it
     export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
     [ -s "$TIDEGATE_TOKEN" ] || "$PYTHON" "$RUN/secret.py" "$CREDENTIALS" | server login || return 1
     [ -z "$GUARD" ] || server create

@@ -1,11 +1,11 @@
 //! An order as the loop would make it, which is never carried out.
 
-use crate::model::ids::{IntentId, Term};
+use crate::model::ids::{IntentId, MachineType, Term};
 use crate::model::money::Money;
 use crate::model::plan::Launch;
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::{PoolSettings, Settings};
-use crate::world::cloud::{AgentAccess, LaunchOrder};
+use crate::world::cloud::{AgentAccess, Bid, LaunchOrder};
 use crate::world::secret::Secret;
 
 /// One machine of the pool's first type, whose agent listens to every queue that the pool serves.
@@ -20,7 +20,12 @@ pub(super) fn order(
     let mut pool = pool.clone();
     // A share is of a price that no trial knows.
     pool.launch.spot_max_price = pool.launch.spot_max_price.filter(|cap| matches!(cap, SpotCap::Price(_)));
+    let cap = pool.launch.spot_max_price.and_then(|cap| cap.rate(None));
+    let bid =
+        |machine_type: &MachineType| Bid { machine_type: machine_type.clone(), max_price: cap, without: Vec::new() };
+    let chosen = pool.types.iter().filter(|_| pool.cloud_chooses(pool.market));
     LaunchOrder {
+        bids: chosen.map(bid).collect(),
         fleet: settings.the_loop.fleet.clone(),
         batch,
         launch: Launch {
@@ -33,6 +38,7 @@ pub(super) fn order(
             gpu: 0,
             rate: None,
             reservation: Money::ZERO,
+            choices: Vec::new(),
         },
         pool,
         revision: settings.revision.clone(),

@@ -263,8 +263,13 @@ impl Loop {
             self.look_within(AGAIN);
         }
         let Some(act) = self.under_way.iter().find(|act| act.task == error.id()) else { return Ok(()) };
-        let failed =
-            Failed { class: ErrorClass::Unknown, message: error.to_string(), may_have_acted: true, quota: None };
+        let failed = Failed {
+            class: ErrorClass::Unknown,
+            message: error.to_string(),
+            may_have_acted: true,
+            quota: None,
+            passed_over: Vec::new(),
+        };
         let outcome = Outcome { deed: act.deed.clone(), result: Err(failed) };
         self.settled(error.id(), outcome).await
     }

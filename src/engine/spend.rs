@@ -105,7 +105,8 @@ ami = "ami-1"
                 let start = now - SignedDuration::from_secs(ago);
                 let end = start + SignedDuration::from_secs(lasts);
                 let instance: crate::model::ids::InstanceId = format!("i-{place}").into();
-                let opened = crate::engine::seen::notice::opened(&intent("b.0", start), instance.clone(), start, None);
+                let (intent, made) = (intent("b.0", start), "g5.xlarge".into());
+                let opened = crate::engine::seen::notice::opened(&intent, instance.clone(), &made, start, None);
                 memory.apply(&Record::Opened(Box::new(opened)));
                 let from = start + SignedDuration::from_secs(eval_after);
                 let share = Share { from, queue: "eval".into(), task: None };

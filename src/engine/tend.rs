@@ -18,7 +18,9 @@ use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudInstance, CloudState};
 use crate::model::reason::Reason;
 use crate::model::record::KnownInstance;
+use crate::model::settings::{Market, PoolSettings};
 use crate::model::snapshot::Stray;
+use crate::world::cloud::Sweep;
 
 /// A machine that still runs so long after its stop was accepted was not stopped: it is told again, then at twice that.
 const STOP_TAKES: SignedDuration = SignedDuration::from_mins(3);
@@ -27,7 +29,7 @@ const STOP_TAKES_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
 /// A worker's row that was removed is gone from the list at the next look; one that stays is not removed each time.
 const UNREGISTER_AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// Disks that outlived their machines are looked for so often.
+/// What was left behind is looked for so often.
 const SWEEP_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 
 /// What this process knows to have arrived.
@@ -87,7 +89,7 @@ impl Loop {
                 self.facts.workers.retain(|known| known.id != *worker);
                 self.retries.rest(deed, UNREGISTER_AGAIN, now);
             }
-            Deed::SweepDisks { .. } => self.retries.rest(deed, SWEEP_AGAIN, now),
+            Deed::Sweep { .. } => self.retries.rest(deed, SWEEP_AGAIN, now),
             Deed::DeleteMailbox { instance } => self.facts.mailbox_removed(instance),
             _ => {}
         }
@@ -164,14 +166,21 @@ impl Loop {
 
     fn sweeps(&self, now: Timestamp) -> impl Iterator<Item = Deed> {
         let leaves =
-            |region: &Region| self.setup.world.cloud(region.provider).is_ok_and(|cloud| cloud.may_leave_disks());
-        let fleet = self.settings.the_loop.fleet.clone();
+            |region: &Region| self.setup.world.cloud(region.provider).is_ok_and(|cloud| cloud.may_leave_behind());
+        let settings = std::sync::Arc::clone(&self.settings);
         let regions: Vec<_> = self.regions().into_iter().filter(leaves).collect();
-        regions.into_iter().map(move |Region { provider, name }| Deed::SweepDisks {
-            provider,
-            region: name,
-            fleet: fleet.clone(),
-            now,
+        regions.into_iter().map(move |Region { provider, name }| {
+            let any = |is: &dyn Fn(&PoolSettings) -> bool| {
+                settings.pools.iter().any(|pool| pool.provider == provider && pool.site() == name && is(pool))
+            };
+            let sweep = Sweep {
+                fleet: settings.the_loop.fleet.clone(),
+                now,
+                spot_requests: any(&|pool| pool.market == Market::Spot),
+                templates: any(&|pool| pool.cloud_chooses(pool.market)),
+                region: name,
+            };
+            Deed::Sweep { provider, sweep }
         })
     }
 

@@ -219,7 +219,13 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Launch(launch) => {
-                write!(f, "launch {} x {} in {} for {}", launch.count, launch.machine_type, launch.pool, launch.queue)
+                write!(f, "launch {} x {}", launch.count, launch.machine_type)?;
+                let others = launch.choices.iter().skip(1).map(|choice| choice.machine_type.as_str());
+                let others: Vec<&str> = others.collect();
+                if !others.is_empty() {
+                    write!(f, " (or {})", others.join(", "))?;
+                }
+                write!(f, " in {} for {}", launch.pool, launch.queue)
             }
             Self::Drain { instance, .. } => write!(f, "drain {instance}"),
             Self::CancelDrain { instance } => write!(f, "cancel the drain of {instance}"),
@@ -250,9 +256,43 @@ pub struct Launch {
     pub machine_type: MachineType,
     pub market: Market,
     pub count: u32,
+    /// What each machine holds, costs and sets aside; where the cloud chooses its type, the most of any choice.
     pub vcpu: u32,
     pub gpu: u32,
     pub rate: Option<Rate>,
     /// For each machine.
     pub reservation: Money,
+    /// What the cloud chooses the type among, [`machine_type`](Self::machine_type) first. Empty: it has no choice.
+    #[serde(default)]
+    pub choices: Vec<Choice>,
+}
+
+/// A machine type that a launch may come to, and what a machine of it holds, costs and sets aside.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    pub machine_type: MachineType,
+    pub vcpu: u32,
+    pub gpu: u32,
+    pub rate: Option<Rate>,
+    pub reservation: Money,
+}
+
+impl Launch {
+    /// Whether a machine of this type may come of it.
+    #[must_use]
+    pub fn may_be(&self, machine_type: &MachineType) -> bool {
+        self.machine_type == *machine_type || self.choices.iter().any(|choice| choice.machine_type == *machine_type)
+    }
+
+    /// The launch as it is told of once the cloud has chosen this type. One that it was not given to choose keeps the
+    /// figures that were held to limits and budgets.
+    #[must_use]
+    pub fn come_to(&self, machine_type: &MachineType) -> Self {
+        let mut launch = Self { machine_type: machine_type.clone(), choices: Vec::new(), ..self.clone() };
+        if let Some(choice) = self.choices.iter().find(|choice| choice.machine_type == *machine_type) {
+            (launch.vcpu, launch.gpu) = (choice.vcpu, choice.gpu);
+            (launch.rate, launch.reservation) = (choice.rate, choice.reservation);
+        }
+        launch
+    }
 }

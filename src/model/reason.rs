@@ -327,7 +327,8 @@ fn one() -> u32 {
 }
 
 /// `1 instance`, `2 instances`.
-fn counted(count: u64, one: &str) -> String {
+#[must_use]
+pub fn counted(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
 }
 

@@ -12,6 +12,7 @@ use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
 use crate::model::observed::LostTask;
+use crate::model::plan::Choice;
 use crate::model::settings::{Market, Provider};
 
 /// A machine that was decided and written down, not yet known to exist. One intent makes at most one
@@ -38,6 +39,32 @@ pub struct Intent {
     /// It starts this machine again, which is off, rather than making one.
     #[serde(default)]
     pub starts: Option<InstanceId>,
+    /// What the cloud chooses the machine's type among; until it is known the intent holds the most of any choice. Empty:
+    /// it has no choice.
+    #[serde(default)]
+    pub choices: Vec<Choice>,
+}
+
+impl Intent {
+    /// Whether its machine may be of this type.
+    #[must_use]
+    pub fn may_be(&self, machine_type: &MachineType) -> bool {
+        self.machine_type == *machine_type || self.choices.iter().any(|choice| choice.machine_type == *machine_type)
+    }
+
+    /// What a machine of this type is that came of it. One that the cloud was not given to choose has the figures that
+    /// were held to limits and budgets.
+    #[must_use]
+    pub fn come_to(&self, machine_type: &MachineType) -> Choice {
+        let chosen = self.choices.iter().find(|choice| choice.machine_type == *machine_type);
+        chosen.cloned().unwrap_or_else(|| Choice {
+            machine_type: machine_type.clone(),
+            vcpu: self.vcpu,
+            gpu: self.gpu,
+            rate: self.rate,
+            reservation: self.reservation,
+        })
+    }
 }
 
 /// What is known of the call that an intent announced.

@@ -9,11 +9,12 @@ use foldhash::fast::FixedState;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::calendar;
+use crate::model::catalogue::Offer;
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName};
 use crate::model::instance::{Drain, Fault, Instance, Origin, Phase, Power};
 use crate::model::ledger::{Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
-use crate::model::plan::{Action, Launch, Plan, Planned};
+use crate::model::plan::{Action, Choice, Launch, Plan, Planned};
 use crate::model::settings::{BudgetScope, GuardKind, Limits, Market, Period, PoolSettings, Provider, Settings};
 use crate::model::snapshot::{Ask, Snapshot, Source};
 
@@ -286,7 +287,7 @@ impl<'a> Judge<'a> {
         if !self.is_region_fresh(pool.provider, &pool.site()) {
             found.push((Invariant::Unknown, format!("what {} {} said is stale", pool.provider.word(), pool.site())));
         }
-        let offer = self.snapshot.catalogue.offer(pool, &launch.machine_type, launch.market);
+        let offer = self.most(launch, pool, found);
         if (launch.vcpu, launch.gpu, launch.rate) != (offer.vcpu, offer.gpu, offer.rate) {
             let what = format!("{} holds or costs other than the plan says", launch.machine_type);
             found.push((Invariant::Limits, what));
@@ -320,6 +321,40 @@ impl<'a> Judge<'a> {
             found.push((Invariant::Budgets, format!("{} cannot be enough for a machine", launch.reservation)));
         }
         self.money(launch, found);
+    }
+
+    /// The most that one machine of the launch may hold and cost; where the cloud chooses its type, whichever it chooses.
+    fn most(&self, launch: &Launch, pool: &PoolSettings, found: &mut Vec<(Invariant, String)>) -> Offer {
+        let offer = |machine_type| self.snapshot.catalogue.offer(pool, machine_type, launch.market);
+        let Some((first, others)) = launch.choices.split_first() else { return offer(&launch.machine_type) };
+        let mut say = |invariant, what: String| found.push((invariant, what));
+        if launch.count != 1 || first.machine_type != launch.machine_type || !pool.cloud_chooses(launch.market) {
+            say(Invariant::Limits, format!("the cloud has no type to choose for {} machines", launch.count));
+        }
+        let mut most = offer(&first.machine_type);
+        for choice in &launch.choices {
+            let Choice { machine_type, reservation, .. } = choice;
+            let of_it = offer(machine_type);
+            if (choice.vcpu, choice.gpu, choice.rate) != (of_it.vcpu, of_it.gpu, of_it.rate) {
+                say(Invariant::Limits, format!("{machine_type} holds or costs other than the plan says"));
+            }
+            if !pool.types.contains(machine_type) || (!others.is_empty() && (of_it.vcpu == 0 || of_it.rate.is_none())) {
+                say(
+                    Invariant::Limits,
+                    format!("{machine_type} is not the pool's, or nobody knows what it holds or costs"),
+                );
+            }
+            let least = of_it.rate.unwrap_or_default().cost(pool.keep_alive.max(MINIMUM_BILLED));
+            if *reservation < least || launch.reservation < *reservation {
+                say(Invariant::Budgets, format!("{} cannot be enough for a {machine_type}", launch.reservation));
+            }
+            most = Offer {
+                vcpu: most.vcpu.max(of_it.vcpu),
+                gpu: most.gpu.max(of_it.gpu),
+                rate: most.rate.max(of_it.rate),
+            };
+        }
+        most
     }
 
     /// Invariant 2.
@@ -412,6 +447,7 @@ mod tests {
             gpu: 1,
             rate: Some(Rate::from_micros_per_hour(1_006_000)),
             reservation: Money::from_micros(1_000_000),
+            choices: Vec::new(),
         })
     }
 

@@ -156,6 +156,7 @@ pub(super) fn intent(id: &str, pool: &str, queue: &str) -> Intent {
         revision: Revision::new("r"),
         outcome: IntentOutcome::Open,
         starts: None,
+        choices: Vec::new(),
     }
 }
 

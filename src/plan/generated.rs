@@ -17,7 +17,7 @@ use crate::model::observed::QueueEntry;
 use crate::model::record::{Learned, Samples};
 use crate::model::settings::{
     Budget, BudgetScope, GuardKind, Limits, Market, OnIdle, OnLost, Period, PoolSettings, Provider, QueueSettings,
-    ReplaceDrifted,
+    ReplaceDrifted, SpotStrategy,
 };
 use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Phantom, Stray};
 
@@ -112,6 +112,7 @@ impl Dice {
             _ => GuardKind::Gate,
         };
         pool.market = self.pick(&[Market::OnDemand, Market::OnDemand, Market::Spot]);
+        pool.launch.spot_strategy = self.pick(&[SpotStrategy::InOrder, SpotStrategy::PriceCapacityOptimized]);
         pool.spot.rollback = self.pick(&[None, Some(0), Some(60), Some(3_600)]).map(secs);
         pool.spot.retry = self.pick(&[Market::OnDemand, Market::Spot]);
         pool.launch.zones = self.pick(&[vec![], vec!["a"], vec!["a", "b"]]).into_iter().map(str::to_owned).collect();

@@ -105,6 +105,9 @@ impl Pass<'_> {
         kinds: &[Kind<'_>],
         launched: &mut Launched,
     ) {
+        if kinds.first().is_some_and(|kind| pool.settings.cloud_chooses(kind.market)) {
+            return self.launch_chosen(want, queue, pool, kinds, launched);
+        }
         for kind in kinds {
             let left = want.count - launched.count;
             if left == 0 {
@@ -199,7 +202,7 @@ impl Pass<'_> {
     }
 
     /// How many machines may be started in a pool whose last ones never registered.
-    fn unproved_room(&self, place: usize, pool: &Pool<'_>) -> u32 {
+    pub(super) fn unproved_room(&self, place: usize, pool: &Pool<'_>) -> u32 {
         if pool.boots_failed < CANARY_AFTER { u32::MAX } else { 1_u32.saturating_sub(self.unproved(place)) }
     }
 
@@ -217,19 +220,19 @@ impl Pass<'_> {
     }
 
     /// How many may be asked for of a kind that a quota has refused in larger numbers: those on their way are asked for.
-    fn narrow_room(&self, pool: &Pool<'_>, kind: &Kind<'_>) -> u32 {
+    pub(super) fn narrow_room(&self, pool: &Pool<'_>, kind: &Kind<'_>) -> u32 {
         let Some(breaker) = kind.narrowed else { return u32::MAX };
         let settings = pool.settings;
         let region = (settings.provider, &settings.region);
-        let same = |provider, region_of, machine_type, market| {
-            (provider, region_of) == region && machine_type == kind.machine_type && market == kind.market
-        };
+        let same = |provider, region_of, market| (provider, region_of) == region && market == kind.market;
         let intents = self.index.snapshot.intents.iter();
-        let intents = intents.filter(|one| same(one.provider, &one.region, &one.machine_type, one.market)).count();
+        let intents = intents.filter(|one| same(one.provider, &one.region, one.market));
+        let intents = intents.filter(|one| one.may_be(kind.machine_type)).count();
         let now = self.actions.iter().filter_map(|planned| match &planned.action {
             Action::Launch(launch) => {
                 let of = self.index.pools.get(self.index.pool_place(&launch.pool)?)?.settings;
-                same(of.provider, &of.region, &launch.machine_type, launch.market).then_some(launch.count)
+                let same = same(of.provider, &of.region, launch.market) && launch.may_be(kind.machine_type);
+                same.then_some(launch.count)
             }
             _ => None,
         });
@@ -238,7 +241,7 @@ impl Pass<'_> {
     }
 
     /// Why not more of a kind that limits and budgets have room for.
-    fn caution(&self, place: usize, pool: &Pool<'_>, kind: &Kind<'_>) -> Option<Reason> {
+    pub(super) fn caution(&self, place: usize, pool: &Pool<'_>, kind: &Kind<'_>) -> Option<Reason> {
         if self.unproved_room(place, pool) == 0 {
             let (pool, failed) = (pool.settings.name.clone(), pool.boots_failed);
             return Some(Reason::Canary { pool, failed, starting: self.unproved(place) });
@@ -247,7 +250,7 @@ impl Pass<'_> {
     }
 
     /// How many more may be launched, and what keeps it from being more.
-    fn room(
+    pub(super) fn room(
         &self,
         candidate: &Candidate,
         pool: &Pool<'_>,
@@ -276,7 +279,7 @@ impl Pass<'_> {
     }
 }
 
-fn back_off(pool: &Pool<'_>, breaker: &Breaker) -> Reason {
+pub(super) fn back_off(pool: &Pool<'_>, breaker: &Breaker) -> Reason {
     Reason::BackOff { pool: pool.settings.name.clone(), breaker: Box::new(breaker.clone()) }
 }
 
@@ -291,11 +294,12 @@ fn launch_of(queue: &Queue<'_>, pool: &Pool<'_>, kind: &Kind<'_>, count: u32, re
         gpu: kind.offer.gpu,
         rate: kind.offer.rate,
         reservation,
+        choices: Vec::new(),
     }
 }
 
 /// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, with its disk.
-fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, rate: Option<Rate>) -> Money {
+pub(super) fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, rate: Option<Rate>) -> Money {
     let boot = index.boot_time(pool, UNKNOWN_BOOT);
     let life = boot.saturating_add(index.task_time(queue)).saturating_add(pool.settings.keep_alive);
     let gigabytes = i64::from(pool.settings.launch.gigabytes());

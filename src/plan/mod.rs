@@ -5,6 +5,7 @@
 
 mod budgets;
 pub mod check;
+mod choice;
 mod index;
 mod launch;
 mod limits;

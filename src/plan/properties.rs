@@ -44,7 +44,7 @@ fn carry_out(world: &mut World, planned: &Planned) {
                 (intent.machine_type, intent.market) = (launch.machine_type.clone(), launch.market);
                 settings.pool(&launch.pool).unwrap().region.clone_into(&mut intent.region);
                 (intent.vcpu, intent.gpu, intent.rate) = (launch.vcpu, launch.gpu, launch.rate);
-                intent.reservation = launch.reservation;
+                (intent.reservation, intent.choices) = (launch.reservation, launch.choices.clone());
                 snapshot.intents.push(intent);
             }
         }
@@ -160,6 +160,27 @@ proptest! {
             });
             let intents: Money = intents.map(|intent| intent.reservation).sum();
             prop_assert!(spent + committed + intents <= budget.limit && !unpriced, "{:?}", told(&plan));
+        }
+    }
+
+    /// So that no limit and no budget is passed whichever it chooses.
+    #[test]
+    fn the_cloud_is_given_only_what_was_held_to_the_limits(seed in any::<u64>()) {
+        let world = world(seed);
+        for planned in world.plan().actions {
+            let Action::Launch(launch) = planned.action else { continue };
+            let pool = world.settings.pool(&launch.pool).unwrap();
+            prop_assert_eq!(launch.choices.is_empty(), !pool.cloud_chooses(launch.market));
+            for choice in &launch.choices {
+                let come = launch.come_to(&choice.machine_type);
+                prop_assert!(come.vcpu <= launch.vcpu && come.gpu <= launch.gpu && come.reservation <= launch.reservation);
+                prop_assert!(come.rate <= launch.rate && (come.rate.is_some() || launch.choices.len() == 1));
+                let benches = |breaker: &&crate::model::breaker::Breaker| {
+                    let everywhere = breaker.on.zone.is_none() && breaker.at_most == 0 && breaker.until > world.now;
+                    everywhere && breaker.on.covers(pool, &choice.machine_type, launch.market)
+                };
+                prop_assert_eq!(world.snapshot.breakers.iter().find(benches), None);
+            }
         }
     }
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, PoolName, QueueName, Revision, Term, Zone};
+use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, Term, Zone};
+use crate::model::money::Rate;
 use crate::model::observed::CloudInstance;
 use crate::model::plan::Launch;
 use crate::model::settings::{PoolSettings, Provider};
@@ -28,7 +29,8 @@ pub trait Cloud: Send + Sync {
     /// success: the rest was refused for capacity. The pool's zones are tried in order, the next one only after a
     /// definite no for want of capacity; an error of that class speaks of all of them. The call is idempotent by `order.batch`. The order's
     /// tags are on the machines from their first moment. The intent of each machine is
-    /// `<batch>.<place in the batch>`.
+    /// `<batch>.<place in the batch>`. Where the order has bids, it is for one machine, and the cloud chooses its type and
+    /// place among them.
     async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError>;
 
     /// Ends machines by id. One that does not exist any more is success.
@@ -55,19 +57,13 @@ pub trait Cloud: Send + Sync {
         Err(CloudError::refused(format!("machines in {region} cannot be brought over: {}", newcomer.instance)))
     }
 
-    /// Whether disks may outlive their machines here.
-    fn may_leave_disks(&self) -> bool {
+    /// Whether anything of the fleet's may be left behind here.
+    fn may_leave_behind(&self) -> bool {
         false
     }
 
-    /// Deletes disks of the fleet's that have had no machine for a while, and tells of them: when they are first seen,
-    /// and when they are deleted.
-    async fn sweep_disks(
-        &self,
-        _fleet: &FleetId,
-        _region: &str,
-        _now: Timestamp,
-    ) -> Result<Vec<StrayDisk>, CloudError> {
+    /// Clears away what the fleet left behind and nothing has needed for a while, and tells of it.
+    async fn sweep(&self, _sweep: &Sweep) -> Result<Vec<Leftover>, CloudError> {
         Ok(Vec::new())
     }
 
@@ -115,13 +111,29 @@ pub enum Answer {
     Unclear(String),
 }
 
-/// A disk that no machine has, as it is first seen, or as it was deleted.
+/// Where and for what to look that was left behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StrayDisk {
-    pub id: String,
-    pub gigabytes: u32,
-    pub deleted_at: Timestamp,
-    pub deleted: bool,
+pub struct Sweep {
+    pub fleet: FleetId,
+    pub region: String,
+    pub now: Timestamp,
+    /// For spot requests too, for pools that make some.
+    pub spot_requests: bool,
+    /// For launch templates too, for pools that make some.
+    pub templates: bool,
+}
+
+/// What was left behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Leftover {
+    /// A disk that no machine has, as it is first seen.
+    Disk { id: String, gigabytes: u32, deleted_at: Timestamp },
+    /// It was deleted.
+    DiskDeleted { id: String, gigabytes: u32 },
+    /// The template of a launch that was cut short was deleted.
+    TemplateDeleted { name: String },
+    /// A spot request without a machine, of a launch whose answer was lost, was cancelled.
+    RequestCancelled { id: String },
 }
 
 /// One launch call, complete.
@@ -137,6 +149,18 @@ pub struct LaunchOrder {
     /// The queues that the machines' agents listen to, the first first.
     pub queues: Vec<QueueName>,
     pub agents: AgentAccess,
+    /// What the cloud chooses among; empty: the launch's own type, at the pool's places in order.
+    pub bids: Vec<Bid>,
+}
+
+/// A machine type that the cloud may choose for a launch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bid {
+    pub machine_type: MachineType,
+    /// The most that it may cost; `None`: what the cloud caps it at.
+    pub max_price: Option<Rate>,
+    /// Zones of the pool that have none for now.
+    pub without: Vec<Zone>,
 }
 
 impl LaunchOrder {
@@ -152,13 +176,24 @@ impl LaunchOrder {
 pub struct Launched {
     pub id: InstanceId,
     pub intent: IntentId,
-    /// As the cloud will list it: its bill begins here.
-    pub launched: Timestamp,
+    pub machine_type: MachineType,
+    /// As the cloud will list it: its bill begins here. `None`: it does not say so yet.
+    pub launched: Option<Timestamp>,
     pub zone: Option<Zone>,
     /// The image that it is made of, where the cloud says so.
     pub image: Option<String>,
-    /// Zones of the pool that had none, before this one gave it.
-    pub passed_over: Vec<Zone>,
+    /// What had none, before this one gave it.
+    pub passed_over: Vec<PassedOver>,
+}
+
+/// Where a launch got no machine of a type, and why.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PassedOver {
+    pub machine_type: MachineType,
+    /// `None`: wherever it was asked for.
+    pub zone: Option<Zone>,
+    pub class: ErrorClass,
+    pub message: String,
 }
 
 /// The intent of the machine at this place of a batch.
@@ -187,13 +222,15 @@ pub struct CloudError {
     pub may_have_acted: bool,
     /// How far the quota is used that was passed, where the cloud says so.
     pub quota: Option<Quota>,
+    /// The noes one by one, where the cloud had a choice.
+    pub passed_over: Vec<PassedOver>,
 }
 
 impl CloudError {
     /// What is wrong with the request itself: nothing was done.
     #[must_use]
     pub fn refused(message: String) -> Self {
-        Self { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false, quota: None }
+        Self { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false, quota: None, passed_over: Vec::new() }
     }
 
     /// The call took longer than its deadline.
@@ -205,6 +242,7 @@ impl CloudError {
             message: format!("{call} did not answer in time"),
             may_have_acted: true,
             quota: None,
+            passed_over: Vec::new(),
         }
     }
 }

@@ -38,6 +38,7 @@ impl World {
             message: format!("this program was built without {provider:?}"),
             may_have_acted: false,
             quota: None,
+            passed_over: Vec::new(),
         })
     }
 }

@@ -24,6 +24,7 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
     let pools: Vec<&PoolSettings> = settings.pools.iter().filter(here).collect();
     let fleet = settings.the_loop.fleet.as_str();
     let spot = pools.iter().any(|pool| pool.market == Market::Spot);
+    let chosen = pools.iter().any(|pool| pool.cloud_chooses(pool.market));
     let made: Vec<&str> = MADE.into_iter().chain(spot.then_some("spot-instances-request")).collect();
     let mut statements = Vec::new();
     if !pools.is_empty() {
@@ -31,12 +32,22 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
     }
     if spot {
         statements.push(json!({
+            "Sid": "CancelSpotRequestsOfTheFleet",
+            "Effect": "Allow",
+            "Action": "ec2:CancelSpotInstanceRequests",
+            "Resource": arns(&["spot-instances-request"]),
+            "Condition": { "StringEquals": { format!("aws:ResourceTag/{FLEET_TAG}"): fleet } },
+        }));
+        statements.push(json!({
             "Sid": "MakeTheRoleOfAnAccountsFirstSpotRequest",
             "Effect": "Allow",
             "Action": "iam:CreateServiceLinkedRole",
             "Resource": "arn:aws:iam::*:role/aws-service-role/spot.amazonaws.com/AWSServiceRoleForEC2Spot",
             "Condition": { "StringEquals": { "iam:AWSServiceName": "spot.amazonaws.com" } },
         }));
+    }
+    if chosen {
+        statements.extend(fleets(fleet));
     }
     let parameters: BTreeSet<String> = pools.iter().filter_map(|pool| parameter(pool)).collect();
     if !parameters.is_empty() {
@@ -72,11 +83,47 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
     json!({ "Version": "2012-10-17", "Statement": statements })
 }
 
+/// To have EC2 choose types and places: by templates of the fleet's own, each for one launch.
+fn fleets(fleet: &str) -> [Value; 3] {
+    let of_the_fleet = json!({ format!("aws:ResourceTag/{FLEET_TAG}"): fleet });
+    let for_the_fleet = json!({ format!("aws:RequestTag/{FLEET_TAG}"): fleet });
+    [
+        json!({
+            "Sid": "MakeATemplateForEachLaunch",
+            "Effect": "Allow",
+            "Action": ["ec2:CreateFleet", "ec2:CreateLaunchTemplate"],
+            "Resource": arns(&["fleet", "launch-template"]),
+            "Condition": { "StringEquals": for_the_fleet },
+        }),
+        json!({
+            "Sid": "LaunchByItAndDeleteIt",
+            "Effect": "Allow",
+            "Action": ["ec2:CreateFleet", "ec2:DeleteLaunchTemplate", "ec2:RunInstances"],
+            "Resource": arns(&["launch-template"]),
+            "Condition": { "StringEquals": of_the_fleet },
+        }),
+        json!({
+            "Sid": "TagThemAsTheyAreMade",
+            "Effect": "Allow",
+            "Action": "ec2:CreateTags",
+            "Resource": arns(&["fleet", "launch-template"]),
+            "Condition": { "StringEquals": {
+                "ec2:CreateAction": ["CreateFleet", "CreateLaunchTemplate"],
+                format!("aws:RequestTag/{FLEET_TAG}"): fleet,
+            } },
+        }),
+    ]
+}
+
 /// To see, start and end the fleet's machines, and what they leave.
 fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
     let regions: BTreeSet<&str> = pools.iter().map(|pool| pool.region.as_str()).collect();
     let regions = json!(regions);
     let of_our_regions = json!({ "aws:RequestedRegion": regions });
+    let chosen = pools.iter().any(|pool| pool.cloud_chooses(pool.market));
+    // A fleet starts its machines with the rights of whoever asks for it.
+    let start = if chosen { json!(["ec2:CreateFleet", "ec2:RunInstances"]) } else { json!("ec2:RunInstances") };
+    let started = if chosen { json!(["CreateFleet", "RunInstances"]) } else { json!("RunInstances") };
     let of_the_fleet = json!({ format!("aws:ResourceTag/{FLEET_TAG}"): fleet });
     [
         json!({
@@ -89,7 +136,7 @@ fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
         json!({
             "Sid": "StartMachinesOfTheFleet",
             "Effect": "Allow",
-            "Action": "ec2:RunInstances",
+            "Action": start,
             "Resource": arns(made),
             "Condition": { "StringEquals": {
                 "aws:RequestedRegion": regions,
@@ -99,7 +146,7 @@ fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
         json!({
             "Sid": "StartThemFrom",
             "Effect": "Allow",
-            "Action": "ec2:RunInstances",
+            "Action": start,
             "Resource": arns(&USED),
             "Condition": { "StringEquals": of_our_regions },
         }),
@@ -109,7 +156,7 @@ fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
             "Action": "ec2:CreateTags",
             "Resource": arns(made),
             "Condition": { "StringEquals": {
-                "ec2:CreateAction": "RunInstances",
+                "ec2:CreateAction": started,
                 format!("aws:RequestTag/{FLEET_TAG}"): fleet,
             } },
         }),
@@ -154,7 +201,10 @@ fn see(pools: &[&PoolSettings]) -> Vec<&'static str> {
     let by_price =
         |pool: &&PoolSettings| pool.market == Market::Spot && pool.launch.spot_strategy == SpotStrategy::LowestPrice;
     let prices = pools.iter().any(by_price).then_some("ec2:DescribeSpotPriceHistory");
-    images.into_iter().chain(["ec2:DescribeInstances"]).chain(prices).chain(["ec2:DescribeVolumes"]).collect()
+    let spot = pools.iter().any(|pool| pool.market == Market::Spot).then_some("ec2:DescribeSpotInstanceRequests");
+    let chosen = pools.iter().any(|pool| pool.cloud_chooses(pool.market)).then_some("ec2:DescribeLaunchTemplates");
+    let machines = ["ec2:DescribeInstances"].into_iter().chain(chosen).chain(spot);
+    images.into_iter().chain(machines).chain(prices).chain(["ec2:DescribeVolumes"]).collect()
 }
 
 fn on_machines(pools: &[&PoolSettings]) -> Vec<&'static str> {
@@ -228,7 +278,17 @@ mod tests {
             console(&SettingsFile::in_memory(&text).unwrap().settings(), None).to_string()
         };
         let bare = settings("ami = \"ami-1\"");
-        for right in ["PassRole", "ssm:", "spot", "Spot", "DescribeImages", "StopInstances", "AssumeRole"] {
+        for right in [
+            "PassRole",
+            "ssm:",
+            "CreateFleet",
+            "LaunchTemplate",
+            "spot",
+            "Spot",
+            "DescribeImages",
+            "StopInstances",
+            "AssumeRole",
+        ] {
             assert!(!bare.contains(right), "{right}");
         }
         for (pool, right) in [
@@ -237,6 +297,12 @@ mod tests {
             ("ami = \"ami-1\"\nmarket = \"spot\"", "arn:aws:ec2:*:*:spot-instances-request/*"),
             ("ami = \"ami-1\"\nmarket = \"spot\"", "iam:CreateServiceLinkedRole"),
             ("ami = \"ami-1\"\nmarket = \"spot\"\nspot_strategy = \"lowest-price\"", "ec2:DescribeSpotPriceHistory"),
+            ("ami = \"ami-1\"\nmarket = \"spot\"", "\"ec2:CancelSpotInstanceRequests\""),
+            ("ami = \"ami-1\"\nmarket = \"spot\"\nspot_strategy = \"price-capacity-optimized\"", "ec2:CreateFleet"),
+            (
+                "ami = \"ami-1\"\nmarket = \"spot\"\nspot_strategy = \"price-capacity-optimized\"",
+                "ec2:DescribeLaunchTemplates",
+            ),
             ("ami = \"ami-1\"\non_idle = \"stop\"", "\"ec2:StartInstances\",\"ec2:StopInstances\""),
             (
                 "ami = \"ssm:/aws/service/x:3\"\ndisk_device = \"/dev/sda1\"",

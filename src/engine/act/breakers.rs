@@ -18,6 +18,7 @@ use crate::model::breaker::{Breaker, Offering, Reset};
 use crate::model::ids::{PoolName, Zone};
 use crate::model::settings::{Market, PoolSettings, Settings};
 use crate::model::snapshot::{ErrorClass, Quota};
+use crate::world::cloud::PassedOver;
 
 /// A row of failures is over when nothing failed for so long after its last pause.
 const FORGIVEN: SignedDuration = SignedDuration::from_hours(3);
@@ -41,8 +42,43 @@ struct Strike<'a> {
 impl Breakers {
     /// A launch failed.
     pub(in crate::engine) fn failed(&mut self, order: &LaunchDeed, failed: &Failed, now: Timestamp) {
+        if !failed.passed_over.is_empty() {
+            return self.passed_over(order, &failed.passed_over, now);
+        }
         let zones: Vec<Zone> = order.pool.launch.zones.iter().map(|zone| Zone::new(zone.as_str())).collect();
-        self.refused(order, failed, &zones, now);
+        if order.bids.is_empty() || is_of_account(failed.class) {
+            return self.refused(order, failed, &zones, now);
+        }
+        // Nobody knows which of them it was for.
+        for bid in &order.bids {
+            self.refused(&order.come_to(&bid.machine_type), failed, &zones, now);
+        }
+    }
+
+    /// What a launch was refused one by one, whether it came to a machine or not. Zones that say the same of a type are
+    /// one failure.
+    pub(in crate::engine) fn passed_over(&mut self, order: &LaunchDeed, noes: &[PassedOver], now: Timestamp) {
+        let mut failures: Vec<(&PassedOver, Vec<Option<&Zone>>)> = Vec::new();
+        for no in noes {
+            let same = |(first, _): &&mut (&PassedOver, Vec<Option<&Zone>>)| {
+                first.class == no.class && (first.machine_type == no.machine_type || is_of_account(no.class))
+            };
+            match failures.iter_mut().find(same) {
+                Some((_, zones)) => zones.push(no.zone.as_ref()),
+                None => failures.push((no, vec![no.zone.as_ref()])),
+            }
+        }
+        for (no, zones) in failures {
+            let zones: Option<Vec<Zone>> = zones.into_iter().map(Option::<&Zone>::cloned).collect();
+            let failed = Failed {
+                class: no.class,
+                message: no.message.clone(),
+                may_have_acted: false,
+                quota: None,
+                passed_over: Vec::new(),
+            };
+            self.refused(&order.come_to(&no.machine_type), &failed, &zones.unwrap_or_default(), now);
+        }
     }
 
     /// A launch failed, or came short of what it asked for in these zones.
@@ -169,6 +205,11 @@ impl Breakers {
     }
 }
 
+/// Whether a failure of the class says nothing of what was asked for.
+fn is_of_account(class: ErrorClass) -> bool {
+    matches!(class, ErrorClass::Throttle | ErrorClass::Credentials)
+}
+
 /// How far a failure reaches.
 fn reach(order: &LaunchDeed, class: ErrorClass, zones: &[Zone]) -> Vec<Offering> {
     let account = Offering::of_account(order.pool.account());
@@ -250,16 +291,18 @@ mod tests {
                 gpu: 1,
                 rate: None,
                 reservation: Money::ZERO,
+                choices: Vec::new(),
             },
             pool,
             queues: vec!["train".into()],
             revision: Revision::new("r"),
             term: Term(1),
+            bids: Vec::new(),
         }
     }
 
     fn no(class: ErrorClass) -> Failed {
-        Failed { class, message: "no".to_owned(), may_have_acted: false, quota: None }
+        Failed { class, message: "no".to_owned(), may_have_acted: false, quota: None, passed_over: Vec::new() }
     }
 
     fn full(in_use: u32) -> Failed {

@@ -9,16 +9,16 @@ use crate::engine::seen::facts::Facts;
 use crate::engine::seen::hold::Held;
 use crate::engine::seen::sight::{Sights, our_workers};
 use crate::engine::words::{Line, line};
-use crate::model::ids::{InstanceId, IntentId, Term};
+use crate::model::ids::{InstanceId, IntentId, MachineType, Term, Zone};
 use crate::model::instance::{Drain, Power};
 use crate::model::journal::EntryKind;
 use crate::model::observed::LostTask;
-use crate::model::plan::{Action, Launch, Plan, Planned};
+use crate::model::plan::{Action, Choice, Launch, Plan, Planned};
 use crate::model::record::{Intent, IntentOutcome, Memory, Record};
 use crate::model::settings::spot_cap::SpotCap;
-use crate::model::settings::{PoolSettings, Settings};
+use crate::model::settings::{Market, PoolSettings, Settings};
 use crate::model::snapshot::Snapshot;
-use crate::world::cloud::intent_of;
+use crate::world::cloud::{Bid, intent_of};
 
 /// What an action comes to: records that are written first, and a deed, where the world has part in it.
 #[derive(Debug)]
@@ -171,7 +171,7 @@ impl Ground<'_> {
     /// Each machine of the call gets an intent of its own; the batch is the call's idempotency token.
     fn launch(&self, launch: &Launch, told: Line, naming: &mut Naming) -> Option<Decision> {
         let pool = self.settings.pool(&launch.pool)?;
-        let batch = naming.batch();
+        let (batch, bids) = (naming.batch(), self.bids(pool, launch));
         let intents = (0..launch.count).map(|place| Record::IntentOpened(self.intent(launch, pool, &batch, place)));
         let mut records: Vec<Record> = intents.collect();
         records.push(told.about(Action::Launch(launch.clone()).subject()).intent(Some(&batch)).record());
@@ -179,7 +179,11 @@ impl Ground<'_> {
             fleet: self.settings.the_loop.fleet.clone(),
             batch,
             launch: launch.clone(),
-            pool: self.without_backed_off_zones(self.capped(pool, launch), launch),
+            pool: if bids.is_empty() {
+                self.without_backed_off_zones(self.capped(pool, launch), launch)
+            } else {
+                pool.clone()
+            },
             // An agent that is told to listen to a queue that is not there does not start.
             queues: self
                 .settings
@@ -189,8 +193,38 @@ impl Ground<'_> {
                 .collect(),
             revision: self.plan.revision.clone(),
             term: self.term,
+            bids,
         };
         Some(Decision { records, deed: Some(Deed::Launch(Box::new(deed))) })
+    }
+
+    /// What the cloud chooses among: each type with its cap in money and without the zones where it backs off. A type whose
+    /// cap is a share of a price that is not known is left out; all left out, the cloud's side refuses the launch.
+    fn bids(&self, pool: &PoolSettings, launch: &Launch) -> Vec<Bid> {
+        let bid = |choice: &Choice| {
+            let machine_type = choice.machine_type.clone();
+            let spec = self.snapshot.catalogue.spec(pool.provider, &pool.region, &machine_type);
+            let cap = pool.launch.spot_max_price.map(|cap| cap.rate(spec.and_then(|spec| spec.on_demand)));
+            let max_price = match cap {
+                None => None,
+                Some(cap) => Some(cap?),
+            };
+            let without = self.backed_off_zones(pool, &machine_type, launch.market).cloned().collect();
+            Some(Bid { machine_type, max_price, without })
+        };
+        launch.choices.iter().filter_map(bid).collect()
+    }
+
+    /// The zones that have no machine of the type for now.
+    fn backed_off_zones(
+        &self,
+        pool: &PoolSettings,
+        machine_type: &MachineType,
+        market: Market,
+    ) -> impl Iterator<Item = &Zone> {
+        let breakers = self.snapshot.breakers.iter().filter(|breaker| breaker.until > self.now);
+        let here = breakers.filter(move |breaker| breaker.on.covers(pool, machine_type, market));
+        here.filter_map(|breaker| breaker.on.zone.as_ref())
     }
 
     /// The pool with its cap on spot prices in money; a share of a price that is not known stays one, and the cloud's
@@ -207,10 +241,9 @@ impl Ground<'_> {
 
     /// The pool without the zones, and their subnets, that have no such machine for now.
     fn without_backed_off_zones(&self, mut pool: PoolSettings, launch: &Launch) -> PoolSettings {
-        let breakers = self.snapshot.breakers.iter().filter(|breaker| breaker.until > self.now);
-        let here = breakers.filter(|breaker| breaker.on.covers(&pool, &launch.machine_type, launch.market));
-        let zones: Vec<&str> = here.filter_map(|breaker| Some(breaker.on.zone.as_ref()?.as_str())).collect();
-        let keeps: Vec<bool> = pool.launch.zones.iter().map(|zone| !zones.contains(&zone.as_str())).collect();
+        let zones: Vec<&Zone> = self.backed_off_zones(&pool, &launch.machine_type, launch.market).collect();
+        let has = |zone: &String| !zones.iter().any(|without| without.as_str() == zone);
+        let keeps: Vec<bool> = pool.launch.zones.iter().map(has).collect();
         if keeps.contains(&true) {
             let matched = pool.launch.subnets.len() == keeps.len();
             let mut kept = keeps.iter();
@@ -241,6 +274,7 @@ impl Ground<'_> {
             revision: self.plan.revision.clone(),
             outcome: IntentOutcome::Open,
             starts: None,
+            choices: launch.choices.clone(),
         }
     }
 }
@@ -267,6 +301,7 @@ pub(in crate::engine) mod tests {
             gpu: 1,
             rate: None,
             reservation: crate::model::money::Money::ZERO,
+            choices: Vec::new(),
         })
     }
 

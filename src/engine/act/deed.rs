@@ -1,19 +1,22 @@
 //! Deeds on the world: one call or a short row of calls, each with a deadline. The loop never waits for one.
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
 
 use crate::engine::act::crash::{CrashPoints, Crashed, DeedKind, Point};
 use crate::engine::act::fence::{Fence, KeptBack};
 use crate::model::ids::{
-    FleetId, InstanceId, IntentId, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId,
+    FleetId, InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId,
 };
 use crate::model::observed::LostTask;
 use crate::model::plan::Launch;
+use crate::model::reason::counted;
 use crate::model::settings::{PoolSettings, Provider};
 use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::World;
 use crate::world::clock::Clock;
-use crate::world::cloud::{AgentAccess, CloudError, LaunchOrder, Launched, StrayDisk};
+use crate::world::cloud::{AgentAccess, Bid, CloudError, LaunchOrder, Launched, Leftover, PassedOver, Sweep};
 use crate::world::tracker::{Requeue, TrackerError};
 
 /// Longer than a launch's own time limits, so that the cloud's answer is heard.
@@ -84,12 +87,10 @@ pub(in crate::engine) enum Deed {
         fleet: FleetId,
         value: String,
     },
-    /// Disks that outlived their machines are told and deleted.
-    SweepDisks {
+    /// What the fleet left behind is told and cleared away.
+    Sweep {
         provider: Provider,
-        region: String,
-        fleet: FleetId,
-        now: Timestamp,
+        sweep: Sweep,
     },
     /// For a person who asked.
     BootLog {
@@ -110,6 +111,34 @@ pub(in crate::engine) struct LaunchDeed {
     pub queues: Vec<QueueName>,
     pub revision: Revision,
     pub term: Term,
+    /// See [`LaunchOrder::bids`].
+    pub bids: Vec<Bid>,
+}
+
+impl LaunchDeed {
+    /// The call as if it had been for this type alone.
+    #[must_use]
+    pub(in crate::engine) fn come_to(&self, machine_type: &MachineType) -> Self {
+        Self { launch: self.launch.come_to(machine_type), ..self.clone() }
+    }
+
+    /// Why a machine is of this type, where the cloud chose it.
+    #[must_use]
+    pub(in crate::engine) fn chosen(&self, machine_type: &MachineType) -> Option<String> {
+        if self.bids.is_empty() {
+            return None;
+        }
+        let has =
+            |zone: &&String| self.bids.iter().any(|bid| bid.without.iter().all(|without| without.as_str() != *zone));
+        let zones: BTreeSet<&String> = self.pool.launch.zones.iter().filter(has).collect();
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        let places = match (number(zones.len()), number(self.pool.launch.subnets.len())) {
+            (0, 0) => "in any zone".to_owned(),
+            (0, subnets) => format!("and {}", counted(subnets, "subnet")),
+            (zones, _) => format!("and {}", counted(zones, "zone")),
+        };
+        Some(format!("EC2 chose {machine_type} among {} {places}", counted(number(self.bids.len()), "type")))
+    }
 }
 
 impl Deed {
@@ -129,7 +158,7 @@ impl Deed {
             Self::CreateMailbox { .. }
             | Self::DeleteMailbox { .. }
             | Self::RenewLease { .. }
-            | Self::SweepDisks { .. }
+            | Self::Sweep { .. }
             | Self::BootLog { .. } => None,
         }
     }
@@ -189,7 +218,7 @@ impl Deed {
             (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
             (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
             (Self::RenewLease { .. }, Self::RenewLease { .. }) => true,
-            (Self::SweepDisks { region, .. }, Self::SweepDisks { region: other, .. }) => region == other,
+            (Self::Sweep { sweep, .. }, Self::Sweep { sweep: other, .. }) => sweep.region == other.region,
             // Each launch call is one of its own.
             _ => false,
         }
@@ -213,7 +242,7 @@ impl Deed {
             | Self::Enqueue { .. }
             | Self::Unregister { .. }
             | Self::RenewLease { .. }
-            | Self::SweepDisks { .. } => None,
+            | Self::Sweep { .. } => None,
         }
     }
 }
@@ -238,7 +267,7 @@ impl std::fmt::Display for Deed {
             Self::CreateMailbox { instance } => write!(f, "make the mailbox of {instance}"),
             Self::DeleteMailbox { instance } => write!(f, "remove the mailbox of {instance}"),
             Self::RenewLease { .. } => write!(f, "renew the lease"),
-            Self::SweepDisks { region, .. } => write!(f, "look for disks without a machine in {region}"),
+            Self::Sweep { sweep, .. } => write!(f, "look for what was left behind in {}", sweep.region),
             Self::BootLog { instance, .. } => write!(f, "read the console of {instance}"),
         }
     }
@@ -259,7 +288,7 @@ pub(in crate::engine) enum Done {
     Text(String),
     /// It was not begun: this console may not lead any more.
     KeptBack(KeptBack),
-    Swept(Vec<StrayDisk>),
+    Swept(Vec<Leftover>),
     Nothing,
 }
 
@@ -271,12 +300,15 @@ pub(in crate::engine) struct Failed {
     /// It may have been done all the same.
     pub may_have_acted: bool,
     pub quota: Option<Quota>,
+    /// The noes one by one, where the cloud had a choice.
+    pub passed_over: Vec<PassedOver>,
 }
 
 impl From<CloudError> for Failed {
     fn from(error: CloudError) -> Self {
         let message = error.to_string();
-        Self { class: error.class, message, may_have_acted: error.may_have_acted, quota: error.quota }
+        let CloudError { class, may_have_acted, quota, passed_over, .. } = error;
+        Self { class, message, may_have_acted, quota, passed_over }
     }
 }
 
@@ -288,7 +320,7 @@ impl From<TrackerError> for Failed {
             _ => ErrorClass::Unknown,
         };
         let may_have_acted = !matches!(error, TrackerError::Credentials { .. } | TrackerError::Refused { .. });
-        Self { class, message: error.to_string(), may_have_acted, quota: None }
+        Self { class, message: error.to_string(), may_have_acted, quota: None, passed_over: Vec::new() }
     }
 }
 
@@ -356,9 +388,7 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
         Deed::CreateMailbox { instance } => nothing(tracker.create_mailbox(instance).await),
         Deed::DeleteMailbox { instance } => nothing(tracker.delete_mailbox(instance).await),
         Deed::RenewLease { fleet, value } => nothing(tracker.renew_lease(fleet, value).await),
-        Deed::SweepDisks { provider, region, fleet, now } => {
-            Ok(Done::Swept(world.cloud(*provider)?.sweep_disks(fleet, region, *now).await?))
-        }
+        Deed::Sweep { provider, sweep } => Ok(Done::Swept(world.cloud(*provider)?.sweep(sweep).await?)),
         Deed::BootLog { provider, region, instance, .. } => {
             Ok(Done::Text(world.cloud(*provider)?.console(region, instance).await?))
         }
@@ -386,6 +416,7 @@ async fn launch(world: &World, deed: &LaunchDeed) -> Result<Done, Failed> {
         term: deed.term,
         queues: deed.queues.clone(),
         agents: AgentAccess { api_server: world.tracker.api_server(), token },
+        bids: deed.bids.clone(),
     };
     Ok(Done::Launched(world.cloud(deed.pool.provider)?.launch(&order).await?))
 }

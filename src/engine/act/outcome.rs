@@ -6,14 +6,14 @@ use crate::engine::act::breakers::Breakers;
 use crate::engine::act::deed::{Deed, Done, Failed, LaunchDeed, Outcome};
 use crate::engine::seen::notice::opened;
 use crate::engine::words::line;
-use crate::model::ids::{InstanceId, IntentId, TaskId};
+use crate::model::ids::{InstanceId, IntentId, TaskId, Zone};
 use crate::model::journal::{EntryKind, Subject};
 use crate::model::observed::LostTask;
 use crate::model::plan::Action;
 use crate::model::record::{Intent, IntentEnd, Memory, Record};
 use crate::model::settings::GuardKind;
 use crate::model::snapshot::ErrorClass;
-use crate::world::cloud::{Launched, StrayDisk};
+use crate::world::cloud::{Launched, Leftover};
 use crate::world::tracker::Requeue;
 
 /// What follows from an outcome.
@@ -51,8 +51,8 @@ pub(in crate::engine) fn settle(
             let line = line(now, EntryKind::Done, format!("task {task} waits in its queue again"));
             Consequence { records: vec![line.about(of_task(task)).record()], ..Consequence::default() }
         }
-        (Deed::SweepDisks { region, .. }, Ok(Done::Swept(disks))) => Consequence {
-            records: disks.iter().map(|disk| stray(disk, region, now)).collect(),
+        (Deed::Sweep { sweep, .. }, Ok(Done::Swept(leftovers))) => Consequence {
+            records: leftovers.iter().map(|leftover| left_behind(leftover, &sweep.region, now)).collect(),
             ..Consequence::default()
         },
         (_, Err(failed)) if first && !matches!(deed, Deed::BootLog { .. }) => {
@@ -62,17 +62,25 @@ pub(in crate::engine) fn settle(
     }
 }
 
-fn stray(disk: &StrayDisk, region: &str, now: Timestamp) -> Record {
-    let StrayDisk { id, gigabytes, deleted_at, deleted } = disk;
-    let what = format!("the disk {id} in {region}, {gigabytes} GiB,");
-    let line = if *deleted {
-        line(now, EntryKind::Done, format!("{what} was deleted: it had no machine"))
-    } else {
-        let until = deleted_at.strftime("%H:%M:%SZ");
-        let text = format!("{what} has no machine: it is deleted after {until}; take its tag off to keep it");
-        line(now, EntryKind::Alarm, text)
+fn left_behind(leftover: &Leftover, region: &str, now: Timestamp) -> Record {
+    let (kind, text) = match leftover {
+        Leftover::Disk { id, gigabytes, deleted_at } => {
+            let until = deleted_at.strftime("%H:%M:%SZ");
+            let what = format!("the disk {id} in {region}, {gigabytes} GiB, has no machine");
+            (EntryKind::Alarm, format!("{what}: it is deleted after {until}; take its tag off to keep it"))
+        }
+        Leftover::DiskDeleted { id, gigabytes } => {
+            (EntryKind::Done, format!("the disk {id} in {region}, {gigabytes} GiB, was deleted: it had no machine"))
+        }
+        Leftover::TemplateDeleted { name } => {
+            (EntryKind::Done, format!("the launch template {name} in {region} was deleted: its launch was cut short"))
+        }
+        Leftover::RequestCancelled { id } => {
+            let why = "it was still open, and would have been a machine that nobody decided";
+            (EntryKind::Alarm, format!("the spot request {id} in {region} was cancelled: {why}"))
+        }
     };
-    line.record()
+    line(now, kind, text).record()
 }
 
 fn told(deed: &Deed, failed: &Failed, now: Timestamp) -> Record {
@@ -140,10 +148,18 @@ fn made(
             consequence.records.push(close(&intent.id, IntentEnd::Refused));
             continue;
         };
-        let opened = opened(intent, machine.id.clone(), machine.launched, machine.zone.clone());
+        let Launched { id, machine_type, zone, .. } = machine;
         let image = machine.image.as_ref().map(|image| format!(" of {image}")).unwrap_or_default();
-        let text = format!("{} was launched{image}", machine.id);
-        let line = line(now, EntryKind::Done, text).about_machine(&opened.known).intent(Some(&intent.id));
+        let line = line(now, EntryKind::Done, format!("{id} was launched{image}")).intent(Some(&intent.id));
+        let line = line.because(&order.chosen(machine_type).unwrap_or_default());
+        let Some(launched) = machine.launched else {
+            // It is in the ledger as soon as the cloud says since when it is there.
+            let subject = Subject { instance: Some(id.clone()), ..Action::Launch(order.launch.clone()).subject() };
+            consequence.records.extend([Record::IntentUnknown(intent.id.clone()), line.about(subject).record()]);
+            continue;
+        };
+        let opened = opened(intent, id.clone(), machine_type, launched, zone.clone());
+        let line = line.about_machine(&opened.known);
         consequence.records.extend([
             Record::Opened(Box::new(opened)),
             close(&intent.id, IntentEnd::Made),
@@ -154,23 +170,23 @@ fn made(
         consequence.deeds =
             launched.iter().map(|machine| Deed::CreateMailbox { instance: machine.id.clone() }).collect();
     }
-    let zone = launched.first().and_then(|machine| machine.zone.as_ref());
-    let mut without = launched.first().map(|machine| machine.passed_over.clone()).unwrap_or_default();
+    let first = launched.first();
+    let zone = first.and_then(|machine| machine.zone.as_ref());
     let no_capacity = |message: &str| Failed {
         class: ErrorClass::Capacity,
         message: message.to_owned(),
         may_have_acted: false,
         quota: None,
+        passed_over: Vec::new(),
     };
-    if !without.is_empty() {
-        breakers.refused(order, &no_capacity("the cloud had none here and took the next zone"), &without, now);
-    }
+    breakers.passed_over(order, first.map(|machine| machine.passed_over.as_slice()).unwrap_or_default(), now);
     if short == 0 {
-        breakers.succeeded(order, zone, now);
+        let machine_type = first.map_or(&order.launch.machine_type, |machine| &machine.machine_type);
+        breakers.succeeded(&order.come_to(machine_type), zone, now);
     } else {
         let message = format!("the cloud started {} of {}", launched.len(), order.launch.count);
         // Where the pool leaves the zone to the cloud, it has looked in all of them.
-        without = zone.filter(|_| !order.pool.launch.zones.is_empty()).cloned().into_iter().collect();
+        let without: Vec<Zone> = zone.filter(|_| !order.pool.launch.zones.is_empty()).cloned().into_iter().collect();
         breakers.refused(order, &no_capacity(&message), &without, now);
         let line = line(now, EntryKind::Failed, format!("{short} x {} were not started", order.launch.machine_type));
         let subject = Action::Launch(order.launch.clone()).subject();
@@ -216,6 +232,7 @@ mod tests {
     use crate::engine::act::decide::Decision;
     use crate::engine::act::decide::tests::{decided, launch};
     use crate::engine::seen::example::Fleet;
+    use crate::world::cloud::Sweep;
 
     /// A launch of two that was written down, and its deed.
     fn launching() -> (Fleet, Deed) {
@@ -229,7 +246,13 @@ mod tests {
     }
 
     fn failed(may_have_acted: bool) -> Failed {
-        Failed { class: ErrorClass::Unknown, message: "no".to_owned(), may_have_acted, quota: None }
+        Failed {
+            class: ErrorClass::Unknown,
+            message: "no".to_owned(),
+            may_have_acted,
+            quota: None,
+            passed_over: Vec::new(),
+        }
     }
 
     /// The records without journal lines, the journal's texts, and the deeds that follow.
@@ -257,7 +280,8 @@ mod tests {
             image: Some("ami-1".to_owned()),
             id: format!("i-{place}").into(),
             intent: intent.clone(),
-            launched: fleet.now,
+            machine_type: "g5.xlarge".into(),
+            launched: Some(fleet.now),
             zone: None,
             passed_over: Vec::new(),
         };
@@ -364,17 +388,23 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_without_a_machine_is_an_alarm_until_it_is_deleted() {
+    fn what_was_left_behind_is_told_as_it_is_seen_and_as_it_is_cleared_away() {
         let fleet = Fleet::new();
-        let deed = Deed::SweepDisks {
-            provider: crate::model::settings::Provider::Aws,
-            region: "us-east-1".to_owned(),
+        let sweep = Sweep {
             fleet: "lab".into(),
+            region: "us-east-1".to_owned(),
             now: fleet.now,
+            spot_requests: true,
+            templates: true,
         };
-        let disk =
-            |deleted| StrayDisk { id: "vol-1".to_owned(), gigabytes: 100, deleted_at: Timestamp::UNIX_EPOCH, deleted };
-        let result = Ok(Done::Swept(vec![disk(false), disk(true)]));
+        let deed = Deed::Sweep { provider: crate::model::settings::Provider::Aws, sweep };
+        let id = || "vol-1".to_owned();
+        let result = Ok(Done::Swept(vec![
+            Leftover::Disk { id: id(), gigabytes: 100, deleted_at: Timestamp::UNIX_EPOCH },
+            Leftover::DiskDeleted { id: id(), gigabytes: 100 },
+            Leftover::TemplateDeleted { name: "tidegate-b".to_owned() },
+            Leftover::RequestCancelled { id: "sir-1".to_owned() },
+        ]));
         let (changes, told, deeds) = settled(&fleet, &mut Breakers::default(), true, deed, result);
         assert_eq!((changes.len(), deeds), (0, 0));
         assert_eq!(
@@ -382,6 +412,8 @@ mod tests {
             [
                 "the disk vol-1 in us-east-1, 100 GiB, has no machine: it is deleted after 00:00:00Z; take its tag off to keep it",
                 "the disk vol-1 in us-east-1, 100 GiB, was deleted: it had no machine",
+                "the launch template tidegate-b in us-east-1 was deleted: its launch was cut short",
+                "the spot request sir-1 in us-east-1 was cancelled: it was still open, and would have been a machine that nobody decided",
             ]
         );
     }

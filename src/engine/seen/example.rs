@@ -56,6 +56,7 @@ pub(in crate::engine) fn intent(id: &str, opened: Timestamp) -> Intent {
         revision: Revision::new("r"),
         outcome: IntentOutcome::Open,
         starts: None,
+        choices: Vec::new(),
     }
 }
 
@@ -124,7 +125,8 @@ impl Fleet {
     /// The last machine is in the ledger.
     pub(in crate::engine) fn known(mut self) -> Self {
         let machine = self.machines.last().unwrap();
-        let opened = opened(&intent("b.0", machine.launched), machine.id.clone(), machine.launched, None);
+        let opened =
+            opened(&intent("b.0", machine.launched), machine.id.clone(), &machine.machine_type, machine.launched, None);
         self.memory.apply(&Record::Opened(Box::new(opened)));
         self
     }

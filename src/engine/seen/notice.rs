@@ -13,12 +13,14 @@ use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{InstanceId, IntentId, TaskId, Zone};
+use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
 use crate::model::instance::{Drain, Origin, Power};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Money;
 use crate::model::observed::{CloudInstance, CloudState, Mailbox};
+use crate::model::plan::Choice;
+use crate::model::reason::counted;
 use crate::model::record::{Intent, IntentEnd, KnownInstance, Memory, Opened, Record};
 use crate::model::settings::Settings;
 use crate::model::span::Short;
@@ -74,16 +76,18 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
 pub(in crate::engine) fn opened(
     intent: &Intent,
     instance: InstanceId,
+    machine_type: &MachineType,
     launched: Timestamp,
     zone: Option<Zone>,
 ) -> Opened {
+    let Choice { machine_type, vcpu, gpu, rate, reservation } = intent.come_to(machine_type);
     Opened {
         interval: Interval {
             instance: instance.clone(),
             pool: intent.pool.clone(),
             home: intent.queue.clone(),
-            rate: intent.rate,
-            reservation: intent.reservation,
+            rate,
+            reservation,
             start: launched,
             end: None,
             shares: vec![Share { from: launched, queue: intent.queue.clone(), task: None }],
@@ -94,11 +98,11 @@ pub(in crate::engine) fn opened(
             region: intent.region.clone(),
             pool: intent.pool.clone(),
             home: intent.queue.clone(),
-            machine_type: intent.machine_type.clone(),
+            machine_type,
             zone,
             market: intent.market,
-            vcpu: intent.vcpu,
-            gpu: intent.gpu,
+            vcpu,
+            gpu,
             intent: Some(intent.id.clone()),
             origin: Origin::Launched,
             launched,
@@ -126,9 +130,14 @@ impl Known<'_> {
         }
         let made = self.facts.machines.values().find(|machine| machine.tags.intent.as_ref() == Some(&intent.id));
         if let Some(machine) = made {
-            let opened = opened(intent, machine.id.clone(), machine.launched, machine.zone.clone());
+            let CloudInstance { id, machine_type, launched, zone, .. } = machine;
+            let opened = opened(intent, id.clone(), machine_type, *launched, zone.clone());
             let text = format!("{} is the machine of its launch", machine.id);
-            let line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known).intent(Some(&intent.id));
+            let mut line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known).intent(Some(&intent.id));
+            if !intent.choices.is_empty() {
+                let types = counted(u64::try_from(intent.choices.len()).unwrap_or(u64::MAX), "type");
+                line = line.because(&format!("EC2 chose {machine_type} among {types}"));
+            }
             let closed = Record::IntentClosed { id: intent.id.clone(), end: IntentEnd::Made };
             return vec![Record::Opened(Box::new(opened)), closed, line.record()];
         }

@@ -180,6 +180,7 @@ impl Scripted {
             message: "no".to_owned(),
             may_have_acted,
             quota: None,
+            passed_over: Vec::new(),
         })
     }
 }
@@ -397,7 +398,8 @@ impl Cloud for Scripted {
                 launched.push(Launched {
                     id,
                     intent: wanted.intent(place),
-                    launched: now,
+                    machine_type: wanted.launch.machine_type.clone(),
+                    launched: Some(now),
                     zone: None,
                     image: Some(wanted.pool.launch.ami.clone()),
                     passed_over: Vec::new(),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::fields::{is_account, is_house_name, is_line};
 use crate::model::settings::key::Section;
+use crate::model::settings::run_instances::in_template;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
     AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings, Settings,
@@ -126,6 +127,15 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         complaints.push(say(Some("zones"), message));
     }
     complaints.extend(disks(&pool.launch).map(|(field, message)| say(Some(field), message)));
+    if pool.cloud_chooses(pool.market) {
+        let unknown = pool.launch.run_instances.keys().filter(|name| in_template(name).is_none());
+        let message = |name| {
+            format!(
+                "`{name}` is in no launch template, which spot_strategy = \"price-capacity-optimized\" goes through"
+            )
+        };
+        complaints.extend(unknown.map(|name| say(Some("run_instances"), message(name))));
+    }
     if let (Some((field, _)), None) = (pool.agent.secrets().next(), &pool.launch.instance_profile) {
         complaints
             .push(say(Some(field), "no instance_profile is there, with whose role a machine could read it".to_owned()));

@@ -44,7 +44,7 @@ pub struct LaunchSettings {
     pub run_instances: BTreeMap<String, String>,
 }
 
-/// In which order a pool's places are tried for a spot machine.
+/// Where a pool's spot machines are tried, and who chooses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SpotStrategy {
@@ -52,6 +52,8 @@ pub enum SpotStrategy {
     #[default]
     InOrder,
     LowestPrice,
+    /// The cloud chooses place and machine type, by price and by how much of it there is.
+    PriceCapacityOptimized,
 }
 
 /// How a pool names its image.

@@ -277,6 +277,14 @@ impl PoolSettings {
     pub fn site(&self) -> String {
         site::site(self.account.as_ref(), &self.region)
     }
+
+    /// Whether the cloud chooses the type of the pool's machines on this market, among those of the pool.
+    #[must_use]
+    pub fn cloud_chooses(&self, market: Market) -> bool {
+        market == Market::Spot
+            && self.market == Market::Spot
+            && self.launch.spot_strategy == SpotStrategy::PriceCapacityOptimized
+    }
 }
 
 /// Who rents out the machine.

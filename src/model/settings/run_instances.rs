@@ -102,6 +102,19 @@ pub const OURS: &[(&str, &str)] = &[
     ("UserData", "the machine's guard is in it; `init_script` is yours"),
 ];
 
+/// What a launch template has no member for.
+const NOT_IN_TEMPLATES: &[&str] = &["EnablePrimaryIpv6", "Ipv6AddressCount", "LaunchTemplate"];
+
+/// A member's name in a launch template's data; `None`: it has none.
+#[must_use]
+pub fn in_template(name: &str) -> Option<&str> {
+    match name.split('.').next() {
+        Some(first) if NOT_IN_TEMPLATES.contains(&first) => None,
+        Some("RamdiskId") => Some("RamDiskId"),
+        _ => Some(name),
+    }
+}
+
 /// The member of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static Member> {

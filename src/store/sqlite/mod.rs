@@ -88,6 +88,7 @@ mod tests {
     use crate::model::ledger::{Interval, Share};
     use crate::model::money::{Money, Rate};
     use crate::model::observed::LostTask;
+    use crate::model::plan::Choice;
     use crate::model::record::{Intent, IntentEnd, IntentOutcome, KnownInstance, Opened};
     use crate::model::settings::{Market, Provider};
     use crate::store::memory::MemoryStore;
@@ -156,6 +157,13 @@ mod tests {
                 revision: crate::model::ids::Revision::new("0a"),
                 outcome: if lost { IntentOutcome::Unknown } else { IntentOutcome::Open },
                 starts: lost.then(|| "i".into()),
+                choices: vec![Choice {
+                    machine_type: "m".into(),
+                    vcpu: 8,
+                    gpu: 1,
+                    rate: rate.map(Rate::from_micros_per_hour),
+                    reservation: Money::from_micros(7),
+                }],
             }
         }
     }

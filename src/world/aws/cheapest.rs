@@ -1,10 +1,5 @@
-//! The pool's places by their present spot price, the lowest first.
-//!
-//! An instant fleet (`CreateFleet`) would choose by price and depth of capacity at once, and we do not ask for one: it
-//! picks the machine type too, after limits and budgets were held to the type that the plan decided; its machines come
-//! in several reservations, so that their places in the batch, by which each knows its intent, repeat; and it needs a
-//! launch template, a second copy of the launch call's fields that outlives a crash. Zones are ranked here instead, and
-//! the type stays the plan's.
+//! The pool's places by their present spot price, the lowest first; the type stays the plan's. Where EC2 is to choose both
+//! by how much it has of each, too, a fleet does that: see the module beside this one.
 
 use std::collections::BTreeMap;
 

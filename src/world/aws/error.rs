@@ -2,7 +2,7 @@
 //!
 //! | class | codes |
 //! |---|---|
-//! | capacity | `Insufficient...`, `SpotMaxPriceTooLow` |
+//! | capacity | `Insufficient...`, `SpotMaxPriceTooLow`, `UnfulfillableCapacity` |
 //! | quota | `...LimitExceeded` but the request's, `MaxSpotInstanceCountExceeded`, `ResourceCountExceeded` |
 //! | throttle | `RequestLimitExceeded`, `...Thrott...`, `TooManyRequestsException`, `SlowDown` |
 //! | credentials | unauthorized, expired, mis-signed, unknown or blocked |
@@ -64,7 +64,7 @@ fn class_of(code: &str) -> ErrorClass {
         ErrorClass::Credentials
     } else if throttled.contains(&code) || code.contains("Thrott") {
         ErrorClass::Throttle
-    } else if code.starts_with("Insufficient") || code == "SpotMaxPriceTooLow" {
+    } else if code.starts_with("Insufficient") || ["SpotMaxPriceTooLow", "UnfulfillableCapacity"].contains(&code) {
         ErrorClass::Capacity
     } else if code.ends_with("LimitExceeded") || code.ends_with("CountExceeded") {
         ErrorClass::Quota
@@ -102,6 +102,7 @@ where
                 message: format!("{call}: HTTP {status}: {said}"),
                 may_have_acted: may_have_acted(class, code, status),
                 quota: None,
+                passed_over: Vec::new(),
             }
         }
         SdkError::ResponseError(answer) => {
@@ -115,17 +116,41 @@ where
             message: format!("{call}: {}", chain(error)),
             may_have_acted: false,
             quota: None,
+            passed_over: Vec::new(),
         },
         SdkError::DispatchFailure(_) => {
             let text = chain(error);
             let class = if without_credentials(&text) { ErrorClass::Credentials } else { ErrorClass::Unknown };
             let sent = class == ErrorClass::Unknown && !never_connected(error);
-            CloudError { class, code: None, message: format!("{call}: {text}"), may_have_acted: sent, quota: None }
+            CloudError {
+                class,
+                code: None,
+                message: format!("{call}: {text}"),
+                may_have_acted: sent,
+                quota: None,
+                passed_over: Vec::new(),
+            }
         }
         _ => CloudError {
             code: Some("Deadline".to_owned()),
             ..unknown(format!("{call} did not answer in time: {}", chain(error)), true)
         },
+    }
+}
+
+/// One no of several, in an answer that is none: what EC2 says of one type at one place. Where a place has no machines of
+/// a type, there is no capacity for it.
+pub(super) fn one_by_one(call: &str, code: Option<&str>, message: Option<&str>) -> CloudError {
+    let said = message.unwrap_or("no text");
+    let not_here = code == Some("Unsupported") || said.contains("not supported in your requested Availability Zone");
+    let class = if not_here { ErrorClass::Capacity } else { code.map_or(ErrorClass::Unknown, class_of) };
+    CloudError {
+        class,
+        code: code.map(str::to_owned),
+        message: format!("{call}: {said}"),
+        may_have_acted: may_have_acted(class, code, 200),
+        quota: None,
+        passed_over: Vec::new(),
     }
 }
 
@@ -140,7 +165,7 @@ pub(super) fn refused(message: String) -> CloudError {
 }
 
 fn unknown(message: String, may_have_acted: bool) -> CloudError {
-    CloudError { class: ErrorClass::Unknown, code: None, message, may_have_acted, quota: None }
+    CloudError { class: ErrorClass::Unknown, code: None, message, may_have_acted, quota: None, passed_over: Vec::new() }
 }
 
 /// Every error of the chain in its own words.
@@ -205,6 +230,7 @@ mod tests {
             ("InsufficientInstanceCapacity", Capacity),
             ("InsufficientFreeAddressesInSubnet", Capacity),
             ("SpotMaxPriceTooLow", Capacity),
+            ("UnfulfillableCapacity", Capacity),
             ("MaxSpotInstanceCountExceeded", Quota),
             ("InstanceLimitExceeded", Quota),
             ("VcpuLimitExceeded", Quota),

@@ -9,12 +9,16 @@ use crate::model::settings::{Market, SpotStrategy};
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
 use crate::world::aws::request::{places, run_instances};
-use crate::world::aws::{cheapest, image, listed, members, no_retries, quota};
-use crate::world::cloud::{CloudError, LaunchOrder, Launched};
+use crate::world::aws::{cheapest, fleet, image, listed, members, no_retries, quota};
+use crate::world::cloud::{CloudError, LaunchOrder, Launched, PassedOver};
 use crate::world::guard;
 
-/// Tries the pool's places in order; the next one only after a definite no for lack of capacity.
+/// Tries the pool's places in order; the next one only after a definite no for lack of capacity. Where there are bids, EC2
+/// chooses.
 pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
+    if !order.bids.is_empty() {
+        return fleet::launch(client, order).await;
+    }
     let user_data = guard::user_data(order).map_err(|error| refused(error.to_string()))?;
     let settings = &order.pool.launch;
     let image = image::resolve(client, settings).await.map_err(nothing_was_asked)?;
@@ -35,13 +39,19 @@ pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<L
         if error.may_have_acted || !another_place_may_do(&error) || places.peek().is_none() {
             return Err(quota::told(client, order, error).await);
         }
-        passed_over.extend(place.zone().map(Zone::from));
+        let message = "the cloud had none here and took the next zone";
+        passed_over.extend(place.zone().map(|zone| PassedOver {
+            machine_type: order.launch.machine_type.clone(),
+            zone: Some(zone.into()),
+            class: ErrorClass::Capacity,
+            message: message.to_owned(),
+        }));
     }
     Err(refused("the pool has no place for machines".to_owned()))
 }
 
 /// A call before the launch was lost: no machine was asked for.
-fn nothing_was_asked(error: CloudError) -> CloudError {
+pub(super) fn nothing_was_asked(error: CloudError) -> CloudError {
     CloudError { may_have_acted: false, ..error }
 }
 
@@ -56,14 +66,21 @@ fn token(order: &LaunchOrder, attempt: usize) -> String {
 }
 
 /// `passed_over`: the zones that had no machine before.
-fn made(order: &LaunchOrder, passed_over: &[Zone], answer: &RunInstancesOutput) -> Result<Vec<Launched>, CloudError> {
+fn made(
+    order: &LaunchOrder,
+    passed_over: &[PassedOver],
+    answer: &RunInstancesOutput,
+) -> Result<Vec<Launched>, CloudError> {
     let odd = |what: &str| unreadable("RunInstances", what);
     let machine = |instance: &aws_sdk_ec2::types::Instance| {
         let place = instance.ami_launch_index().and_then(|index| u32::try_from(index).ok());
         Ok(Launched {
             id: instance.instance_id().ok_or_else(|| odd("a machine without an id"))?.into(),
             intent: order.intent(place.ok_or_else(|| odd("a machine without its place in the batch"))?),
-            launched: listed::launched(instance).ok_or_else(|| odd("a machine without a launch time"))?,
+            machine_type: instance
+                .instance_type()
+                .map_or_else(|| order.launch.machine_type.clone(), |it| it.as_str().into()),
+            launched: Some(listed::launched(instance).ok_or_else(|| odd("a machine without a launch time"))?),
             zone: instance.placement().and_then(Placement::availability_zone).map(Zone::from),
             image: instance.image_id().map(str::to_owned),
             passed_over: passed_over.to_vec(),
@@ -73,7 +90,7 @@ fn made(order: &LaunchOrder, passed_over: &[Zone], answer: &RunInstancesOutput) 
 }
 
 /// EC2 does not repeat user data in its errors; a proxy on the way might.
-fn hide_secrets(mut error: CloudError, order: &LaunchOrder, user_data: &str) -> CloudError {
+pub(super) fn hide_secrets(mut error: CloudError, order: &LaunchOrder, user_data: &str) -> CloudError {
     for secret in [user_data, order.agents.token.expose()] {
         if !secret.is_empty() {
             error.message = error.message.replace(secret, "***");

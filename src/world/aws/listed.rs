@@ -95,12 +95,17 @@ fn tags(instance: &Instance) -> Tags {
     Tags {
         pool: tag(POOL_TAG).map(PoolName::from),
         queue: tag(QUEUE_TAG).map(QueueName::from),
-        intent: tag(INTENT_TAG).zip(place).map(|(batch, place)| intent_of(&IntentId::from(batch), place)),
+        intent: tag(INTENT_TAG).and_then(|tag| intent(tag, place)),
         revision: tag(REVISION_TAG).map(Revision::new),
         term: tag(TERM_TAG).and_then(|term| term.parse().ok()).map(Term),
         settings: tag(SETTINGS_TAG).map(str::to_owned),
         brought_over: tag(BROUGHT_OVER_TAG).is_some(),
     }
+}
+
+/// The tag is a batch, in which the machine has its place, or the whole intent, where EC2 chose: no batch has a dot.
+fn intent(tag: &str, place: Option<u32>) -> Option<IntentId> {
+    if tag.contains('.') { Some(IntentId::from(tag)) } else { Some(intent_of(&IntentId::from(tag), place?)) }
 }
 
 #[cfg(test)]
@@ -175,6 +180,9 @@ mod tests {
         assert_eq!(with.tags.intent, Some("b1.3".into()));
         let without = read(&machine().tags(batch).build(), "us-east-1").unwrap();
         assert_eq!(without.tags.intent, None);
+        let whole = Tag::builder().key(INTENT_TAG).value("b1.0").build();
+        let whole = read(&machine().tags(whole).ami_launch_index(3).build(), "us-east-1").unwrap();
+        assert_eq!(whole.tags.intent, Some("b1.0".into()), "whatever its place in the reservation");
     }
 
     proptest! {

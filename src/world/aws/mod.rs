@@ -4,16 +4,19 @@
 
 mod account;
 mod cheapest;
-mod disks;
 mod error;
+mod fleet;
 mod image;
 mod launch;
+mod leftovers;
 mod listed;
 mod members;
 mod newcomer;
 mod quota;
 mod request;
 mod rights;
+mod spot;
+mod template;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +39,7 @@ use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::account::Ends;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Newcomer, Right, StrayDisk};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Leftover, Newcomer, Right, Sweep};
 
 /// The tag that says whose machine it is.
 const FLEET_TAG: &str = "tidegate-fleet";
@@ -55,7 +58,8 @@ pub struct Ec2 {
     given: Option<SdkConfig>,
     accounts: Vec<AccountSettings>,
     clients: Mutex<BTreeMap<String, (Client, Ends)>>,
-    stray_disks: Mutex<BTreeMap<String, disks::Since>>,
+    leftovers: Mutex<BTreeMap<String, leftovers::Since>>,
+    spot_requests: Mutex<spot::Requests>,
     page_size: i32,
 }
 
@@ -79,7 +83,8 @@ impl Ec2 {
             given: None,
             accounts: Vec::new(),
             clients: Mutex::default(),
-            stray_disks: Mutex::default(),
+            leftovers: Mutex::default(),
+            spot_requests: Mutex::default(),
             page_size: 1000,
         }
     }
@@ -145,17 +150,19 @@ impl Ec2 {
         let call = self.client(region).await?.describe_instances();
         let fleet_filter = Filter::builder().name(format!("tag:{FLEET_TAG}")).values(fleet.as_str()).build();
         let mut pages = call.filters(fleet_filter).into_paginator().page_size(self.page_size).send();
-        let mut instances = BTreeMap::new();
+        let (mut instances, mut requests) = (BTreeMap::new(), BTreeMap::new());
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| cloud_error("DescribeInstances", &error))?;
             // The filter takes `*` and `?` for wildcards, so the tag is compared again.
             for instance in page.reservations().iter().flat_map(Reservation::instances) {
                 if listed::tag(instance.tags(), FLEET_TAG) == Some(fleet.as_str()) {
+                    requests.extend(spot::request(instance));
                     let instance = listed::read(instance, region)?;
                     instances.insert(instance.id.clone(), instance);
                 }
             }
         }
+        self.spot_requests.lock().await.note(region, requests);
         Ok(instances.into_values().collect())
     }
 
@@ -169,6 +176,13 @@ impl Ec2 {
                 let only = instances.len() == 1;
                 if only && error.code.as_deref() == Some("InvalidInstanceID.NotFound") { Ok(()) } else { Err(error) }
             }
+        }
+    }
+
+    async fn cancel_requests(&self, region: &str, instances: &[InstanceId]) {
+        let requests = self.spot_requests.lock().await.take(region, instances);
+        if let Ok(client) = self.client(region).await {
+            spot::cancel(&client, &requests).await;
         }
     }
 
@@ -216,6 +230,11 @@ fn no_retries() -> aws_sdk_ec2::config::Builder {
     aws_sdk_ec2::config::Builder::new().retry_config(RetryConfig::disabled())
 }
 
+/// For what is cleared away beside something that matters more: whoever waits for that does not wait long for this.
+fn quick() -> aws_sdk_ec2::config::Builder {
+    no_retries().timeout_config(TimeoutConfig::builder().operation_timeout(CONNECT_TIMEOUT).build())
+}
+
 #[async_trait]
 impl Cloud for Ec2 {
     async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError> {
@@ -241,6 +260,9 @@ impl Cloud for Ec2 {
                 }
                 answer => answer,
             };
+            if answer.is_ok() {
+                self.cancel_requests(region, batch).await;
+            }
             outcome = outcome.and(answer);
         }
         self.settle(region, outcome).await
@@ -291,16 +313,16 @@ impl Cloud for Ec2 {
         self.settle(region, answer).await
     }
 
-    fn may_leave_disks(&self) -> bool {
+    fn may_leave_behind(&self) -> bool {
         true
     }
 
-    async fn sweep_disks(&self, fleet: &FleetId, region: &str, now: Timestamp) -> Result<Vec<StrayDisk>, CloudError> {
-        let client = self.client(region).await?;
-        let mut strays = self.stray_disks.lock().await;
-        let answer = disks::sweep(&client, fleet, strays.entry(region.to_owned()).or_default(), now).await;
-        drop(strays);
-        self.settle(region, answer).await
+    async fn sweep(&self, sweep: &Sweep) -> Result<Vec<Leftover>, CloudError> {
+        let client = self.client(&sweep.region).await?;
+        let mut leftovers = self.leftovers.lock().await;
+        let answer = leftovers::sweep(&client, sweep, leftovers.entry(sweep.region.clone()).or_default()).await;
+        drop(leftovers);
+        self.settle(&sweep.region, answer).await
     }
 
     async fn credentials_end(&self, region: &str) -> Option<Timestamp> {

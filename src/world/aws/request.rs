@@ -12,6 +12,7 @@ use aws_sdk_ec2::types::{
     VolumeType,
 };
 
+use crate::model::money::Rate;
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{LaunchSettings, Market};
@@ -151,14 +152,17 @@ fn market(order: &LaunchOrder) -> Result<Option<InstanceMarketOptionsRequest>, C
     Ok(Some(InstanceMarketOptionsRequest::builder().market_type(MarketType::Spot).spot_options(options).build()))
 }
 
+/// A price in an hour as EC2 takes it.
+pub(super) fn dollars(rate: Rate) -> String {
+    let micros = rate.micros_per_hour();
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
 /// The most that one spot machine may cost in an hour, in dollars.
 fn max_price(order: &LaunchOrder) -> Result<Option<String>, CloudError> {
     match order.pool.launch.spot_max_price {
         None => Ok(None),
-        Some(SpotCap::Price(rate)) => {
-            let micros = rate.micros_per_hour();
-            Ok(Some(format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)))
-        }
+        Some(SpotCap::Price(rate)) => Ok(Some(dollars(rate))),
         Some(SpotCap::Share(percent)) => Err(refused(format!(
             "spot_max_price is {percent}% of the on-demand price of {}, which is not known: write it as `$0.50/h`",
             order.launch.machine_type
@@ -183,7 +187,8 @@ fn tags(order: &LaunchOrder) -> Vec<Tag> {
         (FLEET_TAG, order.fleet.to_string()),
         (listed::POOL_TAG, order.launch.pool.to_string()),
         (listed::QUEUE_TAG, order.launch.queue.to_string()),
-        (listed::INTENT_TAG, order.batch.to_string()),
+        // Where EC2 chooses, it says of no machine what its place in the batch is.
+        (listed::INTENT_TAG, if order.bids.is_empty() { order.batch.to_string() } else { order.intent(0).to_string() }),
         (listed::REVISION_TAG, order.revision.to_string()),
         (listed::TERM_TAG, order.term.to_string()),
         (listed::SETTINGS_TAG, order.pool.fingerprint()),

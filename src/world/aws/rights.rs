@@ -13,13 +13,14 @@ use crate::model::snapshot::ErrorClass;
 use crate::world::aws::error::{cloud_error, refused};
 use crate::world::aws::image::{self, Resolved};
 use crate::world::aws::request::{Place, places, run_instances};
-use crate::world::aws::{members, no_retries};
+use crate::world::aws::{fleet, members, no_retries, template};
 use crate::world::cloud::{Answer, CloudError, LaunchOrder, Right};
 use crate::world::guard;
 
-/// Ids of the right form that no machine and no disk has.
+/// Ids of the right form that no machine, no disk and no spot request has.
 const NO_MACHINE: &str = "i-00000000000000000";
 const NO_DISK: &str = "vol-00000000000000000";
+const NO_REQUEST: &str = "sir-00000000";
 
 /// The words behind which EC2 puts what only an administrator can decode.
 const ENCODED: &str = "Encoded authorization failure message";
@@ -36,6 +37,12 @@ pub(super) async fn tried(
     }
     on_machines(client, machine, orders, &mut rights).await;
     on_disks(client, &mut rights).await;
+    if orders.iter().any(|order| order.pool.market == Market::Spot) {
+        on_spot_requests(client, &mut rights).await;
+    }
+    if let Some(order) = orders.iter().find(|order| !order.bids.is_empty()) {
+        on_templates(client, order, &mut rights).await;
+    }
     let by_price = |order: &LaunchOrder| {
         order.pool.market == Market::Spot && order.pool.launch.spot_strategy == SpotStrategy::LowestPrice
     };
@@ -84,6 +91,23 @@ async fn launches(client: &Client, order: &LaunchOrder, rights: &mut Vec<Right>)
         let answer = launch(client, &order, &image, place, &user_data).await;
         rights.push(right("ec2:RunInstances", &named(&order, machine_type, place), answer));
     }
+    if !order.bids.is_empty() {
+        fleets(client, order, &image, &user_data, rights).await;
+    }
+}
+
+/// Making the template of a fleet, and the fleet. Its template is not there: EC2 looks at the rights before that.
+async fn fleets(client: &Client, order: &LaunchOrder, image: &Resolved, user_data: &str, rights: &mut Vec<Right>) {
+    let of = &order.pool.name;
+    let made = match fleet::machine(client, order, image, user_data) {
+        Ok(machine) => template::tried(client, order, &machine).await.map(told),
+        Err(error) => Err(error),
+    };
+    let made = made.unwrap_or_else(|error| Answer::Wrong(error.to_string()));
+    rights.push(right("ec2:CreateLaunchTemplate", of, made));
+    let call = fleet::call(client, order, &fleet::offers(order)).dry_run(true);
+    let answer = call.customize().config_override(no_retries()).send().await;
+    rights.push(right("ec2:CreateFleet", of, on_ours(said("CreateFleet", answer), false)));
 }
 
 fn named(order: &LaunchOrder, machine_type: &MachineType, place: &Place) -> String {
@@ -129,6 +153,22 @@ async fn on_disks(client: &Client, rights: &mut Vec<Right>) {
     rights.push(right("ec2:DeleteVolume", &"", on_ours(said("DeleteVolume", answer), true)));
 }
 
+async fn on_spot_requests(client: &Client, rights: &mut Vec<Right>) {
+    let answer = client.describe_spot_instance_requests().dry_run(true).send().await;
+    rights.push(right("ec2:DescribeSpotInstanceRequests", &"", said("DescribeSpotInstanceRequests", answer)));
+    let call = client.cancel_spot_instance_requests().dry_run(true).spot_instance_request_ids(NO_REQUEST);
+    let answer = on_ours(said("CancelSpotInstanceRequests", call.send().await), true);
+    rights.push(right("ec2:CancelSpotInstanceRequests", &"", answer));
+}
+
+async fn on_templates(client: &Client, order: &LaunchOrder, rights: &mut Vec<Right>) {
+    let answer = client.describe_launch_templates().dry_run(true).send().await;
+    rights.push(right("ec2:DescribeLaunchTemplates", &"", said("DescribeLaunchTemplates", answer)));
+    let call = client.delete_launch_template().dry_run(true).launch_template_name(template::name(&order.batch));
+    let answer = on_ours(said("DeleteLaunchTemplate", call.send().await), true);
+    rights.push(right("ec2:DeleteLaunchTemplate", &"", answer));
+}
+
 fn right(action: &'static str, of: &dyn std::fmt::Display, answer: Answer) -> Right {
     Right { action, of: of.to_string(), answer }
 }
@@ -138,8 +178,11 @@ fn said<T, E>(call: &str, answer: Result<T, SdkError<E, HttpResponse>>) -> Answe
 where
     E: Error + ProvideErrorMetadata + 'static,
 {
-    let Err(error) = answer else { return Answer::Granted };
-    let error = cloud_error(call, &error);
+    told(answer.err().map(|error| cloud_error(call, &error)))
+}
+
+fn told(answer: Option<CloudError>) -> Answer {
+    let Some(error) = answer else { return Answer::Granted };
     if error.code.as_deref() == Some("DryRunOperation") {
         return Answer::Granted;
     }

@@ -63,7 +63,9 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     if order.queues.is_empty() {
         return Err(GuardError::NoQueue { pool: pool.name.to_string() });
     }
-    let worker_prefix = format!("{}:{}:{}", order.fleet, pool.name, order.launch.machine_type);
+    // Which type it is, the machine asks the cloud where that chose it.
+    let machine_type = if order.bids.is_empty() { order.launch.machine_type.as_str() } else { "" };
+    let worker_prefix = format!("{}:{}:{machine_type}", order.fleet, pool.name);
     let guard = match pool.guard {
         GuardKind::Gate => "gate",
         GuardKind::Hold => "hold",
@@ -174,6 +176,7 @@ mod tests {
                 gpu: 8,
                 rate: None,
                 reservation: Money::ZERO,
+                choices: Vec::new(),
             },
             pool: PoolSettings {
                 region: "us-east-1".to_owned(),
@@ -185,6 +188,7 @@ mod tests {
             term: Term(1),
             queues: vec!["gpu".into(), "cpu small".into()],
             agents: AgentAccess { api_server: "https://api.example.com".to_owned(), token: Secret::new("t0ken") },
+            bids: Vec::new(),
         }
     }
 

@@ -111,12 +111,14 @@ mod tests {
                 gpu: 1,
                 rate: None,
                 reservation: Money::ZERO,
+                choices: Vec::new(),
             },
             pool,
             revision: Revision::new("abc"),
             term: Term(1),
             queues: vec!["train".into()],
             agents: AgentAccess { api_server: String::new(), token },
+            bids: Vec::new(),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::{ResourceType, Tag, TagSpecification, VolumeType};
 use jiff::{SignedDuration, Timestamp};
-use tidegate::world::cloud::Cloud;
+use tidegate::world::cloud::{Cloud, Leftover, Sweep};
 
 use crate::ec2::{REGION, config, ec2, order};
 use crate::support::moto;
@@ -24,7 +24,7 @@ async fn a_disk_without_a_machine_is_told_then_deleted_and_no_other_is_touched()
     let moto = moto::start();
     let client = Client::new(&config(&moto.url, Duration::from_mins(1)).await);
     let cloud = ec2(&moto.url).await;
-    assert!(cloud.may_leave_disks());
+    assert!(cloud.may_leave_behind());
     cloud.launch(&order("b1", 1)).await.unwrap();
     let leaked = disk(&client, Some("research")).await;
     let others = [disk(&client, Some("research2")).await, disk(&client, None).await];
@@ -32,14 +32,13 @@ async fn a_disk_without_a_machine_is_told_then_deleted_and_no_other_is_touched()
     let start = Timestamp::UNIX_EPOCH;
     let sweep = async |minutes| {
         let now = start + SignedDuration::from_mins(minutes);
-        cloud.sweep_disks(&"research".into(), REGION, now).await.unwrap()
+        let (fleet, region) = ("research".into(), REGION.to_owned());
+        cloud.sweep(&Sweep { fleet, region, now, spot_requests: true, templates: true }).await.unwrap()
     };
-    let told = sweep(0).await;
-    assert_eq!((told.len(), told[0].id.as_str(), told[0].gigabytes, told[0].deleted), (1, leaked.as_str(), 8, false));
-    assert_eq!(told[0].deleted_at, start + SignedDuration::from_hours(1));
+    let (id, deleted_at) = (leaked, start + SignedDuration::from_hours(1));
+    assert_eq!(sweep(0).await, [Leftover::Disk { id: id.clone(), gigabytes: 8, deleted_at }]);
     assert!(sweep(59).await.is_empty(), "it is told once, and left alone for an hour");
-    let told = sweep(60).await;
-    assert_eq!((told.len(), told[0].id.as_str(), told[0].deleted), (1, leaked.as_str(), true));
+    assert_eq!(sweep(60).await, [Leftover::DiskDeleted { id, gigabytes: 8 }]);
     assert!(sweep(75).await.is_empty());
 
     let left = client.describe_volumes().send().await.unwrap();

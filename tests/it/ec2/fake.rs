@@ -33,6 +33,19 @@ pub(super) struct State {
     pub(super) spot_prices: Vec<(&'static str, &'static str)>,
     /// The actions that dry runs are told yes to; `None`: it knows no dry runs.
     pub(super) permits: Option<Vec<&'static str>>,
+    /// Launch templates, by name, as they were asked for; and the names of all that ever were.
+    pub(super) templates: BTreeMap<String, Form>,
+    pub(super) templates_made: Vec<String>,
+    /// Templates that are said to be there when they are to be made.
+    pub(super) template_stays: bool,
+    /// Every fleet call as it came over the wire.
+    pub(super) fleets: Vec<Form>,
+    /// What a fleet is told of a type at a place: the code of the no.
+    pub(super) noes: Vec<(&'static str, &'static str, &'static str)>,
+    /// Spot requests without a machine, by their fleets.
+    pub(super) open_requests: BTreeMap<String, String>,
+    pub(super) cancelled: Vec<String>,
+    pub(super) terminated: Vec<String>,
     /// The access key of the newest call.
     pub(super) key: String,
     /// The newest call that asked for a role.
@@ -67,11 +80,15 @@ pub(super) struct Image {
     pub(super) made: &'static str,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Machine {
     pub(super) id: String,
     pub(super) index: usize,
     pub(super) tags: Vec<(String, String)>,
+    /// Empty: a g5.xlarge.
+    pub(super) machine_type: String,
+    pub(super) zone: String,
+    pub(super) request: String,
 }
 
 impl State {
@@ -97,6 +114,16 @@ impl State {
             Some("DescribeSpotPriceHistory") => self.spot_prices(),
             Some("AssumeRole") => self.assume(form),
             Some("DescribeImages") => self.describe_images(form),
+            Some("TerminateInstances") => self.terminate(form),
+            Some("CreateFleet") => self.fleet(form),
+            Some("CreateLaunchTemplate") => self.make_template(form),
+            Some("DeleteLaunchTemplate") => self.delete_template(form),
+            Some("DescribeLaunchTemplates") => self.describe_templates(),
+            Some("CancelSpotInstanceRequests") => self.cancel_requests(form),
+            Some("DescribeSpotInstanceRequests") => self.describe_requests(),
+            Some("DescribeVolumes") => {
+                (StatusCode::OK, "<DescribeVolumesResponse><volumeSet/></DescribeVolumesResponse>".to_owned())
+            }
             other => refusal(400, "InvalidAction", &format!("{other:?}")),
         }
     }
@@ -128,7 +155,15 @@ impl State {
                 *room -= count;
             }
             let first = self.machines();
-            let machine = |index| Machine { id: format!("i-{:017x}", first + index), index, tags: tags(form) };
+            let spot = form.get("InstanceMarketOptions.MarketType").is_some_and(|market| market == "spot");
+            let request = |index| if spot { format!("sir-{:08x}", first + index) } else { String::new() };
+            let machine = |index| Machine {
+                id: format!("i-{:017x}", first + index),
+                index,
+                tags: tags(form, ""),
+                request: request(index),
+                ..Machine::default()
+            };
             self.made.insert(token.clone(), (0..count).map(machine).collect());
         }
         match twist {
@@ -191,25 +226,30 @@ impl State {
         (StatusCode::OK, format!("<DescribeImagesResponse>{set}</DescribeImagesResponse>"))
     }
 
-    fn instances_set(&self, machines: &[Machine]) -> String {
+    pub(super) fn instances_set(&self, machines: &[Machine]) -> String {
         let mut items = String::new();
         for machine in machines {
             let mut tags = String::new();
             for (key, value) in &machine.tags {
                 write!(tags, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
             }
-            let (state, reason) = if self.interrupted.contains(&machine.id) {
+            let kind = if machine.machine_type.is_empty() { "g5.xlarge" } else { &machine.machine_type };
+            let (state, reason) = if self.terminated.contains(&machine.id) {
+                ("<code>48</code><name>terminated</name>", "Client.UserInitiatedShutdown")
+            } else if self.interrupted.contains(&machine.id) {
                 ("<code>32</code><name>shutting-down</name>", "Server.SpotInstanceTermination")
             } else {
                 ("<code>0</code><name>pending</name>", "")
             };
             write!(
                 items,
-                "<item><instanceId>{}</instanceId><amiLaunchIndex>{}</amiLaunchIndex><instanceType>g5.xlarge</instanceType>\
+                "<item><instanceId>{}</instanceId><amiLaunchIndex>{}</amiLaunchIndex><instanceType>{kind}</instanceType>\
+                 <placement><availabilityZone>{}</availabilityZone></placement>\
+                 <spotInstanceRequestId>{}</spotInstanceRequestId>\
                  <instanceState>{state}</instanceState><stateReason><code>{reason}</code><message>{reason}</message></stateReason>\
                  <cpuOptions><coreCount>2</coreCount><threadsPerCore>2</threadsPerCore></cpuOptions>\
                  <launchTime>2026-11-24T12:00:00.000Z</launchTime><tagSet>{tags}</tagSet></item>",
-                machine.id, machine.index
+                machine.id, machine.index, machine.zone, machine.request
             )
             .unwrap();
         }
@@ -225,7 +265,7 @@ impl State {
                 write!(items, "<item>{}</item>", self.instances_set(machines)).unwrap();
             }
             if let Some((_, others)) = self.vcpu_quota {
-                let other = |index| Machine { id: format!("i-other{index}"), index, tags: Vec::new() };
+                let other = |index| Machine { id: format!("i-other{index}"), index, ..Machine::default() };
                 let others: Vec<_> = (0..(others / VCPU) as usize).map(other).collect();
                 write!(items, "<item>{}</item>", self.instances_set(&others)).unwrap();
             }
@@ -238,15 +278,16 @@ impl State {
 /// What a machine holds; its type is g5.xlarge.
 const VCPU: u32 = 4;
 
-fn tags(form: &BTreeMap<String, String>) -> Vec<(String, String)> {
+/// The machine's tags, behind a prefix.
+pub(super) fn tags(form: &BTreeMap<String, String>, prefix: &str) -> Vec<(String, String)> {
     let tag = |number: usize| {
-        let part = |name: &str| form.get(&format!("TagSpecification.1.Tag.{number}.{name}")).cloned();
+        let part = |name: &str| form.get(&format!("{prefix}TagSpecification.1.Tag.{number}.{name}")).cloned();
         part("Key").zip(part("Value"))
     };
     (1..).map_while(tag).collect()
 }
 
-fn refusal(status: u16, code: &str, message: &str) -> (StatusCode, String) {
+pub(super) fn refusal(status: u16, code: &str, message: &str) -> (StatusCode, String) {
     let error = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
     let body = format!("<Response><Errors>{error}</Errors><RequestID>r</RequestID></Response>");
     (StatusCode::from_u16(status).unwrap(), body)
@@ -263,7 +304,8 @@ pub(super) async fn serve(state: Arc<Mutex<State>>) -> String {
         key.unwrap_or_default().clone_into(&mut state.lock().unwrap().key);
         let asked = reqwest::Url::parse(&format!("http://fake/?{body}")).unwrap();
         let form: Form = asked.query_pairs().into_owned().collect();
-        let launch = form.get("Action").is_some_and(|action| action == "RunInstances");
+        let launch =
+            form.get("Action").is_some_and(|action| ["RunInstances", "CreateFleet"].contains(&action.as_str()));
         let (late, answer) = {
             let mut state = state.lock().unwrap();
             (launch && state.twists.front() == Some(&Twist::Late), state.answer(&form))

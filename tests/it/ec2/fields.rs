@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use flate2::read::GzDecoder;
-use tidegate::model::settings::run_instances::{MEMBERS, Takes};
+use tidegate::model::ids::MachineType;
+use tidegate::model::settings::run_instances::{MEMBERS, Takes, in_template};
 use tidegate::model::settings::{Edit, Settings};
 use tidegate::model::snapshot::ErrorClass;
 use tidegate::store::settings::SettingsFile;
-use tidegate::world::cloud::{Cloud, LaunchOrder};
+use tidegate::world::cloud::{Bid, Cloud, LaunchOrder};
 
 use crate::ec2::fake::{Form, Image, State, serve};
 use crate::ec2::{ec2, order};
@@ -218,7 +219,7 @@ const ROWS: &[Row] = &[
             "lowest-price",
             &[("Placement.AvailabilityZone", "us-east-1b")],
             "cheap",
-            "`cheap` is not one of `in-order`, `lowest-price`",
+            "`cheap` is not one of `in-order`, `lowest-price`, `price-capacity-optimized`",
         )
     },
     row(
@@ -318,6 +319,8 @@ fn order_of(settings: &Settings) -> LaunchOrder {
     order.launch.machine_type = pool.types[0].clone();
     order.launch.market = pool.market;
     order.queues = vec!["train".into()];
+    let bid = |kind: &MachineType| Bid { machine_type: kind.clone(), max_price: None, without: Vec::new() };
+    order.bids = pool.types.iter().filter(|_| pool.cloud_chooses(pool.market)).map(bid).collect();
     LaunchOrder { pool, ..order }
 }
 
@@ -344,6 +347,22 @@ async fn sent(settings: &Settings) -> Form {
     state.form.clone()
 }
 
+/// What a launch for which EC2 chooses is on the wire: the template and the fleet.
+async fn sent_to_choose(settings: &Settings) -> (Form, Form) {
+    let state = Arc::new(Mutex::new(State { images: images(), template_stays: true, ..State::default() }));
+    let cloud = ec2(&serve(state.clone()).await).await.with_accounts(settings.accounts.clone());
+    cloud.launch(&order_of(settings)).await.unwrap();
+    let state = state.lock().unwrap();
+    let strip = |(name, value): (&String, &String)| Some((name.strip_prefix(DATA)?.to_owned(), value.clone()));
+    (state.templates["tidegate-b1"].iter().filter_map(strip).collect(), state.fleets[0].clone())
+}
+
+const DATA: &str = "LaunchTemplateData.";
+const CHOSEN: [(&str, &str); 2] = [("market", "spot"), ("spot_strategy", "price-capacity-optimized")];
+
+/// Said by the fleet, and by no template: the type, the place, and how it is bought.
+const BY_THE_FLEET: [&str; 4] = ["InstanceType", "SubnetId", "Placement.AvailabilityZone", "InstanceMarketOptions"];
+
 fn script(form: &Form) -> String {
     let packed = base64::engine::general_purpose::STANDARD.decode(&form["UserData"]).unwrap();
     let mut script = String::new();
@@ -364,6 +383,60 @@ async fn each_field_is_on_the_wire_as_ec2_documents_it() {
                     assert_eq!(form.get(*name).map(String::as_str), Some(*expected), "row {feature}, {key}: {form:#?}");
                 }
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_field_is_in_the_template_where_ec2_chooses() {
+    let mut checked = 0;
+    for Row { feature, key, value, with, wire, .. } in ROWS {
+        if ["market", "spot_strategy"].contains(key) {
+            continue;
+        }
+        let with = with.iter().copied().filter(|(key, _)| *key != "market");
+        let edits: Vec<_> = CHOSEN.into_iter().chain(with).chain([(*key, *value)]).collect();
+        let settings = edited(&edits).unwrap_or_else(|said| panic!("row {feature}, {key}: {said}"));
+        let (template, fleet) = sent_to_choose(&settings).await;
+        assert!(!BY_THE_FLEET.iter().any(|part| template.keys().any(|name| name.starts_with(part))), "{template:#?}");
+        for (name, expected) in *wire {
+            let in_fleet = name.rsplit('.').next().map(|last| format!("LaunchTemplateConfigs.1.Overrides.1.{last}"));
+            let said = match *name {
+                "UserData" => {
+                    assert!(script(&template).contains(expected), "row {feature}, {key}: {}", script(&template));
+                    continue;
+                }
+                // Each bid has its own.
+                "InstanceMarketOptions.SpotOptions.MaxPrice" => continue,
+                _ if BY_THE_FLEET.contains(name) => fleet.get(&in_fleet.unwrap()),
+                _ => template.get(*name),
+            };
+            assert_eq!(said.map(String::as_str), Some(*expected), "row {feature}, {key}, {name}: {template:#?}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+#[tokio::test]
+async fn every_member_of_the_overlay_is_in_the_template_or_refused_beforehand() {
+    for member in MEMBERS {
+        let name = member.name.replace('#', "1");
+        let value = match member.takes {
+            Takes::Flag => "true".to_owned(),
+            Takes::Whole(_, max) => max.to_string(),
+            Takes::Words(words) => words[0].to_owned(),
+            Takes::Text => "a name & more".to_owned(),
+            Takes::Id(begins) => format!("{begins}0"),
+        };
+        let overlay = format!("{name} = {value}");
+        let edits: Vec<_> = CHOSEN.into_iter().chain([("run_instances", overlay.as_str())]).collect();
+        match (edited(&edits), in_template(&name)) {
+            (Ok(settings), Some(known)) => {
+                assert_eq!(sent_to_choose(&settings).await.0.get(known), Some(&value), "{name}");
+            }
+            (Err(said), None) => assert!(said.contains("is in no launch template"), "{said}"),
+            (taken, known) => panic!("{name}: {taken:?} {known:?}"),
         }
     }
 }

@@ -5,10 +5,13 @@ mod autoscaler;
 mod disks;
 mod fake;
 mod fake_cloud;
+mod fake_fleet;
 mod faults;
 mod fields;
+mod fleet;
 mod real;
 mod rights;
+mod spot;
 
 use std::time::Duration;
 
@@ -58,6 +61,7 @@ fn order(batch: &str, count: u32) -> LaunchOrder {
             gpu: 1,
             rate: None,
             reservation: Money::ZERO,
+            choices: Vec::new(),
         },
         pool: PoolSettings {
             region: REGION.to_owned(),
@@ -80,5 +84,6 @@ fn order(batch: &str, count: u32) -> LaunchOrder {
             api_server: "https://api.example.com".to_owned(),
             token: Secret::new("t0ken-of-the-agents"),
         },
+        bids: Vec::new(),
     }
 }

@@ -75,7 +75,7 @@ async fn the_listing_holds_every_page_of_our_fleet_and_nobody_elses() {
     assert_eq!(listed.len(), 7);
     for made in &ours {
         let seen = listed.iter().find(|seen| seen.id == made.id).unwrap();
-        assert_eq!(seen.launched, made.launched);
+        assert_eq!(Some(seen.launched), made.launched);
         assert_eq!(seen.tags.intent.as_ref(), Some(&made.intent));
         assert_eq!((seen.tags.pool.clone(), seen.tags.queue.clone()), (Some("g5".into()), Some("gpu large".into())));
         let spot = made.intent == "b6.0".into();

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tidegate::model::settings::{Market, OnIdle, PoolSettings, Settings, SpotStrategy};
 use tidegate::store::settings::SettingsFile;
 use tidegate::world::aws::Ec2;
-use tidegate::world::cloud::{Answer, Cloud, LaunchOrder, Right};
+use tidegate::world::cloud::{Answer, Bid, Cloud, LaunchOrder, Right};
 use tidegate::world::policy;
 
 use crate::ec2::fake::{Machine, State, serve};
@@ -47,6 +47,19 @@ fn greedy() -> LaunchOrder {
     order
 }
 
+/// A pool for which EC2 chooses.
+fn chosen() -> LaunchOrder {
+    let mut order = order("check", 1);
+    order.launch.market = Market::Spot;
+    order.pool.market = Market::Spot;
+    order.pool.launch.spot_strategy = SpotStrategy::PriceCapacityOptimized;
+    order.bids = vec![Bid { machine_type: "g5.xlarge".into(), max_price: None, without: Vec::new() }];
+    order
+}
+
+/// What is tried by a name that nothing has.
+const ON_NOTHING: [&str; 3] = ["ec2:DeleteVolume", "ec2:CancelSpotInstanceRequests", "ec2:DeleteLaunchTemplate"];
+
 fn settings(orders: &[LaunchOrder]) -> Settings {
     let file = SettingsFile::in_memory("[loop]\nfleet = \"research\"\n").unwrap();
     Settings { pools: orders.iter().map(|order| order.pool.clone()).collect(), ..(*file.settings()).clone() }
@@ -72,7 +85,7 @@ async fn tried(url: &str, key: &str, secret: &str, orders: &[LaunchOrder]) -> Ve
 #[tokio::test]
 async fn the_printed_policy_grants_all_that_is_tried_and_each_missing_right_is_named() {
     let moto = moto::start_with_iam();
-    let orders = [greedy()];
+    let orders = [greedy(), chosen()];
     let policy = policy::console(&settings(&orders), None);
     let actions = actions(&policy);
     assert!(actions.len() > 8, "{actions:?}");
@@ -87,9 +100,9 @@ async fn the_printed_policy_grants_all_that_is_tried_and_each_missing_right_is_n
     for user in users {
         let rights = tried(&moto.url, user[1].as_str().unwrap(), user[2].as_str().unwrap(), &orders).await;
         let without = user[0].as_str();
-        // There is no disk of ours to try that right on.
+        // There is nothing of ours to try that right on.
         let missing = rights.iter().filter(|right| match right.answer {
-            Answer::Unclear(_) => right.action == "ec2:DeleteVolume" && without == Some("ec2:DeleteVolume"),
+            Answer::Unclear(_) => ON_NOTHING.contains(&right.action) && without == Some(right.action),
             _ => right.answer != Answer::Granted,
         });
         let missing: BTreeSet<_> = missing.map(|right| right.action).collect();
@@ -112,7 +125,11 @@ async fn without_a_machine_to_try_it_on_a_no_tells_nothing() {
     assert!(matches!(ending().await, Answer::Unclear(said) if said.contains("try again when it has")));
     let tags = vec![("tidegate-fleet".to_owned(), "research".to_owned())];
     state.lock().unwrap().permits = Some(vec!["RunInstances", "DescribeInstances"]);
-    state.lock().unwrap().made.insert("t".to_owned(), vec![Machine { id: "i-1".to_owned(), index: 0, tags }]);
+    state
+        .lock()
+        .unwrap()
+        .made
+        .insert("t".to_owned(), vec![Machine { id: "i-1".to_owned(), tags, ..Machine::default() }]);
     assert!(matches!(ending().await, Answer::Refused(said) if said.ends_with("not authorized.")));
 }
 

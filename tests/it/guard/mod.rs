@@ -43,6 +43,7 @@ fn order(server: &Served) -> LaunchOrder {
             gpu: 0,
             rate: None,
             reservation: Money::ZERO,
+            choices: Vec::new(),
         },
         pool: PoolSettings {
             region: "us-east-1".to_owned(),
@@ -60,6 +61,7 @@ fn order(server: &Served) -> LaunchOrder {
         term: Term(1),
         queues: vec!["one".into(), "two".into()],
         agents: AgentAccess { api_server: server.url.clone(), token: Secret::new(server.agent_token()) },
+        bids: Vec::new(),
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tidegate::world::cloud::Bid;
 use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::Status;
 
@@ -49,6 +50,7 @@ fn answer(mut connection: TcpStream, notice: bool) {
         "PUT /latest/api/token" => ("200 OK", SECRET),
         _ if !authorised => ("401 Unauthorized", ""),
         "GET /latest/meta-data/instance-id" => ("200 OK", "i-1"),
+        "GET /latest/meta-data/instance-type" => ("200 OK", "t3.large"),
         "GET /latest/meta-data/spot/instance-action" if notice => {
             ("200 OK", r#"{"action": "terminate", "time": "2026-01-01T00:02:00Z"}"#)
         }
@@ -62,6 +64,17 @@ fn boot(server: &Served, metadata: &Metadata, settings: &[(&str, &str)]) -> Mach
     let mut all = vec![("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", "")];
     all.extend(settings);
     Machine::boot_user_data(&user_data(&order(server)).unwrap(), "i-1", &all)
+}
+
+#[test]
+fn a_machine_whose_type_the_cloud_chose_is_named_by_what_it_is() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let mut order = order(&server);
+    order.bids = vec![Bid { machine_type: "t3.medium".into(), max_price: None, without: Vec::new() }];
+    let settings = [("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", "")];
+    let machine = Machine::boot_user_data(&user_data(&order).unwrap(), "i-1", &settings);
+    wait(&machine, "it registers", || !server.workers().is_empty());
+    assert_eq!(server.workers(), ["test:small:t3.large:i-1"], "{}", machine.written());
 }
 
 #[test]

@@ -102,8 +102,15 @@ impl Cloud for Machines {
                     brought_over: false,
                 },
             };
-            let launched =
-                Launched { id: machine.id.clone(), intent, launched, zone: None, image: None, passed_over: Vec::new() };
+            let launched = Launched {
+                id: machine.id.clone(),
+                intent,
+                machine_type: machine.machine_type.clone(),
+                launched: Some(launched),
+                zone: None,
+                image: None,
+                passed_over: Vec::new(),
+            };
             (machine, launched)
         });
         let (machines, launched): (Vec<_>, Vec<_>) = made.unzip();

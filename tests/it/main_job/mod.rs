@@ -1,5 +1,6 @@
 //! The main job, end to end: queues, machines, money. Over the simulator, and with everything real.
 
+mod chosen;
 mod crashes;
 mod drift;
 mod failures;

@@ -29,7 +29,7 @@ async fn what_is_listed_is_what_was_ordered_and_only_to_its_fleet_in_its_region(
     let made = console.launch("train", 1).await.unwrap().remove(0);
     console.wait(31).await;
     let machine = console.list().await.remove(0);
-    assert_eq!((machine.id, machine.launched, machine.zone), (made.id, made.launched, made.zone));
+    assert_eq!((machine.id, Some(machine.launched), machine.zone), (made.id, made.launched, made.zone));
     assert_eq!(machine.tags.intent, Some(made.intent));
     assert_eq!((machine.tags.pool, machine.tags.queue), (Some("a10g".into()), Some("train".into())));
     assert_eq!(machine.launched.subsec_nanosecond() % 1_000_000, 0);
@@ -104,7 +104,7 @@ async fn the_bill_is_the_price_times_what_the_list_says_with_a_minute_at_least()
             console.pools.get_mut("train").unwrap().0.market = market;
             let made = console.launch("train", 1).await.unwrap().remove(0);
             console.wait(seconds).await;
-            let open = console.clock.now().as_millisecond() - made.launched.as_millisecond();
+            let open = console.clock.now().as_millisecond() - made.launched.unwrap().as_millisecond();
             let cost =
                 |millis: i64| i64::try_from(micros_per_hour * i128::from(millis.max(60_000)) / 3_600_000).unwrap();
             assert_eq!(console.judge().bill_microusd, cost(open), "while it runs");

@@ -126,6 +126,7 @@ impl Console {
                 gpu: 1,
                 rate: None,
                 reservation: Money::ZERO,
+                choices: Vec::new(),
             },
             pool,
             revision: Revision::new("abc"),
@@ -135,6 +136,7 @@ impl Console {
                 api_server: "http://api".to_owned(),
                 token: token.unwrap_or_else(|_| tidegate::world::secret::Secret::new("none")),
             },
+            bids: Vec::new(),
         }
     }
 

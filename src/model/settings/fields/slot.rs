@@ -100,7 +100,12 @@ words!(ReplaceDrifted, "never" = ReplaceDrifted::Never, "when-idle" = ReplaceDri
 words!(Period, "hour" = Period::Hour, "day" = Period::Day, "week" = Period::Week, "month" = Period::Month);
 words!(Provider, "aws" = Provider::Aws);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);
-words!(SpotStrategy, "in-order" = SpotStrategy::InOrder, "lowest-price" = SpotStrategy::LowestPrice);
+words!(
+    SpotStrategy,
+    "in-order" = SpotStrategy::InOrder,
+    "lowest-price" = SpotStrategy::LowestPrice,
+    "price-capacity-optimized" = SpotStrategy::PriceCapacityOptimized
+);
 words!(GuardKind, "gate" = GuardKind::Gate, "hold" = GuardKind::Hold, "off" = GuardKind::Off);
 
 as_text!(String, |text: &str| Some(text.to_owned()), String::clone);

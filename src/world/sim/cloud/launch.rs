@@ -1,12 +1,13 @@
 //! One launch call: one token, one set of machines, as many of those wanted as there are.
 
-use crate::model::ids::{PoolName, Zone};
+use crate::model::ids::{MachineType, PoolName, Zone};
 use crate::model::settings::{Image, Market, PoolSettings};
 use crate::model::snapshot::{ErrorClass, Quota};
-use crate::world::cloud::{CloudError, LaunchOrder, Launched};
+use crate::world::cloud::{CloudError, LaunchOrder, Launched, PassedOver};
 use crate::world::sim::cloud::machine::{BootDraw, Machine};
 use crate::world::sim::cloud::no;
 use crate::world::sim::events::{Event, Index};
+use crate::world::sim::scenario::MachineOffer;
 use crate::world::sim::state::State;
 
 /// The machines that one idempotency token made.
@@ -14,8 +15,16 @@ use crate::world::sim::state::State;
 pub(in crate::world::sim) struct Batch {
     wanted: String,
     machines: Vec<Index>,
-    /// Zones of the pool that had none.
-    passed_over: Vec<Zone>,
+    /// What had none.
+    passed_over: Vec<PassedOver>,
+}
+
+/// What a launch call gives.
+struct Given {
+    offer: MachineOffer,
+    zone: Zone,
+    count: u32,
+    passed_over: Vec<PassedOver>,
 }
 
 /// What must be the same when a token is used again.
@@ -36,18 +45,14 @@ impl State {
                 Err(CloudError { may_have_acted: true, ..refused })
             };
         }
-        let machine_type = order.launch.machine_type.as_str();
-        let Some(offer) = self.scenario.offer(machine_type).cloned() else {
-            return Err(invalid(format!("Invalid value '{machine_type}' for InstanceType.")));
-        };
         if order.launch.count == 0 || order.queues.is_empty() {
             let (machines, queues) = (order.launch.count, order.queues.len());
             return Err(invalid(format!("a launch of {machines} machines for {queues} queues")));
         }
-        self.within_quota(order.launch.market, offer.vcpu, order.launch.count)?;
-        let (zone, given, passed_over) = self.find_room(order)?;
+        let Given { offer, zone, count, passed_over } =
+            if order.bids.is_empty() { self.find_room(order)? } else { self.choose(order)? };
         let mut machines = Vec::new();
-        for place in 0..given {
+        for place in 0..count {
             let boot = self.next_boot(&order.launch.pool);
             *self.boots.entry(order.launch.pool.clone()).or_default() += 1;
             let mut machine = Machine::new(order, place, &offer, zone.clone(), boot, self.now);
@@ -95,8 +100,13 @@ impl State {
         Err(CloudError { quota: Some(quota), ..no(ErrorClass::Quota, code, said) })
     }
 
-    /// The first zone that has machines, how many of those wanted it gives, and which of the pool's zones had none.
-    fn find_room(&mut self, order: &LaunchOrder) -> Result<(Zone, u32, Vec<Zone>), CloudError> {
+    fn offered(&self, machine_type: &MachineType) -> Result<MachineOffer, CloudError> {
+        let offer = self.scenario.offer(machine_type.as_str()).cloned();
+        offer.ok_or_else(|| invalid(format!("Invalid value '{machine_type}' for InstanceType.")))
+    }
+
+    /// The zones that a launch is tried in, and whether the pool names them.
+    fn zones(&self, order: &LaunchOrder) -> (Vec<String>, bool) {
         let mut zones = order.pool.launch.zones.clone();
         let named = !zones.is_empty();
         if !named {
@@ -105,19 +115,63 @@ impl State {
             let count = zones.len().max(1);
             zones.rotate_left(turn % count);
         }
-        let machine_type = order.launch.machine_type.as_str();
+        (zones, named)
+    }
+
+    /// The first zone that has machines, how many of those wanted it gives, and which of the pool's zones had none.
+    fn find_room(&mut self, order: &LaunchOrder) -> Result<Given, CloudError> {
+        let machine_type = &order.launch.machine_type;
+        let offer = self.offered(machine_type)?;
+        self.within_quota(order.launch.market, offer.vcpu, order.launch.count)?;
+        let (zones, named) = self.zones(order);
         let mut passed_over = Vec::new();
         for zone in &zones {
-            let given = self.stock.take(machine_type, zone, order.launch.count, self.now);
-            if given > 0 {
-                return Ok((Zone::from(zone.as_str()), given, passed_over));
+            let count = self.stock.take(machine_type.as_str(), zone, order.launch.count, self.now);
+            if count > 0 {
+                return Ok(Given { offer, zone: Zone::from(zone.as_str()), count, passed_over });
             }
-            if named {
-                passed_over.push(Zone::from(zone.as_str()));
-            }
+            passed_over.extend(named.then(|| none_of(machine_type, zone)));
         }
         let said = format!("We currently do not have sufficient {machine_type} capacity in {}.", zones.join(", "));
         Err(no(ErrorClass::Capacity, "InsufficientInstanceCapacity", said))
+    }
+
+    /// The cheapest of the bids that the quota and a zone have room for.
+    fn choose(&mut self, order: &LaunchOrder) -> Result<Given, CloudError> {
+        let (zones, named) = self.zones(order);
+        let mut bids = Vec::new();
+        for bid in &order.bids {
+            let offer = self.offered(&bid.machine_type)?;
+            bids.push((offer.spot.unwrap_or(offer.on_demand), offer, bid));
+        }
+        bids.sort_by_key(|(price, ..)| *price);
+        let mut passed_over = Vec::new();
+        for (price, offer, bid) in bids {
+            let machine_type = &bid.machine_type;
+            let refused = if bid.max_price.is_some_and(|max| max.micros_per_hour() < price) {
+                Err(no(ErrorClass::Capacity, "SpotMaxPriceTooLow", format!("{machine_type} costs more")))
+            } else {
+                self.within_quota(order.launch.market, offer.vcpu, 1)
+            };
+            if let Err(refused) = refused {
+                let (class, message) = (refused.class, refused.to_string());
+                passed_over.push(PassedOver { machine_type: machine_type.clone(), zone: None, class, message });
+                continue;
+            }
+            let has = |zone: &&String| bid.without.iter().all(|without| without.as_str() != zone.as_str());
+            for zone in zones.iter().filter(has) {
+                if self.stock.take(machine_type.as_str(), zone, 1, self.now) > 0 {
+                    return Ok(Given { offer, zone: Zone::from(zone.as_str()), count: 1, passed_over });
+                }
+                passed_over.push(none_of(machine_type, zone));
+            }
+        }
+        if !named {
+            passed_over.iter_mut().for_each(|no| no.zone = None);
+        }
+        let error = no(ErrorClass::Capacity, "UnfulfillableCapacity", "no bid could be met".to_owned());
+        let other = passed_over.iter().map(|no| no.class).find(|class| *class != ErrorClass::Capacity);
+        Err(CloudError { class: other.unwrap_or(error.class), passed_over, ..error })
     }
 
     /// Takes a new machine in, with all that will happen to it unless something else happens before.
@@ -141,6 +195,12 @@ impl State {
         self.judge_launch(index);
         index
     }
+}
+
+fn none_of(machine_type: &MachineType, zone: &str) -> PassedOver {
+    let message = "the cloud had none here and took the next".to_owned();
+    let (machine_type, zone) = (machine_type.clone(), Some(zone.into()));
+    PassedOver { machine_type, zone, class: ErrorClass::Capacity, message }
 }
 
 fn invalid(message: String) -> CloudError {

@@ -155,7 +155,7 @@ impl Machine {
             region: order.pool.region.clone(),
             pool: order.launch.pool.clone(),
             home: order.launch.queue.clone(),
-            machine_type: order.launch.machine_type.clone(),
+            machine_type: MachineType::from(offer.name.as_str()),
             market: order.launch.market,
             zone,
             vcpu: offer.vcpu,
@@ -249,7 +249,8 @@ impl Machine {
         Launched {
             id: self.id.clone(),
             intent: self.intent.clone(),
-            launched: timestamp(self.launched),
+            machine_type: self.machine_type.clone(),
+            launched: Some(timestamp(self.launched)),
             zone: Some(self.zone.clone()),
             image: Some(self.image.clone()),
             passed_over: Vec::new(),

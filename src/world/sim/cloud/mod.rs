@@ -105,7 +105,14 @@ impl Shared {
 
 /// A definite no.
 fn no(class: ErrorClass, code: &str, message: String) -> CloudError {
-    CloudError { class, code: Some(code.to_owned()), message, may_have_acted: false, quota: None }
+    CloudError {
+        class,
+        code: Some(code.to_owned()),
+        message,
+        may_have_acted: false,
+        quota: None,
+        passed_over: Vec::new(),
+    }
 }
 
 impl State {

@@ -92,6 +92,7 @@ impl Naive for Expired {
             message: "The security token included in the request is expired".to_owned(),
             may_have_acted: false,
             quota: None,
+            passed_over: Vec::new(),
         })
     }
 }

@@ -51,7 +51,14 @@ fn counting(sim: &Sim, naive: impl Naive + 'static) -> World {
 }
 
 fn refusal(class: ErrorClass, code: &str) -> CloudError {
-    CloudError { class, code: Some(code.to_owned()), message: "no".to_owned(), may_have_acted: false, quota: None }
+    CloudError {
+        class,
+        code: Some(code.to_owned()),
+        message: "no".to_owned(),
+        may_have_acted: false,
+        quota: None,
+        passed_over: Vec::new(),
+    }
 }
 
 /// Every launch is refused with a code that nobody knows.
@@ -128,8 +135,8 @@ impl Naive for AbsentIsGone {
             zone: made.zone.clone(),
             market: order.launch.market,
             state: CloudState::Terminated,
-            launched: made.launched,
-            ended: Some(made.launched),
+            launched: made.launched.unwrap(),
+            ended: made.launched,
             state_reason: None,
             tags: Tags::default(),
             image: None,

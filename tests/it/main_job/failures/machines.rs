@@ -156,6 +156,7 @@ impl Naive for ExpectsItsOwnEnds {
                 message: format!("The instance ID '{}' does not exist", machine.id),
                 may_have_acted: false,
                 quota: None,
+                passed_over: Vec::new(),
             }),
         }
     }

@@ -181,11 +181,13 @@ pub(super) const LAUNCH: &[Field] = &[
     },
     Field {
         name: "spot_strategy",
-        kind: Kind::Choice(&["in-order", "lowest-price"]),
+        kind: Kind::Choice(&["in-order", "lowest-price", "price-capacity-optimized"]),
         unset: Unset::Is("in-order"),
         takes: Takes::NewMachines,
-        doc: "In which order zones and subnets are tried for a spot machine: as they are named, or by their present spot price. \
-              Subnets have a price where their zones are named beside them.",
+        doc: "Where spot machines are tried: zones and subnets as they are named, or by their present spot price, each machine \
+              type in turn; or EC2 chooses among all of them and the pool's types, by price and by how much it has. Limits and \
+              budgets then hold whichever type it chooses. Subnets have a price where their zones are named beside them, and \
+              EC2 chooses among one subnet of a zone.",
         example: "lowest-price",
         later: &[],
         lens: at!(Pool, launch.spot_strategy),
