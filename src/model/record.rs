@@ -13,6 +13,7 @@ use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
 use crate::model::observed::LostTask;
 use crate::model::plan::Choice;
+use crate::model::reason::counted;
 use crate::model::settings::{Market, Provider};
 
 /// A machine that was decided and written down, not yet known to exist. One intent makes at most one
@@ -46,6 +47,13 @@ pub struct Intent {
 }
 
 impl Intent {
+    /// What the cloud chooses among, where it does: `EC2 chooses among 3 types`.
+    #[must_use]
+    pub fn choice(&self) -> Option<String> {
+        let types = u64::try_from(self.choices.len()).unwrap_or(u64::MAX);
+        (types > 1).then(|| format!("EC2 chooses among {}", counted(types, "type")))
+    }
+
     /// Whether its machine may be of this type.
     #[must_use]
     pub fn may_be(&self, machine_type: &MachineType) -> bool {

@@ -433,6 +433,7 @@ mod tests {
     use crate::model::instance::DrainCause;
     use crate::model::plan::Rule;
     use crate::model::reason::Reason;
+    use crate::model::settings::SpotStrategy;
     use crate::model::snapshot::Order;
     use crate::plan::example::{World, ago, budget, drain, instance};
 
@@ -498,6 +499,41 @@ mod tests {
         assert_eq!(judged(&queue, "loop", &[launch(2)]), [(0, 1)]);
         let pool = World::new().set(|settings| settings.pools[0].limits.max = Some(1));
         assert_eq!(judged(&pool, "loop", &[launch(2)]), [(0, 1)]);
+    }
+
+    /// A launch whose type the cloud chooses must be counted as the largest and dearest of them.
+    #[test]
+    fn what_the_cloud_may_choose_is_judged_by_the_most_of_it() {
+        let world = World::new().waiting("train", 1).set(|settings| {
+            settings.pools[0].types = ["g5.xlarge", "g5.12xlarge"].map(Into::into).into();
+            settings.pools[0].market = Market::Spot;
+            settings.pools[0].launch.spot_strategy = SpotStrategy::PriceCapacityOptimized;
+        });
+        let action = world.plan().actions.remove(0).action;
+        let changed = |change: &dyn Fn(&mut Launch)| {
+            let mut action = action.clone();
+            let Action::Launch(launch) = &mut action else { panic!() };
+            change(launch);
+            judged(&world, "loop", &[action])
+        };
+        assert_eq!(changed(&|_| ()), []);
+        let wrong: [(&dyn Fn(&mut Launch), u8); 8] = [
+            (&|launch| launch.vcpu = 4, 1),
+            (&|launch| launch.rate = launch.choices[0].rate, 1),
+            (&|launch| launch.count = 2, 1),
+            (&|launch| launch.choices[1].gpu = 1, 1),
+            (&|launch| launch.choices[1].machine_type = "m5.large".into(), 1),
+            (&|launch| launch.machine_type = "g5.12xlarge".into(), 1),
+            (&|launch| launch.reservation = launch.choices[0].reservation, 2),
+            (&|launch| launch.choices[1].reservation = Money::ZERO, 2),
+        ];
+        for (place, (change, invariant)) in wrong.into_iter().enumerate() {
+            assert_eq!(changed(change), [(0, invariant)], "{place}");
+        }
+        let in_order = world.clone().set(|settings| settings.pools[0].launch.spot_strategy = SpotStrategy::InOrder);
+        assert_eq!(judged(&in_order, "loop", std::slice::from_ref(&action)), [(0, 1)]);
+        let tight = world.clone().set(|settings| settings.limits.max_gpu = Some(3));
+        assert_eq!(judged(&tight, "loop", std::slice::from_ref(&action)), [(0, 1)]);
     }
 
     #[test]

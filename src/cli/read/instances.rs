@@ -156,7 +156,7 @@ fn of_intent(intent: &Intent, view: &View) -> Row {
         queue: Some(intent.queue.to_string()),
         rate_microusd_per_hour: intent.rate.map(Rate::micros_per_hour),
         notes: match intent.outcome {
-            IntentOutcome::Open => Vec::new(),
+            IntentOutcome::Open => intent.choice().into_iter().collect(),
             IntentOutcome::Unknown => vec!["the cloud's answer was lost: it may exist".to_owned()],
         },
         ..Row::default()

@@ -263,6 +263,7 @@ mod tests {
     use crate::model::ids::{Revision, Term};
     use crate::model::money::Money;
     use crate::model::plan::Launch;
+    use crate::world::cloud::Bid;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
@@ -311,6 +312,50 @@ mod tests {
 
     fn told(breakers: &Breakers, now: Timestamp) -> Vec<String> {
         breakers.waiting(now).iter().map(|breaker| breaker.told(now)).collect()
+    }
+
+    fn passed_over(machine_type: &str, zone: Option<&str>, class: ErrorClass) -> PassedOver {
+        PassedOver { machine_type: machine_type.into(), zone: zone.map(Zone::from), class, message: "no".to_owned() }
+    }
+
+    #[test]
+    fn each_no_of_a_launch_reaches_as_far_as_it_says_and_the_same_one_counts_once() {
+        use ErrorClass::{Capacity, Quota, Throttle};
+        let noes = [
+            passed_over("g5.xlarge", Some("a"), Capacity),
+            passed_over("g5.xlarge", Some("b"), Capacity),
+            passed_over("g6.xlarge", None, Capacity),
+            passed_over("g5.2xlarge", Some("a"), Quota),
+            passed_over("g5.2xlarge", Some("b"), Quota),
+            passed_over("g5.xlarge", Some("a"), Throttle),
+            passed_over("g6.xlarge", Some("b"), Throttle),
+        ];
+        let order = order(Market::Spot, 1, &["a", "b"]);
+        let (mut made, mut failed) = (Breakers::default(), Breakers::default());
+        made.passed_over(&order, &noes, NOW);
+        failed.failed(&order, &Failed { passed_over: noes.into(), ..no(Capacity) }, NOW);
+        let expected = [
+            "aws us-east-1 backs off for 15s more (throttle, 1 in a row): no",
+            "aws us-east-1 g5.2xlarge spot backs off for 5m00 more (quota, 1 in a row): no",
+            "aws us-east-1 g5.xlarge spot in a backs off for 1m00 more (capacity, 1 in a row): no",
+            "aws us-east-1 g5.xlarge spot in b backs off for 1m00 more (capacity, 1 in a row): no",
+            "aws us-east-1 g6.xlarge spot backs off for 1m00 more (capacity, 1 in a row): no",
+        ];
+        for breakers in [made, failed] {
+            assert_eq!(told(&breakers, NOW), expected);
+        }
+    }
+
+    #[test]
+    fn a_fleet_that_failed_as_a_whole_benches_all_that_it_was_given() {
+        let mut order = order(Market::Spot, 1, &[]);
+        let bid = |kind: &str| Bid { machine_type: kind.into(), max_price: None, without: Vec::new() };
+        order.bids = ["g5.xlarge", "g6.xlarge"].map(bid).into();
+        for (class, count) in [(ErrorClass::BadRequest, 2), (ErrorClass::Credentials, 1)] {
+            let mut breakers = Breakers::default();
+            breakers.failed(&order, &no(class), NOW);
+            assert_eq!(breakers.waiting(NOW).len(), count, "{class:?}");
+        }
     }
 
     #[test]

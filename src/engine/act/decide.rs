@@ -285,10 +285,11 @@ pub(in crate::engine) mod tests {
     use crate::engine::seen::example::Fleet;
     use crate::model::ids::{Actor, InstanceId};
     use crate::model::instance::{DrainCause, Hold};
+    use crate::model::money::{Money, Rate};
     use crate::model::observed::CloudState;
     use crate::model::plan::Rule;
     use crate::model::reason::Reason;
-    use crate::model::settings::Market;
+    use crate::model::settings::{Market, SpotStrategy};
 
     pub(in crate::engine) fn launch(count: u32) -> Action {
         Action::Launch(Launch {
@@ -377,6 +378,54 @@ pub(in crate::engine) mod tests {
         decision.records.iter().for_each(|record| fleet.memory.apply(record));
         assert!(fleet.memory.requeueing.contains_key("t"));
         assert!(matches!(decision.deed, Some(Deed::Requeue { attempt: 1, .. })));
+    }
+
+    /// A pool whose types the cloud chooses, and a launch of one machine in it.
+    pub(in crate::engine) fn chosen() -> (Fleet, Action) {
+        let mut fleet = fleet();
+        let pool = &mut fleet.settings.pools[0];
+        pool.types = ["g5.xlarge", "g5.2xlarge", "x9.unlisted"].map(Into::into).into();
+        pool.market = Market::Spot;
+        pool.launch.spot_strategy = SpotStrategy::PriceCapacityOptimized;
+        pool.launch.zones = vec!["a".to_owned(), "b".to_owned()];
+        let choice = |machine_type: &str, vcpu, cents: i64| Choice {
+            machine_type: machine_type.into(),
+            vcpu,
+            gpu: 1,
+            rate: Some(Rate::from_micros_per_hour(cents * 10_000)),
+            reservation: Money::from_micros(cents * 11_000),
+        };
+        let Action::Launch(mut launch) = launch(1) else { panic!() };
+        launch.market = Market::Spot;
+        launch.choices = vec![choice("g5.xlarge", 4, 40), choice("g5.2xlarge", 8, 70), choice("x9.unlisted", 2, 10)];
+        (launch.vcpu, launch.rate) = (8, launch.choices[1].rate);
+        launch.reservation = launch.choices[1].reservation;
+        (fleet, Action::Launch(launch))
+    }
+
+    #[test]
+    fn the_cloud_is_given_each_type_with_its_cap_and_its_zones() {
+        let bids = |cap: Option<&str>| {
+            let (mut fleet, action) = chosen();
+            fleet.settings.pools[0].launch.spot_max_price = cap.map(|cap| cap.parse().unwrap());
+            let mut decision = decided(&fleet, action).unwrap();
+            let Some(Deed::Launch(order)) = decision.deed.take() else { panic!("{decision:?}") };
+            let [Record::IntentOpened(intent), ..] = &decision.records[..] else { panic!("{decision:?}") };
+            assert_eq!((&intent.choices, intent.vcpu), (&order.launch.choices, 8));
+            assert_eq!(order.pool.launch.zones.len(), 2);
+            let bid = |bid: &Bid| (bid.machine_type.to_string(), bid.max_price.map(Rate::micros_per_hour));
+            order.bids.iter().map(bid).collect::<Vec<_>>()
+        };
+        let named = |rows: &[(&str, Option<i64>)]| -> Vec<_> {
+            rows.iter().map(|(kind, cap)| ((*kind).to_owned(), *cap)).collect()
+        };
+        let free = named(&[("g5.xlarge", None), ("g5.2xlarge", None), ("x9.unlisted", None)]);
+        assert_eq!(bids(None), free);
+        // Half of $1.006 and of $1.212; nobody knows what half of the third is.
+        assert_eq!(bids(Some("50%")), named(&[("g5.xlarge", Some(503_000)), ("g5.2xlarge", Some(606_000))]));
+        let fixed = Some(300_000);
+        let fixed = named(&[("g5.xlarge", fixed), ("g5.2xlarge", fixed), ("x9.unlisted", fixed)]);
+        assert_eq!(bids(Some("$0.30/h")), fixed);
     }
 
     #[test]

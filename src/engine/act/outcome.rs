@@ -230,8 +230,11 @@ fn not_made(
 mod tests {
     use super::*;
     use crate::engine::act::decide::Decision;
-    use crate::engine::act::decide::tests::{decided, launch};
+    use crate::engine::act::decide::tests::{chosen, decided, launch};
     use crate::engine::seen::example::Fleet;
+    use crate::model::record::IntentOutcome;
+    use crate::model::settings::Market;
+    use crate::world::cloud::PassedOver;
     use crate::world::cloud::Sweep;
 
     /// A launch of two that was written down, and its deed.
@@ -313,6 +316,58 @@ mod tests {
                 fleet.memory.apply(record);
             }
             assert_eq!((fleet.memory.intents.len(), fleet.memory.ledger.open().len()), (0, count));
+        }
+    }
+
+    /// A launch for which the cloud chose the second type.
+    fn come_to(launched: Option<Timestamp>, now: Timestamp, intent: &IntentId) -> Launched {
+        Launched {
+            id: "i-7".into(),
+            intent: intent.clone(),
+            machine_type: "g5.2xlarge".into(),
+            launched: launched.map(|_| now),
+            zone: Some("a".into()),
+            image: None,
+            passed_over: vec![PassedOver {
+                machine_type: "g5.xlarge".into(),
+                zone: Some("a".into()),
+                class: ErrorClass::Capacity,
+                message: "none".to_owned(),
+            }],
+        }
+    }
+
+    #[test]
+    fn a_machine_is_of_the_type_and_at_the_price_that_the_cloud_chose() {
+        for listed in [true, false] {
+            let (mut fleet, action) = chosen();
+            let Decision { records, deed } = decided(&fleet, action).unwrap();
+            records.iter().for_each(|record| fleet.memory.apply(record));
+            let intent = fleet.memory.intents.values().next().unwrap().clone();
+            assert_eq!(intent.choice().as_deref(), Some("EC2 chooses among 3 types"));
+            let machine = come_to(listed.then_some(fleet.now), fleet.now, &intent.id);
+            let mut breakers = Breakers::default();
+            let outcome = Outcome { deed: deed.unwrap(), result: Ok(Done::Launched(vec![machine])) };
+            let Consequence { records, .. } = settle(&outcome, &fleet.memory, &mut breakers, true, fleet.now);
+            let why = records.iter().find_map(|record| match record {
+                Record::Journal(entry) => Some(entry.reason.as_str()),
+                _ => None,
+            });
+            assert_eq!(why, Some("EC2 chose g5.2xlarge among 3 types and 2 zones"));
+            let waiting = breakers.waiting(fleet.now);
+            assert_eq!(waiting[0].on.to_string(), "aws us-east-1 g5.xlarge spot in a");
+            records.iter().for_each(|record| fleet.memory.apply(record));
+            if !listed {
+                assert_eq!(fleet.memory.intents[&intent.id].outcome, IntentOutcome::Unknown, "the list will tell");
+                let of_list = Fleet::listed("i-7", "g5.2xlarge", &intent.id, fleet.now);
+                fleet.machines.push(of_list);
+                fleet.live(0);
+            }
+            let known = &fleet.memory.known["i-7"];
+            assert_eq!((known.machine_type.as_str(), known.vcpu, known.market), ("g5.2xlarge", 8, Market::Spot));
+            let interval = &fleet.memory.ledger.open()["i-7"];
+            assert_eq!((interval.rate, interval.reservation), (intent.choices[1].rate, intent.choices[1].reservation));
+            assert!(fleet.memory.intents.is_empty());
         }
     }
 

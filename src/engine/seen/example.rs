@@ -102,6 +102,19 @@ impl Fleet {
         }
     }
 
+    /// A machine that the cloud chose, as it lists it.
+    pub(in crate::engine) fn listed(
+        id: &str,
+        machine_type: &str,
+        intent: &IntentId,
+        launched: Timestamp,
+    ) -> CloudInstance {
+        let mut fleet = Self::new().machine(id, CloudState::Pending, 0);
+        let machine = fleet.machines.remove(0);
+        let tags = Tags { intent: Some(intent.clone()), ..machine.tags };
+        CloudInstance { machine_type: machine_type.into(), launched, market: Market::Spot, tags, ..machine }
+    }
+
     /// A machine that the cloud lists, launched so many minutes ago.
     pub(in crate::engine) fn machine(mut self, id: &str, state: CloudState, minutes: i64) -> Self {
         let launched = self.now - SignedDuration::from_mins(minutes);

@@ -174,7 +174,10 @@ fn of_intent(intent: &Intent, now: Timestamp, column: &str) -> Cell {
         "$/H" => intent.rate.map_or_else(Cell::none, |price| Cell::number(&rate(price), price.micros_per_hour())),
         "ZONE" => Cell::none(),
         _ => match intent.outcome {
-            IntentOutcome::Open => Cell::text("asked for"),
+            IntentOutcome::Open => {
+                let choice = intent.choice().map(|choice| format!("; {choice}")).unwrap_or_default();
+                Cell::text(&format!("asked for{choice}"))
+            }
             IntentOutcome::Unknown => Cell::text("the cloud's answer was lost: it may exist").toned(Tone::Warn),
         },
     }

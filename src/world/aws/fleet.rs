@@ -5,6 +5,7 @@
 //! answer; since when, in the list. The spot requests of such a fleet are one-time.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::create_fleet::CreateFleetOutput;
@@ -21,13 +22,18 @@ use crate::model::ids::{MachineType, Zone};
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::error::{cloud_error, one_by_one, refused, unreadable};
 use crate::world::aws::image::{self, Resolved};
-use crate::world::aws::launch::{hide_secrets, nothing_was_asked};
+use crate::world::aws::launch::{hide_secrets, nothing_was_asked, token};
 use crate::world::aws::request::{Place, dollars, places, run_instances};
 use crate::world::aws::{listed, no_retries, template};
 use crate::world::cloud::{CloudError, LaunchOrder, Launched, PassedOver};
 use crate::world::guard;
 
 const CALL: &str = "CreateFleet";
+
+/// A template that was just made may not be known everywhere yet. So often a fleet that does not find it is asked for again,
+/// under a token of its own, each time after this.
+const UNSEEN: usize = 3;
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// Has EC2 choose among the order's bids, at the pool's places.
 pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
@@ -41,9 +47,14 @@ pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<L
     template::make(client, order, &machine(client, order, &image, &user_data)?)
         .await
         .map_err(|error| nothing_was_asked(hidden(error)))?;
-    let answer = call(client, order, &offers).customize().config_override(no_retries()).send().await;
-    let answer = answer.map_err(|error| hidden(cloud_error(CALL, &error)));
-    let made = answer.and_then(|answer| Ok((first(&answer, order)?, answer)));
+    let mut made = asked(client, order, &offers, 0).await.map_err(&hidden);
+    for attempt in 1..=UNSEEN {
+        if !made.as_ref().is_err_and(|error| is_unseen(error)) {
+            break;
+        }
+        tokio::time::sleep(PAUSE).await;
+        made = asked(client, order, &offers, attempt).await.map_err(&hidden);
+    }
     let shown = async {
         match &made {
             Ok(((_, instance), _)) => shown(client, instance).await,
@@ -53,6 +64,25 @@ pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<L
     let ((), shown) = tokio::join!(template::delete(client, &order.batch), shown);
     let ((made, id), answer) = made?;
     Ok(vec![launched(order, &made, &id, shown.as_ref(), &answer)])
+}
+
+/// Asks once: the machine, its id, and the whole answer.
+async fn asked(
+    client: &Client,
+    order: &LaunchOrder,
+    offers: &[Offer<'_>],
+    attempt: usize,
+) -> Result<((CreateFleetInstance, String), CreateFleetOutput), CloudError> {
+    let call = call(client, order, offers).client_token(token(order, attempt));
+    let answer = call.customize().config_override(no_retries()).send().await;
+    let answer = answer.map_err(|error| cloud_error(CALL, &error))?;
+    Ok((first(&answer, order)?, answer))
+}
+
+/// A definite no, for want of the template.
+fn is_unseen(error: &CloudError) -> bool {
+    let code = error.code.as_deref().unwrap_or_default();
+    !error.may_have_acted && code.starts_with("InvalidLaunchTemplate") && code.contains("NotFound")
 }
 
 /// What the machine is made of, as a launch call that is never sent. Its cap is each bid's own.
@@ -101,7 +131,6 @@ pub(super) fn call(client: &Client, order: &LaunchOrder, offers: &[Offer<'_>]) -
         .build();
     client
         .create_fleet()
-        .client_token(order.batch.as_str())
         .r#type(FleetType::Instant)
         .spot_options(
             SpotOptionsRequest::builder()

@@ -60,8 +60,8 @@ fn another_place_may_do(error: &CloudError) -> bool {
     error.class == ErrorClass::Capacity || error.code.as_deref() == Some("Unsupported")
 }
 
-/// The idempotency token: a new one for each place, since EC2 refuses another request under the same token.
-fn token(order: &LaunchOrder, attempt: usize) -> String {
+/// The idempotency token: a new one for each attempt after a definite no, since EC2 refuses another request under the same.
+pub(super) fn token(order: &LaunchOrder, attempt: usize) -> String {
     if attempt == 0 { order.batch.to_string() } else { format!("{}-{attempt}", order.batch) }
 }
 

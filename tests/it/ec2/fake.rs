@@ -38,6 +38,8 @@ pub(super) struct State {
     pub(super) templates_made: Vec<String>,
     /// Templates that are said to be there when they are to be made.
     pub(super) template_stays: bool,
+    /// Fleets that do not find their template yet.
+    pub(super) late_template: u32,
     /// Every fleet call as it came over the wire.
     pub(super) fleets: Vec<Form>,
     /// What a fleet is told of a type at a place: the code of the no.
@@ -86,7 +88,7 @@ pub(super) struct Machine {
     pub(super) index: usize,
     pub(super) tags: Vec<(String, String)>,
     /// Empty: a g5.xlarge.
-    pub(super) machine_type: String,
+    pub(super) kind: String,
     pub(super) zone: String,
     pub(super) request: String,
 }
@@ -233,7 +235,7 @@ impl State {
             for (key, value) in &machine.tags {
                 write!(tags, "<item><key>{key}</key><value>{value}</value></item>").unwrap();
             }
-            let kind = if machine.machine_type.is_empty() { "g5.xlarge" } else { &machine.machine_type };
+            let kind = if machine.kind.is_empty() { "g5.xlarge" } else { &machine.kind };
             let (state, reason) = if self.terminated.contains(&machine.id) {
                 ("<code>48</code><name>terminated</name>", "Client.UserInitiatedShutdown")
             } else if self.interrupted.contains(&machine.id) {

@@ -45,6 +45,10 @@ impl State {
                 chosen = Some((machine_type, place));
             }
         }
+        if self.late_template > 0 {
+            self.late_template -= 1;
+            return refusal(400, "InvalidLaunchTemplateName.NotFoundException", "there is no such template yet");
+        }
         if !self.made.contains_key(&token) {
             let Some(template) = self.templates.get(name) else {
                 return refusal(400, "InvalidLaunchTemplateName.NotFoundException", "there is no such template");
@@ -53,7 +57,7 @@ impl State {
                 id: format!("i-{:017x}", self.machines()),
                 index: 0,
                 tags: tags(template, "LaunchTemplateData."),
-                machine_type,
+                kind: machine_type,
                 zone,
                 request: format!("sir-{:08x}", self.machines()),
             });
@@ -65,7 +69,7 @@ impl State {
             _ => {}
         }
         let mut machines = String::new();
-        for Machine { id, machine_type, zone, .. } in &self.made[&token] {
+        for Machine { id, kind: machine_type, zone, .. } in &self.made[&token] {
             let told =
                 format!("<instanceIds><item>{id}</item></instanceIds><instanceType>{machine_type}</instanceType>");
             write!(machines, "<item>{}{told}</item>", spoken_of(machine_type, zone)).unwrap();

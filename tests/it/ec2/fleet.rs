@@ -163,6 +163,16 @@ async fn an_answer_that_is_lost_makes_no_second_machine_and_leaves_no_template()
 }
 
 #[tokio::test]
+async fn a_template_that_is_not_known_everywhere_yet_is_waited_for() {
+    let state = Arc::new(Mutex::new(State { late_template: 1, ..State::default() }));
+    let cloud = ec2(&serve(state.clone()).await).await;
+    assert_eq!(cloud.launch(&chosen("b1")).await.unwrap().len(), 1);
+    let state = state.lock().unwrap();
+    let tokens: Vec<_> = state.fleets.iter().map(|fleet| fleet["ClientToken"].as_str()).collect();
+    assert_eq!((tokens, state.machines()), (vec!["b1", "b1-1"], 1));
+}
+
+#[tokio::test]
 async fn a_machine_that_is_not_listed_yet_has_no_launch_time() {
     let state = Arc::new(Mutex::new(State { late_listings: 1, ..State::default() }));
     let cloud = ec2(&serve(state).await).await;

@@ -167,7 +167,9 @@ impl State {
             }
         }
         if !named {
-            passed_over.iter_mut().for_each(|no| no.zone = None);
+            for no in &mut passed_over {
+                no.zone = None;
+            }
         }
         let error = no(ErrorClass::Capacity, "UnfulfillableCapacity", "no bid could be met".to_owned());
         let other = passed_over.iter().map(|no| no.class).find(|class| *class != ErrorClass::Capacity);
