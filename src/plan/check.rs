@@ -504,6 +504,7 @@ mod tests {
     /// A launch whose type the cloud chooses must be counted as the largest and dearest of them.
     #[test]
     fn what_the_cloud_may_choose_is_judged_by_the_most_of_it() {
+        type Change<'a> = &'a dyn Fn(&mut Launch);
         let world = World::new().waiting("train", 1).set(|settings| {
             settings.pools[0].types = ["g5.xlarge", "g5.12xlarge"].map(Into::into).into();
             settings.pools[0].market = Market::Spot;
@@ -517,7 +518,7 @@ mod tests {
             judged(&world, "loop", &[action])
         };
         assert_eq!(changed(&|_| ()), []);
-        let wrong: [(&dyn Fn(&mut Launch), u8); 8] = [
+        let wrong: [(Change<'_>, u8); 8] = [
             (&|launch| launch.vcpu = 4, 1),
             (&|launch| launch.rate = launch.choices[0].rate, 1),
             (&|launch| launch.count = 2, 1),

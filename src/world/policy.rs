@@ -47,7 +47,7 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
         }));
     }
     if chosen {
-        statements.extend(fleets(fleet));
+        statements.extend(fleets(&pools, fleet, &made));
     }
     let parameters: BTreeSet<String> = pools.iter().filter_map(|pool| parameter(pool)).collect();
     if !parameters.is_empty() {
@@ -84,7 +84,9 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
 }
 
 /// To have EC2 choose types and places: by templates of the fleet's own, each for one launch.
-fn fleets(fleet: &str) -> [Value; 3] {
+fn fleets(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 4] {
+    let regions: BTreeSet<&str> = pools.iter().map(|pool| pool.region.as_str()).collect();
+    let launched: Vec<&str> = made.iter().copied().chain(USED).collect();
     let of_the_fleet = json!({ format!("aws:ResourceTag/{FLEET_TAG}"): fleet });
     let for_the_fleet = json!({ format!("aws:RequestTag/{FLEET_TAG}"): fleet });
     [
@@ -101,6 +103,14 @@ fn fleets(fleet: &str) -> [Value; 3] {
             "Action": ["ec2:CreateFleet", "ec2:DeleteLaunchTemplate", "ec2:RunInstances"],
             "Resource": arns(&["launch-template"]),
             "Condition": { "StringEquals": of_the_fleet },
+        }),
+        // Its machines are started with our own right to start them, and have their tags by the template: its call names none.
+        json!({
+            "Sid": "LeaveTheChoiceToAFleet",
+            "Effect": "Allow",
+            "Action": "ec2:CreateFleet",
+            "Resource": arns(&launched),
+            "Condition": { "StringEquals": { "aws:RequestedRegion": regions } },
         }),
         json!({
             "Sid": "TagThemAsTheyAreMade",
@@ -121,8 +131,6 @@ fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
     let regions = json!(regions);
     let of_our_regions = json!({ "aws:RequestedRegion": regions });
     let chosen = pools.iter().any(|pool| pool.cloud_chooses(pool.market));
-    // A fleet starts its machines with the rights of whoever asks for it.
-    let start = if chosen { json!(["ec2:CreateFleet", "ec2:RunInstances"]) } else { json!("ec2:RunInstances") };
     let started = if chosen { json!(["CreateFleet", "RunInstances"]) } else { json!("RunInstances") };
     let of_the_fleet = json!({ format!("aws:ResourceTag/{FLEET_TAG}"): fleet });
     [
@@ -136,7 +144,7 @@ fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
         json!({
             "Sid": "StartMachinesOfTheFleet",
             "Effect": "Allow",
-            "Action": start,
+            "Action": "ec2:RunInstances",
             "Resource": arns(made),
             "Condition": { "StringEquals": {
                 "aws:RequestedRegion": regions,
@@ -146,7 +154,7 @@ fn machines(pools: &[&PoolSettings], fleet: &str, made: &[&str]) -> [Value; 6] {
         json!({
             "Sid": "StartThemFrom",
             "Effect": "Allow",
-            "Action": start,
+            "Action": "ec2:RunInstances",
             "Resource": arns(&USED),
             "Condition": { "StringEquals": of_our_regions },
         }),

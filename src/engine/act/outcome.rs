@@ -342,7 +342,9 @@ mod tests {
         for listed in [true, false] {
             let (mut fleet, action) = chosen();
             let Decision { records, deed } = decided(&fleet, action).unwrap();
-            records.iter().for_each(|record| fleet.memory.apply(record));
+            for record in &records {
+                fleet.memory.apply(record);
+            }
             let intent = fleet.memory.intents.values().next().unwrap().clone();
             assert_eq!(intent.choice().as_deref(), Some("EC2 chooses among 3 types"));
             let machine = come_to(listed.then_some(fleet.now), fleet.now, &intent.id);
@@ -356,7 +358,9 @@ mod tests {
             assert_eq!(why, Some("EC2 chose g5.2xlarge among 3 types and 2 zones"));
             let waiting = breakers.waiting(fleet.now);
             assert_eq!(waiting[0].on.to_string(), "aws us-east-1 g5.xlarge spot in a");
-            records.iter().for_each(|record| fleet.memory.apply(record));
+            for record in &records {
+                fleet.memory.apply(record);
+            }
             if !listed {
                 assert_eq!(fleet.memory.intents[&intent.id].outcome, IntentOutcome::Unknown, "the list will tell");
                 let of_list = Fleet::listed("i-7", "g5.2xlarge", &intent.id, fleet.now);

@@ -49,7 +49,7 @@ pub(super) async fn launch(client: &Client, order: &LaunchOrder) -> Result<Vec<L
         .map_err(|error| nothing_was_asked(hidden(error)))?;
     let mut made = asked(client, order, &offers, 0).await.map_err(&hidden);
     for attempt in 1..=UNSEEN {
-        if !made.as_ref().is_err_and(|error| is_unseen(error)) {
+        if !made.as_ref().is_err_and(is_unseen) {
             break;
         }
         tokio::time::sleep(PAUSE).await;
