@@ -28,7 +28,9 @@ impl Pass<'_> {
         }
         let starts = self.machines.iter().filter(|machine| {
             let on_demand = machine.seen.market == Market::OnDemand;
-            on_demand && machine.home == Some(queue.place) && machine.state() == State::Booting
+            // Of a pool that the queue named once it will serve nothing here.
+            let serves = machine.pool.is_some_and(|pool| queue.pools.contains(&pool));
+            on_demand && serves && machine.home == Some(queue.place) && machine.state() == State::Booting
         });
         let intents = self.index.snapshot.intents.iter();
         let intents = intents.filter(|one| one.market == Market::OnDemand && one.queue == queue.settings.name);
@@ -154,6 +156,10 @@ mod tests {
     fn what_is_on_its_way_on_demand_counts() {
         let booting = |market| Instance { market, ..instance("i-1", Phase::Booting) };
         assert_eq!(markets(&retried(spot(3), 1).with(booting(Market::OnDemand))), [(Market::Spot, 2)]);
+        let elsewhere = Instance { pool: "other".into(), ..booting(Market::OnDemand) };
+        let elsewhere =
+            retried(spot(3), 1).set(|settings| settings.pools.push(pool("other", &["g5.xlarge"]))).with(elsewhere);
+        assert_eq!(markets(&elsewhere), [(Market::OnDemand, 1), (Market::Spot, 2)], "not of a pool that serves it");
         let spot_only = retried(spot(3), 1).with(booting(Market::Spot));
         assert_eq!(markets(&spot_only), [(Market::OnDemand, 1), (Market::Spot, 1)]);
     }
