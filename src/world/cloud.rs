@@ -230,7 +230,14 @@ impl CloudError {
     /// What is wrong with the request itself: nothing was done.
     #[must_use]
     pub fn refused(message: String) -> Self {
-        Self { class: ErrorClass::BadRequest, code: None, message, may_have_acted: false, quota: None, passed_over: Vec::new() }
+        Self {
+            class: ErrorClass::BadRequest,
+            code: None,
+            message,
+            may_have_acted: false,
+            quota: None,
+            passed_over: Vec::new(),
+        }
     }
 
     /// The call took longer than its deadline.

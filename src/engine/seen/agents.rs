@@ -34,7 +34,7 @@ impl Row<'_> {
 pub(in crate::engine) struct Rows<'a>(BTreeMap<InstanceId, Vec<Row<'a>>>);
 
 impl<'a> Rows<'a> {
-    pub(in crate::engine) fn new(facts: &'a Facts, fleet: &FleetId) -> Self {
+    pub(in crate::engine) fn new(facts: &'a Facts, fleet: &'a FleetId) -> Self {
         let mut rows: BTreeMap<InstanceId, Vec<Row<'a>>> = BTreeMap::new();
         for (WorkerName { instance, agent, .. }, worker) in our_workers(facts, fleet) {
             let doubles = facts.doubles.iter().filter(|double| double.id == worker.id);

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::Facts;
 use crate::engine::seen::sight::{Sights, is_fresh};
-use crate::model::ids::WorkerName;
+use crate::model::ids::{WorkerId, WorkerName};
 use crate::model::instance::Drain;
 use crate::model::observed::{Mailbox, ObservedWorker, TaskRecord, TaskStatus};
 use crate::model::record::KnownInstance;
@@ -52,14 +52,20 @@ impl<'a> Held<'a> {
         Self { known, drain, facts, settings }
     }
 
-    fn worker(&self) -> Option<&'a ObservedWorker> {
+    /// Of a machine's only agent.
+    fn worker_id(&self) -> WorkerId {
         let name = WorkerName {
             fleet: self.settings.the_loop.fleet.clone(),
             pool: self.known.pool.clone(),
             machine_type: self.known.machine_type.clone(),
             instance: self.known.id.clone(),
+            agent: None,
         };
-        let id = name.worker();
+        name.worker()
+    }
+
+    fn worker(&self) -> Option<&'a ObservedWorker> {
+        let id = self.worker_id();
         self.facts.workers.iter().find(|worker| worker.id == id)
     }
 
@@ -84,10 +90,11 @@ impl<'a> Held<'a> {
 
     /// A hold task holds one agent: on a machine of several it proves nothing.
     fn has_several_agents(&self) -> bool {
-        let rows = our_workers(self.facts, &self.settings.the_loop.fleet);
+        let of_several = format!("{}.", self.worker_id());
         let told = self.mailbox().and_then(Mailbox::agents).unwrap_or(1);
         let made_now = self.settings.pool(&self.known.pool).map_or(1, |pool| pool.agent.agents());
-        told.max(made_now) > 1 || rows.filter(|(name, _)| name.instance == self.known.id).nth(1).is_some()
+        told.max(made_now) > 1
+            || self.facts.workers.iter().any(|worker| worker.id.as_str().starts_with(of_several.as_str()))
     }
 
     fn is_gate_silent(&self, sights: &Sights) -> bool {

@@ -8,7 +8,8 @@ use crate::model::settings::key::Section;
 use crate::model::settings::run_instances::in_template;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
-    AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings, Settings,
+    AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings,
+    Settings,
 };
 use crate::model::span::Exact;
 
