@@ -156,6 +156,7 @@ async fn a_mailbox_is_made_hidden_and_making_or_deleting_it_twice_is_no_error() 
         ("auth.login", _) => Reply::Data(Value::Null),
         ("queues.create", 0) => Reply::Data(json!({ "id": "m" })),
         ("queues.create", _) => Reply::Error(400, 801, "Value combination already exists"),
+        ("tasks.get_all", _) => Reply::Data(json!({ "tasks": [] })),
         ("queues.get_all", 0) => Reply::Data(json!({ "queues": [{ "id": "m", "name": "drain:i-1" }] })),
         ("queues.get_all", _) => Reply::Data(json!({ "queues": [] })),
         ("queues.delete", _) => Reply::Error(400, 701, "Invalid queue id"),
@@ -169,7 +170,59 @@ async fn a_mailbox_is_made_hidden_and_making_or_deleting_it_twice_is_no_error() 
     }
     let calls = stub.calls();
     assert_eq!(calls[0].body, json!({ "name": "drain:i-1", "system_tags": ["k8s-glue"] }));
-    assert_eq!((&calls[1].body["name"], &calls[1].body["search_hidden"]), (&json!(r"^drain:i\-1$"), &json!(true)));
+    assert_eq!((&calls[2].body["name"], &calls[2].body["search_hidden"]), (&json!(r"^drain:i\-1$"), &json!(true)));
+}
+
+/// One that runs on a machine that is gone is stopped first; one that somebody else has deleted is deleted.
+#[tokio::test]
+async fn the_tasks_that_held_a_machine_go_with_its_mailbox() {
+    let stub = Stub::start(|call| match call.endpoint.as_str() {
+        "auth.login" | "tasks.stopped" => Reply::Data(Value::Null),
+        "tasks.get_all" => Reply::Data(json!({ "tasks": [
+            { "id": "a", "name": "tidegate:hold:i-1:n", "status": "in_progress" },
+            { "id": "b", "name": "tidegate:hold:i-1:n", "status": "completed" },
+        ] })),
+        "tasks.delete" if call.nth == 0 => Reply::Data(Value::Null),
+        "tasks.delete" => Reply::Error(400, 101, "Invalid task id"),
+        "queues.get_all" => Reply::Data(json!({ "queues": [] })),
+        other => panic!("{other}"),
+    })
+    .await;
+    stub.client(Clock::Wall).delete_mailbox(&"i-1".into()).await.unwrap();
+    let calls = stub.calls();
+    assert_eq!(calls[0].body["name"], json!(r"^tidegate:hold:i\-1:"));
+    assert_eq!(calls[0].body["system_tags"], json!(["hidden"]));
+    let after: Vec<_> = calls[1..].iter().map(|call| (call.endpoint.as_str(), call.body["task"].clone())).collect();
+    assert_eq!(after[..3], [("tasks.stopped", json!("a")), ("tasks.delete", json!("a")), ("tasks.delete", json!("b"))]);
+}
+
+/// Of a call whose outcome nobody knows, or a console that died in between, the task is found by its name.
+#[tokio::test]
+async fn a_hold_task_is_made_once_hidden_and_put_into_the_machine_s_queue() {
+    for (found, status, made) in [(false, "", true), (true, "created", false), (true, "queued", false)] {
+        let stub = Stub::start(move |call| match call.endpoint.as_str() {
+            "auth.login" => Reply::Data(Value::Null),
+            "queues.get_all" => Reply::Data(json!({ "queues": [{ "id": "m", "name": "drain:i-1" }] })),
+            "tasks.get_all" if !found => Reply::Data(json!({ "tasks": [] })),
+            "tasks.get_all" => Reply::Data(json!({ "tasks": [{ "id": "h", "status": status }] })),
+            "tasks.create" => Reply::Data(json!({ "id": "h" })),
+            "tasks.enqueue" if status == "queued" => Reply::Error(400, 706, "it waits there"),
+            "tasks.enqueue" => Reply::Data(Value::Null),
+            other => panic!("{other}"),
+        })
+        .await;
+        stub.client(Clock::Wall).place_hold(&"i-1".into(), "n").await.unwrap();
+        let calls = stub.calls();
+        let create = calls.iter().find(|call| call.endpoint == "tasks.create");
+        assert_eq!(create.is_some(), made, "{status}");
+        if let Some(create) = create {
+            assert_eq!(create.body["name"], json!("tidegate:hold:i-1:n"));
+            assert_eq!(create.body["system_tags"], json!(["hidden"]));
+            assert_eq!(create.body["script"]["binary"], json!("/bin/bash"));
+            assert_eq!(create.body["script"]["diff"], json!("sleep 900"));
+        }
+        assert_eq!(calls.last().unwrap().body, json!({ "task": "h", "queue": "m" }), "{status}");
+    }
 }
 
 #[tokio::test]

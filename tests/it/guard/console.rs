@@ -29,7 +29,7 @@ use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::{ClearmlServer, Status};
 use tidegate::world::{World, prices};
 
-use super::{MAILBOX, order, wait};
+use super::{MAILBOX, order, wait, wait_minutes};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 
@@ -171,10 +171,10 @@ impl Console {
         self.handle.requests.blocking_send(request).unwrap();
     }
 
-    /// Looks until the machine's row is as wanted; the row.
+    /// Looks until the machine's row is as wanted; the row. Some things are looked at once a minute only.
     pub(super) fn sees(&mut self, what: &str, wanted: impl Fn(&Instance) -> bool) -> Instance {
         let machine = Arc::clone(&self.machine);
-        wait(&machine, what, || {
+        wait_minutes(3, &machine, what, || {
             self.hear();
             self.seen.as_ref().is_some_and(&wanted)
         });
@@ -184,7 +184,7 @@ impl Console {
     /// Waits for a line of the journal.
     pub(super) fn tells(&mut self, text: &str) -> Entry {
         let machine = Arc::clone(&self.machine);
-        wait(&machine, text, || {
+        wait_minutes(3, &machine, text, || {
             self.hear();
             self.journal.iter().any(|entry| entry.text.contains(text))
         });
