@@ -41,7 +41,10 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
         ("◐", "pending or booting; ◔ intended: not known to exist yet"),
         ("▼", "draining: takes no more tasks, finishes the present one"),
         ("■", "stopping"),
-        ("✖", "a fault: stuck, lost, not pulling, interrupted, stopped outside; or a ghost"),
+        (
+            "✖",
+            "a fault: stuck, lost, not pulling, interrupted, stopped outside, agents missing, claimed twice; or a ghost",
+        ),
         ("◇", "foreign: a worker of others; never acted on"),
     ] {
         lines.push(Line::of(format!("{glyph} "), Tone::Key).and(word, Tone::Plain));
