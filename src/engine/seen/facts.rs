@@ -148,6 +148,7 @@ impl Facts {
                 if let Some(mailboxes) = mailboxes {
                     self.mailboxes_asked = Some(observation.began);
                     self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
+                    self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                     self.holds = holds;
                     self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                 }

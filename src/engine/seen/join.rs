@@ -653,6 +653,19 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_whose_mailbox_somebody_deleted_does_not_pull() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
+        fleet.live(0);
+        assert_eq!(fleet.instance("i-1").unwrap().fault, None, "it has made none yet");
+        fleet.mail("");
+        fleet.live(10);
+        assert_eq!(fleet.instance("i-1").unwrap().fault, None);
+        fleet.mailboxes.clear();
+        fleet.live(10);
+        assert_eq!(fleet.instance("i-1").unwrap().fault, Some(Fault::NotPulling));
+    }
+
+    #[test]
     fn a_booting_machine_says_how_far_it_has_come_until_its_worker_is_seen() {
         for (said, shown) in [
             (Some("init script begun 40"), Some("init script begun 40s after power-on")),
