@@ -150,7 +150,6 @@ impl Facts {
                     self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
                     self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                     self.holds = holds;
-                    self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                 }
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;

@@ -207,7 +207,7 @@ mod tests {
     /// The script up to where it does anything, then what its variables and arguments have become.
     fn said(order: &LaunchOrder) -> String {
         let script = boot_script(order).unwrap();
-        let (values, _) = script.split_once("# --- below").unwrap();
+        let (values, _) = script.split_once("\nset -u\n").unwrap();
         let show = r#"printf '%s\0' "$WORKER_PREFIX" "$TOKEN" "$INIT_SCRIPT" "$MAX_LIFE" "$@""#;
         sh(&[], &format!("{values}\n{show}")).unwrap()
     }
