@@ -201,13 +201,12 @@ async fn the_tasks_that_held_a_machine_go_with_its_mailbox() {
 async fn a_hold_task_is_made_once_hidden_and_put_into_the_machine_s_queue() {
     for (found, status, made) in [(false, "", true), (true, "created", false), (true, "queued", false)] {
         let stub = Stub::start(move |call| match call.endpoint.as_str() {
-            "auth.login" => Reply::Data(Value::Null),
+            "tasks.enqueue" if status == "queued" => Reply::Error(400, 706, "it waits there"),
+            "auth.login" | "tasks.enqueue" => Reply::Data(Value::Null),
             "queues.get_all" => Reply::Data(json!({ "queues": [{ "id": "m", "name": "drain:i-1" }] })),
             "tasks.get_all" if !found => Reply::Data(json!({ "tasks": [] })),
             "tasks.get_all" => Reply::Data(json!({ "tasks": [{ "id": "h", "status": status }] })),
             "tasks.create" => Reply::Data(json!({ "id": "h" })),
-            "tasks.enqueue" if status == "queued" => Reply::Error(400, 706, "it waits there"),
-            "tasks.enqueue" => Reply::Data(Value::Null),
             other => panic!("{other}"),
         })
         .await;
