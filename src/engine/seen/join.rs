@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::engine::seen::agents::{Count, Row, Rows, claimed_twice};
+use crate::engine::seen::agents::{Count, Rows};
 use crate::engine::seen::facts::Facts;
+use crate::engine::seen::fault::{Seen, fault};
 use crate::engine::seen::making::Making;
-use crate::engine::seen::sight::{IDLE_LOOKS, Nowhere, Sight, Sights, is_fresh, our_workers};
+use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName, mailbox_queue};
-use crate::model::instance::{Agents, Fault, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName};
+use crate::model::instance::{Agents, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, Mailbox, QueueEntry, TaskRecord, TaskStatus};
@@ -257,72 +258,7 @@ fn running_tasks(
     tasks
 }
 
-/// A machine as it is seen.
-struct Seen<'a> {
-    known: &'a KnownInstance,
-    machine: Option<&'a CloudInstance>,
-    rows: &'a [Row<'a>],
-    count: Count,
-    sight: &'a Sight,
-}
-
-fn fault(seen: &Seen<'_>, facts: &Facts, settings: &Settings, now: Timestamp) -> Option<(Fault, String)> {
-    let Seen { known, machine, rows, count, sight } = *seen;
-    let mailbox = facts.mailboxes.get(&known.id);
-    let own_words = mailbox.and_then(Mailbox::gone).map(|words| format!("it switched itself off: {words}"));
-    if known.power != Power::On && !machine.is_some_and(is_ended) {
-        // We switch it off, or have.
-        return None;
-    }
-    let interrupted = mailbox.is_some_and(|mailbox| mailbox.is_interrupted() || mailbox.requeues().next().is_some());
-    if let Some(machine) = machine
-        && known.stop_sent.is_none()
-        && ends(machine)
-    {
-        let fault = if machine.is_interrupted() || interrupted { Fault::Interrupted } else { Fault::StoppedOutside };
-        let why = own_words.or_else(|| machine.state_reason.clone());
-        return Some((fault, why.unwrap_or_else(|| "nobody here asked for it".to_owned())));
-    }
-    if known.stop_sent.is_none() && interrupted {
-        return Some((Fault::Interrupted, "it heard that the cloud takes it back".to_owned()));
-    }
-    if !facts.knows_clearml() {
-        // Nobody was asked yet: no worker is missing.
-        return None;
-    }
-    if !known.registered {
-        let max_boot = settings.pool(&known.pool).map(|pool| pool.max_boot)?;
-        let age = now.duration_since(known.launched);
-        let why = || format!("no worker {} after its launch, max_boot is {}", Short(age), Short(max_boot));
-        return (age > max_boot).then(|| (Fault::Stuck, why()));
-    }
-    if let Some(why) = claimed_twice(rows, facts) {
-        return Some((Fault::ClaimedTwice, why));
-    }
-    if !rows.iter().any(|row| is_fresh(row.worker, facts)) {
-        let silent = sight.silent_since.map(|since| format!("silent for {}", Short(now.duration_since(since))));
-        let why = own_words.or(silent).unwrap_or_else(|| "its worker is not listed".to_owned());
-        return Some((Fault::Lost, why));
-    }
-    if known.drain.is_none() && facts.lost_mailbox(&known.id) {
-        let mailbox = mailbox_queue(&known.id);
-        return Some((
-            Fault::NotPulling,
-            format!("its mailbox {mailbox} was deleted: it takes no task until a drain makes another"),
-        ));
-    }
-    // Only a report that is younger than the first of those looks says that it is idle still.
-    let idle_now = rows.iter().filter(|row| row.worker.task.is_none()).filter_map(|row| row.worker.last_report).max();
-    let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < idle_now;
-    if known.drain.is_none() && idle {
-        let why = format!("idle at {} looks while a task waits in its queue", sight.idle_looks);
-        return Some((Fault::NotPulling, why));
-    }
-    let half_missing = count.is_short() && count.reporting.saturating_mul(2) <= count.all;
-    half_missing.then(|| (Fault::AgentsMissing, format!("{} of {} agents report", count.reporting, count.all)))
-}
-
-fn is_ended(machine: &CloudInstance) -> bool {
+pub(super) fn is_ended(machine: &CloudInstance) -> bool {
     matches!(machine.state, CloudState::ShuttingDown | CloudState::Terminated)
 }
 
@@ -530,7 +466,7 @@ fn stopped_by_machines<'a>(
 mod tests {
     use super::*;
     use crate::engine::seen::example::Fleet;
-    use crate::model::instance::{Drain, DrainCause};
+    use crate::model::instance::{Drain, DrainCause, Fault};
     use crate::model::record::Record;
 
     fn drain(cancelled: bool) -> Record {

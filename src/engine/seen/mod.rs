@@ -8,6 +8,7 @@ mod boots;
 #[cfg(test)]
 pub(super) mod example;
 pub mod facts;
+mod fault;
 pub(super) mod hold;
 pub mod join;
 mod making;
