@@ -144,7 +144,7 @@ impl Dice {
     fn machines(&mut self, world: &mut World, pools: &[PoolName], queues: &[QueueName]) {
         for place in 0..self.up_to(9) {
             let instance = self.machine(&format!("i-{place}"), &world.settings.pools, pools, queues);
-            let billed = if instance.origin != Origin::Launched { self.in_hundred(50) } else { true };
+            let billed = instance.origin == Origin::Launched || self.in_hundred(50);
             if billed && !matches!(instance.phase, Phase::Gone | Phase::Stopped) {
                 let mut interval = example::interval(&instance);
                 if self.in_hundred(30) {

@@ -1,7 +1,7 @@
 //! Machines that another autoscaler made, taken into our fleet by its tags.
 
 use aws_sdk_ec2::Client;
-use aws_sdk_ec2::types::Tag;
+use aws_sdk_ec2::types::{Reservation, Tag};
 
 use crate::model::observed::CloudState;
 use crate::world::aws::error::{cloud_error, refused, unreadable};
@@ -14,7 +14,7 @@ pub(super) async fn bring_over(client: &Client, region: &str, newcomer: &Newcome
     let id = &newcomer.instance;
     let answer = client.describe_instances().instance_ids(id.as_str()).send().await;
     let answer = answer.map_err(|error| cloud_error(CALL, &error))?;
-    let found = answer.reservations().iter().flat_map(|reservation| reservation.instances());
+    let found = answer.reservations().iter().flat_map(Reservation::instances);
     let machine = found.into_iter().next().ok_or_else(|| unreadable(CALL, &format!("{id} is not in the answer")))?;
     if let Some(fleet) = listed::tag(machine.tags(), FLEET_TAG) {
         return Err(refused(format!("it is of fleet {fleet} already")));
