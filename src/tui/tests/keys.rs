@@ -174,18 +174,6 @@ fn the_way_back_is_kept_with_its_filter() {
 }
 
 #[test]
-fn what_a_filter_hides_is_neither_opened_nor_acted_on() {
-    let mut person = Person::seeing(armed());
-    person.press("2/nobody<Enter>");
-    assert!(person.screen(80, 24).contains("No row passes the filter"));
-    person.press("<Enter>");
-    assert!(person.screen(80, 24).contains("open: there is nothing below"));
-    person.press("dxRh");
-    let shown = person.screen(80, 24);
-    assert!(orders(&person).is_empty() && !shown.contains("Cancel"), "{shown}");
-}
-
-#[test]
 fn a_filter_that_is_not_kept_is_as_before() {
     let mut person = Person::seeing(armed());
     person.press("2/held<Enter>/x<Esc>");

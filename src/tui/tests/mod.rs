@@ -2,6 +2,7 @@
 
 mod chance;
 mod drains;
+mod hidden;
 mod keys;
 mod look;
 mod pty;
