@@ -73,22 +73,41 @@ pub(super) enum Event {
     Watchdog,
 }
 
-/// Events by time; those of one instant in the order in which they were made.
+/// Events by time; those of one instant in the order in which they were made, and polls after them, by agent: however many
+/// polls that find nothing are left out, each agent sees the same.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    line: BTreeMap<(Millis, u64), Event>,
+    line: BTreeMap<(Millis, Turn), Event>,
     made: u64,
+    /// What happens now; `None`: all of this instant has happened.
+    turn: Option<Turn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    Made(u64),
+    Polls(Index),
 }
 
 impl Events {
     pub(super) fn at(&mut self, at: Millis, event: Event) {
         self.made += 1;
-        self.line.insert((at, self.made), event);
+        let turn = if let Event::Polls(agent) = event { Turn::Polls(agent) } else { Turn::Made(self.made) };
+        self.line.insert((at, turn), event);
     }
 
     pub(super) fn pop_due(&mut self, now: Millis) -> Option<(Millis, Event)> {
+        self.turn = None;
         let first = self.line.first_entry()?;
-        let at = first.key().0;
-        (at <= now).then(|| (at, first.remove()))
+        let (at, turn) = *first.key();
+        (at <= now).then(|| {
+            self.turn = Some(turn);
+            (at, first.remove())
+        })
+    }
+
+    /// Whether an agent's poll at this very instant is still to come.
+    pub(super) fn may_poll_yet(&self, agent: Index) -> bool {
+        self.turn.is_some_and(|turn| turn < Turn::Polls(agent))
     }
 }

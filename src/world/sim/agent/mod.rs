@@ -169,7 +169,8 @@ impl State {
     pub(super) fn poll_soon(&mut self, index: Index) {
         let rhythm = Rhythm::new(&self.scenario.agent);
         let Some(agent) = self.agents.get(index) else { return };
-        let at = next_on_grid(agent.polls_from, rhythm.poll, self.now.max(self.calls.tracker_up_at() - 1));
+        let past = if self.events.may_poll_yet(index) { self.now - 1 } else { self.now };
+        let at = next_on_grid(agent.polls_from, rhythm.poll, past.max(self.calls.tracker_up_at() - 1));
         self.poll_at(index, 0, at);
     }
 
