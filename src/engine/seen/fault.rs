@@ -10,7 +10,7 @@ use crate::model::ids::mailbox_queue;
 use crate::model::instance::{Fault, Power};
 use crate::model::observed::{CloudInstance, Mailbox};
 use crate::model::record::KnownInstance;
-use crate::model::settings::Settings;
+use crate::model::settings::{GuardKind, Settings};
 use crate::model::span::Short;
 
 /// A machine as it is seen.
@@ -62,11 +62,11 @@ pub(super) fn fault(seen: &Seen<'_>, facts: &Facts, settings: &Settings, now: Ti
         return Some((Fault::Lost, why));
     }
     if known.drain.is_none() && facts.lost_mailbox(&known.id) {
-        let mailbox = mailbox_queue(&known.id);
-        return Some((
-            Fault::NotPulling,
-            format!("its mailbox {mailbox} was deleted: it takes no task until a drain makes another"),
-        ));
+        // An agent without a gate asks that very queue, by an id that does not come back.
+        let held = settings.pool(&known.pool).is_some_and(|pool| pool.guard == GuardKind::Hold);
+        let until = if held { "any more: stop it by hand" } else { "until a drain makes another" };
+        let why = format!("its mailbox {} was deleted: it takes no task {until}", mailbox_queue(&known.id));
+        return Some((Fault::NotPulling, why));
     }
     // Only a report that is younger than the first of those looks says that it is idle still.
     let idle_now = rows.iter().filter(|row| row.worker.task.is_none()).filter_map(|row| row.worker.last_report).max();

@@ -468,6 +468,7 @@ mod tests {
     use crate::engine::seen::example::Fleet;
     use crate::model::instance::{Drain, DrainCause, Fault};
     use crate::model::record::Record;
+    use crate::model::settings::GuardKind;
 
     fn drain(cancelled: bool) -> Record {
         let drain = Drain {
@@ -599,6 +600,13 @@ mod tests {
         fleet.mailboxes.clear();
         fleet.live(10);
         assert_eq!(fleet.instance("i-1").unwrap().fault, Some(Fault::NotPulling));
+        // A gate finds another by its name, an agent without one does not.
+        for (guard, remedy) in [(GuardKind::Gate, "until a drain makes another"), (GuardKind::Hold, "stop it by hand")]
+        {
+            fleet.settings.pools[0].guard = guard;
+            let why = fleet.instance("i-1").unwrap().fault_why.unwrap();
+            assert!(why.contains("drain:i-1 was deleted") && why.ends_with(remedy), "{why}");
+        }
     }
 
     #[test]
