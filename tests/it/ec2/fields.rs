@@ -418,17 +418,22 @@ async fn each_field_is_in_the_template_where_ec2_chooses() {
     assert!(checked > 30, "{checked}");
 }
 
+/// One that the member takes.
+fn some_value(takes: Takes) -> String {
+    match takes {
+        Takes::Flag => "true".to_owned(),
+        Takes::Whole(_, max) => max.to_string(),
+        Takes::Words(words) => words[0].to_owned(),
+        Takes::Text => "a name & more".to_owned(),
+        Takes::Id(begins) => format!("{begins}0"),
+    }
+}
+
 #[tokio::test]
 async fn every_member_of_the_overlay_is_in_the_template_or_refused_beforehand() {
     for member in MEMBERS {
         let name = member.name.replace('#', "1");
-        let value = match member.takes {
-            Takes::Flag => "true".to_owned(),
-            Takes::Whole(_, max) => max.to_string(),
-            Takes::Words(words) => words[0].to_owned(),
-            Takes::Text => "a name & more".to_owned(),
-            Takes::Id(begins) => format!("{begins}0"),
-        };
+        let value = some_value(member.takes);
         let overlay = format!("{name} = {value}");
         let edits: Vec<_> = CHOSEN.into_iter().chain([("run_instances", overlay.as_str())]).collect();
         match (edited(&edits), in_template(&name)) {
@@ -462,13 +467,7 @@ async fn without_a_setting_nothing_of_it_is_sent() {
 async fn every_member_of_the_overlay_reaches_the_wire_under_its_name() {
     let mut settings = edited(&[]).unwrap();
     for member in MEMBERS {
-        let value = match member.takes {
-            Takes::Flag => "true".to_owned(),
-            Takes::Whole(_, max) => max.to_string(),
-            Takes::Words(words) => words[0].to_owned(),
-            Takes::Text => "a name & more".to_owned(),
-            Takes::Id(begins) => format!("{begins}0"),
-        };
+        let value = some_value(member.takes);
         settings.pools[0].launch.run_instances.insert(member.name.replace('#', "1"), value);
     }
     let form = sent(&settings).await;

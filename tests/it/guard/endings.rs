@@ -10,22 +10,14 @@ use tidegate::world::secret::Secret;
 use tidegate::world::sim::clearml::http::Fault;
 use tidegate::world::sim::clearml::{ClearmlServer, Status};
 
-use super::{MAILBOX, boot, holds, job_lives, order, pulls, wait};
+use super::{MAILBOX, boot, holds, job_lives, order, outlives_its_console, pulls, wait};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
 
 #[test]
 fn a_busy_machine_whose_console_is_lost_finishes_its_task_first() {
-    let server = Served::start(&["one", "two"]);
-    server.write("tidegate:test", "lease", "1");
-    let task = server.enqueue_shell("one", "sleep 12");
-    let limits = [("TIDEGATE_LEASE_LIFE", "3"), ("TIDEGATE_IDLE_LIFE", "2"), ("TIDEGATE_SERVER_EVERY", "1")];
-    let machine = boot(&server, &limits);
-    wait(&machine, "the task runs", || server.status(&task) == Status::InProgress);
-    wait(&machine, "it switches itself off", || machine.is_off());
-    assert_eq!(server.status(&task), Status::Completed, "{}", machine.written());
-    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("console lost, idle"));
+    outlives_its_console(boot);
 }
 
 #[test]

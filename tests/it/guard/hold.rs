@@ -10,7 +10,7 @@ use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::{Status, Task};
 
 use super::console::{Console, SETTINGS};
-use super::{MAILBOX, job_lives, order, pulls, wait};
+use super::{MAILBOX, job_lives, order, outlives_its_console, pulls, wait};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
@@ -81,15 +81,7 @@ fn a_drain_is_cancelled_while_its_hold_task_runs() {
 
 #[test]
 fn an_idle_machine_whose_console_is_lost_ends_itself_when_its_own_task_holds_it() {
-    let server = Served::start(&["one", "two"]);
-    server.write("tidegate:test", "lease", "1");
-    let task = server.enqueue_shell("one", "sleep 12");
-    let limits = [("TIDEGATE_LEASE_LIFE", "3"), ("TIDEGATE_IDLE_LIFE", "2"), ("TIDEGATE_SERVER_EVERY", "1")];
-    let machine = boot(&server, &limits);
-    wait(&machine, "the task runs", || server.status(&task) == Status::InProgress);
-    wait(&machine, "it switches itself off", || machine.is_off());
-    assert_eq!(server.status(&task), Status::Completed, "{}", machine.written());
-    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("console lost, idle"));
+    let (server, machine) = outlives_its_console(boot);
     assert_eq!(holds(&server), [Status::InProgress], "{}", machine.written());
 }
 

@@ -85,6 +85,20 @@ fn wait_minutes(minutes: u32, machine: &Machine, what: &str, mut ready: impl FnM
     panic!("{what}: it did not happen\n{}", machine.written());
 }
 
+/// A machine whose console is lost while a task runs there: it finishes the task, and ends itself then.
+fn outlives_its_console(boot: fn(&Served, &[(&str, &str)]) -> Machine) -> (Served, Machine) {
+    let server = Served::start(&["one", "two"]);
+    server.write("tidegate:test", "lease", "1");
+    let task = server.enqueue_shell("one", "sleep 12");
+    let limits = [("TIDEGATE_LEASE_LIFE", "3"), ("TIDEGATE_IDLE_LIFE", "2"), ("TIDEGATE_SERVER_EVERY", "1")];
+    let machine = boot(&server, &limits);
+    wait(&machine, "the task runs", || server.status(&task) == Status::InProgress);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.status(&task), Status::Completed, "{}", machine.written());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("console lost, idle"));
+    (server, machine)
+}
+
 /// Pulls go on: at least two more calls arrive.
 fn pulls(machine: &Machine, server: &Served) {
     let before = server.watch.count("queues.get_next_task");
