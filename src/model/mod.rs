@@ -1,5 +1,6 @@
 //! Plain values shared by all: no I/O, no clock, no decisions.
 
+pub mod account;
 pub mod breaker;
 pub mod calendar;
 pub mod catalogue;

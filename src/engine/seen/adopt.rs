@@ -49,7 +49,7 @@ pub(in crate::engine) fn adopted(
             reservation: orphan.reservation,
             start: billed_from,
             end: None,
-            shares: vec![Share { from: billed_from, queue: orphan.home.clone(), task: None }],
+            shares: vec![Share::idle(billed_from, orphan.home.clone())],
         },
     }
 }

@@ -90,7 +90,7 @@ pub(in crate::engine) fn opened(
             reservation,
             start: launched,
             end: None,
-            shares: vec![Share { from: launched, queue: intent.queue.clone(), task: None }],
+            shares: vec![Share::idle(launched, intent.queue.clone())],
         },
         known: KnownInstance {
             id: instance,
@@ -192,21 +192,24 @@ impl Known<'_> {
         let goes_on = tasks().find(|task| Some(&task.id) == charged.task.as_ref());
         let running = goes_on.or_else(|| tasks().min_by_key(|task| sight.since(&task.id)));
         let running_id: Option<&TaskId> = running.map(|task| &task.id);
-        if running_id == charged.task.as_ref() {
+        let owner = running_id.and_then(|task| self.facts.owners.get(task)).cloned();
+        if running_id == charged.task.as_ref() && owner.as_ref().is_none_or(|owner| *owner == charged.owner) {
             return records;
         }
         let queue = running
             .and_then(|task| task.queue.as_ref())
             .and_then(|id| self.facts.queues.by_id(id))
             .map_or_else(|| machine.home.clone(), |queue| queue.name.clone());
-        if charged.task.is_some() && !several {
-            let duration = self.now.duration_since(charged.from).max(SignedDuration::ZERO);
+        if charged.task.is_some() && running_id != charged.task.as_ref() && !several {
+            let began = interval.shares.iter().rev().take_while(|share| share.task == charged.task).last();
+            let began = began.map_or(charged.from, |share| share.from);
+            let duration = self.now.duration_since(began).max(SignedDuration::ZERO);
             records.push(Record::TaskTook { queue: charged.queue.clone(), duration });
         }
         let queue = if running.is_some() { queue } else { machine.home.clone() };
         // In order of time, whatever the clock was set to.
         let from = self.now.max(interval.start).max(charged.from);
-        let share = Share { from, queue, task: running_id.cloned() };
+        let share = Share { from, queue, task: running_id.cloned(), owner: owner.unwrap_or_default() };
         records.push(Record::Charged { instance: machine.id.clone(), share });
         records
     }
@@ -392,14 +395,14 @@ impl Known<'_> {
             reservation: Money::ZERO,
             start: shown.launched,
             end: None,
-            shares: vec![Share { from: shown.launched, queue: machine.home.clone(), task: None }],
+            shares: vec![Share::idle(shown.launched, machine.home.clone())],
         }
     }
 }
 
 /// A machine that was off runs again.
 fn begun_anew(machine: KnownInstance, shown: &CloudInstance, interval: Interval) -> Record {
-    let share = Share { from: shown.launched, queue: machine.home.clone(), task: None };
+    let share = Share::idle(shown.launched, machine.home.clone());
     let interval = Interval { home: machine.home.clone(), shares: vec![share], ..interval };
     let (launched, power) = (shown.launched, Power::On);
     let known =
@@ -418,6 +421,7 @@ pub(super) fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timesta
 
 #[cfg(test)]
 mod tests {
+    use crate::model::account::Owner;
     use super::*;
     use crate::engine::seen::example::{Fleet, intent};
     use crate::model::instance::DrainCause;
@@ -452,10 +456,16 @@ mod tests {
             Some(crate::model::observed::ObservedTask { id: "t".into(), name: String::new(), queue: None });
         let took = fleet.live(10);
         assert!(
-            matches!(took.as_slice(), [Record::Charged { share, .. }] if share.task == Some("t".into())),
+            matches!(took.as_slice(), [Record::Charged { share, .. }]
+                if share.task == Some("t".into()) && share.owner == Owner::default()),
             "{took:?}"
         );
-        assert_eq!(fleet.live(100), []);
+        // Whose it is becomes known a little later.
+        let ann = Owner { project: None, user: Some("ann".into()) };
+        fleet.owners.insert("t".into(), ann.clone());
+        let told = fleet.live(10);
+        assert!(matches!(told.as_slice(), [Record::Charged { share, .. }] if share.owner == ann), "{told:?}");
+        assert_eq!(fleet.live(90), []);
         fleet.workers[0].task = None;
         let ended = fleet.live(20);
         let duration = SignedDuration::from_secs(120);

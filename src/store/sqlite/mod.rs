@@ -76,6 +76,7 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::account::Owner;
     use std::fs;
 
     use proptest::collection::vec;
@@ -196,8 +197,10 @@ mod tests {
     }
 
     prop_compose! {
-        fn share()(from in instant(), queue in name(), task in option::of(name())) -> Share {
-            Share { from, queue: queue.into(), task: task.map(Into::into) }
+        fn share()(from in instant(), queue in name(), task in option::of(name()), project in option::of(name()),
+            user in option::of(name())) -> Share {
+            let owner = Owner { project: project.map(Into::into), user: user.map(Into::into) };
+            Share { from, queue: queue.into(), task: task.map(Into::into), owner }
         }
     }
 
@@ -396,7 +399,7 @@ mod tests {
             reservation: Money::ZERO,
             start,
             end: None,
-            shares: vec![Share { from: start, queue: "q".into(), task: None }],
+            shares: vec![Share::idle(start, "q".into())],
         };
         wait(async {
             let mut store = open(directory.path()).await;
