@@ -19,6 +19,7 @@ mod read;
 mod replay;
 mod run;
 mod say;
+mod soak;
 mod table;
 mod trial;
 
@@ -62,6 +63,8 @@ struct Place {
 enum Command {
     Demo(demo::Demo),
     Replay(replay::Replay),
+    #[command(hide = true)]
+    Soak(soak::Soak),
     Run(run::Run),
     Check(check::Check),
     Policy(policy::Policy),
@@ -115,6 +118,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         None => console::run(place),
         Some(Command::Demo(command)) => command.run(),
         Some(Command::Replay(command)) => command.run(),
+        Some(Command::Soak(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
         Some(Command::Policy(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
@@ -156,6 +160,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Cleanup(command) => command.run(place).await,
         Command::Demo(_)
         | Command::Replay(_)
+        | Command::Soak(_)
         | Command::Run(_)
         | Command::Completions(_)
         | Command::Man(_)

@@ -2,46 +2,49 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
+use crate::engine::act::breakers::Breakers;
 use crate::engine::event::Answer;
 use crate::engine::run::{EngineError, Loop};
 use crate::engine::words::line;
 use crate::model::breaker::{BOOTS_FAILED, Reset, account};
 use crate::model::ids::{Actor, PoolName};
 use crate::model::journal::{EntryKind, Subject};
-use crate::model::record::Record;
+use crate::model::record::{Memory, Record};
+use crate::model::settings::Settings;
 
-impl Loop {
-    /// What these records, which are not written yet, say about launches: a machine that ended leaves its quota to
-    /// others, one that never registered is a strike of its pool.
-    pub(super) fn heed(&mut self, records: &[Record]) {
-        let now = self.setup.clock.now();
-        let mut failed: BTreeSet<&PoolName> = BTreeSet::new();
-        for record in records {
-            match record {
-                Record::Closed { instance, .. } => {
-                    if let Some(known) = self.memory.known.get(instance) {
-                        let account = account(known.provider, &known.region);
-                        self.breakers.ended(&account, known.machine_type.quota_family(), known.market);
-                    }
+/// What these records, which are not written yet, say about launches: a machine that ended leaves its quota to
+/// others, one that never registered is a strike of its pool.
+pub(super) fn heed(records: &[Record], memory: &Memory, settings: &Settings, breakers: &mut Breakers, now: Timestamp) {
+    let mut failed: BTreeSet<&PoolName> = BTreeSet::new();
+    for record in records {
+        match record {
+            Record::Closed { instance, .. } => {
+                if let Some(known) = memory.known.get(instance) {
+                    let account = account(known.provider, &known.region);
+                    breakers.ended(&account, known.machine_type.quota_family(), known.market);
                 }
-                Record::BootFailed { pool, .. } => drop(failed.insert(pool)),
-                Record::BootsForgiven(pool) => {
-                    failed.remove(pool);
-                    self.breakers.registered(pool);
-                }
-                _ => {}
             }
-        }
-        for name in failed {
-            let new = records.iter().filter(|record| matches!(record, Record::BootFailed { pool, .. } if pool == name));
-            let before = self.memory.boots_failed.get(name).map_or(0, BTreeSet::len);
-            let failed = u32::try_from(before + new.count()).unwrap_or(u32::MAX);
-            if let Some(pool) = self.settings.pool(name).filter(|_| failed >= BOOTS_FAILED) {
-                self.breakers.boots_failed(pool, failed, now);
+            Record::BootFailed { pool, .. } => drop(failed.insert(pool)),
+            Record::BootsForgiven(pool) => {
+                failed.remove(pool);
+                breakers.registered(pool);
             }
+            _ => {}
         }
     }
+    for name in failed {
+        let new = records.iter().filter(|record| matches!(record, Record::BootFailed { pool, .. } if pool == name));
+        let before = memory.boots_failed.get(name).map_or(0, BTreeSet::len);
+        let failed = u32::try_from(before + new.count()).unwrap_or(u32::MAX);
+        if let Some(pool) = settings.pool(name).filter(|_| failed >= BOOTS_FAILED) {
+            breakers.boots_failed(pool, failed, now);
+        }
+    }
+}
 
+impl Loop {
     /// A person ends back-offs.
     pub(super) async fn reset(&mut self, by: &Actor, what: &Reset) -> Result<Result<Answer, String>, EngineError> {
         if let Err(error) = self.may_change() {

@@ -16,7 +16,9 @@ mod run;
 pub mod seen;
 pub mod socket;
 mod spend;
+mod stance;
 mod start;
+pub(crate) mod step;
 mod tend;
 #[cfg(test)]
 mod trials;

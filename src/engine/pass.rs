@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::act::crash::Point;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::Deed;
+use crate::engine::backoff::heed;
 use crate::engine::run::{EngineError, Loop, MINUTE, Work};
 use crate::engine::seen::facts::{Fresh, Observation, Region};
 use crate::engine::seen::hold::Held;
@@ -16,11 +17,12 @@ use crate::engine::seen::join::{Parts, ends, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::observe::{Look, observe};
 use crate::engine::seen::sight::Sights;
+use crate::engine::stance::Stance;
 use crate::engine::words::{line, refusal_key, refused};
-use crate::model::ids::{Actor, InstanceId, IntentId};
+use crate::model::ids::{InstanceId, IntentId};
 use crate::model::instance::{Fault, Instance, Power};
 use crate::model::journal::EntryKind;
-use crate::model::plan::{Action, Plan, Planned, Rule};
+use crate::model::plan::{Action, Plan, Planned};
 use crate::model::record::{KnownInstance, Record};
 use crate::model::settings::{Poll, Settings};
 use crate::model::snapshot::{Ask, Order, Snapshot};
@@ -181,7 +183,7 @@ impl Loop {
                 },
                 &fresh,
             );
-            self.heed(&records);
+            heed(&records, &self.memory, &self.settings, &mut self.breakers, self.setup.clock.now());
             self.commit(records).await;
         }
         self.replan(Vec::new()).await?;
@@ -267,13 +269,8 @@ impl Loop {
         (self.setup.planner)(&join(parts, &self.snapshot, now), settings, &self.memory.ledger, now)
     }
 
-    /// Two looks may fail before what is known is too old to act on.
     fn stale_after(&self) -> SignedDuration {
-        let interval = match self.settings.the_loop.poll {
-            Poll::Auto => SLOW,
-            Poll::Every(interval) => interval,
-        };
-        interval * 2 + SignedDuration::from_secs(30)
+        stale_after(&self.settings)
     }
 
     async fn act(&mut self, now: Timestamp) -> Result<Undone, EngineError> {
@@ -354,35 +351,14 @@ impl Loop {
         (0..self.plan.actions.len()).map(|index| (index, why.clone())).collect()
     }
 
-    /// Whether the loop's state lets it act: a dry run does nothing on the world, a pause only what a person asks, to
-    /// its end: the stop of a machine that a person has drained, too.
+    /// Whether the loop's state lets it act.
     fn may_act(&self, planned: &Planned) -> bool {
-        match &planned.action {
-            // They change the memory only.
-            Action::Adopt { .. }
-            | Action::Hold { .. }
-            | Action::Release { .. }
-            | Action::Replace { .. }
-            | Action::LetBe { .. } => true,
-            _ if !self.memory.armed => false,
-            _ if self.setup.settings.read_only().is_some() => false,
-            // Who leads is not known for certain: only what a person wants stopped is stopped.
-            _ if !self.surely_leads() => planned.rule == Rule::Person && matches!(planned.action, Action::Stop { .. }),
-            Action::Launch(_) | Action::Start { .. } if self.ending.is_some() => false,
-            _ if planned.rule == Rule::Person => true,
-            Action::Stop { instance, .. }
-                if matches!(planned.rule, Rule::Stuck | Rule::Silent) && !self.order_was_read(instance) =>
-            {
-                false
-            }
-            Action::Stop { instance, .. } if self.is_drained_by_hand(instance) => true,
-            _ => !self.memory.paused,
-        }
-    }
-
-    fn is_drained_by_hand(&self, instance: &InstanceId) -> bool {
-        let drain = self.memory.known.get(instance).and_then(|known| known.drain.as_ref());
-        drain.is_some_and(|drain| !drain.cancelled && drain.by != Actor::the_loop())
+        let stance = Stance {
+            read_only: self.setup.settings.read_only().is_some(),
+            surely_leads: self.surely_leads(),
+            ends: self.ending.is_some(),
+        };
+        stance.allows(planned, &self.memory, &self.delivered, self.setup.clock.now())
     }
 
     /// Refusals and alarms that are new since the last pass, as journal lines; and what to call them in the next.
@@ -424,6 +400,15 @@ impl Loop {
     }
 }
 
-fn is_adoption(plan: &Plan, index: usize) -> bool {
+/// Two looks may fail before what is known is too old to act on.
+pub(super) fn stale_after(settings: &Settings) -> SignedDuration {
+    let interval = match settings.the_loop.poll {
+        Poll::Auto => SLOW,
+        Poll::Every(interval) => interval,
+    };
+    interval * 2 + SignedDuration::from_secs(30)
+}
+
+pub(super) fn is_adoption(plan: &Plan, index: usize) -> bool {
     matches!(plan.actions.get(index).map(|planned| &planned.action), Some(Action::Adopt { .. }))
 }

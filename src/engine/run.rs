@@ -20,7 +20,7 @@ use crate::engine::lead::{Lead, Stand};
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
-use crate::engine::tend::Delivered;
+use crate::engine::tend::{Delivered, note_done};
 use crate::engine::words::line;
 use crate::model::ids::{Actor, Term};
 use crate::model::journal::EntryKind;
@@ -300,7 +300,7 @@ impl Loop {
         }
         let first = match &outcome.result {
             Ok(_) => {
-                self.note_done(&outcome.deed, now);
+                note_done(&outcome.deed, &mut self.delivered, &mut self.retries, &mut self.facts, now);
                 true
             }
             Err(failed) => {

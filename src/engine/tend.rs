@@ -7,19 +7,22 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::act::deed::Deed;
+use crate::engine::act::retry::Retries;
 use crate::engine::run::Loop;
-use crate::engine::seen::facts::Region;
+use crate::engine::seen::facts::{Facts, Region};
 use crate::engine::seen::hold::Held;
 use crate::engine::seen::join;
+use crate::engine::seen::sight::Sights;
 use crate::engine::words::line;
 use crate::model::ids::InstanceId;
 use crate::model::instance::{Drain, Power};
 use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudInstance, CloudState};
+use crate::model::plan::Plan;
 use crate::model::reason::Reason;
-use crate::model::record::KnownInstance;
-use crate::model::settings::{Market, PoolSettings};
-use crate::model::snapshot::Stray;
+use crate::model::record::{KnownInstance, Memory, Record};
+use crate::model::settings::{Market, PoolSettings, Settings};
+use crate::model::snapshot::{Snapshot, Stray};
 use crate::world::cloud::Sweep;
 
 /// A machine that still runs so long after its stop was accepted was not stopped: it is told again, then at twice that.
@@ -56,6 +59,26 @@ impl Delivered {
         *self = Self::default();
     }
 
+    /// Whether a machine's order to drain reached its mailbox long enough ago to be read before any pull.
+    pub(super) fn was_read(&self, drain: &Drain, now: Timestamp) -> bool {
+        let delivered = self.orders.get(&drain.nonce);
+        delivered.is_some_and(|at| now.duration_since(*at) >= SURELY_READ)
+    }
+
+    /// Keeps what is about orders that stand.
+    pub(super) fn forget_old(&mut self, memory: &Memory) {
+        let known = &memory.known;
+        self.stops.retain(|instance, _| known.contains_key(instance));
+        let goes_off = |instance: &InstanceId| known.get(instance).is_some_and(|known| known.power != Power::On);
+        self.offs.retain(|instance, _| goes_off(instance));
+        if !self.orders.is_empty() {
+            let standing: Vec<&str> =
+                known.values().filter_map(|known| known.drain.as_ref()).map(|drain| drain.nonce.as_str()).collect();
+            self.orders.retain(|key, _| standing.contains(&key.strip_prefix("run:").unwrap_or(key)));
+            self.holds.retain(|key, _| standing.contains(&key.as_str()));
+        }
+    }
+
     /// The clock was set to `now`.
     pub(super) fn rebase(&mut self, now: Timestamp) {
         let orders = self.orders.values_mut().chain(self.holds.values_mut());
@@ -66,46 +89,119 @@ impl Delivered {
 /// A gate reads its mailbox every 15 s, and before it pulls.
 const SURELY_READ: SignedDuration = SignedDuration::from_secs(60);
 
-impl Loop {
-    /// A deed went well: what it has changed for certain need not be waited for until it is seen.
-    pub(super) fn note_done(&mut self, deed: &Deed, now: Timestamp) {
-        self.retries.done(deed);
-        match deed {
-            Deed::Drain { nonce, hold, .. } => {
-                self.delivered.orders.insert(nonce.clone(), now);
-                if *hold {
-                    self.delivered.holds.insert(nonce.clone(), now);
-                }
+/// A deed went well: what it has changed for certain need not be waited for until it is seen.
+pub(super) fn note_done(
+    deed: &Deed,
+    delivered: &mut Delivered,
+    retries: &mut Retries,
+    facts: &mut Facts,
+    now: Timestamp,
+) {
+    retries.done(deed);
+    match deed {
+        Deed::Drain { nonce, hold, .. } => {
+            delivered.orders.insert(nonce.clone(), now);
+            if *hold {
+                delivered.holds.insert(nonce.clone(), now);
             }
-            Deed::PlaceHold { nonce, .. } => drop(self.delivered.holds.insert(nonce.clone(), now)),
-            Deed::CancelDrain { nonce, .. } => drop(self.delivered.orders.insert(cancelled(nonce), now)),
-            Deed::Stop { instance, .. } => {
-                let times = self.delivered.stops.get(instance).map_or(1, |(_, times)| times.saturating_add(1));
-                self.delivered.stops.insert(instance.clone(), (now, times));
-            }
-            Deed::SwitchOff { instance, .. } => drop(self.delivered.offs.insert(instance.clone(), now)),
-            Deed::Requeue { lost, .. } => self.facts.tasks.retain(|task| task.id != lost.task),
-            Deed::Unregister { worker } => {
-                self.facts.workers.retain(|known| known.id != *worker);
-                self.retries.rest(deed, UNREGISTER_AGAIN, now);
-            }
-            Deed::Sweep { .. } => self.retries.rest(deed, SWEEP_AGAIN, now),
-            Deed::DeleteMailbox { instance } => self.facts.mailbox_removed(instance),
-            _ => {}
         }
+        Deed::PlaceHold { nonce, .. } => drop(delivered.holds.insert(nonce.clone(), now)),
+        Deed::CancelDrain { nonce, .. } => drop(delivered.orders.insert(cancelled(nonce), now)),
+        Deed::Stop { instance, .. } => {
+            let times = delivered.stops.get(instance).map_or(1, |(_, times)| times.saturating_add(1));
+            delivered.stops.insert(instance.clone(), (now, times));
+        }
+        Deed::SwitchOff { instance, .. } => drop(delivered.offs.insert(instance.clone(), now)),
+        Deed::Requeue { lost, .. } => facts.tasks.retain(|task| task.id != lost.task),
+        Deed::Unregister { worker } => {
+            facts.workers.retain(|known| known.id != *worker);
+            retries.rest(deed, UNREGISTER_AGAIN, now);
+        }
+        Deed::Sweep { .. } => retries.rest(deed, SWEEP_AGAIN, now),
+        Deed::DeleteMailbox { instance } => facts.mailbox_removed(instance),
+        _ => {}
     }
+}
 
+/// What is known while it is decided what to carry through. Pure.
+#[derive(Debug)]
+pub(super) struct Tending<'a> {
+    pub memory: &'a Memory,
+    pub facts: &'a Facts,
+    pub sights: &'a Sights,
+    pub settings: &'a Settings,
+    pub delivered: &'a Delivered,
+    pub snapshot: &'a Snapshot,
+    pub plan: &'a Plan,
+    pub now: Timestamp,
+}
+
+/// What is to be carried through.
+#[derive(Debug, Default)]
+pub(super) struct Tended {
+    pub deeds: Vec<Deed>,
+    /// Stops that the cloud accepted and did not carry out, and what is said of them.
+    pub unheeded: Vec<(Record, Deed)>,
+}
+
+impl Loop {
     /// Begins what must be said or asked again, and what is to be cleared away.
     pub(super) async fn tend(&mut self) {
         if !self.leads() || !self.memory.armed || self.setup.settings.read_only().is_some() {
             return;
         }
         let now = self.setup.clock.now();
-        self.forget_delivered(now);
+        self.retries.forget_old(now);
+        self.delivered.forget_old(&self.memory);
+        let tending = Tending {
+            memory: &self.memory,
+            facts: &self.facts,
+            sights: &self.sights,
+            settings: &self.settings,
+            delivered: &self.delivered,
+            snapshot: &self.snapshot,
+            plan: &self.plan,
+            now,
+        };
+        let Tended { mut deeds, unheeded } = tending.tended();
+        deeds.extend(self.sweeps(now));
+        for deed in deeds {
+            self.begin(deed);
+        }
+        for (alarm, deed) in unheeded {
+            if !self.is_blocked(&deed, now) && self.commit(vec![alarm]).await {
+                self.begin(deed);
+            }
+        }
+    }
+
+    fn sweeps(&self, now: Timestamp) -> impl Iterator<Item = Deed> {
+        let leaves =
+            |region: &Region| self.setup.world.cloud(region.provider).is_ok_and(|cloud| cloud.may_leave_behind());
+        let settings = std::sync::Arc::clone(&self.settings);
+        let regions: Vec<_> = self.regions().into_iter().filter(leaves).collect();
+        regions.into_iter().map(move |Region { provider, name }| {
+            let any = |is: &dyn Fn(&PoolSettings) -> bool| {
+                settings.pools.iter().any(|pool| pool.provider == provider && pool.site() == name && is(pool))
+            };
+            let sweep = Sweep {
+                fleet: settings.the_loop.fleet.clone(),
+                now,
+                spot_requests: any(&|pool| pool.market == Market::Spot),
+                templates: any(&|pool| pool.cloud_chooses(pool.market)),
+                region: name,
+            };
+            Deed::Sweep { provider, sweep }
+        })
+    }
+}
+
+impl Tending<'_> {
+    pub(super) fn tended(&self) -> Tended {
         let mut deeds = Vec::new();
-        let mut unheeded = Vec::new();
+        let (mut unheeded, now) = (Vec::new(), self.now);
         for known in self.memory.known.values() {
-            let held = Held::of(known, &self.facts, &self.settings);
+            let held = Held::of(known, self.facts, self.settings);
             let another = held.and_then(|held| self.open_hold(known, held));
             // It may have a task by now: until another hold task proves that it has none, it is not stopped.
             let waits = held.is_some_and(|held| !held.may_end(now));
@@ -138,15 +234,7 @@ impl Loop {
         let off = self.facts.mailboxes.keys().filter(off);
         deeds.extend(off.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
         deeds.extend(heard.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
-        deeds.extend(self.sweeps(now));
-        for deed in deeds {
-            self.begin(deed);
-        }
-        for (alarm, deed) in unheeded {
-            if !self.is_blocked(&deed, now) && self.commit(vec![alarm]).await {
-                self.begin(deed);
-            }
-        }
+        Tended { deeds, unheeded }
     }
 
     /// Whether the mailbox of a machine has nothing to tell any more: the machine is gone, its last words were read, and
@@ -162,26 +250,6 @@ impl Loop {
             refusal.instance.as_ref() == Some(instance) && matches!(refusal.reason, Reason::RequeuesUsed { .. })
         });
         !under_way && (refused || !self.snapshot.strays.iter().any(tells))
-    }
-
-    fn sweeps(&self, now: Timestamp) -> impl Iterator<Item = Deed> {
-        let leaves =
-            |region: &Region| self.setup.world.cloud(region.provider).is_ok_and(|cloud| cloud.may_leave_behind());
-        let settings = std::sync::Arc::clone(&self.settings);
-        let regions: Vec<_> = self.regions().into_iter().filter(leaves).collect();
-        regions.into_iter().map(move |Region { provider, name }| {
-            let any = |is: &dyn Fn(&PoolSettings) -> bool| {
-                settings.pools.iter().any(|pool| pool.provider == provider && pool.site() == name && is(pool))
-            };
-            let sweep = Sweep {
-                fleet: settings.the_loop.fleet.clone(),
-                now,
-                spot_requests: any(&|pool| pool.market == Market::Spot),
-                templates: any(&|pool| pool.cloud_chooses(pool.market)),
-                region: name,
-            };
-            Deed::Sweep { provider, sweep }
-        })
     }
 
     /// Whether a stop that was decided must be asked for again.
@@ -202,7 +270,7 @@ impl Loop {
     fn open_switch_off(&self, known: &KnownInstance) -> Option<Deed> {
         let runs = |shown: &CloudInstance| matches!(shown.state, CloudState::Pending | CloudState::Running);
         let accepted = self.delivered.offs.get(&known.id);
-        let waits = accepted.is_some_and(|at| self.setup.clock.now().duration_since(*at) <= STOP_TAKES);
+        let waits = accepted.is_some_and(|at| self.now.duration_since(*at) <= STOP_TAKES);
         let open = !waits && self.facts.machines.get(&known.id).is_some_and(runs);
         let (provider, region) = (known.provider, known.region.clone());
         open.then(|| Deed::SwitchOff { provider, region, instance: known.id.clone() })
@@ -212,7 +280,7 @@ impl Loop {
     fn open_hold(&self, known: &KnownInstance, held: Held<'_>) -> Option<Deed> {
         let drain = known.drain.as_ref()?;
         let ends = self.facts.machines.get(&known.id).is_some_and(join::ends);
-        if ends || known.power.is_off() || !held.is_wanted(&self.sights) {
+        if ends || known.power.is_off() || !held.is_wanted(self.sights) {
             return None;
         }
         let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
@@ -222,7 +290,7 @@ impl Loop {
         }
         let placed = self.delivered.holds.get(&nonce).copied();
         let looked = placed.is_none_or(|placed| self.facts.mailboxes_asked.is_some_and(|asked| asked > placed));
-        let another = held.needs_another(self.setup.clock.now()) || held.waits_in_vain(&self.sights, placed);
+        let another = held.needs_another(self.now) || held.waits_in_vain(self.sights, placed);
         let open = looked && another;
         open.then_some(Deed::PlaceHold { instance, nonce })
     }
@@ -230,7 +298,7 @@ impl Loop {
     /// The order of a machine that its mailbox does not show.
     fn open_order(&self, known: &KnownInstance, drain: &Drain) -> Option<Deed> {
         let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
-        let hold = Held::of(known, &self.facts, &self.settings).is_some_and(|held| held.is_wanted(&self.sights));
+        let hold = Held::of(known, self.facts, self.settings).is_some_and(|held| held.is_wanted(self.sights));
         let (key, want, deed) = if drain.cancelled {
             (cancelled(&nonce), "run".to_owned(), Deed::CancelDrain { instance, nonce, hold })
         } else if drain.acknowledged.is_none() {
@@ -248,27 +316,6 @@ impl Loop {
             Some(at) => self.facts.mailboxes_asked.is_some_and(|asked| asked > *at) && !shows_it(),
         };
         open.then_some(deed)
-    }
-
-    /// Whether the machine's order to drain reached its mailbox long enough ago to be read before any pull.
-    pub(super) fn order_was_read(&self, instance: &InstanceId) -> bool {
-        let drain = self.memory.known.get(instance).and_then(|known| known.drain.as_ref());
-        let delivered = drain.and_then(|drain| self.delivered.orders.get(&drain.nonce));
-        delivered.is_some_and(|at| self.setup.clock.now().duration_since(*at) >= SURELY_READ)
-    }
-
-    fn forget_delivered(&mut self, now: Timestamp) {
-        self.retries.forget_old(now);
-        let known = &self.memory.known;
-        self.delivered.stops.retain(|instance, _| known.contains_key(instance));
-        let goes_off = |instance: &InstanceId| known.get(instance).is_some_and(|known| known.power != Power::On);
-        self.delivered.offs.retain(|instance, _| goes_off(instance));
-        if !self.delivered.orders.is_empty() {
-            let standing: Vec<&str> =
-                known.values().filter_map(|known| known.drain.as_ref()).map(|drain| drain.nonce.as_str()).collect();
-            self.delivered.orders.retain(|key, _| standing.contains(&key.strip_prefix("run:").unwrap_or(key)));
-            self.delivered.holds.retain(|key, _| standing.contains(&key.as_str()));
-        }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod model;
 pub mod policy;
 mod rehearsal;
 pub mod score;
+pub mod soak;
 pub mod trace;
 pub mod week;
 

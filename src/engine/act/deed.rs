@@ -28,7 +28,7 @@ const TOKEN_RESERVE: SignedDuration = SignedDuration::from_mins(15);
 
 /// What is done.
 #[derive(Debug, Clone)]
-pub(in crate::engine) enum Deed {
+pub(crate) enum Deed {
     Launch(Box<LaunchDeed>),
     Stop {
         provider: Provider,
@@ -103,7 +103,7 @@ pub(in crate::engine) enum Deed {
 
 /// One launch call.
 #[derive(Debug, Clone)]
-pub(in crate::engine) struct LaunchDeed {
+pub(crate) struct LaunchDeed {
     pub fleet: FleetId,
     pub batch: IntentId,
     pub launch: Launch,
@@ -179,7 +179,7 @@ impl Deed {
 
     /// Whether the loop must hear of it before it may end.
     #[must_use]
-    pub(in crate::engine) fn matters(&self) -> bool {
+    pub(crate) fn matters(&self) -> bool {
         self.kind().is_some()
     }
 
@@ -275,14 +275,14 @@ impl std::fmt::Display for Deed {
 
 /// What became of a deed.
 #[derive(Debug)]
-pub(in crate::engine) struct Outcome {
+pub(crate) struct Outcome {
     pub deed: Deed,
     pub result: Result<Done, Failed>,
 }
 
 /// It went well.
 #[derive(Debug)]
-pub(in crate::engine) enum Done {
+pub(crate) enum Done {
     Launched(Vec<Launched>),
     Requeue(Requeue),
     Text(String),
@@ -294,7 +294,7 @@ pub(in crate::engine) enum Done {
 
 /// It did not, or nobody knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) struct Failed {
+pub(crate) struct Failed {
     pub class: ErrorClass,
     pub message: String,
     /// It may have been done all the same.

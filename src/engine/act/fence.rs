@@ -28,7 +28,7 @@ struct Inner {
 
 /// Why a deed is not done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::engine) enum KeptBack {
+pub(crate) enum KeptBack {
     /// Another console leads.
     Deposed(String),
     /// Nobody knows who leads.

@@ -4,8 +4,8 @@
 pub(super) mod breakers;
 pub mod crash;
 pub(super) mod decide;
-pub(super) mod deed;
-pub(super) mod fence;
+pub(crate) mod deed;
+pub(crate) mod fence;
 pub mod naming;
 pub(super) mod outcome;
 pub(super) mod retry;

@@ -1,0 +1,348 @@
+//! Judges each step by the invariants of the design, from the records, the world's truth and books of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+
+use super::books::Books;
+use super::world::World;
+use crate::engine::seen::facts::Observation;
+use crate::engine::step::{Begun, Stepper};
+use crate::model::calendar::{Bounds, bounds};
+use crate::model::ids::{Actor, BudgetName, InstanceId, IntentId};
+use crate::model::observed::CloudState;
+use crate::model::plan::Action;
+use crate::model::record::{Intent, Record};
+use crate::model::settings::{Budget, BudgetScope, Limits, Settings};
+use crate::model::snapshot::Source;
+use crate::plan::check::Broken;
+
+/// A machine's end is in the ledger at the latest so long after it, in milliseconds.
+const SETTLED: i64 = 15 * 60_000;
+
+/// What a look said, as far as the judge asks.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    pub running: BTreeSet<InstanceId>,
+    pub good: Vec<String>,
+}
+
+impl Seen {
+    pub(super) fn of(observation: &Observation) -> Self {
+        let mut seen = Self::default();
+        if observation.clearml.is_ok() {
+            seen.good.push(Source::CLEARML.to_owned());
+        }
+        for (region, machines) in &observation.regions {
+            let Ok(machines) = machines else { continue };
+            seen.good.push(Source::region(region.provider, &region.name));
+            let runs = |state| matches!(state, CloudState::Pending | CloudState::Running);
+            let running = machines.iter().filter(|machine| runs(machine.state));
+            seen.running.extend(running.map(|machine| machine.id.clone()));
+        }
+        seen
+    }
+}
+
+/// A hard budget that was crossed, and how far at most, as it stood then.
+#[derive(Debug)]
+struct Crossed {
+    scope: BudgetScope,
+    period: Bounds,
+    at: i64,
+    /// Spent at the period's end, at most.
+    at_most: i64,
+    over_at_most: i64,
+    runs: usize,
+    intents: Vec<IntentId>,
+}
+
+/// How far budgets were overrun, against how far at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Overrun {
+    pub bound: i64,
+    pub actual: i64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    pub books: Books,
+    good_at: BTreeMap<String, Timestamp>,
+    crossed: BTreeMap<BudgetName, Crossed>,
+    pub overruns: Vec<Overrun>,
+    /// Launches that a hard budget was asked about.
+    pub governed: u64,
+    pub crimes: Vec<String>,
+}
+
+impl Judge {
+    fn crime(&mut self, invariant: u8, what: impl std::fmt::Display) {
+        self.crimes.push(format!("{invariant}: {what}"));
+    }
+
+    /// The clock jumped: what was seen before counts for nothing, and a period's end is elsewhere.
+    pub(super) fn jumped(&mut self) {
+        self.good_at.clear();
+        self.crossed.clear();
+    }
+
+    /// The store was lost, and the ledger with it.
+    pub(super) fn forget(&mut self) {
+        self.books = Books::default();
+        self.crossed.clear();
+        self.good_at.clear();
+    }
+
+    pub(super) fn restarted(&mut self) {
+        self.good_at.clear();
+    }
+
+    /// What was written down since the last time.
+    pub(super) fn hear(&mut self, records: &[Record], world: &World, loop_: &Stepper) {
+        let journal = records.iter().any(|record| matches!(record, Record::Journal(_)));
+        for record in records {
+            self.books.enter(record);
+            match record {
+                Record::IntentOpened(intent) => {
+                    if intent.revision != loop_.settings().revision {
+                        self.crime(8, format_args!("intent {} has another revision", intent.id));
+                    }
+                }
+                Record::Opened(opened) => {
+                    let (start, id) = (opened.interval.start.as_millisecond(), &opened.known.id);
+                    let truth = world.machines.iter().find(|machine| machine.id == *id);
+                    let launched = truth.map(|machine| machine.launched);
+                    let anew = opened.known.origin != crate::model::instance::Origin::Launched;
+                    if launched.is_some_and(|launched| launched != start) && !anew {
+                        self.crime(13, format_args!("{id} is billed from {start}, not {launched:?}"));
+                    }
+                }
+                Record::Closed { instance, end } => {
+                    let truth = world.machines.iter().find(|machine| machine.id == *instance);
+                    let listed = truth.filter(|machine| machine.is_listed(world.now) && !machine.unlisted);
+                    let ended = listed.and_then(|machine| machine.ended);
+                    if ended.is_some_and(|ended| ended != end.as_millisecond()) {
+                        self.crime(13, format_args!("the bill of {instance} ends at {end}, not {ended:?}"));
+                    }
+                }
+                Record::Gone { instance, .. } => {
+                    let runs = |state| matches!(state, CloudState::Pending | CloudState::Running);
+                    if world.machines.iter().any(|machine| machine.id == *instance && runs(machine.state)) {
+                        self.crime(5, format_args!("{instance} is forgotten while it runs"));
+                    }
+                }
+                Record::StopSent { .. } | Record::PowerSet { .. } | Record::DrainSet { .. } if !journal => {
+                    self.crime(8, format_args!("nothing is told of {record:?}"));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A step: what was decided, begun and found broken.
+    pub(super) fn judge(
+        &mut self,
+        loop_: &Stepper,
+        seen: &Seen,
+        step: (&[Begun], &[Broken]),
+        opened: &[Intent],
+        now: Timestamp,
+    ) {
+        let (begun, broken) = step;
+        for source in &seen.good {
+            self.good_at.insert(source.clone(), now);
+        }
+        for broken in broken {
+            self.crime(broken.invariant.number(), format_args!("the check finds: {broken}"));
+        }
+        if !begun.is_empty() && !loop_.leads() {
+            self.crime(10, format_args!("{} without the lead", begun[0].1));
+        }
+        if !begun.is_empty() && !loop_.memory().armed {
+            self.crime(14, format_args!("a dry run does: {}", begun[0].1));
+        }
+        if !opened.is_empty() {
+            self.limits(loop_, opened);
+            self.money(loop_, opened, now);
+        }
+        self.unknown(loop_, begun, now);
+        for planned in &loop_.plan().actions {
+            if planned.reason.to_string().is_empty() {
+                self.crime(8, format_args!("no reason for {}", planned.action));
+            }
+        }
+        if loop_.leads() {
+            let memory = loop_.memory();
+            for id in &seen.running {
+                let intended = memory.intents.values().any(|intent| intent.starts.as_ref() == Some(id));
+                if !memory.ledger.open().contains_key(id) && !intended {
+                    self.crime(5, format_args!("{id} runs and is in no ledger"));
+                }
+            }
+        }
+    }
+
+    /// Invariant 6: nothing is begun on a word that is too old.
+    fn unknown(&mut self, loop_: &Stepper, begun: &[Begun], now: Timestamp) {
+        let Some(stale_after) = loop_.snapshot().sources.first().map(|source| source.stale_after) else { return };
+        let good = self.good_at.get(Source::CLEARML);
+        let fresh = good.is_some_and(|at| now.duration_since(*at) <= stale_after);
+        if fresh {
+            return;
+        }
+        let by_loop = loop_.plan().actions.iter().filter(|planned| planned.by == Actor::the_loop());
+        let acts = |action: &Action| {
+            matches!(action, Action::Launch(_) | Action::Stop { .. } | Action::SwitchOff { .. } | Action::Drain { .. })
+        };
+        let found = by_loop.map(|planned| &planned.action).find(|action| acts(action)).map(ToString::to_string);
+        if let Some(action) = found.filter(|_| !begun.is_empty()) {
+            self.crime(6, format_args!("{action}, though ClearML was not heard"));
+        }
+    }
+
+    /// Invariant 1: everything that is known and not off, and every intent, against each limit that a new intent takes from.
+    fn limits(&mut self, loop_: &Stepper, opened: &[Intent]) {
+        let (memory, settings) = (loop_.memory(), loop_.settings());
+        let mut rows: Vec<(&str, &str, [i64; 4])> = Vec::new();
+        for known in memory.known.values().filter(|known| !known.power.is_off()) {
+            let rate = self.books.of(&known.id).map_or(0, |run| run.rate);
+            rows.push((known.pool.as_str(), known.home.as_str(), [1, known.gpu.into(), known.vcpu.into(), rate]));
+        }
+        for intent in memory.intents.values() {
+            let rate = intent.rate.map_or(0, crate::model::money::Rate::micros_per_hour);
+            let row = [1, intent.gpu.into(), intent.vcpu.into(), rate];
+            rows.push((intent.pool.as_str(), intent.queue.as_str(), row));
+        }
+        let mut passed = Vec::new();
+        let mut hold = |what: &str, limits: &Limits, of: &dyn Fn(&str, &str) -> bool| {
+            let mut used = [0_i64; 4];
+            for (pool, queue, row) in &rows {
+                if of(pool, queue) {
+                    used.iter_mut().zip(row).for_each(|(used, more)| *used += more);
+                }
+            }
+            let hourly = limits.max_hourly.map(crate::model::money::Rate::micros_per_hour);
+            let maxima =
+                [limits.max.map(i64::from), limits.max_gpu.map(i64::from), limits.max_vcpu.map(i64::from), hourly];
+            let takes = |intent: &Intent| {
+                let rate = intent.rate.map_or(0, crate::model::money::Rate::micros_per_hour);
+                [1, i64::from(intent.gpu), i64::from(intent.vcpu), rate]
+            };
+            for (place, (used, max)) in used.into_iter().zip(maxima).enumerate() {
+                let mut news = opened.iter().filter(|intent| of(intent.pool.as_str(), intent.queue.as_str()));
+                let takes = news.any(|intent| takes(intent).get(place).is_some_and(|takes| *takes > 0));
+                if let Some(max) = max.filter(|max| takes && used > *max) {
+                    passed.push(format!("{used} of {max} (limit {place}) of {what}"));
+                }
+            }
+        };
+        hold("all", &settings.limits, &|_, _| true);
+        for pool in &settings.pools {
+            hold(pool.name.as_str(), &pool.limits, &|of, _| of == pool.name.as_str());
+        }
+        for queue in &settings.queues {
+            hold(queue.name.as_str(), &queue.limits, &|_, of| of == queue.name.as_str());
+        }
+        for what in passed {
+            self.crime(1, what);
+        }
+    }
+
+    /// Invariant 2, by the judge's own books.
+    fn money(&mut self, loop_: &Stepper, opened: &[Intent], now: Timestamp) {
+        let (memory, settings) = (loop_.memory(), loop_.settings());
+        let at = now.as_millisecond();
+        for budget in settings.budgets.iter().filter(|budget| budget.hard) {
+            if !opened.iter().any(|intent| budget.scope.covers(&intent.queue)) {
+                continue;
+            }
+            self.governed += 1;
+            let period = period(budget, settings, now);
+            let spent = self.books.spent(&budget.scope, period.start.as_millisecond(), i64::MAX, at);
+            let before = budget.spent_before_ledger(period.start, memory.ledger.whole_since).micros();
+            let committed = self.books.committed(&budget.scope, at);
+            let intents = memory.intents.values().filter(|intent| budget.scope.covers(&intent.queue));
+            let reserved: i64 = intents.map(|intent| intent.reservation.micros()).sum();
+            let limit = budget.limit.micros();
+            if spent + before + committed + reserved > limit {
+                let what = format_args!(
+                    "a launch crosses {}: {spent} + {before} spent, {committed} committed, {reserved} reserved of {limit}",
+                    budget.name
+                );
+                self.crimes.push(format!("2: {what}"));
+            }
+        }
+    }
+
+    /// Which hard budgets are crossed, how far at most, and how far those were whose period is over.
+    pub(super) fn overruns(&mut self, loop_: &Stepper, now: Timestamp) {
+        let settings = loop_.settings();
+        let at = now.as_millisecond();
+        let over = self.crossed.extract_if(.., |_, crossed| at > crossed.period.end.as_millisecond() + SETTLED);
+        for (name, crossed) in over.collect::<Vec<_>>() {
+            if self.books.has_newcomer(crossed.runs, &crossed.intents) {
+                continue;
+            }
+            let (start, end) = (crossed.period.start.as_millisecond(), crossed.period.end.as_millisecond());
+            let spent = self.books.spent(&crossed.scope, start, end, at);
+            let actual = spent - (crossed.at_most - crossed.over_at_most);
+            self.overruns.push(Overrun { bound: crossed.over_at_most, actual });
+            if spent > crossed.at_most {
+                let what =
+                    format_args!("budget {name} crossed at {}: {spent} spent, at most {}", crossed.at, crossed.at_most);
+                self.crimes.push(format!("2: {what}"));
+            }
+        }
+        for budget in settings.budgets.iter().filter(|budget| budget.hard) {
+            let period = period(budget, settings, now);
+            let spent = self.books.spent(&budget.scope, period.start.as_millisecond(), i64::MAX, at);
+            if spent <= budget.limit.micros() || self.crossed.contains_key(&budget.name) {
+                continue;
+            }
+            let (further, intents) = self.further(budget, loop_, period, at);
+            self.crossed.insert(
+                budget.name.clone(),
+                Crossed {
+                    scope: budget.scope.clone(),
+                    period,
+                    at,
+                    at_most: spent + further,
+                    over_at_most: spent + further - budget.limit.micros(),
+                    runs: self.books.len(),
+                    intents,
+                },
+            );
+        }
+    }
+
+    /// What a budget's machines may still cost up to the period's end: each to the end of its life, or of the period.
+    fn further(&self, budget: &Budget, loop_: &Stepper, period: Bounds, at: i64) -> (i64, Vec<IntentId>) {
+        let settings = loop_.settings();
+        let end = period.end.as_millisecond();
+        let serves =
+            |pool: &crate::model::ids::PoolName| settings.queues_of(pool).any(|queue| budget.scope.covers(&queue.name));
+        let life = |pool: &crate::model::ids::PoolName| {
+            settings
+                .pool(pool)
+                .map_or(i64::MAX / 2, |pool| i64::try_from(pool.max_life.as_millis()).unwrap_or(i64::MAX / 2))
+        };
+        let open = self.books.open().filter(|run| budget.scope.covers(&run.home) || serves(&run.pool));
+        let running: i64 = open.map(|run| run.further(at, end.min(run.start + life(&run.pool)))).sum();
+        let intents =
+            loop_.memory().intents.values().filter(|intent| budget.scope.covers(&intent.queue) || serves(&intent.pool));
+        let coming: i64 = intents
+            .clone()
+            .filter_map(|intent| intent.rate)
+            .map(|rate| rate.cost_between(stamp(at), period.end).micros())
+            .sum();
+        (running + coming, intents.map(|intent| intent.id.clone()).collect())
+    }
+}
+
+fn stamp(at: i64) -> Timestamp {
+    super::world::stamp(at)
+}
+
+fn period(budget: &Budget, settings: &Settings, now: Timestamp) -> Bounds {
+    bounds(budget.per, &settings.the_loop.time_zone, now)
+}
