@@ -421,9 +421,9 @@ pub(super) fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timesta
 
 #[cfg(test)]
 mod tests {
-    use crate::model::account::Owner;
     use super::*;
     use crate::engine::seen::example::{Fleet, intent};
+    use crate::model::account::Owner;
     use crate::model::instance::DrainCause;
 
     fn idle() -> Fleet {
@@ -542,6 +542,28 @@ mod tests {
         let third = fleet.live(10);
         assert!(gone(&third));
         assert_eq!(closed(&third), [absent_since]);
+    }
+
+    /// By the cloud's clock a new machine may seem to be old: ours is ahead.
+    #[test]
+    fn a_machine_that_was_never_listed_is_given_five_minutes_of_our_own_clock() {
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 480).known();
+        let machines = std::mem::take(&mut fleet.machines);
+        for _ in 0..10 {
+            assert_eq!(fleet.live(30), []);
+        }
+        let gone = |records: &[Record]| records.iter().any(|record| matches!(record, Record::Gone { .. }));
+        let mut late = fleet.live(10);
+        late.extend([fleet.live(10), fleet.live(10), fleet.live(10)].concat());
+        assert!(gone(&late));
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 480).known();
+        fleet.machines.clear();
+        fleet.live(0);
+        fleet.machines = machines;
+        fleet.live(30);
+        fleet.machines.clear();
+        let looks = [fleet.live(10), fleet.live(10), fleet.live(10)].concat();
+        assert!(gone(&looks), "it was listed, and is absent three times");
     }
 
     #[test]

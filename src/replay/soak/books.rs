@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+use crate::model::account::{AccountOf, Coverage, NOBODY, Owner};
 use crate::model::ids::{InstanceId, IntentId, PoolName, QueueName};
 use crate::model::record::Record;
-use crate::model::settings::BudgetScope;
 
 /// Clouds bill at least so long, in milliseconds.
 const LEAST: i64 = 60_000;
@@ -24,7 +24,7 @@ pub(super) struct Run {
     pub rate: i64,
     pub reserved: i64,
     /// Who is charged, from when on.
-    shares: Vec<(i64, QueueName)>,
+    shares: Vec<(i64, QueueName, Owner)>,
 }
 
 #[derive(Debug, Default)]
@@ -52,14 +52,15 @@ impl Run {
         if self.end.is_some() { 0 } else { price(self.rate, from, to) + 1 }
     }
 
-    fn within(&self, scope: &BudgetScope, from: i64, to: i64, now: i64) -> i64 {
+    fn within(&self, scope: &Coverage<'_>, from: i64, to: i64, now: i64) -> i64 {
         let until = self.billed_until(now);
         let mut sum = 0;
-        for (place, (begun, queue)) in self.shares.iter().enumerate() {
+        for (place, (begun, queue, owner)) in self.shares.iter().enumerate() {
             let begun = if place == 0 { self.start } else { (*begun).clamp(self.start, until) };
             let over = self.shares.get(place + 1).map_or(until, |next| next.0.clamp(self.start, until));
             let (begun, over) = (begun.max(from), over.min(to));
-            if over > begun && scope.covers(queue) {
+            let account = AccountOf { pool: &self.pool, queue, owner };
+            if over > begun && scope.covers(account) {
                 sum += price(self.rate, self.start, over) - price(self.rate, self.start, begun);
             }
         }
@@ -89,12 +90,12 @@ impl Books {
                     end: None,
                     rate: interval.rate.map_or(0, crate::model::money::Rate::micros_per_hour),
                     reserved: interval.reservation.micros(),
-                    shares: vec![(millis(interval.start), interval.home.clone())],
+                    shares: vec![(millis(interval.start), interval.home.clone(), NOBODY)],
                 });
             }
             Record::Charged { instance, share } => {
                 if let Some(run) = self.open.get(instance).and_then(|place| self.runs.get_mut(*place)) {
-                    run.shares.push((millis(share.from), share.queue.clone()));
+                    run.shares.push((millis(share.from), share.queue.clone(), share.owner.clone()));
                 }
             }
             Record::Closed { instance, end } => {
@@ -119,13 +120,13 @@ impl Books {
     }
 
     /// Spent on a scope from one instant to another, as it is known at `now`.
-    pub(super) fn spent(&self, scope: &BudgetScope, from: i64, to: i64, now: i64) -> i64 {
+    pub(super) fn spent(&self, scope: &Coverage<'_>, from: i64, to: i64, now: i64) -> i64 {
         self.runs.iter().map(|run| run.within(scope, from, to, now)).sum()
     }
 
     /// Set aside by machines that are up and not yet spent.
-    pub(super) fn committed(&self, scope: &BudgetScope, now: i64) -> i64 {
-        let covered = self.open().filter(|run| scope.covers(&run.home));
+    pub(super) fn committed(&self, scope: &Coverage<'_>, now: i64) -> i64 {
+        let covered = self.open().filter(|run| scope.of_launch(&run.pool, &run.home));
         covered.map(|run| (run.reserved - run.cost(now)).max(0)).sum()
     }
 

@@ -45,7 +45,7 @@ impl World {
     }
 
     fn is_cut_off(&self, region: &str) -> Option<Failed> {
-        if self.now < self.troubles.credentials {
+        if self.mistimed || self.now < self.troubles.credentials {
             return Some(failed(ErrorClass::Credentials, false));
         }
         let down = self.troubles.region_down.get(place_of(region)).is_some_and(|until| self.now < *until);

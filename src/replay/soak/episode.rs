@@ -12,7 +12,7 @@ use super::kinds::{Counts, Kind};
 use super::looks::Older;
 use super::people::{COMMON, RARE, Undo};
 use super::trouble::OF_THE_WORLD;
-use super::world::{Millis, Troubles, World, stamp};
+use super::world::{MINUTE, Millis, Troubles, World, stamp};
 use crate::engine::act::deed::{Deed, Done, Failed};
 use crate::engine::step::{Begun, Stepper};
 use crate::model::observed::CloudState;
@@ -188,6 +188,14 @@ impl Episode {
     fn heard(&mut self) -> Vec<Record> {
         let records = self.stepper.take_told();
         self.judge.hear(&records, &self.world, &self.stepper);
+        if self.world.now < self.world.all_killed_until {
+            // What an emergency stop has decided is carried out however long that takes.
+            let stops = records.iter().filter_map(|record| match record {
+                Record::StopSent { instance, .. } => Some(instance.clone()),
+                _ => None,
+            });
+            self.world.kills_asked.extend(stops);
+        }
         let news = self.world.counts.take_news();
         if let Some(trace) = &mut self.trace {
             let at = format!("{:5} {}", self.tick, stamp(self.world.now).strftime("%dT%H:%M:%S"));
@@ -234,6 +242,8 @@ impl Episode {
 
     pub(super) fn set_clock(&mut self, skew: Millis) {
         self.skew = skew;
+        // AWS refuses what is signed more than five minutes ago or ahead.
+        self.world.mistimed = skew.abs() > 5 * MINUTE;
         self.stepper.jumped(self.now());
         self.judge.jumped();
     }

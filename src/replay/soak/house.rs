@@ -111,10 +111,20 @@ impl House {
     pub(super) fn add_budget(&mut self, dice: &mut Dice) {
         self.budgets_made += 1;
         let queue = one(dice, &self.queues).map(|queue| queue.name.clone()).unwrap_or_default();
-        let per = one(dice, &["hour", "day", "day", "week", "month"]).copied().unwrap_or("day");
+        let pool = one(dice, &self.pools).map(|pool| pool.name.clone()).unwrap_or_default();
+        let per =
+            one(dice, &["hour", "day", "day", "week", "month", "rolling 6h", "rolling 24h"]).copied().unwrap_or("day");
+        let scope = match dice.between(0, 9) {
+            0..=4 => "all".to_owned(),
+            5 => "provider:aws".to_owned(),
+            6 => format!("pool:{pool}"),
+            7 => format!("queue:{queue}"),
+            8 => "project:vision".to_owned(),
+            _ => "user:ann".to_owned(),
+        };
         self.budgets.push(Money {
             name: format!("b{}", self.budgets_made),
-            scope: if dice.chance(0.6) { "all".to_owned() } else { format!("queue:{queue}") },
+            scope,
             per,
             cents: if per == "hour" { dice.between(300, 3_000) } else { dice.between(500, 12_000) },
             hard: dice.chance(0.9),

@@ -8,12 +8,12 @@ use super::books::Books;
 use super::world::World;
 use crate::engine::seen::facts::Observation;
 use crate::engine::step::{Begun, Stepper};
-use crate::model::calendar::{Bounds, bounds};
+use crate::model::calendar::{Bounds, bounds_of};
 use crate::model::ids::{Actor, BudgetName, InstanceId, IntentId};
 use crate::model::observed::CloudState;
 use crate::model::plan::Action;
 use crate::model::record::{Intent, Record};
-use crate::model::settings::{Budget, BudgetScope, Limits, Settings};
+use crate::model::settings::{Budget, BudgetScope, Limits, Per, Settings};
 use crate::model::snapshot::Source;
 use crate::plan::check::Broken;
 
@@ -171,7 +171,7 @@ impl Judge {
                 self.crime(8, format_args!("no reason for {}", planned.action));
             }
         }
-        if loop_.leads() {
+        if loop_.leads() && !loop_.is_stuck() {
             let memory = loop_.memory();
             for id in &seen.running {
                 let intended = memory.intents.values().any(|intent| intent.starts.as_ref() == Some(id));
@@ -252,16 +252,17 @@ impl Judge {
     fn money(&mut self, loop_: &Stepper, opened: &[Intent], now: Timestamp) {
         let (memory, settings) = (loop_.memory(), loop_.settings());
         let at = now.as_millisecond();
-        for budget in settings.budgets.iter().filter(|budget| budget.hard) {
-            if !opened.iter().any(|intent| budget.scope.covers(&intent.queue)) {
+        for budget in settings.budgets.iter().filter(|budget| budget.hard && budget.scope.holds_launches()) {
+            let scope = budget.scope.among(&settings.pools);
+            if !opened.iter().any(|intent| scope.of_launch(&intent.pool, &intent.queue)) {
                 continue;
             }
             self.governed += 1;
             let period = period(budget, settings, now);
-            let spent = self.books.spent(&budget.scope, period.start.as_millisecond(), i64::MAX, at);
+            let spent = self.books.spent(&scope, period.start.as_millisecond(), i64::MAX, at);
             let before = budget.spent_before_ledger(period.start, memory.ledger.whole_since).micros();
-            let committed = self.books.committed(&budget.scope, at);
-            let intents = memory.intents.values().filter(|intent| budget.scope.covers(&intent.queue));
+            let committed = self.books.committed(&scope, at);
+            let intents = memory.intents.values().filter(|intent| scope.of_launch(&intent.pool, &intent.queue));
             let reserved: i64 = intents.map(|intent| intent.reservation.micros()).sum();
             let limit = budget.limit.micros();
             if spent + before + committed + reserved > limit {
@@ -284,7 +285,7 @@ impl Judge {
                 continue;
             }
             let (start, end) = (crossed.period.start.as_millisecond(), crossed.period.end.as_millisecond());
-            let spent = self.books.spent(&crossed.scope, start, end, at);
+            let spent = self.books.spent(&crossed.scope.among(&settings.pools), start, end, at);
             let actual = spent - (crossed.at_most - crossed.over_at_most);
             self.overruns.push(Overrun { bound: crossed.over_at_most, actual });
             if spent > crossed.at_most {
@@ -293,9 +294,11 @@ impl Judge {
                 self.crimes.push(format!("2: {what}"));
             }
         }
-        for budget in settings.budgets.iter().filter(|budget| budget.hard) {
+        let of_calendar = |budget: &&Budget| budget.hard && matches!(budget.per, Per::Calendar(_));
+        for budget in settings.budgets.iter().filter(of_calendar) {
             let period = period(budget, settings, now);
-            let spent = self.books.spent(&budget.scope, period.start.as_millisecond(), i64::MAX, at);
+            let spent =
+                self.books.spent(&budget.scope.among(&settings.pools), period.start.as_millisecond(), i64::MAX, at);
             if spent <= budget.limit.micros() || self.crossed.contains_key(&budget.name) {
                 continue;
             }
@@ -319,17 +322,24 @@ impl Judge {
     fn further(&self, budget: &Budget, loop_: &Stepper, period: Bounds, at: i64) -> (i64, Vec<IntentId>) {
         let settings = loop_.settings();
         let end = period.end.as_millisecond();
-        let serves =
-            |pool: &crate::model::ids::PoolName| settings.queues_of(pool).any(|queue| budget.scope.covers(&queue.name));
+        let scope = budget.scope.among(&settings.pools);
+        // Any machine that serves a covered queue, or may run a task of that owner.
+        let owned = !budget.scope.holds_launches();
+        let serves = |pool: &crate::model::ids::PoolName| {
+            owned || settings.queues_of(pool).any(|queue| scope.of_launch(pool, &queue.name))
+        };
         let life = |pool: &crate::model::ids::PoolName| {
             settings
                 .pool(pool)
                 .map_or(i64::MAX / 2, |pool| i64::try_from(pool.max_life.as_millis()).unwrap_or(i64::MAX / 2))
         };
-        let open = self.books.open().filter(|run| budget.scope.covers(&run.home) || serves(&run.pool));
+        let open = self.books.open().filter(|run| scope.of_launch(&run.pool, &run.home) || serves(&run.pool));
         let running: i64 = open.map(|run| run.further(at, end.min(run.start + life(&run.pool)))).sum();
-        let intents =
-            loop_.memory().intents.values().filter(|intent| budget.scope.covers(&intent.queue) || serves(&intent.pool));
+        let intents = loop_
+            .memory()
+            .intents
+            .values()
+            .filter(|intent| scope.of_launch(&intent.pool, &intent.queue) || serves(&intent.pool));
         let coming: i64 = intents
             .clone()
             .filter_map(|intent| intent.rate)
@@ -344,5 +354,5 @@ fn stamp(at: i64) -> Timestamp {
 }
 
 fn period(budget: &Budget, settings: &Settings, now: Timestamp) -> Bounds {
-    bounds(budget.per, &settings.the_loop.time_zone, now)
+    bounds_of(budget.per, &settings.the_loop.time_zone, now)
 }

@@ -37,7 +37,7 @@ impl World {
     fn listing(&mut self, place: usize, older: &mut Older) -> Result<Vec<CloudInstance>, String> {
         let now = self.now;
         let until = |times: [Millis; 2]| times.get(place).is_some_and(|until| now < *until);
-        if until(self.troubles.region_down) || now < self.troubles.credentials {
+        if until(self.troubles.region_down) || self.mistimed || now < self.troubles.credentials {
             return Err("the cloud does not answer".to_owned());
         }
         let last = older.0.get_mut(place).map(std::mem::take).unwrap_or_default();
@@ -91,6 +91,8 @@ impl World {
                 statuses.insert(id.clone(), self.tasks.get(number).map(|task| task.status));
             }
         }
+        let owned = self.tasks.values().filter(|task| asked.tasks || !asked.known.contains(&task.id));
+        let owners = owned.map(|task| (task.id.clone(), task.owner.clone())).collect();
         let open = |status| matches!(status, TaskStatus::Queued | TaskStatus::InProgress);
         let tasks = self.tasks.values().filter(|task| open(task.status)).map(|task| TaskRecord {
             id: task.id.clone(),
@@ -110,7 +112,7 @@ impl World {
             tags: Vec::new(),
             entries: queue.entries.iter().map(entry).collect(),
         });
-        ClearmlFacts { queues: queues.collect(), workers, mailboxes, holds, tasks, statuses }
+        ClearmlFacts { queues: queues.collect(), workers, mailboxes, holds, tasks, statuses, owners }
     }
 
     fn workers(&self) -> Vec<ObservedWorker> {

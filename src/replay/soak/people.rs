@@ -39,6 +39,7 @@ pub(super) const COMMON: &[Kind] = &[
 /// Those after which little is as it was.
 pub(super) const RARE: &[Kind] = &[
     Kind::StoreLost,
+    Kind::Sleeps,
     Kind::ClockForward,
     Kind::ClockBack,
     Kind::ClockDrifts,
@@ -121,6 +122,14 @@ impl Episode {
                 self.judge.forget();
                 self.replies.clear();
                 self.later(MINUTE, 10 * MINUTE, Undo::Arm);
+            }
+            Kind::Sleeps => {
+                for _ in 0..8 * 60 {
+                    let to = self.world.now + MINUTE;
+                    self.world.advance(to);
+                }
+                self.stepper.jumped(self.now());
+                self.judge.restarted();
             }
             Kind::ClockForward => self.jump(8 * HOUR)?,
             Kind::ClockBack => self.jump(-8 * HOUR)?,

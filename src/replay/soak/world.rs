@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 
 use super::kinds::{Counts, Kind};
+use crate::model::account::Owner;
 use crate::model::ids::{
     InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId,
 };
@@ -115,6 +116,7 @@ pub(super) struct Task {
     pub started: Option<Millis>,
     pub changed: Millis,
     pub left: Millis,
+    pub owner: Owner,
 }
 
 /// A queue of the server's.
@@ -168,6 +170,8 @@ pub(super) struct World {
     pub numbered: u32,
     /// Who leads.
     pub leader: Term,
+    /// The loop's clock is so far off that the clouds refuse what it signs.
+    pub mistimed: bool,
     /// No luck is bad any more.
     pub calm: bool,
     /// What was done that must never be.
@@ -198,6 +202,7 @@ impl World {
             counts: Counts::default(),
             numbered: 0,
             leader: Term(1),
+            mistimed: false,
             calm: false,
             crimes: Vec::new(),
         }
@@ -225,10 +230,12 @@ impl World {
         self.numbered += 1;
         let (number, now) = (self.numbered, self.now);
         let id = TaskId::new(format!("t{number}"));
+        let whose = |name: &str, nth| number.is_multiple_of(nth).then(|| name.to_owned());
+        let owner = Owner { project: whose("vision", 3).map(Into::into), user: whose("ann", 2).map(Into::into) };
         let Some(place) = self.queues.get_mut(queue) else { return };
         place.entries.push((id.clone(), number, now));
         let status = TaskStatus::Queued;
-        self.tasks.insert(number, Task { id, queue, status, worker: None, started: None, changed: now, left });
+        self.tasks.insert(number, Task { id, queue, status, worker: None, started: None, changed: now, left, owner });
     }
 
     pub(super) fn waiting(&self) -> usize {
