@@ -117,7 +117,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         // Those that have runtimes of their own: a screen's, a loop's, simulated time.
         None => console::run(place),
         Some(Command::Demo(command)) => command.run(),
-        Some(Command::Replay(command)) => command.run(),
+        Some(Command::Replay(command)) => command.run(place),
         Some(Command::Soak(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
         Some(Command::Policy(command)) => command.run(place),

@@ -1,10 +1,14 @@
 //! `replay`: what a week of jobs would have cost, and how long they would have waited, under other decisions.
 
+mod history;
+mod plot;
+
 use std::path::PathBuf;
 
 use clap::Args;
 use serde_json::json;
 
+use super::Place;
 use super::failure::Failure;
 use super::say::{VERSION, say};
 use super::table::{Side, table};
@@ -20,7 +24,7 @@ use crate::world::clock::Clock;
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// Traces
-    #[arg(required = true, value_name = "TRACE")]
+    #[arg(required_unless_present = "from_clearml", value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// Who decides: `tidegate`, `tidegate:keep_alive=1m`, `clearml`, `clearml:poll=30s,idle=60s`; many times
     #[arg(long = "policy", value_name = "POLICY", default_values = ["tidegate", "clearml"])]
@@ -34,6 +38,8 @@ pub(super) struct Replay {
     /// What goes wrong: workers of ended machines stay listed for ten minutes
     #[arg(long, value_name = "FAULT")]
     fault: Option<Fault>,
+    #[command(flatten)]
+    sweep: history::Sweep,
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
@@ -49,13 +55,17 @@ enum Fault {
 const ZOMBIE: Millis = 600_000;
 
 impl Replay {
-    pub(super) fn run(&self) -> Result<(), Failure> {
+    pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
         let traces = self.traces.iter().map(|file| Trace::open(file)).collect::<Result<Vec<_>, _>>();
         let traces = traces.map_err(|error| failed(&error))?;
         let mut cloud = CloudModel::default();
         if let Some(Fault::Zombie) = self.fault {
             cloud.lingers = ZOMBIE;
+        }
+        if self.sweep.is_wanted() {
+            let terms = history::Terms { cloud: &cloud, seeds: self.seeds, waiting: self.waiting, json: self.json };
+            return self.sweep.run(place, &self.traces, &terms);
         }
         let clock = || Clock::Wall.now();
         let contests = traces.iter().map(|trace| {

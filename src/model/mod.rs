@@ -8,6 +8,7 @@ pub mod claim;
 pub mod drift;
 pub mod eta;
 pub mod forecast;
+pub mod history;
 pub mod hocon;
 pub mod ids;
 pub mod instance;

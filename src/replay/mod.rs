@@ -1,11 +1,13 @@
 //! WHAT WOULD HAVE HAPPENED: the loop on simulated time in a simulated world.
 
 pub mod contest;
+pub mod history;
 pub mod model;
 pub mod policy;
 mod rehearsal;
 pub mod score;
 pub mod soak;
+pub mod sweep;
 pub mod trace;
 pub mod week;
 

@@ -1,5 +1,7 @@
 //! What the replay assumes of the cloud, every figure of it in one place. An assumption, not a measurement.
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
 
 use super::trace::{Millis, TraceQueue};
@@ -10,7 +12,7 @@ use crate::world::sim::scenario::Spread;
 /// A kind of machine that serves queues of some size of job.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Class {
-    pub machine_type: &'static str,
+    pub machine_type: String,
     /// Jobs of up to so many GPUs run on it.
     pub gpus: u32,
     pub vcpu: u32,
@@ -24,6 +26,8 @@ pub struct Class {
 pub struct CloudModel {
     /// The smallest first.
     pub classes: Vec<Class>,
+    /// The kind of machine that serves a queue, by its name; one that is not named is served by the size of its jobs.
+    pub served: BTreeMap<String, usize>,
     /// How long a launch call takes.
     pub call: Millis,
     /// From the call's end to the running machine.
@@ -46,8 +50,8 @@ pub struct CloudModel {
 
 impl Default for CloudModel {
     fn default() -> Self {
-        let class = |machine_type, gpus, vcpu, rate, cap| Class {
-            machine_type,
+        let class = |machine_type: &str, gpus, vcpu, rate, cap| Class {
+            machine_type: String::from(machine_type),
             gpus,
             vcpu,
             rate: Rate::from_micros_per_hour(rate),
@@ -59,6 +63,7 @@ impl Default for CloudModel {
                 class("g5.12xlarge", 4, 48, 5_672_000, 16),
                 class("g5.48xlarge", 8, 192, 16_288_000, 12),
             ],
+            served: BTreeMap::new(),
             call: 1_500,
             pending: Spread::new(12_000, 0.40),
             system: Spread::new(78_000, 0.35),
@@ -83,6 +88,9 @@ pub(super) struct Boot {
 impl CloudModel {
     /// The kind of machine that serves a queue: the smallest that holds its largest job.
     pub(super) fn class_of(&self, queue: &TraceQueue) -> usize {
+        if let Some(place) = self.served.get(&queue.name) {
+            return *place;
+        }
         let fits = self.classes.iter().position(|class| queue.gpus <= class.gpus);
         fits.unwrap_or_else(|| self.classes.len().saturating_sub(1))
     }

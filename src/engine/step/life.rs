@@ -19,6 +19,11 @@ use crate::plan::pace::QUICK;
 use crate::store::settings::SettingsFile;
 
 impl Stepper {
+    /// Whether it dies before it writes the next thing that it decides to do.
+    pub(crate) fn set_dies(&mut self, dies: bool) {
+        self.dies = dies;
+    }
+
     pub(crate) fn set_store_fails(&mut self, fails: bool) {
         self.store_fails = fails;
     }
@@ -80,6 +85,7 @@ impl Stepper {
         self.snapshot = Snapshot::default();
         self.plan = nothing_planned(&self.settings, now);
         self.under_way.clear();
+        self.dies = false;
         self.interval = QUICK;
         self.looked_deep_at = None;
         self.stop_all = None;

@@ -78,6 +78,8 @@ pub(crate) struct Stepper {
     leads: bool,
     /// Nothing can be written: nothing is done.
     store_fails: bool,
+    /// It dies as it is about to write what it decided.
+    dies: bool,
     /// What was written since it was last asked for.
     told: Vec<Record>,
 }
@@ -113,6 +115,7 @@ impl Stepper {
             term: Term(1),
             leads: true,
             store_fails: false,
+            dies: false,
             told: Vec::new(),
         })
     }
@@ -283,6 +286,9 @@ impl Stepper {
                 deeds.push(deed);
             }
             records.extend(written);
+        }
+        if self.dies && !deeds.is_empty() {
+            return (Vec::new(), broken);
         }
         if !self.commit(records) {
             return (Vec::new(), broken);

@@ -60,7 +60,7 @@ impl Own {
             });
             let mut pool = PoolSettings {
                 region: REGION.to_owned(),
-                types: vec![class.machine_type.into()],
+                types: vec![class.machine_type.as_str().into()],
                 ..PoolSettings::with_defaults(pool)
             };
             pool.limits.max = Some(class.cap);
@@ -72,7 +72,7 @@ impl Own {
                 spot: None,
                 source: String::new(),
             };
-            catalogue.insert(Provider::Aws, REGION, class.machine_type.into(), spec);
+            catalogue.insert(Provider::Aws, REGION, class.machine_type.as_str().into(), spec);
         }
         for (name, text) in options {
             let field = fields::find(Part::Pool, name).map_err(|error| error.to_string())?;

@@ -284,7 +284,13 @@ impl World {
                     }
                 }
             }
-            Deed::Requeue { lost, .. } => return Ok(Done::Requeue(self.requeue(&lost.task, lost.queue.as_str()))),
+            Deed::Requeue { lost, .. } => {
+                let task = self.tasks.values().find(|task| task.id == lost.task);
+                let lost_still = task.is_some_and(|task| lost.is_run(task.worker.as_ref(), task.started.map(stamp)));
+                let requeue =
+                    if lost_still { self.requeue(&lost.task, lost.queue.as_str()) } else { Requeue::NotNeeded };
+                return Ok(Done::Requeue(requeue));
+            }
             Deed::Enqueue { task, queue } => return Ok(Done::Requeue(self.requeue(task, queue.as_str()))),
             Deed::Unregister { worker } => {
                 if let Some(machine) = self.machines.iter_mut().find(|machine| machine.worker == *worker) {

@@ -160,7 +160,8 @@ impl Episode {
         let observation = self.world.look(&asked, &mut self.older, &regions, self.skew);
         let seen = Seen::of(&observation);
         let orders = std::mem::take(&mut self.orders);
-        let before_plan = self.crash.is_none();
+        let lives = self.crash.is_none();
+        self.stepper.set_dies(self.crash == Some(Kind::CrashBeforeIntent) && !self.world.calm);
         let (begun, broken) = self.stepper.step(observation, orders, now);
         let records = self.heard();
         let opened: Vec<Intent> = records
@@ -172,10 +173,11 @@ impl Episode {
             .collect();
         self.launches += u64::try_from(opened.len()).unwrap_or_default();
         self.judge.judge(&self.stepper, &seen, (&begun, &broken), &opened, now);
-        if self.tick.is_multiple_of(16) && before_plan {
+        if self.tick.is_multiple_of(16) && lives {
             self.is_steady(now);
         }
-        if self.tick.is_multiple_of(8) {
+        // By a clock that is wrong the screen's bound is wrong too, and says so.
+        if self.tick.is_multiple_of(8) && self.skew == 0 {
             self.judge.overruns(&self.stepper, now);
         }
         if self.tick.is_multiple_of(32) {
@@ -250,15 +252,18 @@ impl Episode {
 
     /// Carries out what was begun; where the loop dies on the way, what it knew beside its store is gone.
     fn carry_out(&mut self, begun: Vec<Begun>) {
-        let matters = begun.iter().any(|(_, deed)| deed.matters());
-        let crash = self.crash.filter(|_| matters && !self.world.calm);
+        let crash = self.crash.filter(|_| !self.world.calm);
+        let decides = || self.stepper.plan().actions.iter().any(|planned| moves(&planned.action));
+        let strikes = match crash {
+            Some(Kind::CrashBeforeIntent) => decides(),
+            _ => begun.iter().any(|(_, deed)| deed.matters()),
+        };
+        let crash = crash.filter(|_| strikes);
         if let Some(kind) = crash {
             self.crash = None;
             self.world.counts.add(kind);
         }
         if matches!(crash, Some(Kind::CrashBeforeIntent | Kind::CrashAfterIntent)) {
-            // Before the intent: a plan that nobody hears of. Its records are in the store all the same here, which is
-            // what the other one is; both begin anew from the store.
             self.restart();
             return;
         }
@@ -353,7 +358,7 @@ impl Episode {
         while self.tick < end && self.is_right() && resting < REST {
             self.step();
             let acts = self.stepper.plan().actions.iter().any(|planned| moves(&planned.action));
-            resting = if acts { 0 } else { resting + 1 };
+            resting = if acts || !self.stepper.memory().intents.is_empty() { 0 } else { resting + 1 };
         }
         if self.is_right() && resting < REST {
             let last = self.stepper.plan().actions.iter().map(|planned| planned.action.to_string()).next();

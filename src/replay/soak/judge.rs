@@ -131,7 +131,7 @@ impl Judge {
                         self.crime(5, format_args!("{instance} is forgotten while it runs"));
                     }
                 }
-                Record::StopSent { .. } | Record::PowerSet { .. } | Record::DrainSet { .. } if !journal => {
+                Record::StopSent { .. } | Record::PowerSet { .. } | Record::IntentClosed { .. } if !journal => {
                     self.crime(8, format_args!("nothing is told of {record:?}"));
                 }
                 _ => {}

@@ -285,7 +285,10 @@ impl Episode {
         let ask = match kind {
             Kind::PersonDrains => Ask::Drain(self.any_shown(|_| true)?),
             Kind::PersonCancels => Ask::CancelDrain(self.any_shown(|instance| instance.drain.is_some())?),
-            Kind::PersonStops => Ask::Stop { instance: self.any_shown(|_| true)?, kill: false },
+            // One that has not registered yet is stopped at once, and may register and take a task as the call is made.
+            Kind::PersonStops => {
+                Ask::Stop { instance: self.any_shown(|instance| instance.registered)?, kill: false }
+            }
             Kind::PersonKills => {
                 let instance = self.any_shown(|_| true)?;
                 self.world.kills_asked.insert(instance.clone());

@@ -79,7 +79,9 @@ impl World {
                 agent.dead = true;
             }
             Kind::GateSilent => {
-                self.any(|machine| machine.gated && machine.agent.is_some())?.gated = false;
+                // One that has read an order is in the agent's way.
+                let reads = |machine: &Machine| machine.mail.as_ref().is_some_and(|mail| mail.drains);
+                self.any(|machine| machine.gated && machine.agent.is_some() && !reads(machine))?.gated = false;
             }
             Kind::MailboxDeleted => self.any(|machine| machine.mail.is_some())?.mail = None,
             Kind::TaskMoved | Kind::TaskDequeued => return self.befalls_an_entry(kind),

@@ -4,6 +4,7 @@ pub mod credentials;
 
 mod answer;
 mod hidden;
+mod history;
 mod hold;
 mod requeue;
 mod session;

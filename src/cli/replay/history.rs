@@ -1,0 +1,178 @@
+//! `replay --from-clearml` and `--sweep`: one's own tasks, or a trace, under many settings.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use jiff::SignedDuration;
+use serde_json::json;
+
+use super::plot::{scatter, svg};
+use crate::cli::Place;
+use crate::cli::failure::Failure;
+use crate::cli::live::{Ground, credentials, price_table};
+use crate::cli::say::{VERSION, say};
+use crate::cli::table::{Side, table};
+use crate::model::money::Rate;
+use crate::model::settings::Settings;
+use crate::model::span;
+use crate::replay::history::History;
+use crate::replay::model::CloudModel;
+use crate::replay::sweep::{Point, cloud, gpus, present, sweep};
+use crate::replay::trace::Trace;
+use crate::world::clearml::Clearml;
+use crate::world::clock::Clock;
+
+/// What is swept.
+#[derive(Debug, Args)]
+pub(super) struct Sweep {
+    /// Play the tasks that ended on the ClearML server of the settings, under many settings
+    #[arg(long)]
+    from_clearml: bool,
+    /// Those that ended so long ago at most
+    #[arg(long, value_name = "SPAN", default_value = "30d", value_parser = span::parse, requires = "from_clearml")]
+    since: SignedDuration,
+    /// Write them as a trace
+    #[arg(long, value_name = "FILE", requires = "from_clearml")]
+    save: Option<PathBuf>,
+    /// Play the traces under many settings, those of the settings' file marked
+    #[arg(long, conflicts_with = "policies")]
+    sweep: bool,
+    /// Draw cost against waiting as an SVG file
+    #[arg(long, value_name = "FILE")]
+    plot: Option<PathBuf>,
+}
+
+/// Of every setting that is played.
+pub(super) struct Terms<'a> {
+    pub cloud: &'a CloudModel,
+    pub seeds: u64,
+    pub waiting: Rate,
+    pub json: bool,
+}
+
+impl Sweep {
+    /// Whether settings are swept, and not policies compared.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.from_clearml || self.sweep || self.plot.is_some()
+    }
+
+    pub(super) fn run(&self, place: &Place, files: &[PathBuf], terms: &Terms<'_>) -> Result<(), Failure> {
+        let ground = Ground::find(place);
+        let mut traces = Vec::new();
+        for file in files {
+            traces.push(Trace::open(file).map_err(|error| Failure::Failed(error.to_string()))?);
+        }
+        let settings = match ground {
+            Ok(ground) => Some(ground.settings.settings()),
+            // A trace can be swept without settings; the server cannot be asked without.
+            Err(failure) if self.from_clearml => return Err(failure),
+            Err(_) => None,
+        };
+        if let Some(settings) = settings.as_ref().filter(|_| self.from_clearml) {
+            traces.push(self.fetch(settings, terms.json)?);
+        }
+        let mut swept = Vec::new();
+        for trace in &traces {
+            swept.push((trace.name.clone(), self.play(trace, settings.as_ref(), terms)?));
+        }
+        if terms.json {
+            let traces: Vec<_> =
+                swept.iter().map(|(trace, points)| json!({ "trace": trace, "settings": points })).collect();
+            say(&format!("{}\n", json!({ "version": VERSION, "sweeps": traces })))?;
+        } else {
+            swept.iter().try_for_each(|(trace, points)| say(&text(trace, points)))?;
+        }
+        match (&self.plot, swept.first()) {
+            (Some(file), Some((trace, points))) => {
+                let drawn = svg(trace, points).map_err(Failure::Failed)?;
+                write(file, drawn.as_bytes())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The server's history as a trace.
+    fn fetch(&self, settings: &Arc<Settings>, json: bool) -> Result<Trace, Failure> {
+        let clearml = Clearml::new(credentials(settings)?, Clock::Wall);
+        let clearml = clearml.map_err(|error| Failure::NotReachable(error.to_string()))?;
+        let now = Clock::Wall.now();
+        let since = now.checked_sub(self.since).map_err(|error| Failure::Usage(format!("--since: {error}")))?;
+        let tasks = crate::cli::runtime()?.block_on(clearml.finished(since));
+        let tasks = tasks.map_err(|error| Failure::NotReachable(error.to_string()))?;
+        let catalogue = price_table()?;
+        let history = History::new(&tasks, |queue| gpus(settings, &catalogue, queue));
+        if history.rows.is_empty() {
+            let left_out = history.left_out().map(|told| format!(" ({told})")).unwrap_or_default();
+            let since = span::Short(self.since);
+            return Err(Failure::Failed(format!("no task of a queue has ended in the last {since}{left_out}")));
+        }
+        let csv = history.csv().map_err(Failure::Failed)?;
+        let name = self.save.clone().unwrap_or_else(|| PathBuf::from("history.csv"));
+        if let Some(file) = &self.save {
+            write(file, &csv)?;
+        }
+        if !json {
+            let jobs = history.rows.len();
+            say(&format!("{jobs} tasks ended in the last {}\n", span::Short(self.since)))?;
+            if let Some(left_out) = history.left_out() {
+                say(&format!("{left_out}\n"))?;
+            }
+        }
+        Trace::read(&csv, &name).map_err(|error| Failure::Failed(error.to_string()))
+    }
+
+    fn play(&self, trace: &Trace, settings: Option<&Arc<Settings>>, terms: &Terms<'_>) -> Result<Vec<Point>, Failure> {
+        let clock = || Clock::Wall.now();
+        let (model, now) = match settings {
+            Some(settings) => {
+                (cloud(terms.cloud.clone(), settings, &price_table()?, trace), present(settings, trace))
+            }
+            None => (terms.cloud.clone(), None),
+        };
+        sweep(trace, &model, now.as_ref(), terms.seeds, terms.waiting, &clock).map_err(Failure::Usage)
+    }
+}
+
+fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    std::fs::write(file, bytes).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))
+}
+
+/// The letters of the settings, in the table and in the plot.
+pub(super) fn letter(place: usize) -> char {
+    char::from_u32(u32::from('a') + u32::try_from(place % 26).unwrap_or_default()).unwrap_or('?')
+}
+
+fn text(trace: &str, points: &[Point]) -> String {
+    let head = [
+        ("", Side::Left),
+        ("SETTING", Side::Left),
+        ("TOTAL $", Side::Right),
+        ("OVERHEAD $", Side::Right),
+        ("WAIT MEAN", Side::Right),
+        ("P95", Side::Right),
+        ("", Side::Left),
+    ];
+    let rows: Vec<_> = points
+        .iter()
+        .enumerate()
+        .map(|(place, point)| {
+            let note = match (point.present, point.best) {
+                (true, true) => "present, none better",
+                (true, false) => "present",
+                (false, true) => "none better",
+                (false, false) => "",
+            };
+            [
+                letter(place).to_string(),
+                point.score.policy.clone(),
+                format!("{:.2}", point.score.total_usd),
+                format!("{:.2}", point.score.overhead_usd),
+                format!("{:.0}s", point.score.wait_mean_s),
+                format!("{:.0}s", point.score.wait_p95_s),
+                note.to_owned(),
+            ]
+        })
+        .collect();
+    format!("{trace}\n{}\n{}\n", table(head, &rows), scatter(points))
+}
