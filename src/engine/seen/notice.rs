@@ -421,9 +421,9 @@ pub(super) fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timesta
 
 #[cfg(test)]
 mod tests {
-    use crate::model::account::Owner;
     use super::*;
     use crate::engine::seen::example::{Fleet, intent};
+    use crate::model::account::Owner;
     use crate::model::instance::DrainCause;
 
     fn idle() -> Fleet {
