@@ -156,7 +156,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         mailboxes: None,
         tasks: None,
         statuses: std::collections::BTreeMap::new(),
-        owners: BTreeMap::new(),
+        owners: std::collections::BTreeMap::new(),
     };
     let regions = vec![(region, Ok(cloud.collect()))];
     Observation { began: now, clearml: Ok(clearml), regions, credentials_end: std::collections::BTreeMap::new() }

@@ -2,6 +2,7 @@
 //! that: the goal is under 5 ms, growing linearly. `cargo bench --bench plan` prints it.
 
 use std::sync::Arc;
+use tidegate::model::account::Owner;
 
 use divan::Bencher;
 use jiff::tz::TimeZone;
@@ -14,8 +15,8 @@ use tidegate::model::money::{Money, Rate};
 use tidegate::model::observed::QueueEntry;
 use tidegate::model::record::{Learned, Samples};
 use tidegate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost, Period, Poll,
-    PoolSettings, Provider, QueueSettings, Settings,
+    Budget, BudgetScope, ClearmlSettings, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period,
+    Poll, PoolSettings, Provider, QueueSettings, Settings,
 };
 use tidegate::model::snapshot::{QueueState, Snapshot, Source};
 
@@ -124,6 +125,7 @@ fn settings(queues: usize) -> Settings {
         limit: Money::from_micros(10_000_000_000_000),
         hard: true,
         already_spent: Money::ZERO,
+        at: tidegate::model::settings::Ladder::default(),
     };
     let of_queue = |place| BudgetScope::Queue(name("queue", place).into());
     Settings {
@@ -139,8 +141,8 @@ fn settings(queues: usize) -> Settings {
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),
         budgets: (0..queues)
-            .map(|place| budget(&name("budget", place), of_queue(place), Period::Day))
-            .chain([budget("month", BudgetScope::All, Period::Month)])
+            .map(|place| budget(&name("budget", place), of_queue(place), Per::Calendar(Period::Day)))
+            .chain([budget("month", BudgetScope::All, Per::Calendar(Period::Month))])
             .collect(),
         queues: (0..queues)
             .map(|place| QueueSettings {

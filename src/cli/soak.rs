@@ -1,6 +1,8 @@
 //! `soak`: the loop's own parts on millions of simulated ticks in worlds where everything goes wrong.
 
+use std::fmt::Write;
 use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
 use clap::Args;
@@ -44,18 +46,18 @@ impl Soak {
     pub(super) fn run(&self) -> Result<(), Failure> {
         if self.trace {
             let (lines, failure) = trace(self.seed, self.world).map_err(Failure::Failed)?;
-            say(&lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
+            say(&(lines.join("\n") + "\n"))?;
             let told = |failure: Failed| Failure::Failed(format!("tick {}: {}", failure.tick, failure.what));
             return failure.map_or(Ok(()), |failure| Err(told(failure)));
         }
         let cores = || available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = self.threads.map_or_else(cores, NonZeroUsize::get);
         let began = Clock::Wall.now();
-        let told = std::sync::atomic::AtomicU64::new(TOLD_EVERY);
+        let told = AtomicU64::new(TOLD_EVERY);
         let progress = |ticks: u64| {
-            let next = told.load(std::sync::atomic::Ordering::Relaxed);
+            let next = told.load(Ordering::Relaxed);
             if ticks >= next {
-                told.store(ticks - ticks % TOLD_EVERY + TOLD_EVERY, std::sync::atomic::Ordering::Relaxed);
+                told.store(ticks - ticks % TOLD_EVERY + TOLD_EVERY, Ordering::Relaxed);
                 complain(&format!("{ticks} ticks"));
             }
         };
@@ -84,22 +86,25 @@ fn as_text(soaked: &Soaked, took: f64) -> String {
     let faults = soaked.faults.total();
     let mut text = table(head, &rows);
     let ticks = soaked.ticks;
-    text.push_str(&format!(
+    let _ = write!(
+        text,
         "\n{ticks} ticks in {} worlds, {faults} faults of {} kinds, in {took:.0} s: {:.0} ticks a second\n",
         soaked.worlds,
         soaked.faults.kinds(),
         ticks as f64 / took.max(0.001)
-    ));
-    text.push_str(&format!(
-        "{} launches; {} times held to a hard budget, none of which a launch crossed\n",
+    );
+    let _ = writeln!(
+        text,
+        "{} launches; {} times held to a hard budget, none of which a launch crossed",
         soaked.launches, soaked.governed
-    ));
+    );
     if let Some(slack) = soaked.median_slack() {
-        text.push_str(&format!(
-            "{} budgets were overrun by what ran on, none by more than its bound; median slack {:.0} % of the bound\n",
+        let _ = writeln!(
+            text,
+            "{} budgets were overrun by what ran on, none by more than its bound; median slack {:.0} % of the bound",
             soaked.overruns.len(),
             slack * 100.0
-        ));
+        );
     }
     text
 }

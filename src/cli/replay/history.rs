@@ -1,5 +1,6 @@
 //! `replay --from-clearml` and `--sweep`: one's own tasks, or a trace, under many settings.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -36,8 +37,8 @@ pub(super) struct Sweep {
     #[arg(long, value_name = "FILE", requires = "from_clearml")]
     save: Option<PathBuf>,
     /// Play the traces under many settings, those of the settings' file marked
-    #[arg(long, conflicts_with = "policies")]
-    sweep: bool,
+    #[arg(long = "sweep", conflicts_with = "policies")]
+    many: bool,
     /// Draw cost against waiting as an SVG file
     #[arg(long, value_name = "FILE")]
     plot: Option<PathBuf>,
@@ -54,7 +55,7 @@ pub(super) struct Terms<'a> {
 impl Sweep {
     /// Whether settings are swept, and not policies compared.
     pub(super) fn is_wanted(&self) -> bool {
-        self.from_clearml || self.sweep || self.plot.is_some()
+        self.from_clearml || self.many || self.plot.is_some()
     }
 
     pub(super) fn run(&self, place: &Place, files: &[PathBuf], terms: &Terms<'_>) -> Result<(), Failure> {
@@ -74,7 +75,7 @@ impl Sweep {
         }
         let mut swept = Vec::new();
         for trace in &traces {
-            swept.push((trace.name.clone(), self.play(trace, settings.as_ref(), terms)?));
+            swept.push((trace.name.clone(), play(trace, settings.as_ref(), terms)?));
         }
         if terms.json {
             let traces: Vec<_> =
@@ -121,21 +122,26 @@ impl Sweep {
         }
         Trace::read(&csv, &name).map_err(|error| Failure::Failed(error.to_string()))
     }
-
-    fn play(&self, trace: &Trace, settings: Option<&Arc<Settings>>, terms: &Terms<'_>) -> Result<Vec<Point>, Failure> {
-        let clock = || Clock::Wall.now();
-        let (model, now) = match settings {
-            Some(settings) => {
-                (cloud(terms.cloud.clone(), settings, &price_table()?, trace), present(settings, trace))
-            }
-            None => (terms.cloud.clone(), None),
-        };
-        sweep(trace, &model, now.as_ref(), terms.seeds, terms.waiting, &clock).map_err(Failure::Usage)
-    }
 }
 
+fn play(trace: &Trace, settings: Option<&Arc<Settings>>, terms: &Terms<'_>) -> Result<Vec<Point>, Failure> {
+    let clock = || Clock::Wall.now();
+    let (model, now) = match settings {
+        Some(settings) => (cloud(terms.cloud.clone(), settings, &price_table()?, trace), present(settings, trace)),
+        None => (terms.cloud.clone(), None),
+    };
+    sweep(trace, &model, now.as_ref(), terms.seeds, terms.waiting, &clock).map_err(Failure::Usage)
+}
+
+/// Whole or not at all.
 fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(file, bytes).map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))
+    let part = file.with_added_extension("part");
+    let write = || {
+        let mut open = std::fs::OpenOptions::new().write(true).create(true).truncate(true).open(&part)?;
+        open.write_all(bytes)?;
+        std::fs::rename(&part, file)
+    };
+    write().map_err(|error| Failure::Failed(format!("{}: {error}", file.display())))
 }
 
 /// The letters of the settings, in the table and in the plot.

@@ -1,5 +1,7 @@
 //! Cost against waiting: as text of 80 columns that needs no colour, and as SVG.
 
+use std::fmt::Write;
+
 use plotters::prelude::*;
 
 use super::history::letter;
@@ -11,11 +13,17 @@ const ROWS: usize = 16;
 
 /// The least and the most of some values, a little apart where they are the same.
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
-    let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    let (low, high) =
+        values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if high - low > f64::EPSILON { (low, high) } else { (low - 0.5, low + 0.5) }
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place in a plot")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a place in a plot"
+)]
 fn place(value: f64, (low, high): (f64, f64), most: usize) -> usize {
     (((value - low) / (high - low)) * most as f64).round().clamp(0.0, most as f64) as usize
 }
@@ -54,7 +62,7 @@ pub(super) fn scatter(points: &[Point]) -> String {
     }
     let (low, high) = (format!("${:.2}", cost.0), format!("${:.2}", cost.1));
     let gap = COLUMNS.saturating_sub(low.len() + high.len());
-    text.push_str(&format!("{:>8} +{}\n{:>10}{low}{}{high}\n", "", "-".repeat(COLUMNS), "", " ".repeat(gap)));
+    let _ = write!(text, "{:>8} +{}\n{:>10}{low}{}{high}\n", "", "-".repeat(COLUMNS), "", " ".repeat(gap));
     text.push_str("[x]: the present settings; +: several in one place; down and left is better\n");
     text
 }

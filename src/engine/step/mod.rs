@@ -373,17 +373,14 @@ impl Stepper {
             self.facts.tasks.retain(|known| known.id != *task);
             self.sights.forget_nowhere(task);
         }
-        let first = match &result {
-            Ok(_) => {
-                note_done(&deed, &mut self.delivered, &mut self.retries, &mut self.facts, now);
-                true
+        let first = if result.is_ok() {
+            note_done(&deed, &mut self.delivered, &mut self.retries, &mut self.facts, now);
+            true
+        } else {
+            if let Deed::Start { instance, .. } = &deed {
+                self.sights.refuse_start(instance, now);
             }
-            Err(_) => {
-                if let Deed::Start { instance, .. } = &deed {
-                    self.sights.refuse_start(instance, now);
-                }
-                matches!(deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&deed, now)
-            }
+            matches!(deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&deed, now)
         };
         let outcome = Outcome { deed, result };
         let Consequence { records, deeds } = settle(&outcome, &self.memory, &mut self.breakers, first, now);

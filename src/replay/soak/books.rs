@@ -47,11 +47,6 @@ impl Run {
         price(self.rate, self.start, self.billed_until(now))
     }
 
-    /// What it costs from one instant to another, if it runs on.
-    pub(super) fn further(&self, from: i64, to: i64) -> i64 {
-        if self.end.is_some() { 0 } else { price(self.rate, from, to) + 1 }
-    }
-
     fn within(&self, scope: &Coverage<'_>, from: i64, to: i64, now: i64) -> i64 {
         let until = self.billed_until(now);
         let mut sum = 0;

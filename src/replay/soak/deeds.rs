@@ -203,7 +203,7 @@ impl World {
         let ignored = self.machine(id).is_some_and(|machine| std::mem::take(&mut machine.ignores_stops));
         let asked = self.kills_asked.contains(id) || self.now < self.all_killed_until;
         if let Some(place) = self.machines.iter().position(|machine| machine.id == *id) {
-            let busy = self.machines.get(place).and_then(|machine| self.runs(machine));
+            let busy = self.machines.get(place).and_then(Machine::runs);
             if let Some(task) = busy.filter(|_| !asked) {
                 self.crimes.push(format!("3: {id} is stopped while it runs task t{task}"));
             }
@@ -220,7 +220,7 @@ impl World {
         }
         let (now, takes) = (self.now, self.span(5 * SECOND, 40 * SECOND));
         let asked = self.kills_asked.contains(id) || self.now < self.all_killed_until;
-        let busy = self.machines.iter().find(|machine| machine.id == *id).and_then(|machine| self.runs(machine));
+        let busy = self.machines.iter().find(|machine| machine.id == *id).and_then(Machine::runs);
         if let Some(task) = busy.filter(|_| !asked) {
             self.crimes.push(format!("3: {id} is switched off while it runs task t{task}"));
         }
@@ -340,7 +340,7 @@ impl World {
         let queue = self.queues.iter().position(|place| place.id.as_str() == queue);
         let (Some(number), Some(queue)) = (found, queue) else { return Requeue::NotNeeded };
         let waits = self.queues.iter().any(|queue| queue.entries.iter().any(|(_, entry, _)| *entry == number));
-        let running = self.machines.iter().any(|machine| self.runs(machine) == Some(number));
+        let running = self.machines.iter().any(|machine| machine.runs() == Some(number));
         let over = self.tasks.get(&number).is_none_or(|task| task.status == TaskStatus::Other);
         if running {
             self.crimes.push(format!("3: task {id} is put into a queue while a machine runs it"));

@@ -30,6 +30,16 @@ pub(super) const BEGINS: [i64; 6] = [
     1_772_928_000, // 2026-03-08: New York goes forward
 ];
 
+/// What budgets do at parts of their limits.
+const LADDERS: [&str; 6] = [
+    "",
+    "",
+    "",
+    "at = { \"80%\" = \"warn\", \"90%\" = \"cheapest-only\", \"100%\" = \"stop-idle\" }",
+    "at = { \"70%\" = \"stop-launching\", \"100%\" = \"drain\" }",
+    "at = { \"90%\" = \"drain\", \"110%\" = \"kill after 10m\" }",
+];
+
 /// A budget as it is written.
 #[derive(Debug, Clone)]
 pub(super) struct Money {
@@ -38,9 +48,12 @@ pub(super) struct Money {
     pub per: &'static str,
     pub cents: u32,
     pub hard: bool,
+    /// What is done at parts of it.
+    pub at: &'static str,
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "what is drawn by lot")]
 pub(super) struct Pool {
     pub name: String,
     pub region: usize,
@@ -82,8 +95,8 @@ pub(super) struct House {
 }
 
 pub(super) fn one<'a, T>(dice: &mut Dice, list: &'a [T]) -> Option<&'a T> {
-    let last = u32::try_from(list.len().checked_sub(1)?).unwrap_or(u32::MAX);
-    list.get(dice.between(0, last) as usize)
+    let highest = u32::try_from(list.len().checked_sub(1)?).unwrap_or(u32::MAX);
+    list.get(dice.between(0, highest) as usize)
 }
 
 impl House {
@@ -128,6 +141,7 @@ impl House {
             per,
             cents: if per == "hour" { dice.between(300, 3_000) } else { dice.between(500, 12_000) },
             hard: dice.chance(0.9),
+            at: one(dice, &LADDERS).copied().unwrap_or_default(),
         });
     }
 
@@ -144,11 +158,11 @@ impl House {
         if let Some(cents) = self.max_hourly {
             let _ = writeln!(text, "max_hourly = \"{}/h\"", dollars(cents));
         }
-        for Money { name, scope, per, cents, hard } in &self.budgets {
+        for Money { name, scope, per, cents, hard, at } in &self.budgets {
             let limit = dollars(*cents);
             let _ = writeln!(
                 text,
-                "[[budget]]\nname = \"{name}\"\nscope = \"{scope}\"\nper = \"{per}\"\nlimit = \"{limit}\"\nhard = {hard}"
+                "[[budget]]\nname = \"{name}\"\nscope = \"{scope}\"\nper = \"{per}\"\nlimit = \"{limit}\"\nhard = {hard}\n{at}"
             );
         }
         for queue in &self.queues {

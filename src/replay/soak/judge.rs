@@ -8,11 +8,13 @@ use super::books::Books;
 use super::world::World;
 use crate::engine::seen::facts::Observation;
 use crate::engine::step::{Begun, Stepper};
+use crate::model::bound::Ends;
 use crate::model::calendar::{Bounds, bounds_of};
 use crate::model::ids::{Actor, BudgetName, InstanceId, IntentId};
 use crate::model::observed::CloudState;
-use crate::model::plan::Action;
+use crate::model::plan::{Action, Rule};
 use crate::model::record::{Intent, Record};
+use crate::model::settings::ladder::Step;
 use crate::model::settings::{Budget, BudgetScope, Limits, Per, Settings};
 use crate::model::snapshot::Source;
 use crate::plan::check::Broken;
@@ -44,7 +46,7 @@ impl Seen {
     }
 }
 
-/// A hard budget that was crossed, and how far at most, as it stood then.
+/// A budget that was crossed, and how far at most, as it stood on the screen then.
 #[derive(Debug)]
 struct Crossed {
     scope: BudgetScope,
@@ -52,6 +54,7 @@ struct Crossed {
     at: i64,
     /// Spent at the period's end, at most.
     at_most: i64,
+    by: Ends,
     over_at_most: i64,
     runs: usize,
     intents: Vec<IntentId>,
@@ -103,10 +106,8 @@ impl Judge {
         for record in records {
             self.books.enter(record);
             match record {
-                Record::IntentOpened(intent) => {
-                    if intent.revision != loop_.settings().revision {
-                        self.crime(8, format_args!("intent {} has another revision", intent.id));
-                    }
+                Record::IntentOpened(intent) if intent.revision != loop_.settings().revision => {
+                    self.crime(8, format_args!("intent {} has another revision", intent.id));
                 }
                 Record::Opened(opened) => {
                     let (start, id) = (opened.interval.start.as_millisecond(), &opened.known.id);
@@ -155,11 +156,13 @@ impl Judge {
         for broken in broken {
             self.crime(broken.invariant.number(), format_args!("the check finds: {broken}"));
         }
-        if !begun.is_empty() && !loop_.leads() {
-            self.crime(10, format_args!("{} without the lead", begun[0].1));
-        }
-        if !begun.is_empty() && !loop_.memory().armed {
-            self.crime(14, format_args!("a dry run does: {}", begun[0].1));
+        if let Some((_, deed)) = begun.first() {
+            if !loop_.leads() {
+                self.crime(10, format_args!("{deed} without the lead"));
+            }
+            if !loop_.memory().armed {
+                self.crime(14, format_args!("a dry run does: {deed}"));
+            }
         }
         if !opened.is_empty() {
             self.limits(loop_, opened);
@@ -275,7 +278,7 @@ impl Judge {
         }
     }
 
-    /// Which hard budgets are crossed, how far at most, and how far those were whose period is over.
+    /// Which budgets are crossed, how far at most by what the screen says then, and how far those were whose period is over.
     pub(super) fn overruns(&mut self, loop_: &Stepper, now: Timestamp) {
         let settings = loop_.settings();
         let at = now.as_millisecond();
@@ -288,69 +291,56 @@ impl Judge {
             let spent = self.books.spent(&crossed.scope.among(&settings.pools), start, end, at);
             let actual = spent - (crossed.at_most - crossed.over_at_most);
             self.overruns.push(Overrun { bound: crossed.over_at_most, actual });
-            if spent > crossed.at_most {
-                let what =
-                    format_args!("budget {name} crossed at {}: {spent} spent, at most {}", crossed.at, crossed.at_most);
-                self.crimes.push(format!("2: {what}"));
+            // A step that kills needs a loop that may act; here it is often kept from that.
+            if spent > crossed.at_most && crossed.by != Ends::Kill {
+                let Crossed { at, at_most, .. } = crossed;
+                self.crimes.push(format!("2: budget {name} crossed at {at}: {spent} spent, at most {at_most}"));
             }
         }
-        let of_calendar = |budget: &&Budget| budget.hard && matches!(budget.per, Per::Calendar(_));
-        for budget in settings.budgets.iter().filter(of_calendar) {
+        for budget in settings.budgets.iter().filter(|budget| matches!(budget.per, Per::Calendar(_))) {
             let period = period(budget, settings, now);
             let spent =
                 self.books.spent(&budget.scope.among(&settings.pools), period.start.as_millisecond(), i64::MAX, at);
             if spent <= budget.limit.micros() || self.crossed.contains_key(&budget.name) {
                 continue;
             }
-            let (further, intents) = self.further(budget, loop_, period, at);
-            self.crossed.insert(
-                budget.name.clone(),
-                Crossed {
-                    scope: budget.scope.clone(),
-                    period,
-                    at,
-                    at_most: spent + further,
-                    over_at_most: spent + further - budget.limit.micros(),
-                    runs: self.books.len(),
-                    intents,
-                },
-            );
+            let shown = loop_.budgets(now).into_iter().find(|shown| shown.name == budget.name);
+            let Some(bound) = shown.and_then(|shown| shown.bound) else { continue };
+            let crossed = Crossed {
+                scope: budget.scope.clone(),
+                period,
+                at,
+                at_most: bound.most.micros(),
+                by: bound.by,
+                over_at_most: bound.most.micros() - budget.limit.micros(),
+                runs: self.books.len(),
+                intents: loop_.memory().intents.keys().cloned().collect(),
+            };
+            self.crossed.insert(budget.name.clone(), crossed);
         }
     }
 
-    /// What a budget's machines may still cost up to the period's end: each to the end of its life, or of the period.
-    fn further(&self, budget: &Budget, loop_: &Stepper, period: Bounds, at: i64) -> (i64, Vec<IntentId>) {
+    /// A machine that a budget's own step ends: as much must be spent.
+    pub(super) fn killed_by_budgets<'p>(&mut self, loop_: &'p Stepper, now: Timestamp) -> Vec<&'p InstanceId> {
         let settings = loop_.settings();
-        let end = period.end.as_millisecond();
-        let scope = budget.scope.among(&settings.pools);
-        // Any machine that serves a covered queue, or may run a task of that owner.
-        let owned = !budget.scope.holds_launches();
-        let serves = |pool: &crate::model::ids::PoolName| {
-            owned || settings.queues_of(pool).any(|queue| scope.of_launch(pool, &queue.name))
+        let by_budget = loop_.plan().actions.iter().filter(|planned| planned.rule == Rule::Budget);
+        let killed: Vec<&InstanceId> = by_budget
+            .filter_map(|planned| match &planned.action {
+                Action::Stop { instance, kill: true } => Some(instance),
+                _ => None,
+            })
+            .collect();
+        let kills = |budget: &Budget| {
+            let start = period(budget, settings, now).start.as_millisecond();
+            let spent = self.books.spent(&budget.scope.among(&settings.pools), start, i64::MAX, now.as_millisecond());
+            let mut rungs = budget.at.rungs().iter().filter(|rung| matches!(rung.step, Step::Kill { .. }));
+            rungs.any(|rung| spent >= rung.amount(budget.limit).micros())
         };
-        let life = |pool: &crate::model::ids::PoolName| {
-            settings
-                .pool(pool)
-                .map_or(i64::MAX / 2, |pool| i64::try_from(pool.max_life.as_millis()).unwrap_or(i64::MAX / 2))
-        };
-        let open = self.books.open().filter(|run| scope.of_launch(&run.pool, &run.home) || serves(&run.pool));
-        let running: i64 = open.map(|run| run.further(at, end.min(run.start + life(&run.pool)))).sum();
-        let intents = loop_
-            .memory()
-            .intents
-            .values()
-            .filter(|intent| scope.of_launch(&intent.pool, &intent.queue) || serves(&intent.pool));
-        let coming: i64 = intents
-            .clone()
-            .filter_map(|intent| intent.rate)
-            .map(|rate| rate.cost_between(stamp(at), period.end).micros())
-            .sum();
-        (running + coming, intents.map(|intent| intent.id.clone()).collect())
+        if let Some(instance) = killed.first().filter(|_| !settings.budgets.iter().any(kills)) {
+            self.crime(3, format_args!("{instance} is killed by a budget that does not say so"));
+        }
+        killed
     }
-}
-
-fn stamp(at: i64) -> Timestamp {
-    super::world::stamp(at)
 }
 
 fn period(budget: &Budget, settings: &Settings, now: Timestamp) -> Bounds {

@@ -45,7 +45,7 @@ impl World {
             last
         } else {
             let here = self.machines.iter().filter(|machine| machine.region == place && machine.is_listed(now));
-            here.map(|machine| machine.shown()).collect()
+            here.map(Machine::shown).collect()
         };
         if let Some(older) = older.0.get_mut(place) {
             older.clone_from(&listed);

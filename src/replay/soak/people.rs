@@ -83,19 +83,19 @@ impl Episode {
             Kind::LimitLowered => {
                 self.house.max = Some(dice.between(0, 2));
                 self.later(10 * MINUTE, 2 * HOUR, Undo::Limits);
-                return self.edit("limits.max", self.house.max.map(|max| max.to_string()));
+                self.edit("limits.max", self.house.max.map(|max| max.to_string()));
             }
             Kind::LimitChanged => return self.change_a_limit(),
             Kind::BudgetLowered | Kind::BudgetChanged => return self.change_a_budget(kind == Kind::BudgetLowered),
             Kind::BudgetRemoved => {
                 let last = u32::try_from(self.house.budgets.len().checked_sub(1)?).ok()?;
                 self.house.budgets.remove(dice.between(0, last) as usize);
-                return self.rewrite();
+                self.rewrite();
             }
             Kind::BudgetAdded => {
                 (self.house.budgets.len() < 4).then_some(())?;
                 self.house.add_budget(dice);
-                return self.rewrite();
+                self.rewrite();
             }
             Kind::PriceChanged => {
                 let percent = dice.between(40, 220).into();
@@ -168,12 +168,12 @@ impl Episode {
         match dice.between(0, 3) {
             0 => {
                 self.house.max = dice.chance(0.8).then(|| dice.between(1, 12));
-                self.edit("limits.max", self.house.max.map(|max| max.to_string()))
+                self.edit("limits.max", self.house.max.map(|max| max.to_string()));
             }
             1 => {
                 let cents = dice.chance(0.6).then(|| dice.between(100, 3_000));
                 self.house.max_hourly = cents;
-                self.edit("limits.max_hourly", cents.map(|cents| format!("{}/h", dollars(cents))))
+                self.edit("limits.max_hourly", cents.map(|cents| format!("{}/h", dollars(cents))));
             }
             2 => {
                 let place = dice.between(0, u32::try_from(self.house.pools.len()).ok()?.checked_sub(1)?) as usize;
@@ -181,7 +181,7 @@ impl Episode {
                 let max = dice.chance(0.7).then(|| dice.between(pool.min, 8));
                 pool.max = max;
                 let key = format!("pool.{}.max", pool.name);
-                self.edit(&key, max.map(|max| max.to_string()))
+                self.edit(&key, max.map(|max| max.to_string()));
             }
             _ => {
                 let place = dice.between(0, u32::try_from(self.house.queues.len()).ok()?.checked_sub(1)?) as usize;
@@ -189,9 +189,10 @@ impl Episode {
                 let queue = self.house.queues.get_mut(place)?;
                 queue.max = max;
                 let key = format!("queue.{}.max", queue.name);
-                self.edit(&key, max.map(|max| max.to_string()))
+                self.edit(&key, max.map(|max| max.to_string()));
             }
         }
+        Some(())
     }
 
     fn change_a_budget(&mut self, below: bool) -> Option<()> {
@@ -203,7 +204,8 @@ impl Episode {
         let cents = if below { spent / 2 } else { spent.saturating_add(dice.between(0, 6_000)) }.max(1);
         let budget: &mut Money = self.house.budgets.iter_mut().find(|budget| budget.name == name)?;
         budget.cents = cents;
-        self.edit(&format!("budget.{name}.limit"), Some(dollars(cents)))
+        self.edit(&format!("budget.{name}.limit"), Some(dollars(cents)));
+        Some(())
     }
 
     fn edit_a_pool(&mut self) -> Option<()> {
@@ -217,19 +219,20 @@ impl Episode {
         match what {
             0 => {
                 pool.keep_alive = minutes;
-                self.edit(&format!("pool.{name}.keep_alive"), Some(format!("{minutes}m")))
+                self.edit(&format!("pool.{name}.keep_alive"), Some(format!("{minutes}m")));
             }
             1 => {
                 pool.price = price;
                 let written = price.map(|price| format!("${}.{:06}/h", price / 1_000_000, price % 1_000_000));
-                self.edit(&format!("pool.{name}.price"), written)
+                self.edit(&format!("pool.{name}.price"), written);
             }
             _ => {
                 (pool.max != Some(0)).then_some(())?;
                 pool.min = min;
-                self.edit(&format!("pool.{name}.min"), Some(min.to_string()))
+                self.edit(&format!("pool.{name}.min"), Some(min.to_string()));
             }
         }
+        Some(())
     }
 
     /// What is not valid must change nothing.
@@ -252,19 +255,18 @@ impl Episode {
         Some(())
     }
 
-    pub(super) fn edit(&mut self, key: &str, value: Option<String>) -> Option<()> {
+    /// Edits one key.
+    fn edit(&mut self, key: &str, value: Option<String>) {
         if let Err(error) = self.stepper.edit(&[edit(key, value)]) {
             self.world.crimes.push(format!("9: {key} was refused: {error}"));
         }
-        Some(())
     }
 
     /// The file is written anew.
-    pub(super) fn rewrite(&mut self) -> Option<()> {
+    fn rewrite(&mut self) {
         if let Err(error) = self.stepper.reread(&self.house.text()) {
             self.world.crimes.push(format!("9: the settings were refused: {error}"));
         }
-        Some(())
     }
 
     fn any_shown(&mut self, is: impl Fn(&Instance) -> bool) -> Option<InstanceId> {
@@ -286,9 +288,7 @@ impl Episode {
             Kind::PersonDrains => Ask::Drain(self.any_shown(|_| true)?),
             Kind::PersonCancels => Ask::CancelDrain(self.any_shown(|instance| instance.drain.is_some())?),
             // One that has not registered yet is stopped at once, and may register and take a task as the call is made.
-            Kind::PersonStops => {
-                Ask::Stop { instance: self.any_shown(|instance| instance.registered)?, kill: false }
-            }
+            Kind::PersonStops => Ask::Stop { instance: self.any_shown(|instance| instance.registered)?, kill: false },
             Kind::PersonKills => {
                 let instance = self.any_shown(|_| true)?;
                 self.world.kills_asked.insert(instance.clone());
@@ -336,7 +336,7 @@ impl Episode {
                 Undo::Prices => self.stepper.set_catalogue(catalogue(100, None)),
                 Undo::Limits => {
                     self.house.max = Some(self.world.dice.between(3, 12));
-                    let _ = self.edit("limits.max", self.house.max.map(|max| max.to_string()));
+                    self.edit("limits.max", self.house.max.map(|max| max.to_string()));
                 }
             }
         }

@@ -31,6 +31,7 @@ const HOLD_FOR: Millis = 15 * MINUTE;
 
 /// One machine, as it truly is.
 #[derive(Debug)]
+#[expect(clippy::struct_field_names, reason = "a cloud's word: its type")]
 pub(super) struct Machine {
     pub id: InstanceId,
     pub intent: IntentId,
@@ -442,9 +443,11 @@ impl World {
             }
         }
     }
+}
 
+impl Machine {
     /// The task that a living agent of the machine runs.
-    pub(super) fn runs(&self, machine: &Machine) -> Option<u32> {
-        machine.agent.as_ref().filter(|agent| !agent.dead).and_then(|agent| agent.task)
+    pub(super) fn runs(&self) -> Option<u32> {
+        self.agent.as_ref().filter(|agent| !agent.dead).and_then(|agent| agent.task)
     }
 }

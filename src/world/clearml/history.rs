@@ -67,7 +67,8 @@ impl Clearml {
     /// The server's no, or its silence.
     pub async fn finished(&self, since: Timestamp) -> Result<Vec<FinishedTask>, TrackerError> {
         // A server that does not know the second filter answers older tasks, too.
-        let filter = json!({ "status": ENDED, "status_changed": [format!(">={}", since.strftime("%Y-%m-%dT%H:%M:%S"))] });
+        let filter =
+            json!({ "status": ENDED, "status_changed": [format!(">={}", since.strftime("%Y-%m-%dT%H:%M:%S"))] });
         let rows: Vec<Row> = self.console.pages("tasks.get_all_ex", "tasks", FIELDS, filter).await?;
         let tasks = rows.into_iter().map(FinishedTask::from);
         Ok(tasks.filter(|task| task.ended >= since).collect())

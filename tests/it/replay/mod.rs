@@ -1,5 +1,7 @@
 //! The replay as its users start it.
 
+mod history;
+
 use std::path::Path;
 use std::process::Command;
 

@@ -1,0 +1,3 @@
+//! Money: what was spent, and whether it was right.
+
+mod soak;
