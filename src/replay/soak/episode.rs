@@ -172,7 +172,7 @@ impl Episode {
             })
             .collect();
         self.launches += u64::try_from(opened.len()).unwrap_or_default();
-        let killed = self.judge.killed_by_budgets(&self.stepper, now);
+        let killed = self.judge.killed(&self.stepper, now);
         self.world.kills_asked.extend(killed.into_iter().cloned());
         self.judge.judge(&self.stepper, &seen, (&begun, &broken), &opened, now);
         if self.tick.is_multiple_of(16) && lives {

@@ -135,13 +135,14 @@ impl House {
             8 => "project:vision".to_owned(),
             _ => "user:ann".to_owned(),
         };
+        let of_machines = !scope.starts_with("project") && !scope.starts_with("user");
         self.budgets.push(Money {
             name: format!("b{}", self.budgets_made),
             scope,
             per,
             cents: if per == "hour" { dice.between(300, 3_000) } else { dice.between(500, 12_000) },
             hard: dice.chance(0.9),
-            at: one(dice, &LADDERS).copied().unwrap_or_default(),
+            at: if of_machines { one(dice, &LADDERS).copied().unwrap_or_default() } else { "" },
         });
     }
 

@@ -55,6 +55,8 @@ struct Crossed {
     /// Spent at the period's end, at most.
     at_most: i64,
     by: Ends,
+    /// A machine's bill is whole micro-dollars: so many may be rounded the other way.
+    grains: i64,
     over_at_most: i64,
     runs: usize,
     intents: Vec<IntentId>,
@@ -292,7 +294,7 @@ impl Judge {
             let actual = spent - (crossed.at_most - crossed.over_at_most);
             self.overruns.push(Overrun { bound: crossed.over_at_most, actual });
             // A step that kills needs a loop that may act; here it is often kept from that.
-            if spent > crossed.at_most && crossed.by != Ends::Kill {
+            if spent > crossed.at_most + crossed.grains && crossed.by != Ends::Kill {
                 let Crossed { at, at_most, .. } = crossed;
                 self.crimes.push(format!("2: budget {name} crossed at {at}: {spent} spent, at most {at_most}"));
             }
@@ -312,6 +314,7 @@ impl Judge {
                 at,
                 at_most: bound.most.micros(),
                 by: bound.by,
+                grains: i64::try_from(self.books.open().count() + loop_.memory().intents.len()).unwrap_or(i64::MAX),
                 over_at_most: bound.most.micros() - budget.limit.micros(),
                 runs: self.books.len(),
                 intents: loop_.memory().intents.keys().cloned().collect(),
@@ -320,16 +323,17 @@ impl Judge {
         }
     }
 
-    /// A machine that a budget's own step ends: as much must be spent.
-    pub(super) fn killed_by_budgets<'p>(&mut self, loop_: &'p Stepper, now: Timestamp) -> Vec<&'p InstanceId> {
+    /// The machines that are killed by people, and by a budget's own step: as much must be spent.
+    pub(super) fn killed<'p>(&mut self, loop_: &'p Stepper, now: Timestamp) -> Vec<&'p InstanceId> {
         let settings = loop_.settings();
-        let by_budget = loop_.plan().actions.iter().filter(|planned| planned.rule == Rule::Budget);
-        let killed: Vec<&InstanceId> = by_budget
-            .filter_map(|planned| match &planned.action {
+        let kills_of = |rule: Rule| {
+            let of_rule = loop_.plan().actions.iter().filter(move |planned| planned.rule == rule);
+            of_rule.filter_map(|planned| match &planned.action {
                 Action::Stop { instance, kill: true } => Some(instance),
                 _ => None,
             })
-            .collect();
+        };
+        let killed: Vec<&InstanceId> = kills_of(Rule::Budget).collect();
         let kills = |budget: &Budget| {
             let start = period(budget, settings, now).start.as_millisecond();
             let spent = self.books.spent(&budget.scope.among(&settings.pools), start, i64::MAX, now.as_millisecond());
@@ -339,7 +343,7 @@ impl Judge {
         if let Some(instance) = killed.first().filter(|_| !settings.budgets.iter().any(kills)) {
             self.crime(3, format_args!("{instance} is killed by a budget that does not say so"));
         }
-        killed
+        killed.into_iter().chain(kills_of(Rule::Person)).collect()
     }
 }
 

@@ -81,7 +81,7 @@ kinds! {
     Sleeps => "the loop's computer sleeps for eight hours",
     ClockForward => "the clock is set eight hours forward",
     ClockBack => "the clock is set eight hours back",
-    ClockDrifts => "the clock is off by minutes",
+    ClockDrifts => "the clock is off by up to a minute",
     DstChange => "daylight saving begins or ends",
     AnotherLeads => "another console takes the lead for a while",
     Disarmed => "a person makes it a dry run",

@@ -20,6 +20,11 @@
 //! | 10, 14 | nothing is done without the lead, or in a dry run |
 //! | 13 | each bill's beginning and end against the world's; the ledger against the judge's books, every 32 steps |
 //! | 11, 12 | not here |
+//!
+//! What is kept out of the worlds, since the loop is known not to survive it, or not to try: a person's plain stop of a machine that
+//! has not registered (it is asked for at once, and may meet a task that was taken meanwhile); a clock that is more than a minute off
+//! while the cloud takes its signatures (workers that report seem to be silent by the loop's own clock); a gate that dies after it
+//! has read an order. That a budget's `kill` step bounds what is spent is not judged: here the loop is often kept from acting.
 
 mod books;
 mod deeds;
