@@ -17,7 +17,7 @@ use crate::model::settings::Market;
 
 /// A boot, until a pool has taught how long its own take: a minute and a half to a running system, and the agent is
 /// installed in three minutes; nine of ten are assumed to be faster than this.
-const UNKNOWN_BOOT: SignedDuration = SignedDuration::from_secs(370);
+pub(super) const UNKNOWN_BOOT: SignedDuration = SignedDuration::from_secs(370);
 
 /// A gp3 volume, in micro-dollars per GB and month: AWS's list price in us-east-1, 2026.
 const DISK_GB_MONTH: i64 = 80_000;

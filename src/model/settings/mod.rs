@@ -12,6 +12,7 @@ pub mod ladder;
 mod launch;
 pub mod reference;
 pub mod run_instances;
+pub mod schedule;
 mod spot;
 pub mod spot_cap;
 pub mod volume;
@@ -20,6 +21,7 @@ pub use account::AccountSettings;
 pub use agent::{AgentSettings, MOST_AGENTS};
 pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
+pub use schedule::Schedule;
 pub use spot::SpotSettings;
 
 use std::fmt;
@@ -44,6 +46,8 @@ pub struct Settings {
     /// Limits over everything.
     pub limits: Limits,
     pub budgets: Vec<Budget>,
+    /// In file order: a later one wins.
+    pub schedules: Vec<Schedule>,
     pub accounts: Vec<AccountSettings>,
     /// In file order, which breaks ties of priority.
     pub queues: Vec<QueueSettings>,

@@ -1,3 +1,4 @@
 //! Money: what was spent, and whether it was right.
 
+mod forecast;
 mod soak;
