@@ -1,5 +1,5 @@
 //! The loop without its runtime: the same pure parts in the same order, driven by hand. The soak runs on it
-//! ([`crate::replay::soak`]): facts, sights, notices, join, plan, check, decisions, outcomes, back-off and what is tended are the
+//! (in the replay folder): facts, sights, notices, join, plan, check, decisions, outcomes, back-off and what is tended are the
 //! loop's own; deadlines, the lead's election, the SQL store, sockets and the network are not in it.
 
 mod life;

@@ -159,6 +159,7 @@ impl Episode {
         let regions: Vec<usize> = regions.into_iter().collect();
         let observation = self.world.look(&asked, &mut self.older, &regions, self.skew);
         let seen = Seen::of(&observation);
+        self.judge.listed.clone_from(&seen.listed);
         let orders = std::mem::take(&mut self.orders);
         let lives = self.crash.is_none();
         self.stepper.set_dies(self.crash == Some(Kind::CrashBeforeIntent) && !self.world.calm);
@@ -227,12 +228,12 @@ impl Episode {
     }
 
     fn trouble(&mut self) {
-        if self.world.dice.chance(0.05)
+        if self.world.dice.chance(0.055)
             && let Some(kind) = one(&mut self.world.dice, OF_THE_WORLD)
         {
             self.world.befall(*kind);
         }
-        if self.world.dice.chance(0.05)
+        if self.world.dice.chance(0.055)
             && let Some(kind) = one(&mut self.world.dice, COMMON)
         {
             self.interfere(*kind);

@@ -26,6 +26,7 @@ const SETTLED: i64 = 15 * 60_000;
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     pub running: BTreeSet<InstanceId>,
+    pub listed: BTreeSet<InstanceId>,
     pub good: Vec<String>,
 }
 
@@ -39,6 +40,7 @@ impl Seen {
             let Ok(machines) = machines else { continue };
             seen.good.push(Source::region(region.provider, &region.name));
             let runs = |state| matches!(state, CloudState::Pending | CloudState::Running);
+            seen.listed.extend(machines.iter().map(|machine| machine.id.clone()));
             let running = machines.iter().filter(|machine| runs(machine.state));
             seen.running.extend(running.map(|machine| machine.id.clone()));
         }
@@ -75,6 +77,8 @@ pub(super) struct Judge {
     good_at: BTreeMap<String, Timestamp>,
     crossed: BTreeMap<BudgetName, Crossed>,
     pub overruns: Vec<Overrun>,
+    /// Machines that the last look showed: of another nobody can know when exactly it ended.
+    pub listed: BTreeSet<InstanceId>,
     /// Launches that a hard budget was asked about.
     pub governed: u64,
     pub crimes: Vec<String>,
@@ -122,7 +126,7 @@ impl Judge {
                 }
                 Record::Closed { instance, end } => {
                     let truth = world.machines.iter().find(|machine| machine.id == *instance);
-                    let listed = truth.filter(|machine| machine.is_listed(world.now) && !machine.unlisted);
+                    let listed = truth.filter(|machine| self.listed.contains(&machine.id));
                     let ended = listed.and_then(|machine| machine.ended);
                     if ended.is_some_and(|ended| ended != end.as_millisecond()) {
                         self.crime(13, format_args!("the bill of {instance} ends at {end}, not {ended:?}"));

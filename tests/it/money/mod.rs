@@ -1,4 +1,3 @@
 //! Money: what was spent, and whether it was right.
 
-mod forecast;
 mod soak;
