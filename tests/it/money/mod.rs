@@ -1,0 +1,4 @@
+//! Money: what was spent, and whether it was right.
+
+mod budgets;
+mod console;
