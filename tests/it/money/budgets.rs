@@ -20,7 +20,8 @@ fn phases(view: &View) -> Vec<Phase> {
 async fn journal(console: &mut Console) -> String {
     let filter = JournalFilter { since: None, text: None, limit: 500 };
     let Answer::Journal(entries) = console.ask(Command::Journal(filter)).await.unwrap() else { panic!() };
-    entries.iter().map(|entry| format!("{} {}\n", entry.text, entry.reason)).collect()
+    let lines: Vec<String> = entries.iter().map(|entry| format!("{} {}", entry.text, entry.reason)).collect();
+    lines.join("\n")
 }
 
 #[test]
