@@ -24,4 +24,5 @@ mod words;
 
 pub use lead::{Candidate, Times};
 pub use run::EngineError;
+pub use spend::spend;
 pub use start::{Handle, Life, Planner, Setup, run, start};

@@ -13,7 +13,7 @@ use crate::model::settings::{Budget, BudgetScope, Period, Settings};
 
 /// What has been spent, what is committed, and what it costs now.
 #[must_use]
-pub(super) fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
+pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
     let ledger = &memory.ledger;
     let zone = &settings.the_loop.time_zone;
     let periods = Period::ALL.map(|period| bounds(period, zone, now));

@@ -57,12 +57,14 @@ impl Interval {
         self.end.unwrap_or(now).max(least)
     }
 
-    fn cost_until(&self, instant: Timestamp) -> Money {
+    /// What has been billed up to an instant, whenever the bill ends.
+    #[must_use]
+    pub fn cost_until(&self, instant: Timestamp) -> Money {
         self.rate.unwrap_or_default().cost_between(self.start, instant)
     }
 
     /// The pieces of the bill up to `now`: who is charged, from when to when.
-    fn pieces(&self, now: Timestamp) -> impl Iterator<Item = (&Share, Timestamp, Timestamp)> {
+    pub fn pieces(&self, now: Timestamp) -> impl Iterator<Item = (&Share, Timestamp, Timestamp)> {
         let end = self.billed_end(now);
         self.shares.iter().enumerate().filter_map(move |(index, share)| {
             let from = if index == 0 { self.start } else { share.from.clamp(self.start, end) };
@@ -98,6 +100,14 @@ impl Interval {
 pub struct Account {
     pub pool: PoolName,
     pub queue: QueueName,
+}
+
+impl Account {
+    /// Who pays for a share of an interval.
+    #[must_use]
+    pub fn of(interval: &Interval, share: &Share) -> Self {
+        Self { pool: interval.pool.clone(), queue: share.queue.clone() }
+    }
 }
 
 /// What a queue's machines cost; see [`Ledger::by_queue`].

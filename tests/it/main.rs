@@ -15,6 +15,7 @@ mod ec2;
 mod guard;
 mod house;
 mod main_job;
+mod money;
 mod real_parts;
 mod replay;
 mod sim;

@@ -68,7 +68,7 @@ pub(super) struct Summary {
 }
 
 #[derive(Debug, Serialize)]
-struct BudgetLine {
+pub(in crate::cli) struct BudgetLine {
     name: BudgetName,
     hard: bool,
     limit_microusd: i64,
@@ -171,7 +171,7 @@ fn back_off_line(breaker: &Breaker, view: &View) -> BackOffLine {
     }
 }
 
-fn budget_line(budget: &BudgetState, now: jiff::Timestamp) -> BudgetLine {
+pub(in crate::cli) fn budget_line(budget: &BudgetState, now: jiff::Timestamp) -> BudgetLine {
     let forecast = budget.forecast(now);
     BudgetLine {
         name: budget.name.clone(),
@@ -255,30 +255,30 @@ fn instances(view: &View, summary: &Summary) -> String {
 }
 
 fn budgets(budgets: &[BudgetState], now: jiff::Timestamp) -> String {
-    let head = [
-        ("BUDGET", Side::Left),
-        ("SPENT", Side::Right),
-        ("COMMITTED", Side::Right),
-        ("LIMIT", Side::Right),
-        ("KIND", Side::Left),
-        ("UNTIL", Side::Left),
-        ("IF NOTHING CHANGES", Side::Left),
-    ];
-    let rows: Vec<_> = budgets
-        .iter()
-        .map(|budget| {
-            [
-                budget.name.to_string(),
-                budget.spent.to_string(),
-                budget.committed.to_string(),
-                budget.limit.to_string(),
-                if budget.hard { "hard" } else { "soft" }.to_owned(),
-                clock(budget.period_end),
-                forecast(budget, now),
-            ]
-        })
-        .collect();
-    table(head, &rows)
+    let rows: Vec<_> = budgets.iter().map(|budget| budget_row(budget, now)).collect();
+    table(BUDGET_HEAD, &rows)
+}
+
+pub(in crate::cli) const BUDGET_HEAD: [(&str, Side); 7] = [
+    ("BUDGET", Side::Left),
+    ("SPENT", Side::Right),
+    ("COMMITTED", Side::Right),
+    ("LIMIT", Side::Right),
+    ("KIND", Side::Left),
+    ("UNTIL", Side::Left),
+    ("IF NOTHING CHANGES", Side::Left),
+];
+
+pub(in crate::cli) fn budget_row(budget: &BudgetState, now: jiff::Timestamp) -> [String; 7] {
+    [
+        budget.name.to_string(),
+        budget.spent.to_string(),
+        budget.committed.to_string(),
+        budget.limit.to_string(),
+        if budget.hard { "hard" } else { "soft" }.to_owned(),
+        clock(budget.period_end),
+        forecast(budget, now),
+    ]
 }
 
 /// `crosses 2026-11-02 14:20:00Z`, or `$812.40 at its end`.

@@ -1,5 +1,6 @@
 //! The store in one SQLite file.
 
+mod bills;
 mod columns;
 mod open;
 mod read;
@@ -14,6 +15,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::model::journal::{Entry, JournalFilter};
+use crate::model::ledger::Interval;
 use crate::model::record::{Memory, Record};
 use crate::store::{Store, StoreError};
 
@@ -38,6 +40,16 @@ impl SqliteStore {
         let path = directory.join(FILE);
         let connection = open::open(directory, &path).await?;
         Ok(Self { path, connection, keep_from: now.saturating_sub(KEPT_IN_MEMORY).unwrap_or(Timestamp::MIN) })
+    }
+
+    /// Shows every interval that bills some of the time from `from` to `to`, with its shares; none is held.
+    pub async fn each_interval(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        visit: impl FnMut(Interval),
+    ) -> Result<(), StoreError> {
+        bills::each(&mut self.connection, from, to, visit).await.map_err(|error| self.damaged("ledger", error))
     }
 
     /// Writes the last pages back and closes the file.
@@ -85,7 +97,7 @@ mod tests {
     use super::*;
     use crate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
     use crate::model::journal::{EntryKind, Subject};
-    use crate::model::ledger::{Interval, Share};
+    use crate::model::ledger::Share;
     use crate::model::money::{Money, Rate};
     use crate::model::observed::LostTask;
     use crate::model::plan::Choice;

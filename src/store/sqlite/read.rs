@@ -101,13 +101,18 @@ async fn shares(connection: &mut SqliteConnection, keep_from: i64) -> Result<BTr
     );
     let mut shares: BTreeMap<i64, Vec<Share>> = BTreeMap::new();
     for row in kept.bind(keep_from).fetch_all(connection).await? {
-        shares.entry(row.try_get("interval")?).or_default().push(Share {
-            from: to_instant(row.try_get("since")?),
-            queue: row.try_get::<String, _>("queue")?.into(),
-            task: row.try_get::<Option<String>, _>("task")?.map(TaskId::from),
-        });
+        shares.entry(row.try_get("interval")?).or_default().push(share(&row)?);
     }
     Ok(shares)
+}
+
+/// A row of `share`.
+pub(super) fn share(row: &SqliteRow) -> Result<Share, ColumnError> {
+    Ok(Share {
+        from: to_instant(row.try_get("since")?),
+        queue: row.try_get::<String, _>("queue")?.into(),
+        task: row.try_get::<Option<String>, _>("task")?.map(TaskId::from),
+    })
 }
 
 /// A row of `interval`, without its shares.

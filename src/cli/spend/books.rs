@@ -1,0 +1,72 @@
+//! The ledger on disk, and what it is read by: the running loop's settings and time, else those on disk.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::cli::Place;
+use crate::cli::failure::Failure;
+use crate::cli::live::Ground;
+use crate::cli::reach::{Loop, state_dir};
+use crate::engine::event::{BudgetState, View};
+use crate::model::ids::FleetId;
+use crate::model::record::Memory;
+use crate::model::settings::Settings;
+use crate::store::sqlite::{FILE, SqliteStore};
+use crate::world::clock::Clock;
+
+pub(super) struct Books {
+    pub store: SqliteStore,
+    /// What the running loop sees.
+    view: Option<Arc<View>>,
+    /// `None`: a store without its settings.
+    pub settings: Option<Arc<Settings>>,
+    pub now: Timestamp,
+}
+
+impl Books {
+    /// Opens the store of the fleet; it is only read, also while its loop writes.
+    pub(super) async fn open(place: &Place) -> Result<Self, Failure> {
+        let view = match Loop::connect(place).await {
+            Ok(mut the_loop) => Some(the_loop.view().await?),
+            Err(Failure::NotReachable(_)) => None,
+            Err(failure) => return Err(failure),
+        };
+        let directory = state_dir(place)?;
+        let settings = match &view {
+            Some(view) => Some(Arc::clone(&view.settings)),
+            None => match Ground::find(place) {
+                Ok(ground) => Some(ground.settings.settings()),
+                Err(failure) if place.state_dir.is_none() || place.config.is_some() => return Err(failure),
+                Err(_) => None,
+            },
+        };
+        let file = directory.join(FILE);
+        if !file.exists() {
+            return Err(Failure::NotReachable(format!(
+                "there is no ledger: no {} (a loop without a store keeps none)",
+                file.display()
+            )));
+        }
+        let now = view.as_ref().map_or_else(|| Clock::Wall.now(), |view| view.at);
+        Ok(Self { store: SqliteStore::open(&directory, now).await?, view, settings, now })
+    }
+
+    /// The budgets as they stand: the loop knows of its intents, too.
+    pub(super) fn budgets(&self, memory: &Memory) -> Vec<BudgetState> {
+        match (&self.view, &self.settings) {
+            (Some(view), _) => view.spend.budgets.clone(),
+            (None, Some(settings)) => crate::engine::spend(memory, settings, self.now).budgets,
+            (None, None) => Vec::new(),
+        }
+    }
+
+    pub(super) fn zone(&self) -> TimeZone {
+        self.settings.as_ref().map_or(TimeZone::UTC, |settings| settings.the_loop.time_zone.clone())
+    }
+
+    pub(super) fn fleet(&self) -> Option<FleetId> {
+        self.settings.as_ref().map(|settings| settings.the_loop.fleet.clone())
+    }
+}
