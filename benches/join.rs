@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails")]
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -104,7 +105,7 @@ fn memory(queues: usize, now: Timestamp) -> Memory {
             reservation: Money::ZERO,
             start: known.launched,
             end: None,
-            shares: vec![Share { from: known.launched, queue: known.home.clone(), task: None }],
+            shares: vec![Share::idle(known.launched, known.home.clone())],
         };
         memory.apply(&Record::Opened(Box::new(Opened { known, interval })));
     }
@@ -156,6 +157,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         mailboxes: None,
         tasks: None,
         statuses: std::collections::BTreeMap::new(),
+        owners: BTreeMap::new(),
     };
     let regions = vec![(region, Ok(cloud.collect()))];
     Observation { began: now, clearml: Ok(clearml), regions, credentials_end: std::collections::BTreeMap::new() }

@@ -240,7 +240,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
 
 fn interval(instance: &Instance) -> Interval {
     let task = instance.task.as_ref().map(|task| task.id.clone());
-    let share = |from, task| Share { from, queue: instance.home.clone(), task };
+    let share = |from, task| Share { from, queue: instance.home.clone(), task, owner: Owner::default() };
     Interval {
         instance: instance.id.clone(),
         pool: instance.pool.clone(),

@@ -82,7 +82,7 @@ fn machine(row: i64, rows: i64) -> Vec<Record> {
         reservation: Money::ZERO,
         start,
         end: None,
-        shares: vec![Share { from: start, queue: queue(), task: None }],
+        shares: vec![Share::boot(start, queue())],
     };
     let known = KnownInstance {
         id: id.clone(),
@@ -105,7 +105,7 @@ fn machine(row: i64, rows: i64) -> Vec<Record> {
         power: Power::On,
         replace: None,
     };
-    let share = Share { from: after(240), queue: queue(), task: Some(format!("t{row}").into()) };
+    let share = Share { task: Some(format!("t{row}").into()), ..Share::idle(after(240), queue()) };
     vec![
         Record::Opened(Box::new(Opened { known, interval })),
         Record::Charged { instance: id.clone(), share },

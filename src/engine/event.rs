@@ -6,10 +6,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::Account;
 use crate::model::forecast::{Course, Forecast};
 use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Term};
 use crate::model::journal::Entry;
-use crate::model::ledger::Account;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
 use crate::model::settings::Settings;

@@ -110,6 +110,7 @@ impl Loop {
             held: self.held_machines(),
             // A task that waited may be taken elsewhere, and its entry stay: that is seen within a minute.
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
+            owned: self.facts.owners.keys().cloned().collect(),
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
         };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);

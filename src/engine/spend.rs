@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::engine::event::{BudgetState, Spend};
-use crate::model::calendar::bounds;
-use crate::model::ledger::{Account, QueueMoney};
+use crate::model::calendar::{Bounds, Windows, bounds};
 use crate::model::money::Money;
 use crate::model::record::Memory;
 use crate::model::settings::{Budget, BudgetScope, Period, Settings};
@@ -15,22 +14,22 @@ use crate::model::settings::{Budget, BudgetScope, Period, Settings};
 #[must_use]
 pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
     let ledger = &memory.ledger;
-    let zone = &settings.the_loop.time_zone;
-    let periods = Period::ALL.map(|period| bounds(period, zone, now));
-    let day = Period::Day.of(periods);
-    let by_account = ledger.spent_by_account(day.start, now);
+    let (zone, pools) = (&settings.the_loop.time_zone, &settings.pools);
+    let day = bounds(Period::Day, zone, now);
+    let month = bounds(Period::Month, zone, now);
+    let today_by_account = ledger.spent_by_account(day.start, now);
     let mut queue_today: BTreeMap<_, Money> = BTreeMap::new();
-    for (account, money) in &by_account {
+    for (account, money) in &today_by_account {
         *queue_today.entry(account.queue.clone()).or_default() += *money;
     }
-    let by_queue = ledger.by_queue(periods.map(|period| period.start), now);
-    let since_month = |money: &QueueMoney| Period::Month.of(money.spent);
-    let state = |budget: &Budget| {
-        let covered = || by_queue.iter().filter(|(queue, _)| budget.scope.covers(queue)).map(|(_, money)| money);
-        let intents = memory.intents.values().filter(|intent| budget.scope.covers(&intent.queue));
+    let windows = Windows::new(&settings.budgets, zone, now);
+    let by_account = ledger.by_account(windows.starts(), now);
+    let state = |(budget, span): (&Budget, &Bounds)| {
+        let coverage = budget.scope.among(pools);
+        let covered = || by_account.iter().filter(|(account, _)| coverage.covers(**account)).map(|(_, money)| money);
+        let intents = memory.intents.values().filter(|intent| coverage.of_launch(&intent.pool, &intent.queue));
         let intents: Money = intents.map(|intent| intent.reservation).sum();
-        let span = budget.per.of(periods);
-        let spent: Money = covered().map(|money| budget.per.of(money.spent)).sum();
+        let spent: Money = covered().map(|money| windows.spent(*span, money)).sum();
         let before = budget.spent_before_ledger(span.start, ledger.whole_since);
         BudgetState {
             name: budget.name.clone(),
@@ -40,17 +39,17 @@ pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
             period_end: span.end,
             spent: spent + before,
             committed: covered().map(|money| money.committed).sum::<Money>() + intents,
-            rate: ledger.rate(&budget.scope),
+            rate: ledger.rate(&coverage),
         }
     };
     let unpriced = ledger.open().values().filter(|interval| interval.rate.is_none());
     Spend {
-        rate: ledger.rate(&BudgetScope::All),
+        rate: ledger.rate(&BudgetScope::All.among(pools)),
         total: ledger.total(now),
-        today: by_account.values().copied().sum(),
-        month: by_queue.values().map(since_month).sum(),
-        budgets: settings.budgets.iter().map(state).collect(),
-        today_by_account: by_account.into_iter().collect::<Vec<(Account, Money)>>(),
+        today: today_by_account.values().copied().sum(),
+        month: ledger.spent(&BudgetScope::All.among(pools), month.start, now),
+        budgets: settings.budgets.iter().zip(windows.bounds()).map(state).collect(),
+        today_by_account: today_by_account.into_iter().collect(),
         today_by_hour: ledger.spent_by_hour(day.start, now),
         whole_since: ledger.whole_since,
         unpriced: unpriced.map(|interval| interval.instance.clone()).collect(),
@@ -109,7 +108,7 @@ ami = "ami-1"
                 let opened = crate::engine::seen::notice::opened(&intent, instance.clone(), &made, start, None);
                 memory.apply(&Record::Opened(Box::new(opened)));
                 let from = start + SignedDuration::from_secs(eval_after);
-                let share = Share { from, queue: "eval".into(), task: None };
+                let share = Share::idle(from, "eval".into());
                 memory.apply(&Record::Charged { instance: instance.clone(), share });
                 if end < now {
                     memory.apply(&Record::Closed { instance, end });
@@ -124,14 +123,14 @@ ami = "ami-1"
             prop_assert_eq!(spend.total, memory.ledger.total(now));
             let month = spend.budgets[1].period_start;
             let evals = BudgetScope::Queue(QueueName::new("eval"));
-            prop_assert_eq!(spend.budgets[1].spent, memory.ledger.spent(&evals, month, now));
-            prop_assert_eq!(spend.month, memory.ledger.spent(&BudgetScope::All, month, now));
-            prop_assert_eq!(spend.budgets[0].committed, memory.ledger.committed(&BudgetScope::All, now));
+            prop_assert_eq!(spend.budgets[1].spent, memory.ledger.spent(&evals.among(&[]), month, now));
+            prop_assert_eq!(spend.month, memory.ledger.spent(&BudgetScope::All.among(&[]), month, now));
+            prop_assert_eq!(spend.budgets[0].committed, memory.ledger.committed(&BudgetScope::All.among(&[]), now));
             // Each hour is what was spent from its beginning on, less what was from its end on.
             for (hour, money) in (0..).zip(&spend.today_by_hour) {
                 let from = spend.budgets[0].period_start + SignedDuration::from_hours(hour);
                 let until = from + SignedDuration::from_hours(1);
-                let spent = |from| memory.ledger.spent(&BudgetScope::All, from, now);
+                let spent = |from| memory.ledger.spent(&BudgetScope::All.among(&[]), from, now);
                 let later = if until < now { spent(until) } else { Money::ZERO };
                 prop_assert_eq!(*money, spent(from) - later);
             }

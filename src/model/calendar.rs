@@ -1,15 +1,74 @@
-//! Calendar periods: a day or a month from midnight to midnight in a time zone, whatever the clocks do there.
+//! The periods of budgets: a day or a month from midnight to midnight in a time zone, whatever the clocks do there, or
+//! the last so long.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan, Zoned};
 
-use crate::model::settings::Period;
+use crate::model::ledger::{AccountMoney, SLOT};
+use crate::model::money::Money;
+use crate::model::settings::{Budget, Per, Period};
 
 /// A period as two instants: it holds `start`, and ends just before `end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     pub start: Timestamp,
     pub end: Timestamp,
+}
+
+/// The period of a budget at `now`. A rolling one goes from `now` as far ahead as it reaches back.
+#[must_use]
+pub fn bounds_of(per: Per, zone: &TimeZone, now: Timestamp) -> Bounds {
+    match per {
+        Per::Calendar(period) => bounds(period, zone, now),
+        Per::Rolling(span) => {
+            let start = now.saturating_sub(span).unwrap_or(Timestamp::MIN).as_second();
+            let slot = SLOT.as_secs();
+            let start = Timestamp::from_second(start.div_euclid(slot) * slot).unwrap_or(Timestamp::MIN);
+            Bounds { start, end: now.saturating_add(span).unwrap_or(Timestamp::MAX) }
+        }
+    }
+}
+
+/// The periods of several budgets at one instant.
+#[derive(Debug, Clone)]
+pub struct Windows {
+    bounds: Vec<Bounds>,
+    starts: Vec<Timestamp>,
+}
+
+impl Windows {
+    #[must_use]
+    pub fn new<'b>(budgets: impl IntoIterator<Item = &'b Budget>, zone: &TimeZone, now: Timestamp) -> Self {
+        let mut calendar = Period::ALL.map(|_| None);
+        let mut of = |per: Per| match (per, calendar.get_mut(per.place())) {
+            (Per::Calendar(_), Some(known)) => *known.get_or_insert_with(|| bounds_of(per, zone, now)),
+            _ => bounds_of(per, zone, now),
+        };
+        let bounds: Vec<Bounds> = budgets.into_iter().map(|budget| of(budget.per)).collect();
+        let mut starts: Vec<Timestamp> = bounds.iter().map(|bounds| bounds.start).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        Self { bounds, starts }
+    }
+
+    /// Where each begins, each instant once.
+    #[must_use]
+    pub fn starts(&self) -> &[Timestamp] {
+        &self.starts
+    }
+
+    /// Those of the budgets, in their order.
+    #[must_use]
+    pub fn bounds(&self) -> &[Bounds] {
+        &self.bounds
+    }
+
+    /// Spent in a period, of what was spent since each of [`Self::starts`].
+    #[must_use]
+    pub fn spent(&self, bounds: Bounds, money: &AccountMoney) -> Money {
+        let place = self.starts.binary_search(&bounds.start).ok();
+        place.and_then(|place| money.spent.get(place)).copied().unwrap_or_default()
+    }
 }
 
 /// The period that holds `now`. Where the clocks skip midnight, the day begins with its first instant.
@@ -84,6 +143,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rolling_period_is_never_too_short_and_at_most_a_quarter_of_an_hour_too_long() {
+        let (span, zone) = (SignedDuration::from_hours(24), TimeZone::get("Asia/Kathmandu").unwrap());
+        for (now, start) in [
+            ("2026-11-02T08:00:00Z", "2026-11-01T08:00:00Z"),
+            ("2026-11-02T08:14:59.9Z", "2026-11-01T08:00:00Z"),
+            ("2026-11-02T08:15:00Z", "2026-11-01T08:15:00Z"),
+        ] {
+            let found = bounds_of(Per::Rolling(span), &zone, now.parse().unwrap());
+            assert_eq!(
+                (found.start.to_string(), found.end.duration_since(now.parse().unwrap())),
+                (start.to_owned(), span)
+            );
+        }
+    }
+
+    #[test]
     fn at_the_ends_of_time_there_is_no_period() {
         for now in [Timestamp::MIN, Timestamp::MAX] {
             for period in Period::ALL {
@@ -104,7 +179,7 @@ mod tests {
             let zone = TimeZone::get(zone).unwrap();
             let found = bounds(period, &zone, now);
             prop_assert!(found.start <= now && now < found.end);
-            prop_assert_eq!(found.start.as_second() % 900, 0, "the ledger's slots");
+            prop_assert_eq!(found.start.as_second() % SLOT.as_secs(), 0, "the ledger's slots");
             prop_assert_eq!(bounds(period, &zone, found.end).start, found.end);
             prop_assert_eq!(bounds(period, &zone, found.start), found);
         }

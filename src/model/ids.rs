@@ -74,6 +74,14 @@ text_id! {
     QueueId
 }
 text_id! {
+    /// A ClearML project, as people name it.
+    ProjectName
+}
+text_id! {
+    /// A ClearML user, as people name them.
+    UserName
+}
+text_id! {
     /// A ClearML task, as the server names it.
     TaskId
 }

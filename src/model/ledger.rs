@@ -3,19 +3,23 @@
 //! its shares cost always adds up to exactly that.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::{Account, AccountOf, Coverage, NOBODY, Owner};
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId};
 use crate::model::money::{Money, Rate};
-use crate::model::settings::BudgetScope;
+use crate::model::waste::{Standing, Use, Waste};
 
 /// Clouds bill at least this long for each start (AWS and Google, per second, Linux).
 pub const MINIMUM_BILLED: SignedDuration = SignedDuration::from_secs(60);
 
 /// Closed money is kept in memory by this grain; every time zone's midnight falls on one.
-const SLOT_SECONDS: i64 = 900;
+pub const SLOT: SignedDuration = SignedDuration::from_mins(15);
+
+const SLOT_SECONDS: i64 = SLOT.as_secs();
 
 /// In seconds.
 const HOUR: i64 = 3_600;
@@ -36,12 +40,30 @@ pub struct Interval {
     pub shares: Vec<Share>,
 }
 
-/// From `from` on the machine's time is charged to this queue and task.
+/// From `from` on the machine's time is charged to this queue, this task and whose it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Share {
     pub from: Timestamp,
     pub queue: QueueName,
     pub task: Option<TaskId>,
+    #[serde(default)]
+    pub owner: Owner,
+    #[serde(default)]
+    pub standing: Standing,
+}
+
+impl Share {
+    /// Idle time: nobody's.
+    #[must_use]
+    pub fn idle(from: Timestamp, home: QueueName) -> Self {
+        Self { from, queue: home, task: None, owner: Owner::default(), standing: Standing::Idle }
+    }
+
+    /// The time from a launch until it registers: nobody's.
+    #[must_use]
+    pub fn boot(from: Timestamp, home: QueueName) -> Self {
+        Self { standing: Standing::Boot, ..Self::idle(from, home) }
+    }
 }
 
 impl Interval {
@@ -73,11 +95,28 @@ impl Interval {
         })
     }
 
+    /// Who is charged for a share.
+    #[must_use]
+    pub fn account<'i>(&'i self, share: &'i Share) -> AccountOf<'i> {
+        AccountOf { pool: &self.pool, queue: &share.queue, owner: &share.owner }
+    }
+
+    /// Who is charged for boot and idle time, and for what is set aside.
+    fn home(&self) -> AccountOf<'_> {
+        AccountOf { pool: &self.pool, queue: &self.home, owner: &NOBODY }
+    }
+
+    /// Who is charged now.
+    #[must_use]
+    pub fn charged(&self) -> AccountOf<'_> {
+        self.shares.last().map_or_else(|| self.home(), |share| self.account(share))
+    }
+
     /// What the machine cost between two instants for a scope; exact: neighbouring windows add up.
     #[must_use]
-    pub fn cost_within(&self, scope: &BudgetScope, from: Timestamp, to: Timestamp, now: Timestamp) -> Money {
+    pub fn cost_within(&self, scope: &Coverage<'_>, from: Timestamp, to: Timestamp, now: Timestamp) -> Money {
         self.pieces(now)
-            .filter(|(share, ..)| scope.covers(&share.queue))
+            .filter(|(share, ..)| scope.covers(self.account(share)))
             .map(|(_, start, end)| {
                 let (start, end) = (start.max(from), end.min(to));
                 if end > start { self.cost_until(end) - self.cost_until(start) } else { Money::ZERO }
@@ -95,38 +134,24 @@ impl Interval {
     }
 }
 
-/// Whose money a closed piece was.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Account {
-    pub pool: PoolName,
-    pub queue: QueueName,
-}
-
-impl Account {
-    /// Who pays for a share of an interval.
-    #[must_use]
-    pub fn of(interval: &Interval, share: &Share) -> Self {
-        Self { pool: interval.pool.clone(), queue: share.queue.clone() }
-    }
-}
-
-/// What a queue's machines cost; see [`Ledger::by_queue`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct QueueMoney {
+/// What an account's machines cost; see [`Ledger::by_account`].
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AccountMoney {
     /// Since each of the instants asked for.
-    pub spent: [Money; 4],
-    /// Set aside at launch for machines of this home queue, less what has been billed.
+    pub spent: Vec<Money>,
+    /// Set aside at launch for machines of this pool and home queue, less what has been billed. Nobody's.
     pub committed: Money,
 }
 
-/// See [`Ledger::by_queue`].
-pub type MoneyByQueue<'l> = HashMap<&'l QueueName, QueueMoney, foldhash::fast::FixedState>;
+/// See [`Ledger::by_account`].
+pub type MoneyByAccount<'l> = HashMap<AccountOf<'l>, AccountMoney, foldhash::fast::FixedState>;
 
 /// Open intervals whole, closed ones summed by quarter of an hour and account.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
     open: BTreeMap<InstanceId, Interval>,
-    closed: BTreeMap<i64, BTreeMap<Account, Money>>,
+    closed: BTreeMap<i64, BTreeMap<Arc<Account>, Money>>,
+    closed_waste: BTreeMap<i64, Waste>,
     closed_total: Money,
     /// Since when it holds every machine; before that, money may be missing (the store was lost).
     pub whole_since: Option<Timestamp>,
@@ -163,13 +188,17 @@ impl Ledger {
         let Some(end) = interval.end else { return };
         self.closed_total += interval.cost(end);
         for (share, from, to) in interval.pieces(end) {
-            let account = Account { pool: interval.pool.clone(), queue: share.queue.clone() };
+            let account = Arc::new(interval.account(share).cloned());
+            let used = Use::of(interval, share);
             let mut at = from;
             while at < to {
                 let slot = at.as_second().div_euclid(SLOT_SECONDS) * SLOT_SECONDS;
                 let next = Timestamp::from_second(slot + SLOT_SECONDS).unwrap_or(to).min(to);
                 let cost = interval.cost_until(next) - interval.cost_until(at);
                 *self.closed.entry(slot).or_default().entry(account.clone()).or_default() += cost;
+                if used != Use::Work {
+                    *self.closed_waste.entry(slot).or_default() += Waste::of(used, cost);
+                }
                 at = next;
             }
         }
@@ -183,16 +212,14 @@ impl Ledger {
     /// Forgets closed money before `instant`, which no budget's period reaches any more.
     pub fn forget_before(&mut self, instant: Timestamp) {
         self.closed = self.closed.split_off(&instant.as_second());
+        self.closed_waste = self.closed_waste.split_off(&instant.as_second());
     }
 
-    /// What the machines that are up cost, for a scope: each is charged to the queue of its newest share.
+    /// What the machines that are up cost, for a scope: each is charged to its newest share.
     #[must_use]
-    pub fn rate(&self, scope: &BudgetScope) -> Rate {
-        let charged = |interval: &&Interval| {
-            let queue = interval.shares.last().map_or(&interval.home, |share| &share.queue);
-            scope.covers(queue)
-        };
-        self.open.values().filter(charged).filter_map(|interval| interval.rate).sum()
+    pub fn rate(&self, scope: &Coverage<'_>) -> Rate {
+        let charged = self.open.values().filter(|interval| scope.covers(interval.charged()));
+        charged.filter_map(|interval| interval.rate).sum()
     }
 
     /// Everything ever billed, up to `now`.
@@ -203,12 +230,12 @@ impl Ledger {
 
     /// Spent on a scope from `from` up to `now`. `from` is a midnight or an hour: a multiple of 15 minutes.
     #[must_use]
-    pub fn spent(&self, scope: &BudgetScope, from: Timestamp, now: Timestamp) -> Money {
+    pub fn spent(&self, scope: &Coverage<'_>, from: Timestamp, now: Timestamp) -> Money {
         let closed: Money = self
             .closed
             .range(from.as_second()..)
             .flat_map(|(_, accounts)| accounts)
-            .filter(|(account, _)| scope.covers(&account.queue))
+            .filter(|(account, _)| scope.covers(account.borrowed()))
             .map(|(_, money)| *money)
             .sum();
         closed + self.open.values().map(|interval| interval.cost_within(scope, from, Timestamp::MAX, now)).sum()
@@ -219,18 +246,37 @@ impl Ledger {
     pub fn spent_by_account(&self, from: Timestamp, now: Timestamp) -> BTreeMap<Account, Money> {
         let mut by_account: BTreeMap<Account, Money> = BTreeMap::new();
         for (account, money) in self.closed.range(from.as_second()..).flat_map(|(_, accounts)| accounts) {
-            *by_account.entry(account.clone()).or_default() += *money;
+            *by_account.entry(Account::clone(account)).or_default() += *money;
         }
         for interval in self.open.values() {
             for (share, start, end) in interval.pieces(now) {
                 let start = start.max(from);
                 if end > start {
-                    let account = Account { pool: interval.pool.clone(), queue: share.queue.clone() };
+                    let account = interval.account(share).cloned();
                     *by_account.entry(account).or_default() += interval.cost_until(end) - interval.cost_until(start);
                 }
             }
         }
         by_account
+    }
+
+    /// Spent from `from` (a multiple of 15 minutes) up to `now` on machines that ran no task.
+    #[must_use]
+    pub fn waste(&self, from: Timestamp, now: Timestamp) -> Waste {
+        let mut waste = Waste::default();
+        for (_, closed) in self.closed_waste.range(from.as_second()..) {
+            waste += *closed;
+        }
+        for interval in self.open.values() {
+            for (share, start, end) in interval.pieces(now) {
+                let start = start.max(from);
+                if end > start {
+                    let money = interval.cost_until(end) - interval.cost_until(start);
+                    waste += Waste::of(Use::of(interval, share), money);
+                }
+            }
+        }
+        waste
     }
 
     /// Spent in each hour from `from` (a multiple of 15 minutes) up to `now`, the first first. What a minimum bills beyond
@@ -266,58 +312,57 @@ impl Ledger {
         by_hour
     }
 
-    /// The money of every queue, in one pass over the ledger for any number of budgets: what was spent since each of
-    /// four instants (multiples of 15 minutes), and what is set aside and not yet spent.
+    /// The money of every account, in one pass over the ledger for any number of budgets: what was spent since each of
+    /// the instants (multiples of 15 minutes), and what is set aside and not yet spent.
     #[must_use]
-    pub fn by_queue(&self, since: [Timestamp; 4], now: Timestamp) -> MoneyByQueue<'_> {
-        let mut by_queue = MoneyByQueue::default();
-        let seconds = since.map(Timestamp::as_second);
-        let first = seconds.into_iter().min().unwrap_or_default();
-        for (slot, accounts) in self.closed.range(first..) {
-            for (account, money) in accounts {
-                let queue = by_queue.entry(&account.queue).or_default();
-                for (spent, since) in queue.spent.iter_mut().zip(seconds) {
-                    *spent += if *slot >= since { *money } else { Money::ZERO };
+    pub fn by_account(&self, since: &[Timestamp], now: Timestamp) -> MoneyByAccount<'_> {
+        let mut by_account = MoneyByAccount::default();
+        let none = || AccountMoney { spent: vec![Money::ZERO; since.len()], committed: Money::ZERO };
+        let seconds: Vec<i64> = since.iter().map(|instant| instant.as_second()).collect();
+        if let Some(first) = seconds.iter().min() {
+            for (slot, accounts) in self.closed.range(first..) {
+                for (account, money) in accounts {
+                    let sums = by_account.entry(account.borrowed()).or_insert_with(none);
+                    for (spent, since) in sums.spent.iter_mut().zip(&seconds) {
+                        *spent += if slot >= since { *money } else { Money::ZERO };
+                    }
                 }
             }
         }
         for interval in self.open.values() {
-            let mut at_home = QueueMoney { committed: interval.committed(now), ..QueueMoney::default() };
+            by_account.entry(interval.home()).or_insert_with(none).committed += interval.committed(now);
             for (share, start, end) in interval.pieces(now) {
                 let until = interval.cost_until(end);
-                let elsewhere = (share.queue != interval.home).then_some(&share.queue);
-                let money = elsewhere.map_or(&mut at_home, |queue| by_queue.entry(queue).or_default());
-                for (spent, since) in money.spent.iter_mut().zip(since) {
-                    if end > since {
-                        *spent += until - interval.cost_until(start.max(since));
+                let sums = by_account.entry(interval.account(share)).or_insert_with(none);
+                for (spent, since) in sums.spent.iter_mut().zip(since) {
+                    if end > *since {
+                        *spent += until - interval.cost_until(start.max(*since));
                     }
                 }
             }
-            let home = by_queue.entry(&interval.home).or_default();
-            home.committed += at_home.committed;
-            for (spent, more) in home.spent.iter_mut().zip(at_home.spent) {
-                *spent += more;
-            }
         }
-        by_queue
+        by_account
     }
 
-    /// Set aside by running machines for a scope and not yet spent; it belongs to the home queue.
+    /// Set aside by running machines for a scope and not yet spent; it belongs to the home queue, and to no task's owner.
     #[must_use]
-    pub fn committed(&self, scope: &BudgetScope, now: Timestamp) -> Money {
-        self.open.values().filter(|interval| scope.covers(&interval.home)).map(|interval| interval.committed(now)).sum()
+    pub fn committed(&self, scope: &Coverage<'_>, now: Timestamp) -> Money {
+        let covered = self.open.values().filter(|interval| scope.covers(interval.home()));
+        covered.map(|interval| interval.committed(now)).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::settings::BudgetScope;
 
     fn at(millis: i64) -> Timestamp {
         Timestamp::from_millisecond(1_793_232_000_000 + millis).unwrap()
     }
 
     fn interval(millis: i64) -> Interval {
+        let owner = Owner { project: Some("vision".into()), user: Some("ann".into()) };
         Interval {
             instance: "i-1".into(),
             pool: "gpu".into(),
@@ -327,9 +372,9 @@ mod tests {
             start: at(7),
             end: Some(at(7 + millis)),
             shares: vec![
-                Share { from: at(7), queue: "train".into(), task: None },
-                Share { from: at(100_003), queue: "eval".into(), task: Some("t".into()) },
-                Share { from: at(1_900_001), queue: "train".into(), task: None },
+                Share::idle(at(7), "train".into()),
+                Share { task: Some("t".into()), owner, ..Share::idle(at(100_003), "eval".into()) },
+                Share::idle(at(1_900_001), "train".into()),
             ],
         }
     }
@@ -348,19 +393,17 @@ mod tests {
         ledger.close(&interval.instance, at(9_400_008));
         assert_eq!(ledger.total(end), whole);
         let from = Timestamp::from_second(0).unwrap();
-        assert_eq!(ledger.spent(&BudgetScope::All, from, end), whole);
-        let by_queue: Money =
-            ["train", "eval"].iter().map(|queue| ledger.spent(&BudgetScope::Queue((*queue).into()), from, end)).sum();
-        assert_eq!(by_queue, whole);
+        let spent = |scope: &BudgetScope, since| ledger.spent(&scope.among(&[]), since, end);
+        assert_eq!(spent(&BudgetScope::All, from), whole);
+        let by_queue = ["train", "eval"].map(|queue| spent(&BudgetScope::Queue(queue.into()), from));
+        assert_eq!(by_queue.into_iter().sum::<Money>(), whole);
+        assert_eq!(spent(&BudgetScope::User("ann".into()), from), by_queue[1], "her task ran for eval alone");
         assert_eq!(ledger.spent_by_account(from, end).into_values().sum::<Money>(), whole);
         let late = Timestamp::from_second(at(0).as_second() + 2_700).unwrap();
-        for (queue, money) in ledger.by_queue([late, from, late, from], end) {
-            let spent = |since| ledger.spent(&BudgetScope::Queue(queue.clone()), since, end);
-            assert_eq!(
-                money,
-                QueueMoney { spent: [spent(late), spent(from), spent(late), spent(from)], committed: Money::ZERO },
-                "{queue}"
-            );
+        for (account, money) in ledger.by_account(&[from, late], end) {
+            let queue = BudgetScope::Queue(account.queue.clone());
+            let spent = vec![spent(&queue, from), spent(&queue, late)];
+            assert_eq!(money, AccountMoney { spent, committed: Money::ZERO }, "{account:?}");
         }
     }
 
@@ -380,10 +423,10 @@ mod tests {
         let mut ledger = Ledger::default();
         ledger.open_interval(interval.clone());
         let (before, since) = (at(-900_000), at(900_000));
-        let money = ledger.by_queue([since, before, since, before], now);
+        let money = ledger.by_account(&[since, before], now);
         assert_eq!(money.values().map(|money| money.committed).sum::<Money>(), interval.committed(now));
         let spent = |place: usize| money.values().map(|money| money.spent[place]).sum::<Money>();
-        assert_eq!(spent(0), ledger.spent(&BudgetScope::All, since, now));
+        assert_eq!(spent(0), ledger.spent(&BudgetScope::All.among(&[]), since, now));
         assert_eq!(spent(1), interval.cost(now));
         assert!(spent(0) < spent(1), "what was spent before the period is not in it");
     }

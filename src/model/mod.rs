@@ -1,5 +1,6 @@
 //! Plain values shared by all: no I/O, no clock, no decisions.
 
+pub mod account;
 pub mod breaker;
 pub mod calendar;
 pub mod catalogue;
@@ -24,4 +25,5 @@ pub mod settings;
 pub mod site;
 pub mod snapshot;
 pub mod span;
+pub mod waste;
 pub mod which;

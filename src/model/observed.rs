@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::Owner;
 use crate::model::ids::{
     InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId, WorkerName, Zone,
 };
@@ -145,6 +146,13 @@ pub struct TaskRecord {
     pub last_worker: Option<WorkerId>,
     /// `execution.queue`: stays set while the task runs and after.
     pub queue: Option<QueueId>,
+}
+
+/// What is asked of tasks by their ids.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFacts {
+    pub status: TaskStatus,
+    pub owner: Owner,
 }
 
 /// The statuses that the loop tells apart.

@@ -180,6 +180,14 @@ pub enum Reason {
         committed: Money,
         reservation: Money,
     },
+    /// A hard budget of a project or a user is spent: their waiting tasks are not counted.
+    OwnerSpent {
+        name: BudgetName,
+        limit: Money,
+        spent: Money,
+        /// So many of them wait in the queue.
+        tasks: u32,
+    },
     /// A hard budget covers it, and nobody knows what it costs.
     NoPrice {
         pool: PoolName,
@@ -305,6 +313,9 @@ impl Reason {
                 "it would with budget.\"{name}\".limit = {}",
                 round_up_to_cent(*spent + *committed + *reservation)
             )),
+            Self::OwnerSpent { name, spent, .. } => {
+                Some(format!("they would with budget.\"{name}\".limit over {spent}"))
+            }
             Self::NoPrice { pool, .. } | Self::Unmeasured { pool, limit: LimitKind::Hourly, .. } => {
                 Some(format!("set pool.{pool}.price"))
             }
@@ -416,6 +427,11 @@ impl fmt::Display for Reason {
                 f,
                 "budget \"{name}\" is {limit}: {spent} spent, {committed} committed, {} free, one more reserves {reservation}",
                 (*limit - *spent - *committed).max(Money::ZERO)
+            ),
+            Self::OwnerSpent { name, limit, spent, tasks } => write!(
+                f,
+                "budget \"{name}\" is {limit}: {spent} spent; {} of theirs here do not count",
+                counted(u64::from(*tasks), "waiting task")
             ),
             Self::NoPrice { pool, machine_type, budget } => {
                 write!(f, "no price is known for {machine_type} of pool {pool}, and hard budget \"{budget}\" covers it")

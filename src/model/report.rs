@@ -6,39 +6,63 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
+use crate::model::account::Account;
 use crate::model::calendar::{self, Bounds};
 use crate::model::ids::InstanceId;
-use crate::model::ledger::{Account, Interval, Share};
+use crate::model::ledger::{Interval, Share};
 use crate::model::money::Money;
 use crate::model::settings::Period;
+use crate::model::waste::{Use, Waste};
 
 type Fixed = foldhash::fast::FixedState;
 
 /// Days that a report may have: a century and more would be a slip of the keyboard.
 const MOST_DAYS: usize = 40_000;
 
+/// Whose money it was, and what for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Post {
+    pub account: Account,
+    pub used: Use,
+}
+
 /// What money is asked for by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     Pool,
     Queue,
+    Project,
+    User,
+    Use,
 }
 
+/// Who has no name: a task without a project or user, and the time in which none ran.
+pub const NOBODY: &str = "(nobody)";
+
 impl By {
-    pub const ALL: [Self; 2] = [Self::Pool, Self::Queue];
+    pub const ALL: [Self; 5] = [Self::Pool, Self::Queue, Self::Project, Self::User, Self::Use];
 
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::Pool => "pool",
             Self::Queue => "queue",
+            Self::Project => "project",
+            Self::User => "user",
+            Self::Use => "use",
         }
     }
 
-    fn name(self, account: &Account) -> &str {
+    /// Its name in a post.
+    #[must_use]
+    pub fn name(self, post: &Post) -> &str {
+        let Post { account, used } = post;
         match self {
             Self::Pool => account.pool.as_str(),
             Self::Queue => account.queue.as_str(),
+            Self::Project => account.owner.project.as_ref().map_or(NOBODY, AsRef::as_ref),
+            Self::User => account.owner.user.as_ref().map_or(NOBODY, AsRef::as_ref),
+            Self::Use => used.words(),
         }
     }
 }
@@ -47,7 +71,7 @@ impl By {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Day {
     pub bounds: Bounds,
-    /// By the place of an account.
+    /// By the place of a post.
     money: Vec<Money>,
 }
 
@@ -64,8 +88,8 @@ pub struct Report {
     pub span: Bounds,
     /// What has been billed up to here is in it.
     pub now: Timestamp,
-    accounts: Vec<Account>,
-    places: HashMap<Account, usize, Fixed>,
+    posts: Vec<Post>,
+    places: HashMap<Post, usize, Fixed>,
     days: Vec<Day>,
     machines: HashSet<InstanceId, Fixed>,
     /// Machines without a price: they count as nothing.
@@ -89,7 +113,7 @@ impl Report {
         Some(Self {
             span,
             now,
-            accounts: Vec::new(),
+            posts: Vec::new(),
             places: HashMap::default(),
             days,
             machines: HashSet::default(),
@@ -122,13 +146,13 @@ impl Report {
     }
 
     fn place(&mut self, interval: &Interval, share: &Share) -> usize {
-        let account = Account::of(interval, share);
-        if let Some(place) = self.places.get(&account) {
+        let post = Post { account: interval.account(share).cloned(), used: Use::of(interval, share) };
+        if let Some(place) = self.places.get(&post) {
             return *place;
         }
-        let place = self.accounts.len();
-        self.accounts.push(account.clone());
-        self.places.insert(account, place);
+        let place = self.posts.len();
+        self.posts.push(post.clone());
+        self.places.insert(post, place);
         place
     }
 
@@ -180,17 +204,27 @@ impl Report {
         self.machines.is_empty()
     }
 
-    /// Whose money a day's was, and how much.
-    pub fn accounts<'a>(&'a self, day: &'a Day) -> impl Iterator<Item = (&'a Account, Money)> {
-        self.accounts.iter().zip(day.money.iter().copied()).filter(|(_, money)| *money != Money::ZERO)
+    /// What a day's money was for, and how much.
+    pub fn posts<'a>(&'a self, day: &'a Day) -> impl Iterator<Item = (&'a Post, Money)> {
+        self.posts.iter().zip(day.money.iter().copied()).filter(|(_, money)| *money != Money::ZERO)
+    }
+
+    /// What ran no task.
+    #[must_use]
+    pub fn waste(&self) -> Waste {
+        let mut waste = Waste::default();
+        for (post, money) in self.days.iter().flat_map(|day| self.posts(day)) {
+            waste += Waste::of(post.used, money);
+        }
+        waste
     }
 
     /// A day's money by name.
     #[must_use]
     pub fn of_day(&self, day: &Day, by: By) -> BTreeMap<&str, Money> {
         let mut sums: BTreeMap<&str, Money> = BTreeMap::new();
-        for (account, money) in self.accounts.iter().zip(&day.money) {
-            *sums.entry(by.name(account)).or_default() += *money;
+        for (post, money) in self.posts.iter().zip(&day.money) {
+            *sums.entry(by.name(post)).or_default() += *money;
         }
         sums
     }
@@ -200,8 +234,8 @@ impl Report {
     pub fn by(&self, by: By) -> Vec<(&str, Money)> {
         let mut sums: BTreeMap<&str, Money> = BTreeMap::new();
         for day in &self.days {
-            for (account, money) in self.accounts.iter().zip(&day.money) {
-                *sums.entry(by.name(account)).or_default() += *money;
+            for (post, money) in self.posts.iter().zip(&day.money) {
+                *sums.entry(by.name(post)).or_default() += *money;
             }
         }
         let mut sums: Vec<_> = sums.into_iter().collect();
@@ -214,6 +248,7 @@ impl Report {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::account::Owner;
     use crate::model::ledger::Ledger;
     use crate::model::money::Rate;
     use jiff::SignedDuration;
@@ -227,12 +262,14 @@ mod tests {
         let start = now() - SignedDuration::from_millis(ago);
         let end = start + SignedDuration::from_millis(lasts);
         let name = |place: u8| format!("q{place}").into();
-        let first = Share { from: start, queue: name(0), task: None };
-        let mut shares = vec![first];
+        let mut shares = vec![Share::boot(start, name(0))];
         let mut from = start;
         for (after, queue) in tasks {
             from += SignedDuration::from_millis(*after);
-            shares.push(Share { from, queue: name(*queue), task: Some("t".into()) });
+            let user = (*queue == 1).then(|| "ann".into());
+            let owner = Owner { project: None, user };
+            let task = (*queue != 2).then(|| "t".into());
+            shares.push(Share { task, owner, ..Share::idle(from, name(*queue)) });
         }
         Interval {
             instance: format!("i-{place}").into(),
@@ -279,18 +316,21 @@ mod tests {
             let whole = report(first, last);
             prop_assert_eq!(whole.total(), ledger.total(now()));
             prop_assert_eq!(whole.machines(), intervals.len());
+            let since = Timestamp::from_second(first.as_second() / 900 * 900).unwrap();
+            prop_assert_eq!(whole.waste(), ledger.waste(since, now()));
+            prop_assert_eq!(whole.waste().total() + whole.by(By::Use).iter().filter(|(used, _)| *used == "tasks").map(|(_, money)| *money).sum(), whole.total());
             prop_assert_eq!(report(first, cut).total() + report(cut, last).total(), whole.total());
             for by in By::ALL {
                 prop_assert_eq!(whole.by(by).iter().map(|(_, money)| *money).sum::<Money>(), whole.total());
                 for day in whole.days() {
                     prop_assert_eq!(whole.of_day(day, by).into_values().sum::<Money>(), day.total());
-                    prop_assert_eq!(whole.accounts(day).map(|(_, money)| money).sum::<Money>(), day.total());
+                    prop_assert_eq!(whole.posts(day).map(|(_, money)| money).sum::<Money>(), day.total());
                 }
             }
             for queue in ["q0", "q1", "q2", "q3"] {
                 let scope = crate::model::settings::BudgetScope::Queue(queue.into());
                 let told = whole.by(By::Queue).into_iter().find(|(name, _)| *name == queue).map(|(_, money)| money);
-                prop_assert_eq!(told.unwrap_or_default(), ledger.spent(&scope, Timestamp::UNIX_EPOCH, now()));
+                prop_assert_eq!(told.unwrap_or_default(), ledger.spent(&scope.among(&[]), Timestamp::UNIX_EPOCH, now()));
             }
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::account::Owner;
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{Actor, InstanceId, PoolName, QueueId, QueueName, TaskId, WorkerId};
@@ -30,6 +31,9 @@ pub struct Snapshot {
     pub strays: Vec<Stray>,
     /// Tasks that wait and whose machine the cloud took back while it ran them: a retry is worth a machine that stays.
     pub interrupted_once: BTreeSet<TaskId>,
+    /// Whose the waiting and running tasks are, as far as ClearML was asked.
+    #[serde(default)]
+    pub owners: Arc<BTreeMap<TaskId, Owner>>,
     /// What backs off now.
     pub breakers: Vec<Breaker>,
     /// How many of each pool's machines in a row never registered, up to now.

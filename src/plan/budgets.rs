@@ -1,20 +1,22 @@
-//! Hard budgets: what is spent, what is committed and the new reservation are together at most the limit.
+//! Budgets: what of each is spent and committed. A hard one governs launches: what is spent, what is committed and the
+//! new reservation are together at most the limit.
 
 use jiff::Timestamp;
 
-use super::index::Index;
-use crate::model::calendar;
-use crate::model::ids::PoolName;
+use super::index::{Index, Map};
+use crate::model::account::{AccountOf, NOBODY};
+use crate::model::calendar::Windows;
+use crate::model::ids::{PoolName, QueueName};
 use crate::model::instance::{Instance, Origin, Phase};
-use crate::model::ledger::{Interval, Ledger, MoneyByQueue, QueueMoney, Share};
+use crate::model::ledger::{AccountMoney, Interval, Ledger, MoneyByAccount, Share};
 use crate::model::money::Money;
 use crate::model::reason::Reason;
-use crate::model::settings::{Budget, BudgetScope, Period};
+use crate::model::settings::{Budget, BudgetScope};
 
-/// A hard budget, and how much of it is gone.
+/// A budget, and how much of it is gone.
 pub(super) struct Purse<'a> {
-    budget: &'a Budget,
-    spent: Money,
+    pub(super) budget: &'a Budget,
+    pub(super) spent: Money,
     committed: Money,
 }
 
@@ -40,63 +42,104 @@ impl Purse<'_> {
         }
     }
 
+    /// Why so many waiting tasks do not count.
+    pub(super) fn owner_spent(&self, tasks: u32) -> Reason {
+        let Self { budget, spent, .. } = self;
+        Reason::OwnerSpent { name: budget.name.clone(), limit: budget.limit, spent: *spent, tasks }
+    }
+
     /// Why a machine without a price is not launched.
     pub(super) fn no_price(&self, pool: &PoolName, machine_type: &str) -> Reason {
         Reason::NoPrice { pool: pool.clone(), machine_type: machine_type.to_owned(), budget: self.budget.name.clone() }
     }
 }
 
-/// Every hard budget, by what it covers.
+/// Every budget, by what it covers.
 pub(super) struct Budgets<'a> {
     purses: Vec<Purse<'a>>,
     /// Those over everything.
     over_all: Vec<usize>,
-    /// Those of each queue.
+    of_pool: Vec<Vec<usize>>,
     of_queue: Vec<Vec<usize>>,
+    /// Those of projects and users.
+    of_owners: Vec<usize>,
 }
 
 impl<'a> Budgets<'a> {
     pub(super) fn new(index: &Index<'a>, unknown: &[&'a Instance]) -> Self {
-        let mut budgets =
-            Self { purses: Vec::new(), over_all: Vec::new(), of_queue: vec![Vec::new(); index.queues.len()] };
-        let hard: Vec<_> = index.settings.budgets.iter().filter(|budget| budget.hard).collect();
-        if hard.is_empty() {
+        let mut budgets = Self {
+            purses: Vec::new(),
+            over_all: Vec::new(),
+            of_pool: vec![Vec::new(); index.pools.len()],
+            of_queue: vec![Vec::new(); index.queues.len()],
+            of_owners: Vec::new(),
+        };
+        let governing: Vec<_> = index.settings.budgets.iter().filter(|budget| budget.hard).collect();
+        if governing.is_empty() {
             return budgets;
         }
-        let money = Books::new(index, unknown);
-        for budget in hard {
-            let place = budgets.purses.len();
-            match &budget.scope {
-                BudgetScope::All => budgets.over_all.push(place),
-                BudgetScope::Queue(queue) => {
-                    let queue = index.queue_place(queue).and_then(|queue| budgets.of_queue.get_mut(queue));
-                    if let Some(places) = queue {
-                        places.push(place);
-                    }
+        let windows = Windows::new(governing.iter().copied(), &index.settings.the_loop.time_zone, index.now);
+        let books = Books::new(index, unknown, windows.starts());
+        for (place, (budget, bounds)) in governing.into_iter().zip(windows.bounds()).enumerate() {
+            let coverage = budget.scope.among(&index.settings.pools);
+            let (mut spent, mut committed) = (Money::ZERO, Money::ZERO);
+            books.each(&budget.scope, |account, money| {
+                if coverage.covers(account) {
+                    spent += windows.spent(*bounds, money);
+                    committed += money.committed;
                 }
-            }
-            let QueueMoney { spent, committed } = money.of(&budget.scope);
-            let start = budget.per.of(money.since);
-            let spent = budget.per.of(spent) + budget.spent_before_ledger(start, index.ledger.whole_since);
+            });
+            spent += budget.spent_before_ledger(bounds.start, index.ledger.whole_since);
+            budgets.reach(index, place, &budget.scope);
             budgets.purses.push(Purse { budget, spent, committed });
         }
         budgets
     }
 
-    fn places(&self, queue: usize) -> impl Iterator<Item = usize> {
-        self.over_all.iter().chain(self.of_queue.get(queue).into_iter().flatten()).copied()
+    /// Notes what the budget at a place covers.
+    fn reach(&mut self, index: &Index<'a>, place: usize, scope: &BudgetScope) {
+        match scope {
+            BudgetScope::All => self.over_all.push(place),
+            BudgetScope::Queue(queue) => {
+                if let Some(places) = index.queue_place(queue).and_then(|queue| self.of_queue.get_mut(queue)) {
+                    places.push(place);
+                }
+            }
+            BudgetScope::Pool(pool) => {
+                if let Some(places) = index.pool_place(pool).and_then(|pool| self.of_pool.get_mut(pool)) {
+                    places.push(place);
+                }
+            }
+            BudgetScope::Provider(provider) => {
+                let pools = self.of_pool.iter_mut().zip(&index.pools);
+                let covered = pools.filter(|(_, pool)| pool.settings.provider == *provider);
+                covered.for_each(|(places, _)| places.push(place));
+            }
+            BudgetScope::Project(_) | BudgetScope::User(_) => self.of_owners.push(place),
+        }
     }
 
-    /// The budget that leaves room for the fewest launches of a queue, and for how many.
-    pub(super) fn tightest(&self, queue: usize, reservation: Money) -> Option<(u32, &Purse<'a>)> {
-        let covering = self.places(queue).filter_map(|place| self.purses.get(place));
+    fn places(&self, queue: usize, pool: usize) -> impl Iterator<Item = usize> {
+        let own = self.of_queue.get(queue).into_iter().chain(self.of_pool.get(pool)).flatten();
+        self.over_all.iter().chain(own).copied()
+    }
+
+    /// The budget that leaves room for the fewest launches in a pool for a queue, and for how many.
+    pub(super) fn tightest(&self, queue: usize, pool: usize, reservation: Money) -> Option<(u32, &Purse<'a>)> {
+        let covering = self.places(queue, pool).filter_map(|place| self.purses.get(place));
         covering.map(|purse| (purse.room(reservation), purse)).min_by_key(|(room, _)| *room)
     }
 
+    /// Budgets of projects and users that are spent.
+    pub(super) fn spent_by_owners(&self) -> impl Iterator<Item = &Purse<'a>> {
+        let purses = self.of_owners.iter().filter_map(|place| self.purses.get(*place));
+        purses.filter(|purse| purse.spent >= purse.budget.limit)
+    }
+
     /// Commits the reservation of a launch that was just decided.
-    pub(super) fn book(&mut self, queue: usize, reservation: Money, count: u32) {
+    pub(super) fn book(&mut self, queue: usize, pool: usize, reservation: Money, count: u32) {
         let money = Money::from_micros(reservation.micros().saturating_mul(i64::from(count)));
-        let places: Vec<_> = self.places(queue).collect();
+        let places: Vec<_> = self.places(queue, pool).collect();
         for place in places {
             if let Some(purse) = self.purses.get_mut(place) {
                 purse.committed += money;
@@ -107,42 +150,46 @@ impl<'a> Budgets<'a> {
 
 /// Everybody's money: the ledger's, and what it does not know yet.
 struct Books<'a> {
-    /// Where each period began.
-    since: [Timestamp; 4],
-    by_queue: MoneyByQueue<'a>,
-    all: QueueMoney,
+    accounts: Vec<(AccountOf<'a>, AccountMoney)>,
+    /// Places of a queue's accounts.
+    of_queue: Map<&'a QueueName, Vec<usize>>,
 }
 
 impl<'a> Books<'a> {
-    fn new(index: &Index<'a>, unknown: &[&'a Instance]) -> Self {
-        let zone = &index.settings.the_loop.time_zone;
-        let since = Period::ALL.map(|period| calendar::bounds(period, zone, index.now).start);
-        let mut by_queue = index.ledger.by_queue(since, index.now);
+    fn new(index: &Index<'a>, unknown: &[&'a Instance], since: &[Timestamp]) -> Self {
+        let mut by_account: MoneyByAccount<'a> = index.ledger.by_account(since, index.now);
+        let none = || AccountMoney { spent: vec![Money::ZERO; since.len()], committed: Money::ZERO };
         for intent in &index.snapshot.intents {
-            by_queue.entry(&intent.queue).or_default().committed += intent.reservation;
+            let home = AccountOf { pool: &intent.pool, queue: &intent.queue, owner: &NOBODY };
+            by_account.entry(home).or_insert_with(none).committed += intent.reservation;
         }
         // Machines that this very plan takes into the ledger count as if they were in it.
         for instance in unknown {
-            let (money, interval) = (by_queue.entry(&instance.home).or_default(), interval(instance));
+            let home = AccountOf { pool: &instance.pool, queue: &instance.home, owner: &NOBODY };
+            let (money, interval) = (by_account.entry(home).or_insert_with(none), interval(instance));
             money.committed += interval.committed(index.now);
             for (spent, since) in money.spent.iter_mut().zip(since) {
-                *spent += interval.cost_within(&BudgetScope::All, since, Timestamp::MAX, index.now);
+                let all = BudgetScope::All;
+                *spent += interval.cost_within(&all.among(&[]), *since, Timestamp::MAX, index.now);
             }
         }
-        let mut all = QueueMoney::default();
-        for money in by_queue.values() {
-            all.committed += money.committed;
-            for (all, spent) in all.spent.iter_mut().zip(money.spent) {
-                *all += spent;
-            }
+        let accounts: Vec<_> = by_account.into_iter().collect();
+        let mut of_queue: Map<_, Vec<usize>> = Map::default();
+        for (place, (account, _)) in accounts.iter().enumerate() {
+            of_queue.entry(account.queue).or_default().push(place);
         }
-        Self { since, by_queue, all }
+        Self { accounts, of_queue }
     }
 
-    fn of(&self, scope: &BudgetScope) -> QueueMoney {
+    /// Every account that a budget of this scope may cover.
+    fn each(&self, scope: &BudgetScope, mut see: impl FnMut(AccountOf<'a>, &AccountMoney)) {
         match scope {
-            BudgetScope::All => self.all,
-            BudgetScope::Queue(queue) => self.by_queue.get(queue).copied().unwrap_or_default(),
+            BudgetScope::Queue(queue) => {
+                let places = self.of_queue.get(queue).into_iter().flatten();
+                let accounts = places.filter_map(|place| self.accounts.get(*place));
+                accounts.for_each(|(account, money)| see(*account, money));
+            }
+            _ => self.accounts.iter().for_each(|(account, money)| see(*account, money)),
         }
     }
 }
@@ -157,7 +204,7 @@ fn interval(instance: &Instance) -> Interval {
         reservation: instance.reservation,
         start: instance.launched,
         end: None,
-        shares: vec![Share { from: instance.launched, queue: instance.home.clone(), task: None }],
+        shares: vec![Share::idle(instance.launched, instance.home.clone())],
     }
 }
 

@@ -8,14 +8,15 @@ use std::fmt;
 use foldhash::fast::FixedState;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::model::calendar;
+use crate::model::account::Coverage;
+use crate::model::calendar::{Bounds, Windows};
 use crate::model::catalogue::Offer;
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName};
 use crate::model::instance::{Drain, Fault, Instance, Origin, Phase, Power};
-use crate::model::ledger::{Ledger, MINIMUM_BILLED};
+use crate::model::ledger::{AccountMoney, Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Choice, Launch, Plan, Planned};
-use crate::model::settings::{BudgetScope, GuardKind, Limits, Market, Period, PoolSettings, Provider, Settings};
+use crate::model::settings::{Budget, GuardKind, Limits, Market, PoolSettings, Provider, Settings};
 use crate::model::snapshot::{Ask, Snapshot, Source};
 
 /// An order to drain is surely read by then, or there is nobody to read it.
@@ -116,7 +117,7 @@ struct Judge<'a> {
     limits: Map<Scope<'a>, Limits>,
     used: Map<Scope<'a>, Amounts>,
     /// For each hard budget by its scope, what is left of it; read at the first launch.
-    left: Option<Map<Scope<'a>, Vec<(BudgetName, Money)>>>,
+    left: Option<Vec<(Coverage<'a>, BudgetName, Money)>>,
     /// Machines whose drain is ordered or taken back by this very plan: their old answers count for nothing.
     ordered_now: HashSet<InstanceId>,
     /// Machines that this very plan starts.
@@ -361,52 +362,47 @@ impl<'a> Judge<'a> {
     fn money(&mut self, launch: &'a Launch, found: &mut Vec<(Invariant, String)>) {
         let mut left = self.left.take().unwrap_or_else(|| self.left());
         let reserved = Money::from_micros(launch.reservation.micros().saturating_mul(i64::from(launch.count)));
-        for scope in [Scope::All, Scope::Queue(&launch.queue)] {
-            for (budget, left) in left.get_mut(&scope).into_iter().flatten() {
-                *left -= reserved;
-                if *left < Money::ZERO {
-                    found.push((Invariant::Budgets, format!("budget \"{budget}\" falls short by {left}")));
-                }
-                if launch.rate.is_none() {
-                    found.push((Invariant::Budgets, format!("no price, under budget \"{budget}\"")));
-                }
+        for (coverage, budget, left) in &mut left {
+            if !coverage.of_launch(&launch.pool, &launch.queue) {
+                continue;
+            }
+            *left -= reserved;
+            if *left < Money::ZERO {
+                found.push((Invariant::Budgets, format!("budget \"{budget}\" falls short by {left}")));
+            }
+            if launch.rate.is_none() {
+                found.push((Invariant::Budgets, format!("no price, under budget \"{budget}\"")));
             }
         }
         self.left = Some(left);
     }
 
-    /// What is left of each hard budget before this plan.
-    fn left(&self) -> Map<Scope<'a>, Vec<(BudgetName, Money)>> {
-        let zone = &self.settings.the_loop.time_zone;
-        let since = Period::ALL.map(|period| calendar::bounds(period, zone, self.now).start);
-        let mut gone: Map<Scope<'a>, [Money; 4]> = Map::default();
-        let mut add = |queue: &'a QueueName, money: [Money; 4]| {
-            for scope in [Scope::All, Scope::Queue(queue)] {
-                gone.entry(scope).or_default().iter_mut().zip(money).for_each(|(gone, money)| *gone += money);
-            }
-        };
-        for (queue, money) in self.ledger.by_queue(since, self.now) {
-            add(queue, money.spent.map(|spent| spent + money.committed));
-        }
+    /// What is left of each hard budget before this plan, of those that launches are held to.
+    fn left(&self) -> Vec<(Coverage<'a>, BudgetName, Money)> {
+        let budgets = || self.settings.budgets.iter().filter(|budget| budget.hard && budget.scope.holds_launches());
+        let windows = Windows::new(budgets(), &self.settings.the_loop.time_zone, self.now);
+        let since = windows.starts();
+        let ledger = self.ledger.by_account(since, self.now);
+        let mut gone: Vec<(&PoolName, &QueueName, AccountMoney)> =
+            ledger.into_iter().map(|(account, money)| (account.pool, account.queue, money)).collect();
         for intent in &self.snapshot.intents {
-            add(&intent.queue, [intent.reservation; 4]);
+            let money = AccountMoney { spent: Vec::new(), committed: intent.reservation };
+            gone.push((&intent.pool, &intent.queue, money));
         }
         for orphan in self.snapshot.instances.iter().filter(|instance| self.is_unbilled(instance)) {
             let until = |instant| orphan.rate.unwrap_or_default().cost_between(orphan.launched, instant);
+            let spent = since.iter().map(|since| until(self.now) - until(*since)).collect();
             let committed = (orphan.reservation - until(self.now)).max(Money::ZERO);
-            add(&orphan.home, since.map(|since| until(self.now) - until(since) + committed));
+            gone.push((&orphan.pool, &orphan.home, AccountMoney { spent, committed }));
         }
-        let mut left: Map<Scope<'a>, Vec<(BudgetName, Money)>> = Map::default();
-        for budget in self.settings.budgets.iter().filter(|budget| budget.hard) {
-            let scope = match &budget.scope {
-                BudgetScope::All => Scope::All,
-                BudgetScope::Queue(queue) => Scope::Queue(queue),
-            };
-            let gone = budget.per.of(gone.get(&scope).copied().unwrap_or_default());
-            let before = budget.spent_before_ledger(budget.per.of(since), self.ledger.whole_since);
-            left.entry(scope).or_default().push((budget.name.clone(), budget.limit - gone - before));
-        }
-        left
+        let left = |(budget, bounds): (&'a Budget, &Bounds)| {
+            let coverage = budget.scope.among(&self.settings.pools);
+            let covered = gone.iter().filter(|(pool, queue, _)| coverage.of_launch(pool, queue));
+            let gone: Money = covered.map(|(.., money)| windows.spent(*bounds, money) + money.committed).sum();
+            let before = budget.spent_before_ledger(bounds.start, self.ledger.whole_since);
+            (coverage, budget.name.clone(), budget.limit - gone - before)
+        };
+        budgets().zip(windows.bounds()).map(left).collect()
     }
 
     /// It costs money that no ledger knows of yet.
@@ -433,7 +429,7 @@ mod tests {
     use crate::model::instance::DrainCause;
     use crate::model::plan::Rule;
     use crate::model::reason::Reason;
-    use crate::model::settings::SpotStrategy;
+    use crate::model::settings::{BudgetScope, SpotStrategy};
     use crate::model::snapshot::Order;
     use crate::plan::example::{World, ago, budget, drain, instance};
 

@@ -15,8 +15,8 @@ use crate::model::observed::QueueEntry;
 use crate::model::plan::Plan;
 use crate::model::record::{Intent, IntentOutcome};
 use crate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, Limits, LoopSettings, Market, OnExit, OnLost, Period, Poll, PoolSettings,
-    Provider, QueueSettings, Settings,
+    Budget, BudgetScope, ClearmlSettings, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period, Poll,
+    PoolSettings, Provider, QueueSettings, Settings,
 };
 use crate::model::snapshot::{Ask, Order, QueueState, Snapshot, Source};
 
@@ -67,7 +67,7 @@ pub(super) fn budget(name: &str, scope: BudgetScope, limit: &str) -> Budget {
     Budget {
         name: name.into(),
         scope,
-        per: Period::Day,
+        per: Per::Calendar(Period::Day),
         limit: limit.parse().unwrap(),
         hard: true,
         already_spent: Money::ZERO,
@@ -169,7 +169,7 @@ pub(super) fn interval(instance: &Instance) -> Interval {
         reservation: instance.reservation,
         start: instance.launched,
         end: None,
-        shares: vec![Share { from: instance.launched, queue: instance.home.clone(), task: None }],
+        shares: vec![Share::idle(instance.launched, instance.home.clone())],
     }
 }
 

@@ -7,6 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::example::{self, World, ago, now, secs};
+use crate::model::account::Owner;
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::drift::Drift;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
@@ -16,7 +17,7 @@ use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
 use crate::model::record::{Learned, Samples};
 use crate::model::settings::{
-    Budget, BudgetScope, GuardKind, Limits, Market, OnIdle, OnLost, Period, PoolSettings, Provider, QueueSettings,
+    Budget, BudgetScope, GuardKind, Limits, Market, OnIdle, OnLost, Per, Period, PoolSettings, Provider, QueueSettings,
     ReplaceDrifted, SpotStrategy,
 };
 use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Phantom, Stray};
@@ -87,13 +88,27 @@ impl Dice {
         settings.budgets = (0..self.up_to(3).saturating_sub(1))
             .map(|place| Budget {
                 name: format!("b{place}").as_str().into(),
-                scope: if self.in_hundred(50) { BudgetScope::All } else { BudgetScope::Queue(self.pick(&names)) },
-                per: self.pick(&Period::ALL),
+                scope: self.scope(&names),
+                per: if self.in_hundred(75) {
+                    Per::Calendar(self.pick(&Period::ALL))
+                } else {
+                    Per::Rolling(SignedDuration::from_hours(self.pick(&[1, 24, 24 * 7])))
+                },
                 limit: Money::from_micros(self.seconds(0, 40_000_000)),
                 hard: self.in_hundred(80),
                 already_spent: Money::from_micros(if self.in_hundred(80) { 0 } else { self.seconds(0, 20_000_000) }),
             })
             .collect();
+    }
+
+    fn scope(&mut self, queues: &[QueueName]) -> BudgetScope {
+        match self.up_to(9) {
+            0..5 => BudgetScope::All,
+            5 => BudgetScope::Provider(Provider::Aws),
+            6 => BudgetScope::Pool("p0".into()),
+            7 => self.pick(&[BudgetScope::User("ann".into()), BudgetScope::Project("vision".into())]),
+            _ => BudgetScope::Queue(self.pick(queues)),
+        }
     }
 
     fn pool(&mut self, name: &str) -> PoolSettings {
@@ -148,7 +163,9 @@ impl Dice {
             if billed && !matches!(instance.phase, Phase::Gone | Phase::Stopped) {
                 let mut interval = example::interval(&instance);
                 if self.in_hundred(30) {
-                    let share = Share { from: ago(200), queue: self.pick(queues), task: Some("t".into()) };
+                    let owner =
+                        Owner { project: None, user: Some(if self.in_hundred(50) { "ann" } else { "bob" }.into()) };
+                    let share = Share { task: Some("t".into()), owner, ..Share::idle(ago(200), self.pick(queues)) };
                     interval.shares.push(share);
                 }
                 world.ledger.open_interval(interval);
@@ -290,6 +307,12 @@ impl Dice {
             if self.in_hundred(15) {
                 let entry = QueueEntry { task: "phantom".into(), added: ago(60) };
                 state.phantoms.push(Phantom { entry, status: None });
+            }
+            let known = self.in_hundred(80);
+            for entry in state.waiting.iter().filter(|_| known) {
+                let (user, project) = (self.pick(&["ann", "bob"]), self.pick(&[None, Some("vision".into())]));
+                let owner = Owner { project, user: Some(user.into()) };
+                Arc::make_mut(&mut world.snapshot.owners).insert(entry.task.clone(), owner);
             }
             state.retried = if self.in_hundred(30) { self.up_to(count) } else { 0 };
             if self.in_hundred(96) {

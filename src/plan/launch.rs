@@ -87,7 +87,7 @@ impl Pass<'_> {
         if let Some(breaker) = kind.blocked {
             return Some(back_off(pool, breaker));
         }
-        match self.budgets().tightest(queue.place, reservation) {
+        match self.budgets().tightest(queue.place, place, reservation) {
             Some((_, purse)) if kind.offer.rate.is_none() => {
                 Some(purse.no_price(&pool.settings.name, kind.machine_type.as_str()))
             }
@@ -260,7 +260,7 @@ impl Pass<'_> {
     ) -> (u32, Option<Reason>) {
         let limit = self.usage.tightest(self.index, candidate);
         let by_limits = limit.map_or(u32::MAX, |limit| limit.room);
-        let purse = self.budgets().tightest(candidate.queue, reservation);
+        let purse = self.budgets().tightest(candidate.queue, candidate.pool, reservation);
         let by_budgets = match purse {
             None => u32::MAX,
             Some(_) if kind.offer.rate.is_none() => 0,
@@ -313,7 +313,7 @@ mod tests {
     use crate::model::money::{Money, Rate};
     use crate::model::plan::Action;
     use crate::model::record::{Learned, Samples};
-    use crate::model::settings::{BudgetScope, Limits, Period, Settings};
+    use crate::model::settings::{BudgetScope, Limits, Per, Period, Settings};
     use crate::plan::example::{World, ago, budget, instance, interval, pool, secs};
 
     fn waiting(count: usize) -> World {
@@ -421,9 +421,16 @@ mod tests {
         yesterday.rate = Some(Rate::from_micros_per_hour(1_000_000));
         world.ledger.add_closed(&yesterday);
         assert_eq!(outcome(&world).0, 4);
-        assert_eq!(outcome(&world.clone().set(|settings| settings.budgets[0].per = Period::Month)).0, 0);
-        let per = |period| world.clone().set(|settings| settings.budgets[0].per = period);
-        assert_eq!((outcome(&per(Period::Hour)).0, outcome(&per(Period::Week)).0), (4, 4), "this week began today");
+        assert_eq!(outcome(&world.clone().set(|settings| settings.budgets[0].per = Per::Calendar(Period::Month))).0, 0);
+        let per = |per| outcome(&world.clone().set(|settings| settings.budgets[0].per = per)).0;
+        assert_eq!(per(Per::Calendar(Period::Hour)), 4);
+        assert_eq!(per(Per::Calendar(Period::Week)), 4, "this week began today");
+        let rolling = |hours| per(Per::Rolling(jiff::SignedDuration::from_hours(hours)));
+        assert_eq!(
+            (rolling(13), rolling(14), rolling(24)),
+            (4, 3, 0),
+            "of $5, the last hour's $1 are in the last 14 hours"
+        );
         // What was spent before the ledger began counts in the period in which that was.
         let before = |since: i64| {
             let mut world = of(BudgetScope::All, "$6").set(|settings| {

@@ -137,7 +137,7 @@ impl<'a> Pass<'a> {
         let Candidate { queue, pool, offer } = candidate;
         self.usage.add(Some(*queue), Some(*pool), offer, count);
         if let Some(budgets) = self.budgets.get_mut() {
-            budgets.book(*queue, reservation, count);
+            budgets.book(*queue, *pool, reservation, count);
         }
         self.launched.push((*queue, *pool, count));
         self.demand.raise(*pool, count);

@@ -8,12 +8,13 @@ use proptest::prelude::*;
 use super::check::{Invariant, check};
 use super::example::{self, World, told};
 use super::generated::world;
+use crate::model::account::Coverage;
 use crate::model::calendar;
 use crate::model::ids::Actor;
 use crate::model::instance::{Drain, Fault, Phase, Power};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Plan, Planned};
-use crate::model::settings::{BudgetScope, Limits};
+use crate::model::settings::Limits;
 use crate::model::snapshot::{Ask, Stray};
 
 /// Each property over this many worlds.
@@ -117,8 +118,10 @@ fn launch_in(action: &Action) -> Option<&Launch> {
     }
 }
 
-fn launched_for(plan: &Plan, scope: &BudgetScope) -> bool {
-    plan.actions.iter().any(|planned| launch_in(&planned.action).is_some_and(|launch| scope.covers(&launch.queue)))
+fn launched_for(plan: &Plan, scope: &Coverage<'_>) -> bool {
+    plan.actions
+        .iter()
+        .any(|planned| launch_in(&planned.action).is_some_and(|launch| scope.of_launch(&launch.pool, &launch.queue)))
 }
 
 proptest! {
@@ -147,16 +150,17 @@ proptest! {
         let plan = before.plan();
         let after = carried_out(&before, &plan);
         for budget in before.settings.budgets.iter().filter(|budget| budget.hard) {
-            if !launched_for(&plan, &budget.scope) {
+            let scope = budget.scope.among(&before.settings.pools);
+            if !launched_for(&plan, &scope) {
                 continue;
             }
-            let start = calendar::bounds(budget.per, &before.settings.the_loop.time_zone, before.now).start;
-            let spent = after.ledger.spent(&budget.scope, start, after.now);
-            let committed = after.ledger.committed(&budget.scope, after.now);
-            let intents = after.snapshot.intents.iter().filter(|intent| budget.scope.covers(&intent.queue));
+            let start = calendar::bounds_of(budget.per, &before.settings.the_loop.time_zone, before.now).start;
+            let spent = after.ledger.spent(&scope, start, after.now);
+            let committed = after.ledger.committed(&scope, after.now);
+            let intents = after.snapshot.intents.iter().filter(|intent| scope.of_launch(&intent.pool, &intent.queue));
             let unpriced = plan.actions.iter().any(|planned| {
                 launch_in(&planned.action)
-                    .is_some_and(|launch| launch.rate.is_none() && budget.scope.covers(&launch.queue))
+                    .is_some_and(|launch| launch.rate.is_none() && scope.of_launch(&launch.pool, &launch.queue))
             });
             let intents: Money = intents.map(|intent| intent.reservation).sum();
             prop_assert!(spent + committed + intents <= budget.limit && !unpriced, "{:?}", told(&plan));
@@ -327,6 +331,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "NoSuchQueue",
         "NotOffered",
         "OneAtATime",
+        "OwnerSpent",
         "PartlySilent",
         "Phantoms",
         "QueuedNowhere",

@@ -7,7 +7,9 @@ use jiff::SignedDuration;
 
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
-use crate::model::observed::{HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::observed::{
+    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
+};
 use crate::world::secret::Secret;
 
 /// A server that keeps queues, tasks and workers.
@@ -25,8 +27,8 @@ pub trait Tracker: Send + Sync {
     /// Tasks of these queues (by `execution.queue`) that are in one of the statuses, all pages.
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError>;
 
-    /// The statuses of these tasks, whatever queue they are in; one that does not exist is not in the answer.
-    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError>;
+    /// What these tasks do and whose they are, whatever queue they are in; one that does not exist is not in the answer.
+    async fn task_facts(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskFacts>, TrackerError>;
 
     /// Makes sure that the machine's mailbox exists; hidden from people's lists.
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError>;

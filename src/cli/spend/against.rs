@@ -41,7 +41,7 @@ pub(super) async fn run(mut books: Books, file: &Path, window: &Window, as_json:
     let mut ours: BTreeMap<InstanceId, Booked> = BTreeMap::new();
     let now = books.now;
     let book = |interval: Interval| {
-        let cost = interval.cost_within(&BudgetScope::All, from, to, now);
+        let cost = interval.cost_within(&BudgetScope::All.among(&[]), from, to, now);
         if cost == Money::ZERO || !bill.whose.has(&interval.instance) {
             return;
         }

@@ -1,9 +1,11 @@
 //! A report as CSV: a line for each day and account, exact; the lines add up to the whole.
 
 use super::told::{Told, day_name};
+use crate::model::account::Owner;
 use crate::model::money::Money;
+use crate::model::report::Post;
 
-const COLUMNS: [&str; 4] = ["day", "pool", "queue", "usd"];
+const COLUMNS: [&str; 7] = ["day", "pool", "queue", "project", "user", "use", "usd"];
 
 /// The sheet's text.
 pub(super) fn csv(told: &Told<'_>) -> Result<String, String> {
@@ -11,9 +13,17 @@ pub(super) fn csv(told: &Told<'_>) -> Result<String, String> {
     let failed = |error: &dyn std::fmt::Display| format!("the sheet cannot be written: {error}");
     sheet.write_record(COLUMNS).map_err(|error| failed(&error))?;
     for day in told.report.days() {
-        for (account, money) in told.report.accounts(day) {
-            let cells =
-                [day_name(day, told.zone), text(account.pool.as_str()), text(account.queue.as_str()), decimal(money)];
+        for (Post { account, used }, money) in told.report.posts(day) {
+            let Owner { project, user } = &account.owner;
+            let cells = [
+                day_name(day, told.zone),
+                text(account.pool.as_str()),
+                text(account.queue.as_str()),
+                text(project.as_ref().map_or("", AsRef::as_ref)),
+                text(user.as_ref().map_or("", AsRef::as_ref)),
+                used.word().to_owned(),
+                decimal(money),
+            ];
             sheet.write_record(cells).map_err(|error| failed(&error))?;
         }
     }

@@ -12,7 +12,7 @@ use crate::engine::event::BudgetState;
 use crate::model::ids::FleetId;
 use crate::model::money::Money;
 use crate::model::report::{By, Day, Report};
-use crate::model::settings::{Budget, BudgetScope, Period};
+use crate::model::settings::{Budget, BudgetScope, Per, Period};
 
 /// What is told of a stretch of time.
 pub(super) struct Told<'a> {
@@ -68,7 +68,13 @@ impl Told<'_> {
         let hours = span.end.min(*now).duration_since(span.start).max(SignedDuration::from_hours(1)).as_secs() / 3_600;
         let total = self.report.total();
         let each = Money::from_micros(total.micros() / hours.max(1));
-        vec![self.span(), format!("{total} for {machines}, {each} an hour in the mean")]
+        let waste = self.report.waste();
+        let parts = waste.parts().map(|(used, money)| format!("{} {money}", used.words())).join(", ");
+        vec![
+            self.span(),
+            format!("{total} for {machines}, {each} an hour in the mean"),
+            format!("of it without a task {} ({parts})", waste.total()),
+        ]
     }
 
     /// How far the figures can be trusted.
@@ -91,16 +97,16 @@ impl Told<'_> {
 
     /// The tightest budget over everything, spread evenly over its days, and what it is.
     pub(super) fn a_day(&self) -> Option<(String, Money)> {
-        let days = |per: Period| match per {
-            Period::Hour => None,
-            Period::Day => Some(1),
-            Period::Week => Some(7),
-            Period::Month => Some(30),
+        let days = |per: Per| match per {
+            Per::Calendar(Period::Day) => Some(1),
+            Per::Calendar(Period::Week) => Some(7),
+            Per::Calendar(Period::Month) => Some(30),
+            Per::Calendar(Period::Hour) | Per::Rolling(_) => None,
         };
         let all = self.limits.iter().filter(|budget| budget.scope == BudgetScope::All);
         let lines = all.filter_map(|budget| {
             let days = days(budget.per)?;
-            let name = format!("budget \"{}\", {} {}", budget.name, budget.limit, budget.per.words());
+            let name = format!("budget \"{}\", {} {}", budget.name, budget.limit, budget.per);
             Some((name, Money::from_micros(budget.limit.micros() / days)))
         });
         lines.min_by_key(|(_, money)| *money)
@@ -161,6 +167,8 @@ impl Told<'_> {
                 })
             })
             .collect();
+        let waste = report.waste().parts().map(|(used, money)| (used.word().to_owned(), money.micros().into()));
+        let waste: Map<String, Value> = waste.into_iter().collect();
         let answer = json!({
             "from": report.span.start,
             "to": report.span.end,
@@ -169,6 +177,7 @@ impl Told<'_> {
             "machines": report.machines(),
             "unpriced": report.unpriced(),
             "by": by(&|by| parts(report.by(by))),
+            "waste_microusd": Value::Object(waste),
             "days": days,
             "budgets": self.budgets.iter().map(|budget| budget_line(budget, report.now)).collect::<Vec<_>>(),
         });

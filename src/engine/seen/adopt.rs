@@ -6,6 +6,7 @@ use crate::model::instance::{Instance, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::record::{KnownInstance, Opened};
 use crate::model::settings::Settings;
+use crate::model::waste::Standing;
 
 /// The records' part for an orphan of the snapshot. `has_worker`: ClearML lists a worker of its name. A machine that
 /// is past its boot and has none may have had one, with a task: it counts as registered.
@@ -19,6 +20,10 @@ pub(in crate::engine) fn adopted(
 ) -> Opened {
     let max_boot = settings.pool(&orphan.pool).map(|pool| pool.max_boot);
     let past_boot = max_boot.is_none_or(|max_boot| orphan.age(now) > max_boot);
+    let registered = has_worker || past_boot;
+    let boot = Share::boot(billed_from, orphan.home.clone());
+    // When it registered nobody remembers.
+    let first = if registered { Share { standing: Standing::Idle, ..boot } } else { boot };
     Opened {
         known: KnownInstance {
             id: orphan.id.clone(),
@@ -34,7 +39,7 @@ pub(in crate::engine) fn adopted(
             intent: orphan.intent.clone(),
             origin: orphan.origin,
             launched: orphan.launched,
-            registered: has_worker || past_boot,
+            registered,
             drain: None,
             hold: None,
             stop_sent: None,
@@ -49,7 +54,7 @@ pub(in crate::engine) fn adopted(
             reservation: orphan.reservation,
             start: billed_from,
             end: None,
-            shares: vec![Share { from: billed_from, queue: orphan.home.clone(), task: None }],
+            shares: vec![first],
         },
     }
 }

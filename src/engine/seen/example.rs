@@ -9,6 +9,7 @@ use crate::engine::seen::facts::{ClearmlFacts, Facts, Fresh, Observation, Region
 use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice, opened};
 use crate::engine::seen::sight::Sights;
+use crate::model::account::Owner;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, IntentId, Revision, TaskId};
 use crate::model::instance::Instance;
@@ -69,6 +70,7 @@ pub(in crate::engine) struct Fleet {
     pub(in crate::engine) waiting: Vec<&'static str>,
     pub(in crate::engine) tasks: Vec<TaskRecord>,
     pub(in crate::engine) statuses: BTreeMap<TaskId, Option<TaskStatus>>,
+    pub(in crate::engine) owners: BTreeMap<TaskId, Owner>,
     pub(in crate::engine) mailboxes: Vec<Mailbox>,
     pub(in crate::engine) holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// The sources do not answer.
@@ -90,6 +92,7 @@ impl Fleet {
             waiting: Vec::new(),
             tasks: Vec::new(),
             statuses: BTreeMap::new(),
+            owners: BTreeMap::new(),
             mailboxes: Vec::new(),
             holds: BTreeMap::new(),
             clearml_down: false,
@@ -221,6 +224,7 @@ impl Fleet {
             holds: self.holds.clone(),
             tasks: Some(self.tasks.clone()),
             statuses: self.statuses.clone(),
+            owners: self.owners.clone(),
         };
         let region = Region { provider: Provider::Aws, name: "us-east-1".to_owned() };
         let down = || "down".to_owned();

@@ -1,9 +1,11 @@
 //! What the sources said last, and how old that is. A source that fails keeps its last good answer: old, not empty.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::account::Owner;
 use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, WorkerName, hold_tasks};
 use crate::model::observed::{
     CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus, one_of_each,
@@ -48,6 +50,8 @@ pub struct ClearmlFacts {
     pub tasks: Option<Vec<TaskRecord>>,
     /// What the tasks behind our queues' entries do that were not known before; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
+    /// Whose those are that were not known yet.
+    pub owners: BTreeMap<TaskId, Owner>,
 }
 
 /// The visible queues, found by their id or name.
@@ -106,6 +110,8 @@ pub struct Facts {
     pub tasks: Vec<TaskRecord>,
     /// What the tasks behind the entries of our queues do, as they were last asked; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
+    /// Whose the tasks are that wait in our queues or run on a worker, as far as ClearML was asked.
+    pub owners: Arc<BTreeMap<TaskId, Owner>>,
     pub machines: BTreeMap<InstanceId, CloudInstance>,
     /// When the mailboxes were last asked for.
     pub mailboxes_asked: Option<Timestamp>,
@@ -133,7 +139,7 @@ impl Facts {
     pub fn take(&mut self, observation: Observation) -> Fresh {
         let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
         match observation.clearml {
-            Ok(ClearmlFacts { queues, mut workers, mailboxes, holds, tasks, statuses }) => {
+            Ok(ClearmlFacts { queues, mut workers, mailboxes, holds, tasks, statuses, owners }) => {
                 fresh.clearml = true;
                 fresh.mailboxes = mailboxes.is_some();
                 fresh.tasks = tasks.is_some();
@@ -143,6 +149,14 @@ impl Facts {
                 let listed: BTreeSet<&TaskId> =
                     self.queues.iter().flat_map(|queue| &queue.entries).map(|entry| &entry.task).collect();
                 self.statuses.retain(|task, _| listed.contains(task));
+                let running: BTreeSet<&TaskId> =
+                    workers.iter().filter_map(|worker| worker.task.as_ref()).map(|task| &task.id).collect();
+                let kept = |task: &TaskId| listed.contains(task) || running.contains(task);
+                if !owners.is_empty() || self.owners.keys().any(|task| !kept(task)) {
+                    let known = Arc::make_mut(&mut self.owners);
+                    known.extend(owners);
+                    known.retain(|task, _| kept(task));
+                }
                 self.holding = workers.iter_mut().filter_map(without_hold_task).collect();
                 (self.workers, self.doubles) = one_of_each(workers);
                 if let Some(mailboxes) = mailboxes {

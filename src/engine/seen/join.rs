@@ -70,6 +70,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         ghosts: ghosts(facts, sights, memory, settings),
         strays: strays(facts, sights, memory, settings, now),
         interrupted_once: interrupted_once(facts, memory, settings),
+        owners: Arc::clone(&facts.owners),
         breakers: parts.breakers,
         boots_failed: boots_failed(memory),
         surplus: parts.surplus,

@@ -24,6 +24,7 @@ use crate::model::reason::counted;
 use crate::model::record::{Intent, IntentEnd, KnownInstance, Memory, Opened, Record};
 use crate::model::settings::Settings;
 use crate::model::span::Short;
+use crate::model::waste::Standing;
 
 /// A cancelled drain that the machine never answered is over after this: its gate reads every 15 s.
 const UNANSWERED: SignedDuration = SignedDuration::from_secs(60);
@@ -90,7 +91,7 @@ pub(in crate::engine) fn opened(
             reservation,
             start: launched,
             end: None,
-            shares: vec![Share { from: launched, queue: intent.queue.clone(), task: None }],
+            shares: vec![Share::boot(launched, intent.queue.clone())],
         },
         known: KnownInstance {
             id: instance,
@@ -192,21 +193,26 @@ impl Known<'_> {
         let goes_on = tasks().find(|task| Some(&task.id) == charged.task.as_ref());
         let running = goes_on.or_else(|| tasks().min_by_key(|task| sight.since(&task.id)));
         let running_id: Option<&TaskId> = running.map(|task| &task.id);
-        if running_id == charged.task.as_ref() {
+        let owner = running_id.and_then(|task| self.facts.owners.get(task)).cloned();
+        let standing = standing(machine, charged);
+        let stands = running.is_some() || charged.standing == standing;
+        if running_id == charged.task.as_ref() && stands && owner.as_ref().is_none_or(|owner| *owner == charged.owner) {
             return records;
         }
         let queue = running
             .and_then(|task| task.queue.as_ref())
             .and_then(|id| self.facts.queues.by_id(id))
             .map_or_else(|| machine.home.clone(), |queue| queue.name.clone());
-        if charged.task.is_some() && !several {
-            let duration = self.now.duration_since(charged.from).max(SignedDuration::ZERO);
+        if charged.task.is_some() && running_id != charged.task.as_ref() && !several {
+            let began = interval.shares.iter().rev().take_while(|share| share.task == charged.task).last();
+            let began = began.map_or(charged.from, |share| share.from);
+            let duration = self.now.duration_since(began).max(SignedDuration::ZERO);
             records.push(Record::TaskTook { queue: charged.queue.clone(), duration });
         }
         let queue = if running.is_some() { queue } else { machine.home.clone() };
         // In order of time, whatever the clock was set to.
         let from = self.now.max(interval.start).max(charged.from);
-        let share = Share { from, queue, task: running_id.cloned() };
+        let share = Share { from, queue, task: running_id.cloned(), owner: owner.unwrap_or_default(), standing };
         records.push(Record::Charged { instance: machine.id.clone(), share });
         records
     }
@@ -252,7 +258,7 @@ impl Known<'_> {
                     let line = line(self.now, EntryKind::Done, text).about_machine(machine).by(&drain.by);
                     if drained { line.record() } else { line.because(&"a hidden task holds it").record() }
                 });
-                std::iter::once(set(Some(acknowledged))).chain(told).collect()
+                std::iter::once(set(Some(acknowledged))).chain(self.drained(machine)).chain(told).collect()
             }
             Some(_)
                 if drain.held
@@ -264,6 +270,15 @@ impl Known<'_> {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// From now on its time is spent on being drained: it has no task, whether its worker still says so or is gone.
+    fn drained(&self, machine: &KnownInstance) -> Option<Record> {
+        let interval = self.memory.ledger.open().get(&machine.id)?;
+        let charged = interval.shares.last().filter(|charged| charged.task.is_some() || !drained(charged))?;
+        let from = self.now.max(interval.start).max(charged.from);
+        let share = Share { standing: Standing::Drained, ..Share::idle(from, machine.home.clone()) };
+        Some(Record::Charged { instance: machine.id.clone(), share })
     }
 
     fn of_machine(&self, machine: &KnownInstance) -> Vec<Record> {
@@ -392,14 +407,26 @@ impl Known<'_> {
             reservation: Money::ZERO,
             start: shown.launched,
             end: None,
-            shares: vec![Share { from: shown.launched, queue: machine.home.clone(), task: None }],
+            shares: vec![Share::boot(shown.launched, machine.home.clone())],
         }
     }
 }
 
+/// What a machine whose worker is seen does while it runs no task. Once it is drained it stays so until it takes tasks
+/// again, whatever becomes of the order.
+fn standing(machine: &KnownInstance, charged: &Share) -> Standing {
+    let ordered = machine.drain.as_ref();
+    let is_drained = ordered.is_some_and(|drain| drain.acknowledged.is_some() || drained(charged));
+    if is_drained { Standing::Drained } else { Standing::Idle }
+}
+
+fn drained(share: &Share) -> bool {
+    share.task.is_none() && share.standing == Standing::Drained
+}
+
 /// A machine that was off runs again.
 fn begun_anew(machine: KnownInstance, shown: &CloudInstance, interval: Interval) -> Record {
-    let share = Share { from: shown.launched, queue: machine.home.clone(), task: None };
+    let share = Share::boot(shown.launched, machine.home.clone());
     let interval = Interval { home: machine.home.clone(), shares: vec![share], ..interval };
     let (launched, power) = (shown.launched, Power::On);
     let known =
@@ -420,6 +447,7 @@ pub(super) fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timesta
 mod tests {
     use super::*;
     use crate::engine::seen::example::{Fleet, intent};
+    use crate::model::account::Owner;
     use crate::model::instance::DrainCause;
 
     fn idle() -> Fleet {
@@ -436,11 +464,21 @@ mod tests {
         ends.collect()
     }
 
+    fn standing_of(fleet: &Fleet) -> Standing {
+        fleet.memory.ledger.open().values().next().unwrap().shares.last().unwrap().standing
+    }
+
     #[test]
     fn a_worker_that_appears_registers_once_and_teaches_how_long_a_boot_takes() {
         let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 5).known().worker(None);
         let boot = SignedDuration::from_mins(4);
-        let expected = vec![Record::Registered("i-1".into()), Record::BootTook { pool: "gpu".into(), duration: boot }];
+        assert_eq!(standing_of(&fleet), Standing::Boot);
+        let share = Share::idle(fleet.now, "train".into());
+        let expected = vec![
+            Record::Registered("i-1".into()),
+            Record::BootTook { pool: "gpu".into(), duration: boot },
+            Record::Charged { instance: "i-1".into(), share },
+        ];
         assert_eq!(fleet.live(0), expected);
         assert_eq!(fleet.live(10), []);
     }
@@ -452,10 +490,16 @@ mod tests {
             Some(crate::model::observed::ObservedTask { id: "t".into(), name: String::new(), queue: None });
         let took = fleet.live(10);
         assert!(
-            matches!(took.as_slice(), [Record::Charged { share, .. }] if share.task == Some("t".into())),
+            matches!(took.as_slice(), [Record::Charged { share, .. }]
+                if share.task == Some("t".into()) && share.owner == Owner::default()),
             "{took:?}"
         );
-        assert_eq!(fleet.live(100), []);
+        // Whose it is becomes known a little later.
+        let ann = Owner { project: None, user: Some("ann".into()) };
+        fleet.owners.insert("t".into(), ann.clone());
+        let told = fleet.live(10);
+        assert!(matches!(told.as_slice(), [Record::Charged { share, .. }] if share.owner == ann), "{told:?}");
+        assert_eq!(fleet.live(90), []);
         fleet.workers[0].task = None;
         let ended = fleet.live(20);
         let duration = SignedDuration::from_secs(120);
@@ -663,13 +707,18 @@ mod tests {
         assert_eq!(fleet.live(10), []);
         mailbox(&mut fleet, "drained:new");
         let at = fleet.now + SignedDuration::from_secs(10);
-        assert_eq!(fleet.live(10), [set(Drain { acknowledged: Some(at), ..drain("new", false) })]);
+        let acknowledged = set(Drain { acknowledged: Some(at), ..drain("new", false) });
+        assert!(matches!(fleet.live(10).as_slice(), [first, Record::Charged { .. }] if *first == acknowledged));
+        assert_eq!(standing_of(&fleet), Standing::Drained);
         fleet.memory.apply(&set(drain("new", true)));
         for _ in 0..20 {
             assert_eq!(fleet.live(10), [], "drained still: it has not read that it may go on");
         }
         mailbox(&mut fleet, "run:new");
+        assert_eq!(standing_of(&fleet), Standing::Drained);
         assert_eq!(fleet.live(10), [Record::DrainSet { instance: "i-1".into(), drain: None }]);
+        assert!(matches!(fleet.live(10).as_slice(), [Record::Charged { .. }]));
+        assert_eq!(standing_of(&fleet), Standing::Idle);
         // Never answered at all: over after a while.
         fleet.memory.apply(&set(drain("third", true)));
         let over = (0..9).position(|_| !fleet.live(10).is_empty());

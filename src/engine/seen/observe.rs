@@ -6,8 +6,9 @@ use futures::future::join_all;
 use jiff::SignedDuration;
 
 use crate::engine::seen::facts::{ClearmlFacts, Observation, Region};
-use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId};
-use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, TaskRecord, TaskStatus};
+use crate::model::account::Owner;
+use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, WorkerName};
+use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::CloudError;
@@ -29,6 +30,8 @@ pub(in crate::engine) struct Look {
     pub tasks: bool,
     /// Tasks in queues whose status is known: only the others are asked for it.
     pub known: BTreeSet<TaskId>,
+    /// Tasks in queues and on workers of which it is known whose they are.
+    pub owned: BTreeSet<TaskId>,
 }
 
 /// Looks once.
@@ -77,8 +80,9 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     } else {
         None
     };
-    let statuses = statuses(tracker.as_ref(), look, &queues, tasks.as_deref().unwrap_or_default()).await?;
-    Ok(ClearmlFacts { queues, workers, mailboxes, holds, tasks, statuses })
+    let (statuses, owners) =
+        told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
+    Ok(ClearmlFacts { queues, workers, mailboxes, holds, tasks, statuses, owners })
 }
 
 /// What waits or runs of the machines' own queues: nobody but us puts tasks there.
@@ -104,33 +108,48 @@ async fn holds(
     Ok(holds)
 }
 
+/// What tasks do; `None`: there is no such task. And whose they are.
+type Told = (BTreeMap<TaskId, Option<TaskStatus>>, BTreeMap<TaskId, Owner>);
+
 /// What the tasks behind our queues' entries do, as far as that is not known yet: by the tasks that were just told, else
-/// asked for by their ids. A task is queued by its status before it is an entry.
-async fn statuses(
+/// asked for by their ids. A task is queued by its status before it is an entry. And whose these are and those that the
+/// fleet's workers run.
+async fn told(
     tracker: &dyn Tracker,
     look: &Look,
     queues: &[ObservedQueue],
+    workers: &[ObservedWorker],
     tasks: &[TaskRecord],
-) -> Result<BTreeMap<TaskId, Option<TaskStatus>>, TrackerError> {
+) -> Result<Told, TrackerError> {
     let ours = queues.iter().filter(|queue| look.queues.contains(&queue.name));
-    let entries = ours.flat_map(|queue| &queue.entries).map(|entry| &entry.task);
-    let mut open: BTreeSet<&TaskId> = entries.filter(|task| !look.known.contains(*task)).collect();
+    let entries: BTreeSet<&TaskId> = ours.flat_map(|queue| &queue.entries).map(|entry| &entry.task).collect();
+    let mut open: BTreeSet<&TaskId> = entries.iter().copied().filter(|task| !look.known.contains(*task)).collect();
     let mut statuses = BTreeMap::new();
     for task in tasks.iter().filter(|task| task.status == TaskStatus::Queued) {
         if open.remove(&task.id) {
             statuses.insert(task.id.clone(), Some(task.status));
         }
     }
-    if open.is_empty() {
-        return Ok(statuses);
+    let of_fleet =
+        workers.iter().filter(|worker| WorkerName::parse(&worker.id).is_some_and(|name| name.fleet == look.fleet));
+    let running = of_fleet.filter_map(|worker| worker.task.as_ref()).map(|task| &task.id);
+    let unowned = entries.into_iter().chain(running).filter(|task| !look.owned.contains(*task));
+    let asked: BTreeSet<&TaskId> = open.iter().copied().chain(unowned).collect();
+    let mut owners = BTreeMap::new();
+    if asked.is_empty() {
+        return Ok((statuses, owners));
     }
-    let open: Vec<TaskId> = open.into_iter().cloned().collect();
-    let mut told = tracker.statuses(&open).await?;
-    statuses.extend(open.into_iter().map(|task| {
-        let status = told.remove(&task);
-        (task, status)
-    }));
-    Ok(statuses)
+    let asked: Vec<TaskId> = asked.into_iter().cloned().collect();
+    let mut told = tracker.task_facts(&asked).await?;
+    for task in &asked {
+        let facts = told.remove(task);
+        if open.contains(task) {
+            statuses.insert(task.clone(), facts.as_ref().map(|facts| facts.status));
+        }
+        // One that is not there is nobody's, and is not asked for again.
+        owners.insert(task.clone(), facts.map(|facts| facts.owner).unwrap_or_default());
+    }
+    Ok((statuses, owners))
 }
 
 fn ids(queues: &[ObservedQueue], ours: &[QueueName]) -> Vec<QueueId> {

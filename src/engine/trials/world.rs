@@ -6,11 +6,12 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::account::Owner;
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId, hold_task};
 use crate::model::observed::{
     CloudInstance, CloudState, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry,
-    Tags, TaskRecord, TaskStatus,
+    Tags, TaskFacts, TaskRecord, TaskStatus,
 };
 use crate::model::settings::{Market, Provider};
 use crate::model::snapshot::ErrorClass;
@@ -253,10 +254,14 @@ impl Tracker for Scripted {
         self.asks("tasks", |facts, _| facts.tasks.clone()).await
     }
 
-    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError> {
-        self.asks("statuses", |facts, _| {
+    async fn task_facts(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskFacts>, TrackerError> {
+        self.asks("task_facts", |facts, _| {
             let status = |id: &TaskId| facts.tasks.iter().find(|task| task.id == *id).map(|task| task.status);
-            tasks.iter().map(|id| (id.clone(), status(id).unwrap_or(TaskStatus::Queued))).collect()
+            let facts = |id: &TaskId| TaskFacts {
+                status: status(id).unwrap_or(TaskStatus::Queued),
+                owner: Owner { project: None, user: Some("ann".into()) },
+            };
+            tasks.iter().map(|id| (id.clone(), facts(id))).collect()
         })
         .await
     }

@@ -27,16 +27,19 @@ pub struct Complaint {
 pub fn complaints(settings: &Settings) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for budget in &settings.budgets {
-        if let BudgetScope::Queue(queue) = &budget.scope
-            && settings.queue(queue).is_none()
-        {
-            let hint = did_you_mean(queue.as_str(), settings.queues.iter().map(|known| known.name.as_str()));
-            complaints.push(Complaint {
-                section: Section::Budget(budget.name.clone()),
-                field: Some("scope"),
-                message: format!("no queue is called `{queue}` in these settings{hint}"),
-            });
-        }
+        let unknown = match &budget.scope {
+            BudgetScope::Queue(queue) if settings.queue(queue).is_none() => {
+                let hint = did_you_mean(queue.as_str(), settings.queues.iter().map(|known| known.name.as_str()));
+                format!("no queue is called `{queue}` in these settings{hint}")
+            }
+            BudgetScope::Pool(pool) if settings.pool(pool).is_none() => {
+                let hint = did_you_mean(pool.as_str(), settings.pools.iter().map(|known| known.name.as_str()));
+                format!("no pool is called `{pool}` in these settings{hint}")
+            }
+            _ => continue,
+        };
+        let section = Section::Budget(budget.name.clone());
+        complaints.push(Complaint { section, field: Some("scope"), message: unknown });
     }
     complaints.extend(settings.queues.iter().flat_map(|queue| of_queue(settings, queue)));
     complaints.extend(settings.accounts.iter().flat_map(of_account));

@@ -20,13 +20,17 @@ pub use agent::{AgentSettings, MOST_AGENTS};
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use spot::SpotSettings;
 
+use std::fmt;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName, Revision};
+use crate::model::ids::{
+    AccountName, BudgetName, FleetId, MachineType, PoolName, ProjectName, QueueName, Revision, UserName,
+};
 use crate::model::money::{Money, Rate};
-use crate::model::site;
+use crate::model::{site, span};
 
 /// Everything a person can decide, in one validated value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -141,7 +145,7 @@ pub struct Limits {
 pub struct Budget {
     pub name: BudgetName,
     pub scope: BudgetScope,
-    pub per: Period,
+    pub per: Per,
     pub limit: Money,
     /// A hard budget governs launches (invariant 2); a soft one is only shown.
     pub hard: bool,
@@ -158,19 +162,67 @@ impl Budget {
     }
 }
 
-/// What a budget covers.
+/// What a budget covers. What is a task's of a project or user is known only while it runs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BudgetScope {
     All,
+    Provider(Provider),
+    Pool(PoolName),
     Queue(QueueName),
+    Project(ProjectName),
+    User(UserName),
 }
 
 impl BudgetScope {
+    /// `everything`, `queue train`.
     #[must_use]
-    pub fn covers(&self, queue: &QueueName) -> bool {
+    pub fn words(&self) -> String {
         match self {
-            Self::All => true,
-            Self::Queue(name) => name == queue,
+            Self::All => "everything".to_owned(),
+            scope => scope.to_string().replacen(':', " ", 1),
+        }
+    }
+}
+
+impl fmt::Display for BudgetScope {
+    /// As the settings write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Provider(provider) => write!(f, "provider:{}", provider.word()),
+            Self::Pool(name) => write!(f, "pool:{name}"),
+            Self::Queue(name) => write!(f, "queue:{name}"),
+            Self::Project(name) => write!(f, "project:{name}"),
+            Self::User(name) => write!(f, "user:{name}"),
+        }
+    }
+}
+
+/// The time that a budget's money is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Per {
+    Calendar(Period),
+    /// The last so long, at any instant; it begins with a whole quarter of an hour, so that it is never too short.
+    Rolling(SignedDuration),
+}
+
+impl Per {
+    /// Its place in [`Period::ALL`]; past its end for a rolling one.
+    #[must_use]
+    pub fn place(self) -> usize {
+        match self {
+            Self::Calendar(period) => period as usize,
+            Self::Rolling(_) => Period::ALL.len(),
+        }
+    }
+}
+
+impl fmt::Display for Per {
+    /// `a day`, `rolling 24h`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Calendar(period) => f.write_str(period.words()),
+            Self::Rolling(span) => write!(f, "rolling {}", span::Exact(*span)),
         }
     }
 }
@@ -187,18 +239,6 @@ pub enum Period {
 
 impl Period {
     pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::Month];
-
-    /// That of this period, of one value for each of [`Self::ALL`].
-    #[must_use]
-    pub fn of<T: Copy>(self, each: [T; 4]) -> T {
-        let [hour, day, week, month] = each;
-        match self {
-            Self::Hour => hour,
-            Self::Day => day,
-            Self::Week => week,
-            Self::Month => month,
-        }
-    }
 
     /// `a day`.
     #[must_use]

@@ -11,6 +11,7 @@
 //!
 //! What is left over is the surplus of its pool.
 
+use crate::model::account::Owner;
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
 use crate::model::settings::MOST_AGENTS;
@@ -175,7 +176,9 @@ fn release(free: &mut Free, up: &mut u32, size: u32) -> bool {
 
 pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
     let index = pass.index;
-    let mut queues: Vec<Need> = index.queues.iter().map(waiting).collect();
+    let barred = barred(pass);
+    let counted = |queue: &Queue<'_>| waiting(queue, barred.get(&queue.place).map_or(0, |(tasks, _)| *tasks));
+    let mut queues: Vec<Need> = index.queues.iter().map(counted).collect();
     let (mut pools, mut booting, mut unheard) = supply(pass);
     share_foreign(index, &mut queues);
     let at_once: [fn(&mut Supply) -> &mut Free; 2] = [|supply| &mut supply.beside, |supply| &mut supply.idle];
@@ -193,6 +196,13 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
                 *decided = Some(missing);
             }
         }
+        if let Some((tasks, spent)) = barred.get(&queue.place) {
+            let about = About { short_of: *tasks, ..About::queue(&queue.settings.name) };
+            pass.refuse(Rule::Demand, &about, spent.clone());
+            if let Some(decided) = pass.decided.get_mut(queue.place) {
+                *decided = Some(spent.clone());
+            }
+        }
         if let Some(phantoms) = queue.phantoms() {
             pass.refuse(Rule::Demand, &About::queue(&queue.settings.name), phantoms.clone());
             if queue.waiting() == 0
@@ -205,9 +215,32 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
     pass.demand = Demand { queues, pools, unneeded: booting };
 }
 
-fn waiting(queue: &Queue<'_>) -> Need {
-    let waiting = queue.waiting();
+fn waiting(queue: &Queue<'_>, barred: u32) -> Need {
+    let waiting = queue.waiting().saturating_sub(barred);
     Need { waiting, more: waiting, ..Need::default() }
+}
+
+/// Waiting tasks by queue whose project's or user's hard budget is spent, and the first of these budgets.
+fn barred(pass: &Pass<'_>) -> Map<usize, (u32, Reason)> {
+    let (index, mut barred) = (pass.index, Map::default());
+    if !index.settings.budgets.iter().any(|budget| budget.hard && !budget.scope.holds_launches()) {
+        return barred;
+    }
+    let spent: Vec<_> = pass.budgets().spent_by_owners().collect();
+    if spent.is_empty() {
+        return barred;
+    }
+    for queue in &index.queues {
+        let entries = queue.state.into_iter().flat_map(|state| &state.waiting);
+        let owners = entries.filter_map(|entry| index.snapshot.owners.get(&entry.task));
+        let purse = |owner: &Owner| spent.iter().find(|purse| purse.budget.scope.among(&[]).owns(owner));
+        let barring: Vec<_> = owners.filter_map(purse).collect();
+        if let Some(first) = barring.first() {
+            let tasks = u32::try_from(barring.len()).unwrap_or(u32::MAX);
+            barred.insert(queue.place, (tasks, first.owner_spent(tasks)));
+        }
+    }
+    barred
 }
 
 /// Shares machines on their way: to their own queues first, then what is left by priority.
@@ -309,10 +342,15 @@ fn share_foreign(index: &Index<'_>, queues: &mut [Need]) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::model::account::Owner;
     use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase, RunningTask};
+    use crate::model::ledger::Share;
     use crate::model::observed::QueueEntry;
+    use crate::model::settings::BudgetScope;
     use crate::model::snapshot::{ForeignWorker, Phantom};
-    use crate::plan::example::{World, ago, drain, hold, instance, pool, queue};
+    use crate::plan::example::{World, ago, budget, drain, hold, instance, interval, pool, queue};
 
     fn of(instance: Instance, change: impl FnOnce(&mut Instance)) -> Instance {
         let mut instance = instance;
@@ -330,6 +368,32 @@ mod tests {
 
     fn needs(world: &World) -> Vec<(String, u32)> {
         world.plan().outlooks.into_iter().map(|outlook| (outlook.queue.to_string(), outlook.need)).collect()
+    }
+
+    #[test]
+    fn tasks_of_a_user_whose_hard_budget_is_spent_are_no_demand() {
+        let spent = |limit: &str, hard| {
+            let mut world = World::new().waiting("train", 3).set(|settings| {
+                settings.budgets = vec![budget("ann's day", BudgetScope::User("ann".into()), limit)];
+                settings.budgets[0].hard = hard;
+            });
+            let ann = Owner { project: None, user: Some("ann".into()) };
+            world.snapshot.owners =
+                Arc::new([("w-train-0".into(), ann.clone()), ("w-train-2".into(), ann.clone())].into());
+            let mut hour = interval(&instance("i-old", Phase::Gone));
+            (hour.start, hour.end) = (ago(3_600), Some(ago(0)));
+            hour.shares = vec![Share { owner: ann, ..Share::idle(ago(3_600), "train".into()) }];
+            world.ledger.add_closed(&hour);
+            world
+        };
+        let why = "budget \"ann's day\" is $1.00: $1.01 spent; 2 waiting tasks of theirs here do not count";
+        let one =
+            "grow: launch 1 x g5.xlarge in gpu for train: 1 waiting - 0 idle - 0 starting - 0 foreign idle = 1 needed";
+        spent("$1", true).expect(&[one, &format!("NOT demand train (2 short): {why}")]);
+        let all =
+            "grow: launch 3 x g5.xlarge in gpu for train: 3 waiting - 0 idle - 0 starting - 0 foreign idle = 3 needed";
+        spent("$2", true).expect(&[all]);
+        spent("$1", false).expect(&[all]);
     }
 
     #[test]

@@ -19,7 +19,8 @@ pub(super) async fn each(
     // A short one is billed for longer than it ran.
     let least = from.saturating_sub(MINIMUM_BILLED).unwrap_or(from);
     let mut rows = sqlx::query(
-        "SELECT interval.*, place, since, queue, task FROM interval LEFT JOIN share ON share.interval = interval.id \
+        "SELECT interval.*, place, since, queue, task, project, user, standing \
+         FROM interval LEFT JOIN share ON share.interval = interval.id \
          WHERE start < ?1 AND (closed = 0 OR stop >= ?2) ORDER BY interval.id, place",
     )
     .bind(instant(to).unwrap_or(i64::MAX))

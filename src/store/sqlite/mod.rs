@@ -88,6 +88,7 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::account::Owner;
     use std::fs;
 
     use proptest::collection::vec;
@@ -103,6 +104,7 @@ mod tests {
     use crate::model::plan::Choice;
     use crate::model::record::{Intent, IntentEnd, IntentOutcome, KnownInstance, Opened};
     use crate::model::settings::{Market, Provider};
+    use crate::model::waste::Standing;
     use crate::store::memory::MemoryStore;
 
     const NOW: &str = "2026-11-02T08:00:00Z";
@@ -208,8 +210,10 @@ mod tests {
     }
 
     prop_compose! {
-        fn share()(from in instant(), queue in name(), task in option::of(name())) -> Share {
-            Share { from, queue: queue.into(), task: task.map(Into::into) }
+        fn share()(from in instant(), queue in name(), task in option::of(name()), project in option::of(name()),
+            user in option::of(name()), standing in prop::sample::select(vec![Standing::Boot, Standing::Idle, Standing::Drained])) -> Share {
+            let owner = Owner { project: project.map(Into::into), user: user.map(Into::into) };
+            Share { from, queue: queue.into(), task: task.map(Into::into), owner, standing }
         }
     }
 
@@ -408,7 +412,7 @@ mod tests {
             reservation: Money::ZERO,
             start,
             end: None,
-            shares: vec![Share { from: start, queue: "q".into(), task: None }],
+            shares: vec![Share::idle(start, "q".into())],
         };
         wait(async {
             let mut store = open(directory.path()).await;

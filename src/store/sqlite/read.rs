@@ -7,11 +7,13 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::columns::{ColumnError, instant, of_json, of_word, to_instant};
-use crate::model::ids::{QueueName, Revision, TaskId};
+use crate::model::account::Owner;
+use crate::model::ids::{ProjectName, QueueName, Revision, TaskId, UserName};
 use crate::model::journal::{Entry, JournalFilter, Subject};
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
 use crate::model::record::{Intent, KnownInstance, Learned, Memory};
+use crate::model::waste::Standing;
 
 /// What could not be read, and why.
 type Unread = (&'static str, ColumnError);
@@ -112,6 +114,11 @@ pub(super) fn share(row: &SqliteRow) -> Result<Share, ColumnError> {
         from: to_instant(row.try_get("since")?),
         queue: row.try_get::<String, _>("queue")?.into(),
         task: row.try_get::<Option<String>, _>("task")?.map(TaskId::from),
+        owner: Owner {
+            project: row.try_get::<Option<String>, _>("project")?.map(ProjectName::from),
+            user: row.try_get::<Option<String>, _>("user")?.map(UserName::from),
+        },
+        standing: Standing::of_word(row.try_get("standing")?),
     })
 }
 

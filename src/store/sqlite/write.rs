@@ -7,7 +7,7 @@ use sqlx::{Connection, Row};
 
 use super::columns::{ColumnError, duration, instant, json, word};
 use super::read;
-use crate::model::ids::{InstanceId, IntentId, PoolName, QueueName, Revision, TaskId};
+use crate::model::ids::{InstanceId, IntentId, PoolName, ProjectName, QueueName, Revision, TaskId, UserName};
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Rate;
@@ -199,13 +199,16 @@ async fn open_interval_of(connection: &mut SqliteConnection, id: &InstanceId) ->
 
 async fn add_share(connection: &mut SqliteConnection, interval: i64, share: &Share) -> Result<(), ColumnError> {
     let add = sqlx::query(
-        "INSERT INTO share (interval, place, since, queue, task) \
-         VALUES (?1, (SELECT coalesce(max(place) + 1, 0) FROM share WHERE interval = ?1), ?2, ?3, ?4)",
+        "INSERT INTO share (interval, place, since, queue, task, project, user, standing) \
+         VALUES (?1, (SELECT coalesce(max(place) + 1, 0) FROM share WHERE interval = ?1), ?2, ?3, ?4, ?5, ?6, ?7)",
     )
     .bind(interval)
     .bind(instant(share.from)?)
     .bind(share.queue.as_str())
-    .bind(share.task.as_ref().map(TaskId::as_str));
+    .bind(share.task.as_ref().map(TaskId::as_str))
+    .bind(share.owner.project.as_ref().map(ProjectName::as_str))
+    .bind(share.owner.user.as_ref().map(UserName::as_str))
+    .bind(share.standing.word());
     run(connection, add).await
 }
 

@@ -43,8 +43,7 @@ pub(super) fn of(view: &View, subject: &Subject) -> Vec<Field> {
             (Section::Queue(name.clone()), &["priority", "expected_task"], BudgetScope::Queue(name.clone()))
         }
         Subject::Pool(name) => {
-            let section = Section::Pool(name.clone());
-            return lines(settings, &section, &["min", "keep_alive", "price"], &used(view, subject));
+            (Section::Pool(name.clone()), &["min", "keep_alive", "price"], BudgetScope::Pool(name.clone()))
         }
         Subject::Budget(name) => return lines(settings, &Section::Budget(name.clone()), &["limit", "hard"], &[]),
         _ => return Vec::new(),

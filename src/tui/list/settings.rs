@@ -2,7 +2,7 @@
 
 use super::{Cell, Column, Data, FILL, Row};
 use crate::model::money::{Money, Rate};
-use crate::model::settings::{BudgetScope, Limits, Market, OnLost};
+use crate::model::settings::{Limits, Market, OnLost};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::usage::Usage;
@@ -77,11 +77,7 @@ fn budget(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
             cell.toned(full(used >= budget.limit))
         }
         "MORE" => {
-            let per = budget.per.words();
-            let over = match &budget.scope {
-                BudgetScope::All => "everything".to_owned(),
-                BudgetScope::Queue(queue) => format!("queue {queue}"),
-            };
+            let (per, over) = (budget.per, budget.scope.words());
             Cell::text(&format!("{per}, over {over}, {}", if budget.hard { "hard" } else { "soft" }))
         }
         _ => Cell::none(),

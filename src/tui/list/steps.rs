@@ -102,7 +102,9 @@ impl<'a> Step<'a> {
             Subject::Queue(queue) => names.queue.as_ref() == Some(queue),
             Subject::Pool(pool) => names.pool.as_ref() == Some(pool),
             Subject::Instance(instance) => names.instance.as_ref() == Some(instance),
-            Subject::Budget(budget) => matches!(self.reason(), Reason::Budget { name, .. } if name == budget),
+            Subject::Budget(budget) => {
+                matches!(self.reason(), Reason::Budget { name, .. } | Reason::OwnerSpent { name, .. } if name == budget)
+            }
             _ => false,
         }
     }

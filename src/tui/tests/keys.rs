@@ -242,12 +242,12 @@ fn a_wrong_value_is_told_under_its_field_and_not_sent() {
 
 #[test]
 fn a_hard_budget_is_raised_only_by_typing_the_amount() {
-    use crate::model::settings::{Budget, BudgetScope, Period};
+    use crate::model::settings::{Budget, BudgetScope, Per, Period};
     let mut view = armed();
     std::sync::Arc::make_mut(&mut view.settings).budgets.push(Budget {
         name: "team month".into(),
         scope: BudgetScope::All,
-        per: Period::Month,
+        per: Per::Calendar(Period::Month),
         limit: "$2500".parse().unwrap(),
         hard: true,
         already_spent: crate::model::money::Money::ZERO,

@@ -6,12 +6,12 @@ use jiff::SignedDuration;
 
 use crate::engine::event::{BudgetState, View};
 use crate::example::view;
+use crate::model::account::{Account, Owner};
 use crate::model::journal::{Entry, EntryKind, Subject};
-use crate::model::ledger::Account;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Outlook, Refusal, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::{Budget, BudgetScope, Period};
+use crate::model::settings::{Budget, BudgetScope, Per, Period};
 use crate::model::snapshot::QueueState;
 
 /// The example, acting, with budgets, hours, an unknown queue and a refusal by budget.
@@ -39,7 +39,7 @@ pub(super) fn rich() -> View {
         Budget {
             name: "team month".into(),
             scope: BudgetScope::All,
-            per: Period::Month,
+            per: Per::Calendar(Period::Month),
             limit: "$2500".parse().unwrap(),
             hard: true,
             already_spent: Money::ZERO,
@@ -47,7 +47,7 @@ pub(super) fn rich() -> View {
         Budget {
             name: "train day".into(),
             scope: BudgetScope::Queue("train".into()),
-            per: Period::Day,
+            per: Per::Calendar(Period::Day),
             limit: "$80".parse().unwrap(),
             hard: false,
             already_spent: Money::ZERO,
@@ -66,7 +66,9 @@ pub(super) fn rich() -> View {
     });
     view.spend.today_by_hour = [0, 2, 5, 9, 4, 1, 0, 7].map(|dollars| Money::from_micros(dollars * 1_000_000)).to_vec();
     view.spend.today_by_account = [("p4d", "train", "$10.10"), ("p4d", "eval", "$2.30")]
-        .map(|(pool, queue, money)| (Account { pool: pool.into(), queue: queue.into() }, money.parse().unwrap()))
+        .map(|(pool, queue, money)| {
+            (Account { pool: pool.into(), queue: queue.into(), owner: Owner::default() }, money.parse().unwrap())
+        })
         .to_vec();
     view.spend.queue_today =
         vec![("train".into(), "$10.10".parse().unwrap()), ("eval".into(), "$2.30".parse().unwrap())];

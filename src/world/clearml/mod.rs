@@ -19,7 +19,9 @@ use serde_json::json;
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
-use crate::model::observed::{HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::observed::{
+    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
+};
 use crate::world::clearml::credentials::Credentials;
 use crate::world::clearml::session::{Repeat, Session};
 use crate::world::clearml::token::Identity;
@@ -102,14 +104,14 @@ impl Tracker for Clearml {
         self.tasks_where(json!({ "status": statuses, "execution.queue": queues, "search_hidden": true })).await
     }
 
-    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError> {
+    async fn task_facts(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskFacts>, TrackerError> {
         let mut found = BTreeMap::new();
         // An empty filter would be no filter; a chunk's answer is one page.
         for chunk in tasks.chunks(PAGE) {
             let ids: Vec<&str> = chunk.iter().map(TaskId::as_str).collect();
             let filter = json!({ "id": ids, "search_hidden": true });
-            let fields = wire::STATUS_FIELDS;
-            let rows: Vec<wire::TaskState> = self.console.pages("tasks.get_all", "tasks", fields, filter).await?;
+            let fields = wire::FACT_FIELDS;
+            let rows: Vec<wire::TaskState> = self.console.pages("tasks.get_all_ex", "tasks", fields, filter).await?;
             found.extend(rows.into_iter().map(wire::TaskState::into_pair));
         }
         Ok(found)

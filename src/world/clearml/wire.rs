@@ -5,13 +5,17 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
 
+use crate::model::account::Owner;
 use crate::model::ids::TaskId;
-use crate::model::observed::{ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskRecord, TaskStatus};
+use crate::model::observed::{
+    ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskFacts, TaskRecord, TaskStatus,
+};
 
 pub(super) const TASK_FIELDS: &[&str] =
     &["id", "name", "status", "status_reason", "status_changed", "started", "last_worker", "execution.queue"];
 
-pub(super) const STATUS_FIELDS: &[&str] = &["id", "status"];
+/// Names come from `get_all_ex` alone, which joins them.
+pub(super) const FACT_FIELDS: &[&str] = &["id", "status", "project.name", "user.name"];
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Nothing {}
@@ -167,16 +171,33 @@ pub(super) struct Task {
     execution: Execution,
 }
 
-/// A task's id and status alone.
+/// What a task does and whose it is.
 #[derive(Debug, Deserialize)]
 pub(super) struct TaskState {
     id: String,
     status: String,
+    project: Option<Called>,
+    user: Option<Called>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Called {
+    name: Option<String>,
+}
+
+impl Called {
+    fn told(this: Option<Self>) -> Option<String> {
+        this.and_then(|called| called.name).filter(|name| !name.is_empty())
+    }
 }
 
 impl TaskState {
-    pub(super) fn into_pair(self) -> (TaskId, TaskStatus) {
-        (self.id.into(), status(&self.status))
+    pub(super) fn into_pair(self) -> (TaskId, TaskFacts) {
+        let owner = Owner {
+            project: Called::told(self.project).map(Into::into),
+            user: Called::told(self.user).map(Into::into),
+        };
+        (self.id.into(), TaskFacts { status: status(&self.status), owner })
     }
 }
 

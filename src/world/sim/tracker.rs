@@ -5,11 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use async_trait::async_trait;
 use jiff::SignedDuration;
 
+use crate::model::account::Owner;
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, Term, WorkerId};
 use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
 use crate::model::observed::{
-    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskRecord, TaskStatus,
+    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskFacts, TaskRecord,
+    TaskStatus,
 };
 use crate::world::secret::Secret;
 use crate::world::sim::Shared;
@@ -63,10 +65,16 @@ impl Tracker for Shared {
         .await
     }
 
-    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError> {
-        self.tracker_call(Call::Read, "tasks.get_all", |state| {
+    async fn task_facts(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskFacts>, TrackerError> {
+        self.tracker_call(Call::Read, "tasks.get_all_ex", |state| {
+            let project = |task: &Task| Some(state.server.project(task.project.as_ref()?)?.name.as_str().into());
+            let user = |task: &Task| Some(state.server.user(&task.user)?.name.as_str().into());
+            let facts = |task: &Task| TaskFacts {
+                status: task_status(task.status),
+                owner: Owner { project: project(task), user: user(task) },
+            };
             let known = tasks.iter().filter_map(|id| state.server.task(id).ok());
-            Ok(known.map(|task| (task.id.clone(), task_status(task.status))).collect())
+            Ok(known.map(|task| (task.id.clone(), facts(task))).collect())
         })
         .await
     }

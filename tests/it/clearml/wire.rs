@@ -2,8 +2,9 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tidegate::model::account::Owner;
 use tidegate::model::ids::TaskId;
-use tidegate::model::observed::TaskStatus;
+use tidegate::model::observed::{TaskFacts, TaskStatus};
 use tidegate::world::clock::Clock;
 use tidegate::world::tracker::{Tracker, TrackerError};
 use tokio::net::TcpListener;
@@ -44,18 +45,21 @@ async fn every_page_is_read_and_none_twice() {
 }
 
 #[tokio::test]
-async fn statuses_are_asked_by_id_in_pages_and_for_nothing_else() {
+async fn what_tasks_do_and_whose_they_are_is_asked_by_id_in_pages_and_for_nothing_else() {
     let stub = Stub::start(move |call| {
         usual(call, || {
             let ids = call.body["id"].as_array().unwrap();
             assert!((1..=500).contains(&ids.len()));
             assert_eq!(
                 (&call.body["only_fields"], &call.body["search_hidden"]),
-                (&json!(["id", "status"]), &json!(true))
+                (&json!(["id", "status", "project.name", "user.name"]), &json!(true))
             );
             // The first task of each chunk does not exist any more.
             let rows: Vec<Value> = match call.body["page"].as_u64().unwrap() {
-                0 => ids[1..].iter().map(|id| json!({ "id": id, "status": "queued" })).collect(),
+                0 => ids[1..]
+                    .iter()
+                    .map(|id| json!({ "id": id, "status": "queued", "user": { "id": "u", "name": "ann" }, "project": null }))
+                    .collect(),
                 _ => Vec::new(),
             };
             Reply::Data(json!({ "tasks": rows }))
@@ -63,12 +67,16 @@ async fn statuses_are_asked_by_id_in_pages_and_for_nothing_else() {
     })
     .await;
     let client = stub.client(Clock::Wall);
-    assert!(client.statuses(&[]).await.unwrap().is_empty());
+    assert!(client.task_facts(&[]).await.unwrap().is_empty());
     assert_eq!(stub.calls().len(), 0, "an empty filter would ask for every task");
     let tasks: Vec<TaskId> = (0..1_001).map(|n| TaskId::new(format!("t{n:04}"))).collect();
-    let told = client.statuses(&tasks).await.unwrap();
+    let owner = Owner { project: None, user: Some("ann".into()) };
+    let told = client.task_facts(&tasks).await.unwrap();
     assert_eq!((told.len(), stub.calls().len()), (998, 3));
-    assert!(!told.contains_key(&tasks[500]) && told.values().all(|status| *status == TaskStatus::Queued));
+    assert!(
+        !told.contains_key(&tasks[500])
+            && told.values().all(|facts| *facts == TaskFacts { status: TaskStatus::Queued, owner: owner.clone() })
+    );
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use jiff::{SignedDuration, Timestamp};
+use tidegate::model::account::Owner;
 use tidegate::model::ids::InstanceId;
 use tidegate::model::instance::{Origin, Power};
 use tidegate::model::ledger::{Interval, Share};
@@ -78,11 +79,12 @@ fn records(run: &Run<'_>) -> Vec<Record> {
         reservation: Money::ZERO,
         start,
         end: None,
-        shares: vec![Share { from: start, queue: "train".into(), task: None }],
+        shares: vec![Share::boot(start, "train".into())],
     };
     let opened = Record::Opened(Box::new(Opened { known: known(&instance, start), interval }));
     let shares = run.tasks.iter().map(|(minutes, queue, task)| {
-        let share = Share { from: after(*minutes), queue: (*queue).into(), task: task.map(Into::into) };
+        let owner = Owner { project: None, user: task.map(|_| "ann".into()) };
+        let share = Share { task: task.map(Into::into), owner, ..Share::idle(after(*minutes), (*queue).into()) };
         Record::Charged { instance: instance.clone(), share }
     });
     let closed = Record::Closed { instance: instance.clone(), end: after(run.minutes) };

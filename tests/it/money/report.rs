@@ -40,7 +40,13 @@ fn a_month_is_told_by_day_pool_and_queue_to_the_micro_dollar() {
     let eval = |day: usize| {
         answer["days"][day]["by"]["queue"].as_array().unwrap().iter().find(|part| part["name"] == "eval").cloned()
     };
-    assert_eq!(eval(13).unwrap()["microusd"], 1_006_000 * 55 / 60);
+    assert_eq!(eval(13).unwrap()["microusd"], 1_006_000 - 1_006_000 * 5 / 60);
+    // i-a boots for five minutes, and is idle from 23:05 UTC on for 55; nobody knows what i-b did but boot.
+    let waste = &answer["waste_microusd"];
+    assert_eq!((&waste["boot"], &waste["failed_boot"]), (&83_833.into(), &1_509_000.into()), "{waste}");
+    assert_eq!((&waste["idle"], &waste["drained"]), (&922_167.into(), &0.into()), "{waste}");
+    let by_use = answer["by"]["use"].as_array().unwrap().iter().find(|part| part["name"] == "tasks").unwrap();
+    assert_eq!(by_use["microusd"], 2_012_000);
     let (_, out, _) = spend(folder.path(), &["--period", "2026-10"]);
     assert!(out.contains("2026-10-01 00:00 to 2026-11-01 00:00 (Europe/Berlin)\n$4.53 for 2 machines"), "{out}");
     assert!(out.contains("QUEUE  SPENT   SHARE\ntrain  $2.52  55.6 %\neval   $2.01  44.4 %\n"), "{out}");

@@ -10,8 +10,8 @@ use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
     AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits,
-    LoopSettings, Market, OnExit, OnIdle, OnLost, Period, Poll, PoolSettings, Provider, QueueSettings, ReplaceDrifted,
-    SpotSettings,
+    LoopSettings, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, PoolSettings, Provider, QueueSettings,
+    ReplaceDrifted, SpotSettings,
 };
 
 /// A field's place in the values of its section.
@@ -175,7 +175,7 @@ fn blank_budget(name: &str) -> Budget {
     Budget {
         name: name.into(),
         scope: BudgetScope::All,
-        per: Period::Day,
+        per: Per::Calendar(Period::Day),
         limit: Money::ZERO,
         hard: true,
         already_spent: Money::ZERO,

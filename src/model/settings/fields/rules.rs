@@ -7,7 +7,7 @@ use super::slot::is_one;
 use crate::model::settings::agent::{is_cloud_secret, is_requirement};
 use crate::model::settings::spot_cap::{self, SpotCap};
 use crate::model::settings::volume::{self, Volume, is_snapshot};
-use crate::model::settings::{BudgetScope, Image, OnLost, SecretRef};
+use crate::model::settings::{BudgetScope, Image, OnLost, Per, SecretRef};
 
 /// Longest text of a tag that EC2 takes; a name may be half as long.
 const LONGEST_TAG: usize = 256;
@@ -22,7 +22,14 @@ pub(super) const SECRET: Rule =
     Rule { holds: is_one::<SecretRef>, is: "`env:NAME` or `file:PATH`, the place where a secret is" };
 pub(super) const TIME_ZONE: Rule =
     Rule { holds: is_one::<TimeZone>, is: "a time zone, such as `Europe/Berlin` or `UTC`" };
-pub(super) const SCOPE: Rule = Rule { holds: is_one::<BudgetScope>, is: "`all` or `queue:NAME`" };
+pub(super) const SCOPE: Rule = Rule {
+    holds: is_one::<BudgetScope>,
+    is: "`all`, `provider:aws`, or one of `pool:NAME`, `queue:NAME`, `project:NAME` and `user:NAME`",
+};
+pub(super) const PER: Rule = Rule {
+    holds: is_one::<Per>,
+    is: "`hour`, `day`, `week`, `month`, or `rolling` and a duration in 1h..35d, such as `rolling 24h`",
+};
 pub(super) const BUDGET_NAME: Rule = Rule { holds: is_line, is: "a name on one line" };
 pub(super) const ON_LOST: Rule = Rule { holds: is_one::<OnLost>, is: "`never` or `requeue:N` with N in 1..100" };
 pub(super) const POOL: Rule = Rule { holds: is_house_name, is: "the name of a pool" };

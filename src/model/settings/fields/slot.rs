@@ -12,13 +12,17 @@ use crate::model::money::{self, Money, Rate};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
-    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Period, Poll, Provider, ReplaceDrifted, SecretRef,
+    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider, ReplaceDrifted, SecretRef,
     SpotStrategy,
 };
 use crate::model::span;
 
 /// How often a task may be enqueued again.
 const MOST_REQUEUES: u32 = 100;
+
+/// The ledger's grain is a quarter of an hour, and its memory two months.
+const LEAST_ROLLING: SignedDuration = SignedDuration::from_hours(1);
+const MOST_ROLLING: SignedDuration = SignedDuration::from_hours(35 * 24);
 
 /// A place in the settings.
 pub(super) trait Slot {
@@ -57,7 +61,11 @@ impl<T: Plain> Slot for Option<T> {
 
 /// Whether the text is one of this type.
 pub(super) fn is_one<T: Plain>(text: &str) -> bool {
-    T::read(&Written::Text(text.to_owned())).is_some()
+    read_text::<T>(text).is_some()
+}
+
+fn read_text<T: Plain>(text: &str) -> Option<T> {
+    T::read(&Written::Text(text.to_owned()))
 }
 
 /// A type that is written as a text.
@@ -161,12 +169,28 @@ as_text!(
     BudgetScope,
     |text: &str| match text.split_once(':') {
         None if text == "all" => Some(BudgetScope::All),
-        Some(("queue", name)) if !name.is_empty() => Some(BudgetScope::Queue(name.into())),
+        Some((_, "")) => None,
+        Some(("provider", word)) => read_text::<Provider>(word).map(BudgetScope::Provider),
+        Some(("pool", name)) => Some(BudgetScope::Pool(name.into())),
+        Some(("queue", name)) => Some(BudgetScope::Queue(name.into())),
+        Some(("project", name)) => Some(BudgetScope::Project(name.into())),
+        Some(("user", name)) => Some(BudgetScope::User(name.into())),
         _ => None,
     },
+    BudgetScope::to_string
+);
+as_text!(
+    Per,
+    |text: &str| match text.strip_prefix("rolling ") {
+        None => read_text::<Period>(text).map(Per::Calendar),
+        Some(span) => {
+            let span = span::parse(span).ok()?;
+            (LEAST_ROLLING..=MOST_ROLLING).contains(&span).then_some(Per::Rolling(span))
+        }
+    },
     |value: &Self| match value {
-        BudgetScope::All => "all".to_owned(),
-        BudgetScope::Queue(name) => format!("queue:{name}"),
+        Per::Calendar(period) => period.write().to_string(),
+        Per::Rolling(span) => format!("rolling {}", span::Exact(*span)),
     }
 );
 

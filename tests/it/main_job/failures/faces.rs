@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate::model::claim::{Claim, ClaimNote};
 use tidegate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use tidegate::model::observed::{
-    CloudInstance, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus,
+    CloudInstance, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
 use tidegate::world::World;
 use tidegate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
@@ -117,8 +117,8 @@ impl Tracker for TrackerFace {
         self.tracker.tasks(queues, statuses).await
     }
 
-    async fn statuses(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskStatus>, TrackerError> {
-        self.tracker.statuses(tasks).await
+    async fn task_facts(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskFacts>, TrackerError> {
+        self.tracker.task_facts(tasks).await
     }
 
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {

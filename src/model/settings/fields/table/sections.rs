@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::super::rules::{ADDRESS, BUDGET_NAME, FLEET, ON_LOST, POOL, SCOPE, SECRET, TIME_ZONE};
+use super::super::rules::{ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, POOL, SCOPE, SECRET, TIME_ZONE};
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
 use crate::model::money::{Money, Rate};
@@ -114,19 +114,23 @@ pub(super) const BUDGET: &[Field] = &[
         kind: Kind::Text(SCOPE),
         unset: Unset::Is("all"),
         takes: Takes::AtOnce,
-        doc: "What it covers: everything, or `queue:NAME`: what that queue's tasks run on, and the booting and idle time of the machines launched for it.",
+        doc: "What it covers: everything; a provider's or a pool's machines; `queue:NAME`: what that queue's tasks run on, and the \
+              booting and idle time of the machines launched for it; or what the tasks of a ClearML project or user run on. \
+              Nobody knows whose tasks a new machine will run: a hard budget of a project or a user starts no machine for \
+              their waiting tasks once it is spent.",
         example: "queue:train",
-        later: &["provider:", "pool:", "project:", "user:"],
+        later: &[],
         lens: at!(Budget, scope),
     },
     Field {
         name: "per",
-        kind: Kind::Choice(&["hour", "day", "week", "month"]),
+        kind: Kind::Text(PER),
         unset: Unset::Required,
         takes: Takes::AtOnce,
-        doc: "The period, by the calendar of `loop.time_zone`; a week begins on Monday.",
+        doc: "The period: an hour, day, week or month by the calendar of `loop.time_zone` (a week begins on Monday), or at \
+              any instant the last so long, `rolling 24h`, from a whole quarter of an hour on.",
         example: "month",
-        later: &["rolling"],
+        later: &[],
         lens: at!(Budget, per),
     },
     Field {
