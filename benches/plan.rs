@@ -14,8 +14,8 @@ use tidegate::model::money::{Money, Rate};
 use tidegate::model::observed::QueueEntry;
 use tidegate::model::record::{Learned, Samples};
 use tidegate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost, Period, Poll,
-    PoolSettings, Provider, QueueSettings, Settings,
+    Budget, BudgetScope, ClearmlSettings, LaunchSettings, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period,
+    Poll, PoolSettings, Provider, QueueSettings, Settings,
 };
 use tidegate::model::snapshot::{QueueState, Snapshot, Source};
 
@@ -139,8 +139,8 @@ fn settings(queues: usize) -> Settings {
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),
         budgets: (0..queues)
-            .map(|place| budget(&name("budget", place), of_queue(place), Period::Day))
-            .chain([budget("month", BudgetScope::All, Period::Month)])
+            .map(|place| budget(&name("budget", place), of_queue(place), Per::Calendar(Period::Day)))
+            .chain([budget("month", BudgetScope::All, Per::Calendar(Period::Month))])
             .collect(),
         queues: (0..queues)
             .map(|place| QueueSettings {
@@ -169,7 +169,7 @@ fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
     for (machine_type, vcpu, gpu, rate) in [("g5.xlarge", 4, 1, 1_006_000), ("g5.12xlarge", 48, 4, 5_672_000)] {
         let on_demand = Some(Rate::from_micros_per_hour(rate));
-        let spec = TypeSpec { vcpu, gpu, on_demand, spot: None, source: String::new() };
+        let spec = TypeSpec { vcpu, gpu, on_demand, spot: None, source: String::new(), spot_source: None };
         catalogue.insert(Provider::Aws, "us-east-1", machine_type.into(), spec);
     }
     catalogue
@@ -240,12 +240,13 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
 
 fn interval(instance: &Instance) -> Interval {
     let task = instance.task.as_ref().map(|task| task.id.clone());
-    let share = |from, task| Share { from, queue: instance.home.clone(), task, owner: Owner::default() };
+    let share = |from, task| Share { task, ..Share::idle(from, instance.home.clone()) };
     Interval {
         instance: instance.id.clone(),
         pool: instance.pool.clone(),
         home: instance.home.clone(),
         rate: instance.rate,
+        extras: Rate::ZERO,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,

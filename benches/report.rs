@@ -79,6 +79,7 @@ fn machine(row: i64, rows: i64) -> Vec<Record> {
         pool: pool(),
         home: queue(),
         rate: Some(Rate::from_micros_per_hour(1_006_000 + row % 97)),
+        extras: Rate::ZERO,
         reservation: Money::ZERO,
         start,
         end: None,

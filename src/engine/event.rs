@@ -12,8 +12,10 @@ use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Te
 use crate::model::journal::Entry;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
+use crate::model::prices::PriceSource;
 use crate::model::settings::Settings;
 use crate::model::snapshot::Snapshot;
+use crate::model::waste::Waste;
 
 /// What the engine tells its listeners.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -60,6 +62,9 @@ pub struct View {
     pub settings_problem: Option<String>,
     pub settings_path: Option<String>,
     pub spend: Spend,
+    /// What the clouds told of their prices.
+    #[serde(default)]
+    pub prices: Vec<PriceSource>,
     /// Calls under way.
     pub acts: Vec<ActUnderWay>,
     /// When the loop looks again.
@@ -123,6 +128,9 @@ pub struct Spend {
     /// Machines without a known price; their cost counts as zero.
     pub unpriced: Vec<InstanceId>,
     pub queue_today: Vec<(QueueName, Money)>,
+    /// Spent today on machines that ran no task.
+    #[serde(default)]
+    pub waste_today: Waste,
 }
 
 /// A budget and what has become of it.

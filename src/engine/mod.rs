@@ -11,6 +11,7 @@ pub mod event;
 mod lead;
 mod orders;
 mod pass;
+mod pricing;
 mod publish;
 mod run;
 pub mod seen;

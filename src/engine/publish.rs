@@ -26,6 +26,7 @@ impl Loop {
             settings_problem: settings.problem(),
             settings_path: settings.path().map(|path| path.display().to_string()),
             spend: spend(&self.memory, &self.settings, now),
+            prices: self.pricing.sources(),
             acts: self
                 .under_way
                 .iter()

@@ -17,6 +17,7 @@ use crate::engine::command::Request;
 use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
 use crate::engine::lead::{Lead, Stand};
+use crate::engine::pricing::{Pricing, Told};
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
@@ -60,6 +61,7 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 pub(super) enum Work {
     Observed(Observation),
     Done(Result<Outcome, Crashed>),
+    Priced(Told),
     /// Who leads.
     Stood(Result<Stand, TrackerError>),
 }
@@ -84,6 +86,7 @@ pub(super) struct Loop {
     /// What this process knows to have arrived.
     pub(super) delivered: Delivered,
     pub(super) retries: Retries,
+    pub(super) pricing: Pricing,
     /// The look at the world that is under way.
     pub(super) looking: Option<Id>,
     pub(super) look_again: bool,
@@ -136,6 +139,7 @@ impl Loop {
         };
         let jumps = JumpWatch::new(setup.clock);
         let lead = setup.candidate.clone().map(|candidate| Lead::new(candidate, now));
+        let pricing = Pricing::new(Arc::clone(&setup.catalogue));
         let mut the_loop = Self {
             setup,
             requests,
@@ -154,6 +158,7 @@ impl Loop {
             under_way: Vec::new(),
             delivered: Delivered::default(),
             retries: Retries::default(),
+            pricing,
             looking: None,
             look_again: false,
             looked_away: false,
@@ -248,6 +253,10 @@ impl Loop {
         match done {
             Ok((_, Work::Observed(observation))) => self.observed(observation).await,
             Ok((_, Work::Stood(stand))) => self.stood(stand).await,
+            Ok((_, Work::Priced(told))) => {
+                self.priced(told).await;
+                Ok(())
+            }
             Ok((task, Work::Done(outcome))) => self.settled(task, outcome?).await,
             Err(error) => self.broke(&error).await,
         }

@@ -54,6 +54,7 @@ pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
         whole_since: ledger.whole_since,
         unpriced: unpriced.map(|interval| interval.instance.clone()).collect(),
         queue_today: queue_today.into_iter().collect(),
+        waste_today: ledger.waste(day.start, now),
     }
 }
 

@@ -32,6 +32,9 @@ pub struct Interval {
     /// Boot and idle time is charged here.
     pub home: QueueName,
     pub rate: Option<Rate>,
+    /// The part of `rate` that is not the machine itself: its disks and its address.
+    #[serde(default)]
+    pub extras: Rate,
     /// What was set aside at its launch; committed until it is spent or the interval is closed.
     pub reservation: Money,
     pub start: Timestamp,
@@ -71,6 +74,13 @@ impl Interval {
     #[must_use]
     pub fn cost(&self, now: Timestamp) -> Money {
         self.cost_until(self.billed_end(now))
+    }
+
+    /// The same bill for the machine itself, without its disks and its address.
+    #[must_use]
+    pub fn without_extras(&self) -> Self {
+        let machine = |rate: Rate| Rate::from_micros_per_hour(rate.micros_per_hour() - self.extras.micros_per_hour());
+        Self { rate: self.rate.map(machine), extras: Rate::ZERO, ..self.clone() }
     }
 
     /// When the bill ends, or has come to by `now`.
@@ -368,6 +378,7 @@ mod tests {
             pool: "gpu".into(),
             home: "train".into(),
             rate: Some(Rate::from_micros_per_hour(1_006_001)),
+            extras: Rate::ZERO,
             reservation: "$2".parse().unwrap(),
             start: at(7),
             end: Some(at(7 + millis)),

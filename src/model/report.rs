@@ -276,6 +276,7 @@ mod tests {
             pool: format!("p{}", place % 3).into(),
             home: name(0),
             rate: Some(Rate::from_micros_per_hour(rate)),
+            extras: Rate::ZERO,
             reservation: Money::ZERO,
             start,
             end: (end < now()).then_some(end),

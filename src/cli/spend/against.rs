@@ -18,7 +18,6 @@ use crate::model::ledger::Interval;
 use crate::model::money::Money;
 use crate::model::reconcile::{Booked, Line, Reconciliation, percent};
 use crate::model::settings::BudgetScope;
-use crate::store::Store;
 
 /// Machines on both sides that differ by less are left out of the table.
 const A_CENT: u64 = 10_000;
@@ -41,7 +40,8 @@ pub(super) async fn run(mut books: Books, file: &Path, window: &Window, as_json:
     let mut ours: BTreeMap<InstanceId, Booked> = BTreeMap::new();
     let now = books.now;
     let book = |interval: Interval| {
-        let cost = interval.cost_within(&BudgetScope::All.among(&[]), from, to, now);
+        // The bill has disks and addresses under names of their own.
+        let cost = interval.without_extras().cost_within(&BudgetScope::All.among(&[]), from, to, now);
         if cost == Money::ZERO || !bill.whose.has(&interval.instance) {
             return;
         }
@@ -49,7 +49,7 @@ pub(super) async fn run(mut books: Books, file: &Path, window: &Window, as_json:
         ours.entry(interval.instance).or_insert(booked).cost += cost;
     };
     books.store.each_interval(from, to, book).await?;
-    let whole_since = books.store.load().await?.ledger.whole_since;
+    let whole_since = books.standing().await?.whole_since;
     let found = Reconciliation::of(ours, bill.instances.clone());
     let told = Told { bill: &bill, found: &found, from, to, whole_since };
     say(&if as_json { told.json(fleet.as_ref().map(AsRef::as_ref)) } else { told.text() })?;

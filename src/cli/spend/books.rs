@@ -11,8 +11,8 @@ use crate::cli::live::Ground;
 use crate::cli::reach::{Loop, state_dir};
 use crate::engine::event::{BudgetState, View};
 use crate::model::ids::FleetId;
-use crate::model::record::Memory;
 use crate::model::settings::Settings;
+use crate::store::Store;
 use crate::store::sqlite::{FILE, SqliteStore};
 use crate::world::clock::Clock;
 
@@ -23,6 +23,12 @@ pub(super) struct Books {
     /// `None`: a store without its settings.
     pub settings: Option<Arc<Settings>>,
     pub now: Timestamp,
+}
+
+/// How things stand now, whatever period is asked for.
+pub(super) struct Standing {
+    pub budgets: Vec<BudgetState>,
+    pub whole_since: Option<Timestamp>,
 }
 
 impl Books {
@@ -53,13 +59,14 @@ impl Books {
         Ok(Self { store: SqliteStore::open(&directory, now).await?, view, settings, now })
     }
 
-    /// The budgets as they stand: the loop knows of its intents, too.
-    pub(super) fn budgets(&self, memory: &Memory) -> Vec<BudgetState> {
-        match (&self.view, &self.settings) {
-            (Some(view), _) => view.spend.budgets.clone(),
-            (None, Some(settings)) => crate::engine::spend(memory, settings, self.now).budgets,
-            (None, None) => Vec::new(),
+    /// The budgets as they stand, and since when the ledger is whole: the loop knows, with its intents; else the store does.
+    pub(super) async fn standing(&mut self) -> Result<Standing, Failure> {
+        if let Some(view) = &self.view {
+            return Ok(Standing { budgets: view.spend.budgets.clone(), whole_since: view.spend.whole_since });
         }
+        let memory = self.store.load().await?;
+        let budgets = self.settings.as_ref().map(|settings| crate::engine::spend(&memory, settings, self.now).budgets);
+        Ok(Standing { budgets: budgets.unwrap_or_default(), whole_since: memory.ledger.whole_since })
     }
 
     pub(super) fn zone(&self) -> TimeZone {

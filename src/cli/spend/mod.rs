@@ -17,7 +17,7 @@ use super::Place;
 use super::failure::Failure;
 use super::say::say;
 use crate::model::report::Report;
-use crate::store::{Store, whole};
+use crate::store::whole;
 use books::Books;
 use told::Told;
 
@@ -58,15 +58,15 @@ impl Spend {
         let report = Report::new(span, &zone, books.now);
         let mut report = report.ok_or_else(|| Failure::Usage("that are more days than a report has".to_owned()))?;
         books.store.each_interval(span.start, span.end, |interval| report.add(&interval)).await?;
-        let memory = books.store.load().await?;
+        let standing = books.standing().await?;
         let fleet = books.fleet();
         let told = Told {
             report: &report,
             fleet: fleet.as_ref(),
             zone: &zone,
-            budgets: &books.budgets(&memory),
+            budgets: &standing.budgets,
             limits: books.settings.as_ref().map_or(&[], |settings| settings.budgets.as_slice()),
-            whole_since: memory.ledger.whole_since,
+            whole_since: standing.whole_since,
         };
         if self.csv.is_none() && self.html.is_none() {
             return say(&if self.json { told.json() } else { told.text() });

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::model::extras::Extras;
 use crate::model::instance::{Instance, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::record::{KnownInstance, Opened};
@@ -51,6 +52,7 @@ pub(in crate::engine) fn adopted(
             pool: orphan.pool.clone(),
             home: orphan.home.clone(),
             rate: orphan.rate,
+            extras: settings.pool(&orphan.pool).map(|pool| Extras::within(pool, orphan.rate)).unwrap_or_default(),
             reservation: orphan.reservation,
             start: billed_from,
             end: None,

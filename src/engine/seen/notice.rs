@@ -13,11 +13,12 @@ use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
+use crate::model::extras::Extras;
 use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
 use crate::model::instance::{Drain, Origin, Power};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
-use crate::model::money::Money;
+use crate::model::money::{Money, Rate};
 use crate::model::observed::{CloudInstance, CloudState, Mailbox};
 use crate::model::plan::Choice;
 use crate::model::reason::counted;
@@ -88,6 +89,7 @@ pub(in crate::engine) fn opened(
             pool: intent.pool.clone(),
             home: intent.queue.clone(),
             rate,
+            extras: Rate::ZERO,
             reservation,
             start: launched,
             end: None,
@@ -133,6 +135,7 @@ impl Known<'_> {
         if let Some(machine) = made {
             let CloudInstance { id, machine_type, launched, zone, .. } = machine;
             let opened = opened(intent, id.clone(), machine_type, *launched, zone.clone());
+            let opened = opened.with_extras(self.settings.pool(&intent.pool));
             let text = format!("{} is the machine of its launch", machine.id);
             let mut line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known).intent(Some(&intent.id));
             if !intent.choices.is_empty() {
@@ -399,11 +402,13 @@ impl Known<'_> {
 
     /// The bill of a machine that runs again.
     fn bill(&self, machine: &KnownInstance, shown: &CloudInstance) -> Interval {
+        let rate = join::rate(shown, &machine.pool, self.settings, self.catalogue, self.now);
         Interval {
             instance: machine.id.clone(),
             pool: machine.pool.clone(),
             home: machine.home.clone(),
-            rate: join::rate(shown, &machine.pool, self.settings, self.catalogue),
+            rate,
+            extras: self.settings.pool(&machine.pool).map(|pool| Extras::within(pool, rate)).unwrap_or_default(),
             reservation: Money::ZERO,
             start: shown.launched,
             end: None,

@@ -98,6 +98,7 @@ mod tests {
             }),
             settings_problem: None,
             settings_path: None,
+            prices: Vec::new(),
             spend: Spend::default(),
             acts: Vec::new(),
             next_pass: at,

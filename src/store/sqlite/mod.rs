@@ -218,13 +218,14 @@ mod tests {
     }
 
     prop_compose! {
-        fn interval()(instance in name(), pool in name(), rate in option::of(0_i64..40_000_000), start in instant(),
+        fn interval()(instance in name(), pool in name(), rate in option::of(0_i64..40_000_000), extras in 0_i64..9, start in instant(),
             end in option::of(instant()), shares in vec(share(), 0..3)) -> Interval {
             Interval {
                 instance: instance.into(),
                 pool: pool.into(),
                 home: "q".into(),
                 rate: rate.map(Rate::from_micros_per_hour),
+                extras: Rate::from_micros_per_hour(extras),
                 reservation: Money::from_micros(9),
                 start,
                 end,
@@ -409,6 +410,7 @@ mod tests {
             pool: "p".into(),
             home: "q".into(),
             rate,
+            extras: Rate::ZERO,
             reservation: Money::ZERO,
             start,
             end: None,

@@ -129,6 +129,7 @@ pub(super) fn interval(row: &SqliteRow) -> Result<Interval, ColumnError> {
         pool: row.try_get::<String, _>("pool")?.into(),
         home: row.try_get::<String, _>("home")?.into(),
         rate: row.try_get::<Option<i64>, _>("rate")?.map(Rate::from_micros_per_hour),
+        extras: Rate::from_micros_per_hour(row.try_get("extras")?),
         reservation: Money::from_micros(row.try_get("reservation")?),
         start: to_instant(row.try_get("start")?),
         end: row.try_get::<Option<i64>, _>("stop")?.map(to_instant),

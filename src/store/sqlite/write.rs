@@ -174,12 +174,14 @@ async fn open_interval(connection: &mut SqliteConnection, interval: &Interval) -
         return Ok(());
     }
     let id = sqlx::query(
-        "INSERT INTO interval (instance, pool, home, rate, reservation, start, stop) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO interval (instance, pool, home, rate, extras, reservation, start, stop) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(interval.instance.as_str())
     .bind(interval.pool.as_str())
     .bind(interval.home.as_str())
     .bind(interval.rate.map(Rate::micros_per_hour))
+    .bind(interval.extras.micros_per_hour())
     .bind(interval.reservation.micros())
     .bind(instant(interval.start)?)
     .bind(interval.end.map(instant).transpose()?)

@@ -76,6 +76,7 @@ fn records(run: &Run<'_>) -> Vec<Record> {
         pool: "gpu".into(),
         home: "train".into(),
         rate: Some(Rate::from_micros_per_hour(RATE)),
+        extras: Rate::ZERO,
         reservation: Money::ZERO,
         start,
         end: None,

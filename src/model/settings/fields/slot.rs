@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use super::written::Written;
 use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName};
 use crate::model::money::{self, Money, Rate};
+use crate::model::settings::discount::Discount;
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
@@ -125,6 +126,7 @@ as_text!(Money, |text: &str| text.parse().ok(), |value: &Self| money::Exact(*val
 as_text!(Rate, |text: &str| text.parse().ok(), |value: &Self| money::ExactRate(*value).to_string());
 as_text!(VolumeKind, VolumeKind::read, |value: &Self| value.word().to_owned());
 as_text!(Volume, |text: &str| text.parse().ok(), Volume::to_string);
+as_text!(Discount, |text: &str| text.parse().ok(), Discount::to_string);
 as_text!(SpotCap, |text: &str| text.parse().ok(), SpotCap::to_string);
 as_text!(
     Poll,
