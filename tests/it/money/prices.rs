@@ -140,9 +140,8 @@ async fn a_no_and_an_answer_that_cannot_be_read_are_told_as_they_are() {
     let cloud = cloud(&serve(Arc::clone(&list)).await).await;
     let no = cloud.prices("us-east-1", &["g5.xlarge".into()], Market::OnDemand, now()).await.unwrap_err();
     assert!(no.to_string().contains("AccessDeniedException") && no.to_string().contains("not authorized"), "{no}");
-    let mut changed = list.lock().unwrap();
-    (changed.refuses, changed.prices) = (false, [("g5.xlarge", "a dollar")].into());
-    drop(changed);
+    list.lock().unwrap().refuses = false;
+    list.lock().unwrap().prices = [("g5.xlarge", "a dollar")].into();
     let no = cloud.prices("us-east-1", &["g5.xlarge".into()], Market::OnDemand, now()).await.unwrap_err();
     assert!(no.to_string().contains("g5.xlarge: its price is `a dollar`"), "{no}");
 }
