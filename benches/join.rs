@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a bench that cannot go on fails")]
 
-use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -158,7 +157,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         mailboxes: None,
         tasks: None,
         statuses: std::collections::BTreeMap::new(),
-        owners: BTreeMap::new(),
+        owners: std::collections::BTreeMap::new(),
     };
     let regions = vec![(region, Ok(cloud.collect()))];
     Observation { began: now, clearml: Ok(clearml), regions, credentials_end: std::collections::BTreeMap::new() }

@@ -124,6 +124,7 @@ fn settings(queues: usize) -> Settings {
         limit: Money::from_micros(10_000_000_000_000),
         hard: true,
         already_spent: Money::ZERO,
+        at: tidegate::model::settings::Ladder::default(),
     };
     let of_queue = |place| BudgetScope::Queue(name("queue", place).into());
     Settings {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::event::{ActUnderWay, BudgetState, Leader, Mode, Spend, View};
+use crate::model::bound::{Bound, Ends};
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::ids::{Revision, Term};
 use crate::model::instance::{Agents, Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power, RunningTask};
@@ -15,8 +16,8 @@ use crate::model::prices::PriceSource;
 use crate::model::reason::{LimitKind, LimitScope, Reason};
 use crate::model::record::{Intent, IntentOutcome};
 use crate::model::settings::{
-    ClearmlSettings, Limits, LoopSettings, Market, OnExit, OnLost, Poll, PoolSettings, Provider, QueueSettings,
-    Settings,
+    BudgetScope, ClearmlSettings, Ladder, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period, Poll,
+    PoolSettings, Provider, QueueSettings, Settings,
 };
 use crate::model::snapshot::{ErrorClass, ForeignWorker, Ghost, Snapshot, Source};
 use crate::model::waste::Waste;
@@ -309,6 +310,10 @@ pub(crate) fn view() -> View {
             month: Money::from_micros(230_100_000),
             budgets: vec![BudgetState {
                 name: "team month".into(),
+                scope: BudgetScope::All,
+                per: Per::Calendar(Period::Month),
+                at: Ladder::default(),
+                bound: Some(Bound { most: Money::from_micros(1_811_050_000), by: Ends::MaxLife }),
                 limit: Money::from_micros(2_500_000_000),
                 hard: true,
                 period_start: ago(115_200),

@@ -7,13 +7,15 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Account;
+use crate::model::bound::Bound;
 use crate::model::forecast::{Course, Forecast};
 use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Term};
 use crate::model::journal::Entry;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
 use crate::model::prices::PriceSource;
-use crate::model::settings::Settings;
+use crate::model::settings::ladder::Rung;
+use crate::model::settings::{BudgetScope, Ladder, Per, Settings};
 use crate::model::snapshot::Snapshot;
 use crate::model::waste::Waste;
 
@@ -137,6 +139,8 @@ pub struct Spend {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetState {
     pub name: BudgetName,
+    pub scope: BudgetScope,
+    pub per: Per,
     pub limit: Money,
     pub hard: bool,
     pub period_start: Timestamp,
@@ -146,9 +150,25 @@ pub struct BudgetState {
     pub committed: Money,
     /// What the machines cost that are up now, by whose task runs on them.
     pub rate: Rate,
+    /// What is done at parts of the limit.
+    pub at: Ladder,
+    /// The most that the period can come to with what is up or on its way; `None`: nothing bounds it.
+    pub bound: Option<Bound>,
 }
 
 impl BudgetState {
+    /// The step that holds.
+    #[must_use]
+    pub fn step(&self) -> Option<Rung> {
+        self.at.reached(self.spent, self.limit)
+    }
+
+    /// The step that comes next.
+    #[must_use]
+    pub fn next_step(&self) -> Option<Rung> {
+        self.at.next(self.spent, self.limit)
+    }
+
     /// Where it comes to if nothing changes.
     #[must_use]
     pub fn forecast(&self, now: Timestamp) -> Forecast {

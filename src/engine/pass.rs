@@ -16,12 +16,14 @@ use crate::engine::seen::join::{Parts, ends, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::observe::{Look, observe};
 use crate::engine::seen::sight::Sights;
+use crate::engine::spend::spend;
 use crate::engine::words::{line, refusal_key, refused};
 use crate::model::ids::{Actor, InstanceId, IntentId};
 use crate::model::instance::{Fault, Instance, Power};
 use crate::model::journal::EntryKind;
 use crate::model::plan::{Action, Plan, Planned, Rule};
 use crate::model::record::{KnownInstance, Record};
+use crate::model::settings::ladder::Rung;
 use crate::model::settings::{Poll, Settings};
 use crate::model::snapshot::{Ask, Order, Snapshot};
 use crate::plan::check::{Broken, check};
@@ -395,8 +397,17 @@ impl Loop {
             let text = format!("stopped by the check: {action}: {broken}");
             Some((key, line(now, EntryKind::Alarm, text).about(action.subject()).record()))
         });
+        let has_steps = self.settings.budgets.iter().any(|budget| !budget.at.rungs().is_empty());
+        let budgets = if has_steps { spend(&self.memory, &self.settings, now).budgets } else { Vec::new() };
+        let steps = budgets.iter().filter_map(|budget| {
+            let Rung { percent, step } = budget.step()?;
+            let key = format!("step {} {} {percent}", budget.name, budget.scope);
+            let (name, spent, limit) = (&budget.name, budget.spent, budget.limit);
+            let text = format!("budget \"{name}\": {step}, as {spent} of {limit} are spent ({percent}% and more)");
+            Some((key, line(now, EntryKind::Alarm, text).record()))
+        });
         let (mut keys, mut records) = (BTreeSet::new(), Vec::new());
-        for (key, record) in refusals.chain(alarms) {
+        for (key, record) in refusals.chain(alarms).chain(steps) {
             if keys.insert(key.clone()) && !self.refused_before.contains(&key) {
                 records.push(record);
             }

@@ -2,13 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::event::{BudgetState, Spend};
+use crate::model::account::{AccountOf, NOBODY};
+use crate::model::bound::{Bound, Exposure, Runner};
 use crate::model::calendar::{Bounds, Windows, bounds};
-use crate::model::money::Money;
-use crate::model::record::Memory;
-use crate::model::settings::{Budget, BudgetScope, Period, Settings};
+use crate::model::ids::PoolName;
+use crate::model::instance::Origin;
+use crate::model::money::{Money, Rate};
+use crate::model::record::{Intent, Memory};
+use crate::model::settings::ladder::Step;
+use crate::model::settings::{Budget, BudgetScope, GuardKind, Per, Period, Settings};
 
 /// What has been spent, what is committed, and what it costs now.
 #[must_use]
@@ -33,6 +38,10 @@ pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
         let before = budget.spent_before_ledger(span.start, ledger.whole_since);
         BudgetState {
             name: budget.name.clone(),
+            scope: budget.scope.clone(),
+            per: budget.per,
+            at: budget.at.clone(),
+            bound: bound(budget, *span, spent + before, memory, settings, now),
             limit: budget.limit,
             hard: budget.hard,
             period_start: span.start,
@@ -58,6 +67,55 @@ pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
     }
 }
 
+/// How far a budget's period can come with what is up or on its way.
+fn bound(
+    budget: &Budget,
+    span: Bounds,
+    spent: Money,
+    memory: &Memory,
+    settings: &Settings,
+    now: Timestamp,
+) -> Option<Bound> {
+    let ends = |pool: &PoolName, bound_by_guard: bool| {
+        let pool = settings.pool(pool).filter(|_| bound_by_guard)?;
+        Some((pool.max_life, pool.guard != GuardKind::Off))
+    };
+    let runner = |rate: Option<Rate>, launched: Timestamp, ends: Option<(SignedDuration, bool)>| Runner {
+        rate: rate.unwrap_or_default(),
+        launched,
+        max_life: ends.map(|(max_life, _)| max_life),
+        obeys: ends.is_some_and(|(_, obeys)| obeys),
+    };
+    let up = memory.ledger.open().values().filter(|interval| may_charge(budget, interval.charged(), settings));
+    let up = up.map(|interval| {
+        let ours = memory.known.get(&interval.instance).is_none_or(|known| known.origin != Origin::BroughtOver);
+        runner(interval.rate, interval.start, ends(&interval.pool, ours))
+    });
+    let home = |intent: &Intent| {
+        may_charge(budget, AccountOf { pool: &intent.pool, queue: &intent.queue, owner: &NOBODY }, settings)
+    };
+    let intents = memory.intents.values().filter(|intent| home(intent));
+    let intents = intents.map(|intent| runner(intent.rate, now, ends(&intent.pool, true)));
+    let runners: Vec<Runner> = up.chain(intents).collect();
+    let kill = budget.at.rungs().iter().find_map(|rung| match rung.step {
+        Step::Kill { after } => Some((rung.amount(budget.limit), after)),
+        _ => None,
+    });
+    let period_end = matches!(budget.per, Per::Calendar(_)).then_some(span.end);
+    Exposure { spent, runners: &runners, kill, period_end, now }.bound()
+}
+
+/// Whether a machine's time may come to be a budget's: of a queue's budget all that may serve the queue, of a project's or
+/// a user's any, as anybody's task may run there next.
+fn may_charge(budget: &Budget, account: AccountOf<'_>, settings: &Settings) -> bool {
+    let covered = budget.scope.among(&settings.pools).covers(account);
+    covered
+        || match &budget.scope {
+            BudgetScope::Queue(queue) => settings.queue(queue).is_some_and(|queue| queue.pools.contains(account.pool)),
+            scope => !scope.holds_launches(),
+        }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -65,7 +123,6 @@ mod tests {
     use crate::model::ids::QueueName;
     use crate::model::ledger::Share;
     use crate::model::record::Record;
-    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     const SETTINGS: &str = r#"

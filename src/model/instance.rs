@@ -299,6 +299,8 @@ pub enum DrainCause {
     Silent,
     /// It is to be replaced by one that is made as it would be now.
     Replaced,
+    /// A step of a budget; where it says so, the machine is ended once the grace after the order is over.
+    Budget,
     /// A person asked.
     Person,
     /// The console was left with `on_exit = "stop-idle"`.

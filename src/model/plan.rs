@@ -84,6 +84,8 @@ pub enum Rule {
     Grow,
     Warm,
     Shrink,
+    /// A budget's own step.
+    Budget,
     Drain,
     /// Machines that are switched off.
     Kept,
@@ -102,6 +104,7 @@ impl Rule {
             Self::Grow => "grow",
             Self::Warm => "warm",
             Self::Shrink => "shrink",
+            Self::Budget => "budget",
             Self::Drain => "drain",
             Self::Kept => "kept",
             Self::Person => "person",

@@ -10,6 +10,7 @@ use crate::model::drift::{self, Drift};
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName, TaskId};
 use crate::model::instance::Fault;
 use crate::model::money::{Money, Rate};
+use crate::model::settings::ladder::Step;
 use crate::model::span::Short;
 
 /// What a limit is set on.
@@ -180,6 +181,16 @@ pub enum Reason {
         committed: Money,
         reservation: Money,
     },
+    /// A budget has come to a step of its own.
+    Step {
+        name: BudgetName,
+        limit: Money,
+        spent: Money,
+        percent: u32,
+        step: Step,
+    },
+    /// No budget's step wants it any more.
+    StepOver,
     /// A hard budget of a project or a user is spent: their waiting tasks are not counted.
     OwnerSpent {
         name: BudgetName,
@@ -313,6 +324,11 @@ impl Reason {
                 "it would with budget.\"{name}\".limit = {}",
                 round_up_to_cent(*spent + *committed + *reservation)
             )),
+            Self::Step { name, spent, percent, .. } => {
+                let above = i128::from(spent.micros()) * 100 / i128::from((*percent).max(1)) + 1;
+                let above = Money::from_micros(i64::try_from(above).unwrap_or(i64::MAX));
+                Some(format!("it would not with budget.\"{name}\".limit = {}", round_up_to_cent(above)))
+            }
             Self::OwnerSpent { name, spent, .. } => {
                 Some(format!("they would with budget.\"{name}\".limit over {spent}"))
             }
@@ -428,6 +444,10 @@ impl fmt::Display for Reason {
                 "budget \"{name}\" is {limit}: {spent} spent, {committed} committed, {} free, one more reserves {reservation}",
                 (*limit - *spent - *committed).max(Money::ZERO)
             ),
+            Self::Step { name, limit, spent, percent, step } => {
+                write!(f, "budget \"{name}\" is {limit}: {spent} spent, and from {percent}% on it says {step}")
+            }
+            Self::StepOver => f.write_str("no budget's step wants it drained any more"),
             Self::OwnerSpent { name, limit, spent, tasks } => write!(
                 f,
                 "budget \"{name}\" is {limit}: {spent} spent; {} of theirs here do not count",

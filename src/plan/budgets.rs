@@ -11,6 +11,7 @@ use crate::model::instance::{Instance, Origin, Phase};
 use crate::model::ledger::{AccountMoney, Interval, Ledger, MoneyByAccount, Share};
 use crate::model::money::{Money, Rate};
 use crate::model::reason::Reason;
+use crate::model::settings::ladder::{Rung, Step};
 use crate::model::settings::{Budget, BudgetScope};
 
 /// A budget, and how much of it is gone.
@@ -22,6 +23,9 @@ pub(super) struct Purse<'a> {
 
 impl Purse<'_> {
     fn room(&self, reservation: Money) -> u32 {
+        if !self.budget.hard {
+            return u32::MAX;
+        }
         let free = self.budget.limit - self.spent - self.committed;
         let room = match reservation.micros() {
             _ if free < Money::ZERO => 0,
@@ -42,6 +46,18 @@ impl Purse<'_> {
         }
     }
 
+    /// How far it has come.
+    pub(super) fn step(&self) -> Option<Step> {
+        Some(self.budget.at.reached(self.spent, self.budget.limit)?.step)
+    }
+
+    /// Why its step is taken.
+    pub(super) fn step_reason(&self) -> Option<Reason> {
+        let Budget { name, limit, at, .. } = self.budget;
+        let Rung { percent, step } = at.reached(self.spent, *limit)?;
+        Some(Reason::Step { name: name.clone(), limit: *limit, spent: self.spent, percent, step })
+    }
+
     /// Why so many waiting tasks do not count.
     pub(super) fn owner_spent(&self, tasks: u32) -> Reason {
         let Self { budget, spent, .. } = self;
@@ -54,7 +70,12 @@ impl Purse<'_> {
     }
 }
 
-/// Every budget, by what it covers.
+/// Whether it acts by steps.
+pub(super) fn has_steps(budget: &Budget) -> bool {
+    budget.at.rungs().iter().any(|rung| rung.step > Step::Warn)
+}
+
+/// Every budget that decides anything, by what it covers.
 pub(super) struct Budgets<'a> {
     purses: Vec<Purse<'a>>,
     /// Those over everything.
@@ -74,7 +95,8 @@ impl<'a> Budgets<'a> {
             of_queue: vec![Vec::new(); index.queues.len()],
             of_owners: Vec::new(),
         };
-        let governing: Vec<_> = index.settings.budgets.iter().filter(|budget| budget.hard).collect();
+        let governs = |budget: &&Budget| budget.hard || has_steps(budget);
+        let governing: Vec<_> = index.settings.budgets.iter().filter(governs).collect();
         if governing.is_empty() {
             return budgets;
         }
@@ -127,13 +149,23 @@ impl<'a> Budgets<'a> {
     /// The budget that leaves room for the fewest launches in a pool for a queue, and for how many.
     pub(super) fn tightest(&self, queue: usize, pool: usize, reservation: Money) -> Option<(u32, &Purse<'a>)> {
         let covering = self.places(queue, pool).filter_map(|place| self.purses.get(place));
-        covering.map(|purse| (purse.room(reservation), purse)).min_by_key(|(room, _)| *room)
+        let hard = covering.filter(|purse| purse.budget.hard);
+        hard.map(|purse| (purse.room(reservation), purse)).min_by_key(|(room, _)| *room)
+    }
+
+    /// The budget with the furthest step among those over a pool's machines for a queue. A machine of another pool or
+    /// queue than the settings name is in those over everything alone.
+    pub(super) fn furthest(&self, queue: Option<usize>, pool: Option<usize>) -> Option<(Step, &Purse<'a>)> {
+        let places = self.places(queue.unwrap_or(usize::MAX), pool.unwrap_or(usize::MAX));
+        let purses = places.filter_map(|place| self.purses.get(place));
+        purses.filter_map(|purse| Some((purse.step()?, purse))).max_by_key(|(step, _)| *step)
     }
 
     /// Budgets of projects and users that are spent.
     pub(super) fn spent_by_owners(&self) -> impl Iterator<Item = &Purse<'a>> {
         let purses = self.of_owners.iter().filter_map(|place| self.purses.get(*place));
-        purses.filter(|purse| purse.spent >= purse.budget.limit)
+        let spent = |purse: &&Purse<'_>| purse.budget.hard && purse.spent >= purse.budget.limit;
+        purses.filter(move |purse| spent(purse) || purse.step() >= Some(Step::StopLaunching))
     }
 
     /// Commits the reservation of a launch that was just decided.

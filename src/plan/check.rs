@@ -9,13 +9,15 @@ use foldhash::fast::FixedState;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Coverage;
+use crate::model::calendar;
 use crate::model::calendar::{Bounds, Windows};
 use crate::model::catalogue::Offer;
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName};
-use crate::model::instance::{Drain, Fault, Instance, Origin, Phase, Power};
+use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase, Power};
 use crate::model::ledger::{AccountMoney, Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Choice, Launch, Plan, Planned};
+use crate::model::settings::ladder::Step;
 use crate::model::settings::{Budget, GuardKind, Limits, Market, PoolSettings, Provider, Settings};
 use crate::model::snapshot::{Ask, Snapshot, Source};
 
@@ -233,7 +235,8 @@ impl<'a> Judge<'a> {
                     && (order.what == Ask::StopAll
                         || matches!(&order.what, Ask::Stop { instance, kill: true } if instance == id))
             });
-            if by_loop || !asked {
+            let by_budget = by_loop && self.budget_kills(seen);
+            if !by_budget && (by_loop || !asked) {
                 found.push((Invariant::Tasks, format!("nobody chose to kill {id}")));
             }
             return;
@@ -250,6 +253,31 @@ impl<'a> Judge<'a> {
         } else if by_loop && !answered && !standing.is_some_and(|drain| self.surely_read(drain.ordered)) {
             found.push((Invariant::Tasks, format!("{id} may register and take a task at any moment")));
         }
+    }
+
+    /// Whether a budget's own step ends it: its grace after the budget's drain is over, and as much is spent still.
+    fn budget_kills(&self, seen: &Instance) -> bool {
+        let standing = seen.drain.as_ref().filter(|drain| drain.cause == DrainCause::Budget && !drain.cancelled);
+        let Some(drain) = standing else { return false };
+        let zone = &self.settings.the_loop.time_zone;
+        self.settings.budgets.iter().any(|budget| {
+            let scope = budget.scope.among(&self.settings.pools);
+            let start = calendar::bounds_of(budget.per, zone, self.now).start;
+            let spent =
+                self.ledger.spent(&scope, start, self.now) + budget.spent_before_ledger(start, self.ledger.whole_since);
+            let unbilled = self.snapshot.instances.iter().filter(|other| self.is_unbilled(other));
+            let unbilled = unbilled.filter(|other| scope.of_launch(&other.pool, &other.home)).map(|other| {
+                let until = |instant| other.rate.unwrap_or_default().cost_between(other.launched, instant);
+                until(self.now) - until(start)
+            });
+            let spent = spent + unbilled.sum();
+            let grace = budget.at.rungs().iter().find_map(|rung| match rung.step {
+                Step::Kill { after } if spent >= rung.amount(budget.limit) => Some(after),
+                _ => None,
+            });
+            scope.of_launch(&seen.pool, &seen.home)
+                && grace.is_some_and(|grace| self.now.duration_since(drain.ordered) >= grace)
+        })
     }
 
     fn surely_read(&self, ordered: Timestamp) -> bool {

@@ -15,7 +15,7 @@ use crate::model::observed::QueueEntry;
 use crate::model::plan::Plan;
 use crate::model::record::{Intent, IntentOutcome};
 use crate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period, Poll,
+    Budget, BudgetScope, ClearmlSettings, Ladder, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period, Poll,
     PoolSettings, Provider, QueueSettings, Settings,
 };
 use crate::model::snapshot::{Ask, Order, QueueState, Snapshot, Source};
@@ -71,6 +71,7 @@ pub(super) fn budget(name: &str, scope: BudgetScope, limit: &str) -> Budget {
         limit: limit.parse().unwrap(),
         hard: true,
         already_spent: Money::ZERO,
+        at: Ladder::default(),
     }
 }
 

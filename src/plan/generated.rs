@@ -17,8 +17,8 @@ use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
 use crate::model::record::{Learned, Samples};
 use crate::model::settings::{
-    Budget, BudgetScope, GuardKind, Limits, Market, OnIdle, OnLost, Per, Period, PoolSettings, Provider, QueueSettings,
-    ReplaceDrifted, SpotStrategy,
+    Budget, BudgetScope, GuardKind, Ladder, Limits, Market, OnIdle, OnLost, Per, Period, PoolSettings, Provider,
+    QueueSettings, ReplaceDrifted, SpotStrategy,
 };
 use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Phantom, Stray};
 
@@ -97,8 +97,17 @@ impl Dice {
                 limit: Money::from_micros(self.seconds(0, 40_000_000)),
                 hard: self.in_hundred(80),
                 already_spent: Money::from_micros(if self.in_hundred(80) { 0 } else { self.seconds(0, 20_000_000) }),
+                at: self.ladder(),
             })
             .collect();
+    }
+
+    fn ladder(&mut self) -> Ladder {
+        let steps =
+            ["warn", "cheapest-only", "stop-launching", "stop-idle", "drain", "kill after 30s", "kill after 1h"];
+        let rungs = (0..self.up_to(4).saturating_sub(2))
+            .map(|_| (self.pick(&["10%", "50%", "100%", "150%"]).to_owned(), self.pick(&steps).to_owned()));
+        Ladder::read(&rungs.collect()).unwrap()
     }
 
     fn scope(&mut self, queues: &[QueueName]) -> BudgetScope {
@@ -275,6 +284,7 @@ impl Dice {
             DrainCause::Silent,
             DrainCause::Replaced,
             DrainCause::Person,
+            DrainCause::Budget,
             DrainCause::Exit,
         ]);
         let acknowledged = self.in_hundred(40).then_some(10);

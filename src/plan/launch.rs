@@ -51,6 +51,10 @@ impl Pass<'_> {
             launched.refused.push(stale);
             return launched;
         }
+        if let Some(step) = self.forbidden_by_step(want.queue, want.pool, want.on_demand) {
+            launched.refused.push(step);
+            return launched;
+        }
         launched.count += self.start_kept(want, queue, pool);
         if want.on_demand {
             let kinds = if pool.settings.market == Market::OnDemand { &pool.kinds } else { &pool.on_demand };
@@ -59,6 +63,7 @@ impl Pass<'_> {
         }
         self.launch_kinds(want, queue, pool, &pool.kinds, &mut launched);
         if want.rule == Rule::Grow
+            && self.forbidden_by_step(want.queue, want.pool, true).is_none()
             && let Some(reason) = spot::rollback(index, queue, pool, want.count - launched.count)
         {
             self.launch_kinds(&Want { reason: &reason, ..*want }, queue, pool, &pool.on_demand, &mut launched);
@@ -82,6 +87,9 @@ impl Pass<'_> {
         let reservation = reservation(self.index, queue, pool, kind.offer.rate);
         if let Some(breaker) = kind.blocked {
             return Some(back_off(pool, breaker));
+        }
+        if let Some(step) = self.forbidden_by_step(queue.place, place, false) {
+            return Some(step);
         }
         match self.budgets().tightest(queue.place, place, reservation) {
             Some((_, purse)) if kind.offer.rate.is_none() => {

@@ -181,6 +181,7 @@ impl<'a> Machine<'a> {
 
     pub(super) fn take_back_drain(&mut self) {
         (self.order, self.new_order, self.acknowledged) = (Order::TakenBack, true, false);
+        self.replaced = false;
     }
 
     /// The order that stands, unless it is this pass's own.

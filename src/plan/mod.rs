@@ -15,6 +15,7 @@ pub mod pace;
 mod pass;
 mod rules;
 mod spot;
+mod step;
 
 #[cfg(test)]
 mod example;
@@ -31,10 +32,10 @@ use crate::model::settings::Settings;
 use crate::model::snapshot::Snapshot;
 use index::Index;
 use pass::Pass;
-use rules::{demand, drain, grow, kept, person, recover, replace, shrink, stuck, sweep, warm};
+use rules::{budget, demand, drain, grow, kept, person, recover, replace, shrink, stuck, sweep, warm};
 
 /// The rules, in the order in which they are asked; actions are carried out in that order too.
-const RULES: [fn(&mut Pass<'_>); 11] = [
+const RULES: [fn(&mut Pass<'_>); 13] = [
     // Take every machine that carries our tag into the ledger.
     sweep::adopt,
     // Do what people ask; the loop then works around it.
@@ -43,6 +44,8 @@ const RULES: [fn(&mut Pass<'_>); 11] = [
     recover::recover,
     // Drain, then stop, machines that never registered.
     stuck::end,
+    // Drain and end what the steps of budgets say, and take back what they do not say any more.
+    budget::act,
     // Share what is free or on its way among the tasks that wait.
     demand::count,
     // Drain idle machines that were made otherwise than one would be made now, or that a person wants replaced.
@@ -51,6 +54,8 @@ const RULES: [fn(&mut Pass<'_>); 11] = [
     grow::grow,
     // Keep each pool's minimum up.
     warm::warm,
+    // Drain machines that no task needs where a budget's step says so.
+    budget::stop_idle,
     // Drain machines that were more than needed for the keep-alive.
     shrink::shrink,
     // Stop machines that answered their drain.

@@ -11,10 +11,12 @@ use super::generated::world;
 use crate::model::account::Coverage;
 use crate::model::calendar;
 use crate::model::ids::Actor;
-use crate::model::instance::{Drain, Fault, Phase, Power};
+use crate::model::instance::{Drain, DrainCause, Fault, Phase, Power};
 use crate::model::money::{Money, Rate};
-use crate::model::plan::{Action, Launch, Plan, Planned};
+use crate::model::plan::{Action, Launch, Plan, Planned, Rule};
+use crate::model::reason::Reason;
 use crate::model::settings::Limits;
+use crate::model::settings::ladder::Step;
 use crate::model::snapshot::{Ask, Stray};
 
 /// Each property over this many worlds.
@@ -203,7 +205,12 @@ proptest! {
                 let asked = |order: &crate::model::snapshot::Order| {
                     order.what == Ask::StopAll || order.what == Ask::Stop { instance: instance.clone(), kill: true }
                 };
-                prop_assert!(planned.by != Actor::the_loop() && world.snapshot.orders.iter().any(asked));
+                let by_person = planned.by != Actor::the_loop() && world.snapshot.orders.iter().any(asked);
+                let ordered = machine.drain.as_ref().filter(|drain| drain.cause == DrainCause::Budget && !drain.cancelled);
+                let lasted = ordered.map(|drain| world.now.duration_since(drain.ordered));
+                let by_budget = matches!(&planned.reason, Reason::Step { step: Step::Kill { after }, spent, limit, percent, .. }
+                    if lasted >= Some(*after) && spent.micros() * 100 >= limit.micros() * i64::from(*percent));
+                prop_assert!(by_person || (planned.rule == Rule::Budget && by_budget));
                 continue;
             }
             let answered = machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
@@ -345,6 +352,8 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Silent",
         "Stale",
         "Start",
+        "Step",
+        "StepOver",
         "Stop",
         "Surplus",
         "SwitchOff",

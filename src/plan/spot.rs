@@ -47,10 +47,6 @@ impl Pass<'_> {
         own.into_iter().chain(others).collect()
     }
 
-    fn is_spot(&self, pool: usize) -> bool {
-        self.index.pools.get(pool).is_some_and(|pool| pool.settings.market == Market::Spot)
-    }
-
     fn is_spot_with_retry(&self, pool: usize) -> bool {
         let settings = self.index.pools.get(pool).map(|pool| pool.settings);
         self.is_spot(pool) && settings.is_some_and(|pool| pool.spot.retry == Market::OnDemand)

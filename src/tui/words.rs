@@ -60,7 +60,9 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
             let number = if *limit == LimitKind::Hourly { String::new() } else { format!(" {max}") };
             (format!("hold: {}{number}", limit.field()), Tone::Warn)
         }
-        Reason::Budget { .. } | Reason::OwnerSpent { .. } => ("hold: budget".to_owned(), Tone::Warn),
+        Reason::Budget { .. } | Reason::OwnerSpent { .. } | Reason::Step { .. } => {
+            ("hold: budget".to_owned(), Tone::Warn)
+        }
         Reason::NoPrice { .. } => ("hold: no price".to_owned(), Tone::Warn),
         Reason::BackOff { breaker, .. } => {
             (format!("hold: retry {}", short(breaker.until.duration_since(now))), Tone::Warn)

@@ -10,6 +10,7 @@ use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::table::{Side, plain, table};
 use crate::engine::event::{BudgetState, Leader, View};
+use crate::model::bound::Ends;
 use crate::model::breaker::Breaker;
 use crate::model::ids::{BudgetName, PoolName};
 use crate::model::instance::Phase;
@@ -82,6 +83,16 @@ pub(in crate::cli) struct BudgetLine {
     projected_microusd: i64,
     /// When the limit is reached, if nothing changes.
     crosses: Option<jiff::Timestamp>,
+    scope: String,
+    per: String,
+    /// The step that holds.
+    step: Option<String>,
+    next_step: Option<String>,
+    /// What is spent where the next step is taken.
+    next_step_microusd: Option<i64>,
+    /// The most that the period can come to with what is up or on its way; none: nothing bounds it.
+    bound_microusd: Option<i64>,
+    bound_by: Option<Ends>,
 }
 
 #[derive(Debug, Serialize)]
@@ -208,6 +219,13 @@ pub(in crate::cli) fn budget_line(budget: &BudgetState, now: jiff::Timestamp) ->
         rate_microusd_per_hour: budget.rate.micros_per_hour(),
         projected_microusd: forecast.projected.micros(),
         crosses: forecast.crosses,
+        scope: budget.scope.to_string(),
+        per: budget.per.to_string(),
+        step: budget.step().map(|rung| rung.step.to_string()),
+        next_step: budget.next_step().map(|rung| rung.step.to_string()),
+        next_step_microusd: budget.next_step().map(|rung| rung.amount(budget.limit).micros()),
+        bound_microusd: budget.bound.map(|bound| bound.most.micros()),
+        bound_by: budget.bound.map(|bound| bound.by),
     }
 }
 

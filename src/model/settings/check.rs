@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::fields::{is_account, is_house_name, is_line};
 use crate::model::settings::key::Section;
+use crate::model::settings::ladder::Step;
 use crate::model::settings::run_instances::in_template;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
@@ -27,6 +28,16 @@ pub struct Complaint {
 pub fn complaints(settings: &Settings) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for budget in &settings.budgets {
+        let steps = budget.at.rungs().iter().map(|rung| rung.step);
+        if let Some(step) = steps.filter(|step| !matches!(step, Step::Warn | Step::StopLaunching)).max()
+            && !budget.scope.holds_launches()
+        {
+            let message = format!(
+                "`{step}` acts on machines, and {} has none: only `warn` and `stop-launching` can be steps of its budget",
+                budget.scope.words()
+            );
+            complaints.push(Complaint { section: Section::Budget(budget.name.clone()), field: Some("at"), message });
+        }
         let unknown = match &budget.scope {
             BudgetScope::Queue(queue) if settings.queue(queue).is_none() => {
                 let hint = did_you_mean(queue.as_str(), settings.queues.iter().map(|known| known.name.as_str()));

@@ -263,7 +263,7 @@ mod tests {
             ("queues.gpu.max", "there is no `queues` in the settings: did you mean `queue`?"),
             ("queue.gpu.maxx", "there is no `maxx` in [queue.*]: did you mean `max`?"),
             ("queue.gpu.zone", "there is no `zone` in [queue.*]"),
-            ("budget.b.at", "`at` in [[budget]] is not supported yet"),
+            ("loop.price_of_waiting", "`price_of_waiting` in [loop] is not supported yet"),
             ("limits", "`limits` is a section: go on with one of its fields, max, max_gpu, max_vcpu, max_hourly"),
             ("clearml.agents", "`clearml.agents` is a section: go on with one of its fields, credentials"),
             ("queue", "`queue` has names: go on with one and a field, as in `queue.NAME.FIELD`"),

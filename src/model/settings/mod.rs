@@ -9,6 +9,7 @@ pub mod discount;
 pub mod fields;
 pub mod guardrails;
 pub mod key;
+pub mod ladder;
 mod launch;
 pub mod reference;
 pub mod run_instances;
@@ -19,6 +20,7 @@ pub mod volume;
 pub use account::AccountSettings;
 pub use agent::{AgentSettings, MOST_AGENTS};
 pub use discount::Discount;
+pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use spot::SpotSettings;
 
@@ -153,6 +155,8 @@ pub struct Budget {
     pub hard: bool,
     /// Of the period in which the ledger begins: what was spent before that.
     pub already_spent: Money,
+    /// What is done at parts of the limit.
+    pub at: Ladder,
 }
 
 impl Budget {

@@ -14,7 +14,8 @@
 use crate::model::account::Owner;
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
-use crate::model::settings::MOST_AGENTS;
+use crate::model::settings::{Budget, MOST_AGENTS};
+use crate::plan::budgets::has_steps;
 use crate::plan::index::{Index, Map, Queue};
 use crate::plan::machine::State;
 use crate::plan::pass::{About, Pass};
@@ -223,7 +224,8 @@ fn waiting(queue: &Queue<'_>, barred: u32) -> Need {
 /// Waiting tasks by queue whose project's or user's hard budget is spent, and the first of these budgets.
 fn barred(pass: &Pass<'_>) -> Map<usize, (u32, Reason)> {
     let (index, mut barred) = (pass.index, Map::default());
-    if !index.settings.budgets.iter().any(|budget| budget.hard && !budget.scope.holds_launches()) {
+    let acts = |budget: &&Budget| budget.hard || has_steps(budget);
+    if !index.settings.budgets.iter().filter(acts).any(|budget| !budget.scope.holds_launches()) {
         return barred;
     }
     let spent: Vec<_> = pass.budgets().spent_by_owners().collect();

@@ -6,6 +6,7 @@ use crate::model::ids::Actor;
 use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
+use crate::model::settings::ladder::Step;
 use crate::plan::index::{Map, Queue};
 use crate::plan::launch::Want;
 use crate::plan::machine::{Machine, State};
@@ -125,6 +126,7 @@ pub(in crate::plan) fn may_keep(pass: &Pass<'_>, machine: &Machine<'_>) -> bool 
         && seen.task.is_none()
         && machine.standing().is_some_and(|drain| drain.cause == DrainCause::Surplus)
         && pass.index.stale_region(seen.provider, &seen.region).is_none()
+        && pass.step_over(machine) < Some(Step::Drain)
 }
 
 pub(in crate::plan) fn keep(pass: &mut Pass<'_>, rule: Rule, place: usize, reason: &Reason) {

@@ -3,8 +3,10 @@
 use crate::model::ids::Actor;
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
+use crate::model::settings::ladder::Step;
 use crate::plan::index::Map;
 use crate::plan::launch::Want;
+use crate::plan::machine::Machine;
 use crate::plan::pass::{About, Pass};
 use crate::plan::rules::grow;
 
@@ -38,11 +40,16 @@ pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
 fn let_go(pass: &Pass<'_>) -> Map<usize, Vec<usize>> {
     let mut machines: Map<_, Vec<_>> = Map::default();
     for (place, machine) in pass.machines.iter().enumerate() {
-        if let Some(pool) = machine.pool.filter(|_| grow::may_keep(pass, machine)) {
+        if let Some(pool) = machine.pool.filter(|_| may_keep(pass, machine)) {
             machines.entry(pool).or_default().push(place);
         }
     }
     machines
+}
+
+/// A minimum keeps none that a budget wants to go.
+fn may_keep(pass: &Pass<'_>, machine: &Machine<'_>) -> bool {
+    grow::may_keep(pass, machine) && pass.step_over(machine) < Some(Step::StopIdle)
 }
 
 /// Keeps them, as many as are wanted; says how many.

@@ -70,10 +70,8 @@ pub(super) fn lines(view: &View, width: usize) -> Vec<Line> {
 fn today(view: &View, width: usize) -> Vec<Line> {
     let zone = &view.settings.the_loop.time_zone;
     let over_all = |budget: &&BudgetState| {
-        let settings = view.settings.budgets.iter().find(|one| one.name == budget.name);
-        settings.is_some_and(|one| {
-            one.scope == BudgetScope::All && matches!(one.per, Per::Calendar(per) if per != Period::Hour)
-        })
+        let by_days = matches!(budget.per, Per::Calendar(per) if per != Period::Hour);
+        budget.scope == BudgetScope::All && by_days
     };
     let today = bounds(Period::Day, zone, view.at);
     let lines = view.spend.budgets.iter().filter(over_all).map(|budget| {
@@ -177,6 +175,9 @@ fn budget_lines(budget: &BudgetState, view: &View, width: usize) -> Vec<Line> {
     lines.extend(wrap(&numbers, width.saturating_sub(2)).into_iter().map(|part| Line::plain(format!("  {part}"))));
     let (text, tone) = forecast_told(budget, view);
     lines.extend(wrap(&text, width.saturating_sub(2)).into_iter().map(|part| Line::of(format!("  {part}"), tone)));
+    for (text, tone) in steps_told(budget).into_iter().chain([bound_told(budget)]) {
+        lines.extend(wrap(&text, width.saturating_sub(2)).into_iter().map(|part| Line::of(format!("  {part}"), tone)));
+    }
     lines
 }
 
@@ -191,6 +192,30 @@ fn forecast_told(budget: &BudgetState, view: &View) -> (String, Tone) {
             (format!("at {rate} it crosses at {at} if nothing changes"), Tone::Warn)
         }
         None => (format!("at {rate} it ends with {} if nothing changes", forecast.projected), Tone::Plain),
+    }
+}
+
+/// The step that holds, and the one that comes next.
+fn steps_told(budget: &BudgetState) -> Option<(String, Tone)> {
+    let next = budget.next_step().map(|rung| format!("{} from {} on", rung.step, rung.amount(budget.limit)));
+    let told = match (budget.step(), next) {
+        (Some(rung), Some(next)) => format!("{} since {}; then {next}", rung.step, rung.amount(budget.limit)),
+        (Some(rung), None) => format!("{} since {}", rung.step, rung.amount(budget.limit)),
+        (None, Some(next)) => next,
+        (None, None) => return None,
+    };
+    Some((told, if budget.step().is_some() { Tone::Warn } else { Tone::Plain }))
+}
+
+/// `it cannot come to more than $1811.05 with what is up: the machines' max_life`.
+fn bound_told(budget: &BudgetState) -> (String, Tone) {
+    match budget.bound {
+        Some(bound) if bound.most <= budget.limit => ("what is up now cannot pass it".to_owned(), Tone::Plain),
+        Some(bound) => {
+            let over = bound.most - budget.limit;
+            (format!("what is up now can pass it by {over} at most, by {}", bound.by.words()), Tone::Plain)
+        }
+        None => ("nothing bounds by how much what is up now can pass it".to_owned(), Tone::Warn),
     }
 }
 

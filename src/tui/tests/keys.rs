@@ -251,6 +251,7 @@ fn a_hard_budget_is_raised_only_by_typing_the_amount() {
         limit: "$2500".parse().unwrap(),
         hard: true,
         already_spent: crate::model::money::Money::ZERO,
+        at: crate::model::settings::Ladder::default(),
     });
     let mut person = Person::seeing(view);
     person.press("6e<Up>");

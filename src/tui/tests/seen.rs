@@ -11,7 +11,7 @@ use crate::model::journal::{Entry, EntryKind, Subject};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Outlook, Refusal, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::{Budget, BudgetScope, Per, Period};
+use crate::model::settings::{Budget, BudgetScope, Ladder, Per, Period};
 use crate::model::snapshot::QueueState;
 
 /// The example, acting, with budgets, hours, an unknown queue and a refusal by budget.
@@ -43,6 +43,7 @@ pub(super) fn rich() -> View {
             limit: "$2500".parse().unwrap(),
             hard: true,
             already_spent: Money::ZERO,
+            at: crate::model::settings::Ladder::default(),
         },
         Budget {
             name: "train day".into(),
@@ -51,11 +52,16 @@ pub(super) fn rich() -> View {
             limit: "$80".parse().unwrap(),
             hard: false,
             already_spent: Money::ZERO,
+            at: crate::model::settings::Ladder::default(),
         },
     ];
     let start = view.spend.budgets[0].period_start;
     view.spend.budgets.push(BudgetState {
         name: "train day".into(),
+        scope: BudgetScope::Queue("train".into()),
+        per: Per::Calendar(Period::Day),
+        at: Ladder::read(&[("80%".to_owned(), "cheapest-only".to_owned())].into()).unwrap(),
+        bound: None,
         limit: "$80".parse().unwrap(),
         hard: false,
         period_start: start,

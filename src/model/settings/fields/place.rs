@@ -9,7 +9,7 @@ use crate::model::ids::{PoolName, QueueName, Revision};
 use crate::model::money::Money;
 use crate::model::settings::key::Section;
 use crate::model::settings::{
-    AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, LaunchSettings, Limits,
+    AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, Ladder, LaunchSettings, Limits,
     LoopSettings, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, PoolSettings, Provider, QueueSettings,
     ReplaceDrifted, SpotSettings,
 };
@@ -179,6 +179,7 @@ fn blank_budget(name: &str) -> Budget {
         limit: Money::ZERO,
         hard: true,
         already_spent: Money::ZERO,
+        at: Ladder::default(),
     }
 }
 

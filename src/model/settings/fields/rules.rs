@@ -6,6 +6,7 @@ use super::kind::Rule;
 use super::slot::is_one;
 use crate::model::settings::agent::{is_cloud_secret, is_requirement};
 use crate::model::settings::discount::{self, Discount};
+use crate::model::settings::ladder::{self, Step};
 use crate::model::settings::spot_cap::{self, SpotCap};
 use crate::model::settings::volume::{self, Volume, is_snapshot};
 use crate::model::settings::{BudgetScope, Image, OnLost, Per, SecretRef};
@@ -31,6 +32,9 @@ pub(super) const PER: Rule = Rule {
     holds: is_one::<Per>,
     is: "`hour`, `day`, `week`, `month`, or `rolling` and a duration in 1h..35d, such as `rolling 24h`",
 };
+pub(super) const PERCENT: Rule =
+    Rule { holds: |text| ladder::percent(text).is_some(), is: "a part of the limit in 1%..1000%, such as `80%`" };
+pub(super) const STEP: Rule = Rule { holds: |text| text.parse::<Step>().is_ok(), is: ladder::GRAMMAR };
 pub(super) const BUDGET_NAME: Rule = Rule { holds: is_line, is: "a name on one line" };
 pub(super) const ON_LOST: Rule = Rule { holds: is_one::<OnLost>, is: "`never` or `requeue:N` with N in 1..100" };
 pub(super) const POOL: Rule = Rule { holds: is_house_name, is: "the name of a pool" };

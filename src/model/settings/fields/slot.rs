@@ -13,8 +13,8 @@ use crate::model::settings::discount::Discount;
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
-    BudgetScope, GuardKind, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider, ReplaceDrifted, SecretRef,
-    SpotStrategy,
+    BudgetScope, GuardKind, Ladder, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider, ReplaceDrifted,
+    SecretRef, SpotStrategy,
 };
 use crate::model::span;
 
@@ -255,6 +255,16 @@ impl Plain for Vec<Volume> {
 
     fn write(&self) -> Written {
         Written::List(self.iter().map(ToString::to_string).collect())
+    }
+}
+
+impl Plain for Ladder {
+    fn read(value: &Written) -> Option<Self> {
+        if let Written::Table(entries) = value { Self::read(entries) } else { None }
+    }
+
+    fn write(&self) -> Written {
+        Written::Table(self.write())
     }
 }
 

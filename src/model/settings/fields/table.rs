@@ -27,7 +27,7 @@ pub(super) const TABLE: [&[Field]; 13] = [
 ];
 
 /// Keys that are meant to come, and are refused until then.
-pub(super) const LATER: &[(Part, &str)] = &[(Part::Loop, "price_of_waiting"), (Part::Budget, "at")];
+pub(super) const LATER: &[(Part, &str)] = &[(Part::Loop, "price_of_waiting")];
 
 /// A field's place: the kind of its section, then its path in the section's values.
 macro_rules! at {

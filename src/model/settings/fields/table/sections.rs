@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::super::rules::{ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, POOL, SCOPE, SECRET, TIME_ZONE};
+use super::super::rules::{ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, PERCENT, POOL, SCOPE, SECRET, STEP, TIME_ZONE};
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
 use crate::model::money::{Money, Rate};
@@ -158,10 +158,24 @@ pub(super) const BUDGET: &[Field] = &[
         kind: Kind::Flag,
         unset: Unset::Is("true"),
         takes: Takes::AtOnce,
-        doc: "Whether it governs launches: none is made that could pass a hard budget. A soft one is only shown.",
+        doc: "Whether it governs launches: none is made that could pass a hard budget. A soft one acts by its steps alone.",
         example: "false",
         later: &[],
         lens: at!(Budget, hard),
+    },
+    Field {
+        name: "at",
+        kind: Kind::Table { name: PERCENT, text: STEP },
+        unset: Unset::Means("nothing more"),
+        takes: Takes::AtOnce,
+        doc: "What is done once so much of the limit is spent. `warn` says it; `cheapest-only` launches in spot pools alone, or in \
+              the cheapest pool of a queue that has none; `stop-launching` launches nothing; `stop-idle` drains machines that no task \
+              needs, whatever keeps them; `drain` lets every machine finish its task and take no more; `kill after 30m` ends those that \
+              still run one so long after that, and its task is lost or enqueued again by `on_lost`. The furthest step reached \
+              holds, until less is spent or more allowed. Of a project or user: `warn` and `stop-launching`.",
+        example: "80% = warn, 100% = stop-launching",
+        later: &[],
+        lens: at!(Budget, at),
     },
 ];
 
