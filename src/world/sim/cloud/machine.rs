@@ -181,7 +181,10 @@ impl Machine {
             Market::OnDemand => offer.on_demand,
             Market::Spot => offer.spot.unwrap_or(offer.on_demand),
         };
-        let price = agreed(&order.pool, list, now) + beside(&order.pool);
+        // A price of the settings' own is what was agreed.
+        let own = order.pool.price.is_some() && order.pool.market == order.launch.market;
+        let machine = if own { list } else { agreed(&order.pool, list, now) };
+        let price = machine + beside(&order.pool);
         Self {
             id: InstanceId::new(format!("i-0{:016x}", boot.id)),
             fleet: order.fleet.clone(),
