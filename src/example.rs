@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::event::{ActUnderWay, BudgetState, Leader, Mode, Spend, View};
 use crate::model::bound::{Bound, Ends};
 use crate::model::breaker::{Breaker, Offering};
+use crate::model::clear::ToClear;
 use crate::model::ids::{Revision, Term};
 use crate::model::instance::{Agents, Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
@@ -219,6 +220,12 @@ fn plan() -> Plan {
                 faults: 1,
                 need: 2,
                 next: Some(limit()),
+                to_clear: Some(ToClear {
+                    low: Money::from_micros(310_000_000),
+                    likely: Money::from_micros(402_000_000),
+                    high: Money::from_micros(494_000_000),
+                    samples: 83,
+                }),
             },
             Outlook {
                 queue: "eval".into(),
@@ -231,6 +238,7 @@ fn plan() -> Plan {
                 faults: 0,
                 need: 0,
                 next: None,
+                to_clear: None,
             },
         ],
         surplus: BTreeMap::new(),
@@ -261,6 +269,7 @@ fn settings() -> Settings {
         },
         limits: Limits::default(),
         accounts: Vec::new(),
+        schedules: Vec::new(),
         budgets: Vec::new(),
         queues: vec![queue("eval", 0, None), queue("train", 10, Some(6))],
         pools: vec![PoolSettings {
@@ -314,6 +323,7 @@ pub(crate) fn view() -> View {
                 per: Per::Calendar(Period::Month),
                 at: Ladder::default(),
                 bound: Some(Bound { most: Money::from_micros(1_811_050_000), by: Ends::MaxLife }),
+                likely: None,
                 limit: Money::from_micros(2_500_000_000),
                 hard: true,
                 period_start: ago(115_200),

@@ -11,6 +11,7 @@ use crate::model::bound::Bound;
 use crate::model::forecast::{Course, Forecast};
 use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Term};
 use crate::model::journal::Entry;
+use crate::model::likely::Likely;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
 use crate::model::prices::PriceSource;
@@ -41,7 +42,7 @@ pub enum Answer {
     Done,
     /// What was done, in one sentence.
     Said(String),
-    Preview(Box<Plan>),
+    Preview(Box<Foresight>),
     BootLog(String),
     Journal(Vec<Entry>),
 }
@@ -135,6 +136,14 @@ pub struct Spend {
     pub waste_today: Waste,
 }
 
+/// What other settings would do at once.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Foresight {
+    pub plan: Plan,
+    /// As they would stand.
+    pub budgets: Vec<BudgetState>,
+}
+
 /// A budget and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetState {
@@ -154,6 +163,9 @@ pub struct BudgetState {
     pub at: Ladder,
     /// The most that the period can come to with what is up or on its way; `None`: nothing bounds it.
     pub bound: Option<Bound>,
+    /// What 8 of 10 futures come to that are made of the past; `None`: nobody has looked yet.
+    #[serde(default)]
+    pub likely: Option<Likely>,
 }
 
 impl BudgetState {

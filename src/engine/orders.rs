@@ -171,7 +171,8 @@ impl Loop {
     }
 
     fn previewed(&self, edits: &[Edit]) -> Answered {
-        let settings = self.setup.settings.preview(edits).map_err(|error| error.to_string())?;
+        let now = self.setup.clock.now();
+        let settings = self.setup.settings.preview(edits, now).map_err(|error| error.to_string())?;
         Ok(Answer::Preview(Box::new(self.preview(&self.as_they_run(settings).0))))
     }
 
@@ -197,13 +198,14 @@ impl Loop {
 
     /// Takes what the file says now as what runs.
     fn live_by(&mut self, settings: Arc<Settings>) {
-        let (settings, until_restart) = self.as_they_run(Arc::unwrap_or_clone(settings));
-        (self.settings, self.until_restart) = (Arc::new(settings), until_restart);
+        self.until_restart = self.as_they_run(Arc::unwrap_or_clone(settings)).1;
+        let now = self.setup.settings.settings_at(self.setup.clock.now());
+        self.settings = Arc::new(self.as_they_run(Arc::unwrap_or_clone(now)).0);
     }
 
     /// New settings, with what cannot change under a running loop as it was, and what to say of that. With another
     /// fleet's name the machines that are up would be looked for in vain.
-    fn as_they_run(&self, mut settings: Settings) -> (Settings, Vec<String>) {
+    pub(super) fn as_they_run(&self, mut settings: Settings) -> (Settings, Vec<String>) {
         let mut until_restart = Vec::new();
         let runs = &self.settings;
         if settings.the_loop.fleet != runs.the_loop.fleet {

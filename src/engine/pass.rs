@@ -9,6 +9,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::act::crash::Point;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::Deed;
+use crate::engine::event::Foresight;
+use crate::engine::foresee::Foreseen;
 use crate::engine::run::{EngineError, Loop, MINUTE, Work};
 use crate::engine::seen::facts::{Fresh, Observation, Region};
 use crate::engine::seen::hold::Held;
@@ -223,6 +225,8 @@ impl Loop {
             }
         }
         let now = self.setup.clock.now();
+        let changed = self.follow_schedules(now);
+        self.commit(changed).await;
         let snapshot = self.snapshot_with(orders, now);
         let plan = (self.setup.planner)(&snapshot, &self.settings, &self.memory.ledger, now);
         self.surplus.clone_from(&plan.surplus);
@@ -253,8 +257,8 @@ impl Loop {
         join(parts, &self.snapshot, now)
     }
 
-    /// What the plan would be with other settings.
-    pub(super) fn preview(&self, settings: &Settings) -> Plan {
+    /// What other settings would do at once.
+    pub(super) fn preview(&self, settings: &Settings) -> Foresight {
         let now = self.setup.clock.now();
         let parts = Parts {
             facts: &self.facts,
@@ -267,7 +271,10 @@ impl Loop {
             orders: Vec::new(),
             stale_after: self.stale_after(),
         };
-        (self.setup.planner)(&join(parts, &self.snapshot, now), settings, &self.memory.ledger, now)
+        let plan = (self.setup.planner)(&join(parts, &self.snapshot, now), settings, &self.memory.ledger, now);
+        let mut budgets = spend(&self.memory, settings, now).budgets;
+        Foreseen::default().tell(&mut budgets, &self.memory.ledger, settings, now);
+        Foresight { plan, budgets }
     }
 
     /// Two looks may fail before what is known is too old to act on.

@@ -12,6 +12,8 @@ impl Loop {
     pub(super) fn publish(&mut self) {
         self.show_decided();
         let now = self.setup.clock.now();
+        let mut spend = spend(&self.memory, &self.settings, now);
+        self.foreseen.tell(&mut spend.budgets, &self.memory.ledger, &self.settings, now);
         let settings = &self.setup.settings;
         self.tell(Event::View(Arc::new(View {
             at: now,
@@ -22,10 +24,10 @@ impl Loop {
             rivals: rivals(&self.facts, &self.settings),
             snapshot: Arc::clone(&self.snapshot),
             plan: Arc::clone(&self.plan),
-            settings: Arc::clone(&self.settings),
+            settings: Arc::new(self.as_they_run(Arc::unwrap_or_clone(settings.settings())).0),
             settings_problem: settings.problem(),
             settings_path: settings.path().map(|path| path.display().to_string()),
-            spend: spend(&self.memory, &self.settings, now),
+            spend,
             prices: self.pricing.sources(),
             acts: self
                 .under_way
@@ -62,6 +64,7 @@ impl Loop {
             .cloned()
             .chain(unsure.map(str::to_owned))
             .chain(self.guardrails())
+            .chain(self.scheduled())
             .collect()
     }
 }

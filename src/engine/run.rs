@@ -16,8 +16,10 @@ use crate::engine::act::retry::Retries;
 use crate::engine::command::Request;
 use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
+use crate::engine::foresee::Foreseen;
 use crate::engine::lead::{Lead, Stand};
 use crate::engine::pricing::{Pricing, Told};
+use crate::engine::schedules::Held;
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
@@ -108,6 +110,8 @@ pub(super) struct Loop {
     pub(super) until_restart: Vec<String>,
     /// What was refused, or stopped by the check, in the last pass.
     pub(super) refused_before: BTreeSet<String>,
+    pub(super) foreseen: Foreseen,
+    pub(super) scheduled: Held,
     /// The memory holds more than the snapshot shows.
     pub(super) unseen: bool,
 }
@@ -174,6 +178,8 @@ impl Loop {
             store_problem: None,
             until_restart: Vec::new(),
             refused_before: BTreeSet::new(),
+            foreseen: Foreseen::default(),
+            scheduled: Held::new(),
             unseen: false,
         };
         if the_loop.leads() {

@@ -111,6 +111,10 @@ text_id! {
     AccountName
 }
 text_id! {
+    /// Hours at which settings are others, as the settings name them.
+    ScheduleName
+}
+text_id! {
     /// A money budget, as the settings name it.
     BudgetName
 }

@@ -289,10 +289,10 @@ impl Ledger {
         waste
     }
 
-    /// Spent in each hour from `from` (a multiple of 15 minutes) up to `now`, the first first. What a minimum bills beyond
+    /// Spent on a scope in each hour from `from` (a multiple of 15 minutes) up to `now`, the first first. What a minimum bills beyond
     /// `now` belongs to the last.
     #[must_use]
-    pub fn spent_by_hour(&self, from: Timestamp, now: Timestamp) -> Vec<Money> {
+    pub fn spent_by_hour(&self, scope: &Coverage<'_>, from: Timestamp, now: Timestamp) -> Vec<Money> {
         let passed = (now.as_second() - from.as_second()).max(0);
         let hours = passed.div_euclid(HOUR) + i64::from(passed.rem_euclid(HOUR) > 0);
         let mut by_hour = vec![Money::ZERO; usize::try_from(hours).unwrap_or_default()];
@@ -304,19 +304,21 @@ impl Ledger {
             }
         };
         for (slot, accounts) in self.closed.range(from.as_second()..) {
-            add(hour(*slot), accounts.values().copied().sum());
+            let covered = accounts.iter().filter(|(account, _)| scope.covers(account.borrowed()));
+            add(hour(*slot), covered.map(|(_, money)| *money).sum());
         }
         for interval in self.open.values() {
-            let end = interval.billed_end(now);
-            let mut at = interval.start.max(from);
-            let mut billed = interval.cost_until(at);
-            while at < end {
-                let place = hour(at.as_second());
-                let next = Timestamp::from_second(from.as_second() + (place + 1) * HOUR).unwrap_or(end);
-                let next = if place >= last { end } else { next.min(end) };
-                let until = interval.cost_until(next);
-                add(place, until - billed);
-                (at, billed) = (next, until);
+            for (_, start, end) in interval.pieces(now).filter(|(share, ..)| scope.covers(interval.account(share))) {
+                let mut at = start.max(from);
+                let mut billed = interval.cost_until(at);
+                while at < end {
+                    let place = hour(at.as_second());
+                    let next = Timestamp::from_second(from.as_second() + (place + 1) * HOUR).unwrap_or(end);
+                    let next = if place >= last { end } else { next.min(end) };
+                    let until = interval.cost_until(next);
+                    add(place, until - billed);
+                    (at, billed) = (next, until);
+                }
             }
         }
         by_hour

@@ -5,6 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::model::clear::ToClear;
 use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision, TaskId, WorkerId, WorkerName};
 use crate::model::instance::{DrainCause, Hold};
 use crate::model::journal::Subject;
@@ -66,6 +67,9 @@ pub struct Outlook {
     pub need: u32,
     /// The deciding reason in the chain; `None`: nothing waits and nothing changes.
     pub next: Option<Reason>,
+    /// What its waiting tasks will cost; `None`: nothing waits, or no price is known.
+    #[serde(default)]
+    pub to_clear: Option<ToClear>,
 }
 
 /// The rules, in the order in which they are asked.

@@ -233,6 +233,7 @@ impl World {
             },
             limits: Limits::default(),
             accounts: Vec::new(),
+            schedules: Vec::new(),
             budgets: Vec::new(),
             queues: vec![queue("train", &["gpu"])],
             pools: vec![pool("gpu", &["g5.xlarge"])],

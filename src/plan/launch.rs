@@ -17,7 +17,7 @@ use crate::model::settings::Market;
 
 /// A boot, until a pool has taught how long its own take: a minute and a half to a running system, and the agent is
 /// installed in three minutes; nine of ten are assumed to be faster than this.
-const UNKNOWN_BOOT: SignedDuration = SignedDuration::from_secs(370);
+pub(super) const UNKNOWN_BOOT: SignedDuration = SignedDuration::from_secs(370);
 
 /// What is wanted, for whom and why.
 #[derive(Clone, Copy)]

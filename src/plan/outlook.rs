@@ -1,11 +1,14 @@
 //! What happens next on each queue, and the reason that decides it.
 
 use super::index::{Index, Queue};
+use super::launch::UNKNOWN_BOOT;
 use super::machine::{Machine, State};
 use super::pass::Pass;
+use crate::model::clear::{Backlog, ToClear};
 use crate::model::ids::QueueName;
 use crate::model::plan::Outlook;
 use crate::model::reason::Reason;
+use crate::model::record::Samples;
 
 /// Each queue's machines as the snapshot has them, before anything is decided.
 pub(super) struct Seen(Vec<Counts>);
@@ -79,12 +82,32 @@ pub(super) fn outlooks(pass: &Pass<'_>, seen: &Seen) -> Vec<Outlook> {
                 faults: seen.faults,
                 need: need.more,
                 next: stale.clone().or_else(|| next(pass, queue, *seen)),
+                to_clear: to_clear(pass, queue, need.waiting, need.more),
             };
             (queue.written, outlook)
         })
         .collect();
     outlooks.sort_by_key(|(written, _)| *written);
     outlooks.into_iter().map(|(_, outlook)| outlook).collect()
+}
+
+/// On machines as one would be launched now.
+fn to_clear(pass: &Pass<'_>, queue: &Queue<'_>, tasks: u32, short_of: u32) -> Option<ToClear> {
+    let index = pass.index;
+    let pool = queue.pools.first().and_then(|pool| index.pools.get(*pool)).filter(|_| tasks > 0)?;
+    let rate = pool.kinds.iter().find_map(|kind| kind.offer.rate)?;
+    let each = pool.settings.agent.agents();
+    let samples = index.snapshot.learned.tasks.get(&queue.settings.name);
+    let backlog = Backlog {
+        tasks,
+        boots: short_of.div_ceil(each.max(1)),
+        boot: index.boot_time(pool, UNKNOWN_BOOT),
+        rate,
+        each,
+        past: samples.map(Samples::as_slice).unwrap_or_default(),
+        expected: queue.settings.expected_task,
+    };
+    Some(backlog.to_clear())
 }
 
 fn next(pass: &Pass<'_>, queue: &Queue<'_>, seen: Counts) -> Option<Reason> {
@@ -105,6 +128,18 @@ mod tests {
 
     fn next(world: &World) -> String {
         world.plan().outlooks[0].next.as_ref().map(ToString::to_string).unwrap_or_default()
+    }
+
+    #[test]
+    fn what_waits_has_its_price() {
+        let cost = |world: &World| world.plan().outlooks[0].to_clear.map(|cost| cost.likely.to_string());
+        assert_eq!(cost(&World::new().waiting("train", 0)), None);
+        // An hour of each at $1.006, and two boots of 370 s.
+        assert_eq!(cost(&World::new().waiting("train", 2)).as_deref(), Some("$2.22"));
+        assert_eq!(cost(&World::new().waiting("train", 2).with(instance("i", Phase::Idle))).as_deref(), Some("$2.12"));
+        let unpriced =
+            World::new().waiting("train", 2).set(|settings| settings.pools[0].types = vec!["u1.huge".into()]);
+        assert_eq!(cost(&unpriced), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
 use super::theme::Tone;
+use crate::engine::event::BudgetState;
 use crate::model::money::{Money, Rate};
 use crate::model::reason::{LimitKind, Reason};
 use crate::model::span::Short;
@@ -33,6 +34,16 @@ pub(crate) fn time_or_day(at: Timestamp, now: Timestamp, zone: &TimeZone) -> Str
     let (at, now) = (at.to_zoned(zone.clone()), now.to_zoned(zone.clone()));
     let pattern = if at.date() == now.date() { "%H:%M:%S" } else { "%m-%d %H:%M" };
     at.strftime(pattern).to_string()
+}
+
+/// Where a budget comes to if nothing changes.
+pub(crate) fn course(budget: &BudgetState, now: Timestamp, zone: &TimeZone) -> String {
+    let forecast = budget.forecast(now);
+    match forecast.crosses {
+        Some(at) if at <= now => "its limit is reached".to_owned(),
+        Some(at) => format!("crosses at {}", time_or_day(at, now, zone)),
+        None => format!("ends with {}", forecast.projected),
+    }
 }
 
 /// The end of a period, to the minute.

@@ -10,6 +10,7 @@ use crate::cli::failure::Failure;
 use crate::cli::table::{Side, table};
 use crate::engine::event::View;
 use crate::model::ids::{PoolName, QueueName};
+use crate::model::money::Money;
 
 /// Show each queue: what waits, what serves it, and what happens next
 #[derive(Debug, Args)]
@@ -51,6 +52,18 @@ pub(super) struct Row {
     today_microusd: i64,
     /// Why the next thing happens, or does not.
     next: Option<String>,
+    /// What its waiting tasks will cost.
+    to_clear: Option<Cost>,
+}
+
+/// 8 of 10 outcomes lie within, if the tasks are like the past ones.
+#[derive(Debug, Serialize)]
+struct Cost {
+    low_microusd: i64,
+    likely_microusd: i64,
+    high_microusd: i64,
+    /// Past durations that it is made of; 0: of `expected_task` alone.
+    samples: usize,
 }
 
 pub(super) fn rows(view: &View) -> Vec<Row> {
@@ -74,6 +87,12 @@ pub(super) fn rows(view: &View) -> Vec<Row> {
             max: settings.and_then(|queue| queue.limits.max),
             today_microusd: today.map_or(0, |(_, money)| money.micros()),
             next: outlook.next.as_ref().map(ToString::to_string),
+            to_clear: outlook.to_clear.map(|cost| Cost {
+                low_microusd: cost.low.micros(),
+                likely_microusd: cost.likely.micros(),
+                high_microusd: cost.high.micros(),
+                samples: cost.samples,
+            }),
         }
     };
     view.plan.outlooks.iter().map(row).collect()
@@ -90,6 +109,7 @@ pub(super) fn text(rows: &[Row]) -> String {
         ("DRAINING", Side::Right),
         ("FAULTS", Side::Right),
         ("MAX", Side::Right),
+        ("TO CLEAR", Side::Right),
         ("NEXT", Side::Left),
     ];
     let rows: Vec<_> = rows
@@ -105,6 +125,7 @@ pub(super) fn text(rows: &[Row]) -> String {
                 row.draining.to_string(),
                 row.faults.to_string(),
                 or_dash(row.max),
+                or_dash(row.to_clear.as_ref().map(|cost| Money::from_micros(cost.likely_microusd))),
                 row.next.clone().unwrap_or_default(),
             ]
         })

@@ -93,6 +93,18 @@ pub(in crate::cli) struct BudgetLine {
     /// The most that the period can come to with what is up or on its way; none: nothing bounds it.
     bound_microusd: Option<i64>,
     bound_by: Option<Ends>,
+    likely: Option<LikelyLine>,
+}
+
+/// 8 of 10 futures that are made of the past.
+#[derive(Debug, Serialize)]
+struct LikelyLine {
+    earliest: Option<jiff::Timestamp>,
+    latest: Option<jiff::Timestamp>,
+    least_microusd: i64,
+    most_microusd: i64,
+    /// Of the past that they are made of.
+    hours: usize,
 }
 
 #[derive(Debug, Serialize)]
@@ -226,6 +238,13 @@ pub(in crate::cli) fn budget_line(budget: &BudgetState, now: jiff::Timestamp) ->
         next_step_microusd: budget.next_step().map(|rung| rung.amount(budget.limit).micros()),
         bound_microusd: budget.bound.map(|bound| bound.most.micros()),
         bound_by: budget.bound.map(|bound| bound.by),
+        likely: budget.likely.map(|likely| LikelyLine {
+            earliest: likely.earliest,
+            latest: likely.latest,
+            least_microusd: likely.least.micros(),
+            most_microusd: likely.most.micros(),
+            hours: likely.hours,
+        }),
     }
 }
 

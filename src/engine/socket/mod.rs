@@ -93,6 +93,7 @@ mod tests {
                 limits: Limits::default(),
                 accounts: Vec::new(),
                 budgets: Vec::new(),
+                schedules: Vec::new(),
                 queues: Vec::new(),
                 pools: Vec::new(),
             }),

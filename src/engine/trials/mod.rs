@@ -8,6 +8,7 @@ mod loss;
 mod orders;
 mod phantoms;
 mod quitting;
+mod schedules;
 mod still;
 mod survival;
 mod world;

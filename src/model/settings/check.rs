@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::fields::{is_account, is_house_name, is_line};
-use crate::model::settings::key::Section;
+use crate::model::settings::key::{Key, Section};
 use crate::model::settings::ladder::Step;
 use crate::model::settings::run_instances::in_template;
+use crate::model::settings::schedule::may_set;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
     AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings,
-    Settings,
+    Schedule, Settings,
 };
 use crate::model::span::Exact;
 
@@ -52,12 +53,31 @@ pub fn complaints(settings: &Settings) -> Vec<Complaint> {
         let section = Section::Budget(budget.name.clone());
         complaints.push(Complaint { section, field: Some("scope"), message: unknown });
     }
+    complaints.extend(settings.schedules.iter().flat_map(|schedule| of_schedule(settings, schedule)));
     complaints.extend(settings.queues.iter().flat_map(|queue| of_queue(settings, queue)));
     complaints.extend(settings.accounts.iter().flat_map(of_account));
     complaints.extend(settings.pools.iter().filter_map(|pool| no_account(settings, pool)));
     complaints.extend(settings.pools.iter().flat_map(of_pool));
     complaints.extend(settings.pools.iter().filter_map(held_by_one));
     complaints
+}
+
+fn of_schedule(settings: &Settings, schedule: &Schedule) -> Vec<Complaint> {
+    let known = settings.sections();
+    let wrong = |(text, value): (&String, &String)| {
+        let Ok(key) = Key::parse(text) else { return Some(format!("`{text}` is not the key of a setting")) };
+        if !may_set(&key) {
+            let may = "limits, a pool's min and keep_alive, and a budget's limit";
+            return Some(format!("`{text}` cannot be set by a schedule: {may} can"));
+        }
+        if !known.contains(&key.section) {
+            return Some(format!("there is no `{}` in these settings", key.section));
+        }
+        key.field.read(value).err().map(|wrong| format!("`{text}`: {wrong}"))
+    };
+    let section = Section::Schedule(schedule.name.clone());
+    let complaint = |message| Complaint { section: section.clone(), field: Some("set"), message };
+    schedule.set.iter().filter_map(wrong).map(complaint).collect()
 }
 
 fn of_account(account: &AccountSettings) -> Vec<Complaint> {

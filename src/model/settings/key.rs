@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::model::ids::{AccountName, BudgetName, PoolName, QueueName};
+use crate::model::ids::{AccountName, BudgetName, PoolName, QueueName, ScheduleName};
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::Settings;
 use crate::model::settings::fields::{self, Field};
@@ -16,6 +16,7 @@ pub enum Part {
     Loop,
     Limits,
     Budget,
+    Schedule,
     Account,
     Queue,
     Pool,
@@ -23,8 +24,17 @@ pub enum Part {
 
 impl Part {
     /// In the order of the file.
-    pub const ALL: [Self; 8] =
-        [Self::Clearml, Self::Agents, Self::Loop, Self::Limits, Self::Budget, Self::Account, Self::Queue, Self::Pool];
+    pub const ALL: [Self; 9] = [
+        Self::Clearml,
+        Self::Agents,
+        Self::Loop,
+        Self::Limits,
+        Self::Budget,
+        Self::Schedule,
+        Self::Account,
+        Self::Queue,
+        Self::Pool,
+    ];
 
     /// The words that its keys begin with; a section's own name comes after them.
     #[must_use]
@@ -35,6 +45,7 @@ impl Part {
             Self::Loop => &["loop"],
             Self::Limits => &["limits"],
             Self::Budget => &["budget"],
+            Self::Schedule => &["schedule"],
             Self::Account => &["account"],
             Self::Queue => &["queue"],
             Self::Pool => &["pool"],
@@ -50,7 +61,7 @@ impl Part {
     /// Whether there may be several, each with a name.
     #[must_use]
     pub fn is_named(self) -> bool {
-        matches!(self, Self::Budget | Self::Account | Self::Queue | Self::Pool)
+        matches!(self, Self::Budget | Self::Schedule | Self::Account | Self::Queue | Self::Pool)
     }
 }
 
@@ -70,6 +81,7 @@ pub enum Section {
     Loop,
     Limits,
     Budget(BudgetName),
+    Schedule(ScheduleName),
     Account(AccountName),
     Queue(QueueName),
     Pool(PoolName),
@@ -85,6 +97,7 @@ impl Section {
             Part::Loop => Self::Loop,
             Part::Limits => Self::Limits,
             Part::Budget => Self::Budget(name.into()),
+            Part::Schedule => Self::Schedule(name.into()),
             Part::Account => Self::Account(name.into()),
             Part::Queue => Self::Queue(name.into()),
             Part::Pool => Self::Pool(name.into()),
@@ -99,6 +112,7 @@ impl Section {
             Self::Loop => Part::Loop,
             Self::Limits => Part::Limits,
             Self::Budget(_) => Part::Budget,
+            Self::Schedule(_) => Part::Schedule,
             Self::Account(_) => Part::Account,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
@@ -109,6 +123,7 @@ impl Section {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Budget(name) => Some(name.as_str()),
+            Self::Schedule(name) => Some(name.as_str()),
             Self::Account(name) => Some(name.as_str()),
             Self::Queue(name) => Some(name.as_str()),
             Self::Pool(name) => Some(name.as_str()),
@@ -140,10 +155,11 @@ impl Settings {
     pub fn sections(&self) -> Vec<Section> {
         let single = [Section::Clearml, Section::Agents, Section::Loop, Section::Limits];
         let budgets = self.budgets.iter().map(|budget| Section::Budget(budget.name.clone()));
+        let schedules = self.schedules.iter().map(|schedule| Section::Schedule(schedule.name.clone()));
         let queues = self.queues.iter().map(|queue| Section::Queue(queue.name.clone()));
         let pools = self.pools.iter().map(|pool| Section::Pool(pool.name.clone()));
         let accounts = self.accounts.iter().map(|account| Section::Account(account.name.clone()));
-        single.into_iter().chain(budgets).chain(accounts).chain(queues).chain(pools).collect()
+        single.into_iter().chain(budgets).chain(schedules).chain(accounts).chain(queues).chain(pools).collect()
     }
 }
 

@@ -13,6 +13,7 @@ pub mod ladder;
 mod launch;
 pub mod reference;
 pub mod run_instances;
+pub mod schedule;
 mod spot;
 pub mod spot_cap;
 pub mod volume;
@@ -22,6 +23,7 @@ pub use agent::{AgentSettings, MOST_AGENTS};
 pub use discount::Discount;
 pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
+pub use schedule::Schedule;
 pub use spot::SpotSettings;
 
 use std::fmt;
@@ -46,6 +48,8 @@ pub struct Settings {
     /// Limits over everything.
     pub limits: Limits,
     pub budgets: Vec<Budget>,
+    /// In file order: a later one wins.
+    pub schedules: Vec<Schedule>,
     pub accounts: Vec<AccountSettings>,
     /// In file order, which breaks ties of priority.
     pub queues: Vec<QueueSettings>,

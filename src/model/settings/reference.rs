@@ -12,7 +12,7 @@ const WIDTH: usize = 110;
 type Lines = &'static [(&'static str, &'static str)];
 
 /// What the reference file sets: a small fleet under small budgets.
-const EXAMPLE: [(Part, &str, Lines); 11] = [
+const EXAMPLE: [(Part, &str, Lines); 12] = [
     (Part::Clearml, "", &[]),
     (Part::Agents, "", &[]),
     (Part::Loop, "", &[("fleet", "research")]),
@@ -27,6 +27,7 @@ const EXAMPLE: [(Part, &str, Lines); 11] = [
         "evaluation day",
         &[("name", "evaluation day"), ("scope", "queue:eval"), ("per", "day"), ("limit", "$10")],
     ),
+    (Part::Schedule, "night", &[("from", "22:00"), ("to", "06:00"), ("set", "limits.max_hourly = $2/h")]),
     (Part::Account, "research", &[]),
     (Part::Queue, "train", &[("pools", "g5-spot, g5"), ("priority", "10"), ("max", "2")]),
     (Part::Queue, "eval", &[("pools", "g5-spot"), ("expected_task", "20m"), ("max", "2")]),
@@ -138,6 +139,7 @@ fn of_part(part: Part) -> &'static str {
             "Limits over everything; a queue and a pool may have the same ones. No limit is passed at any step."
         }
         Part::Budget => "Money for a period; any number of them.",
+        Part::Schedule => "Hours at which settings are others, such as a lower limit at night. Any number of them.",
         Part::Account => {
             "An account of the cloud's, beside the one that every AWS tool would use; pools name it. Any number of them."
         }

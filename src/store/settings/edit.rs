@@ -69,6 +69,7 @@ fn refuse_half_a_section(key: &Key, keys: &[Key], known: &[Section]) -> Result<(
     let part = match part {
         Part::Budget => "budget",
         Part::Pool => "pool",
+        Part::Schedule => "schedule",
         _ => "queue",
     };
     Err(EditError::NoSuch { part, name: name.to_owned(), hint, needs: needed.join(", ") })

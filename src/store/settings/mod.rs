@@ -9,6 +9,7 @@ mod rails;
 mod splice;
 mod watch;
 
+use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,6 +95,15 @@ impl SettingsFile {
         &self.guarded
     }
 
+    /// What runs with the schedules that hold then; not over the guardrails either.
+    #[must_use]
+    pub fn settings_at(&self, now: Timestamp) -> Arc<Settings> {
+        if self.settings.schedules_at(now).next().is_none() {
+            return self.settings();
+        }
+        Arc::new(self.rails.apply(&self.written.at(now)).0)
+    }
+
     /// The guardrails file by which nothing may be changed.
     #[must_use]
     pub fn read_only(&self) -> Option<&str> {
@@ -113,10 +123,10 @@ impl SettingsFile {
     }
 
     /// What the settings would be after the edits; changes nothing.
-    pub fn preview(&self, edits: &[Edit]) -> Result<Settings, EditError> {
+    pub fn preview(&self, edits: &[Edit], now: Timestamp) -> Result<Settings, EditError> {
         let text = edit::apply(&self.text, &self.written, edits)?;
         let written = self.parse(&text).map_err(EditError::Invalid)?;
-        Ok(self.rails.apply(&written).0)
+        Ok(self.rails.apply(&written.at(now)).0)
     }
 
     /// Writes the edits, all or none. A file that was changed meanwhile is read again first, and the edits are made in
@@ -264,7 +274,10 @@ mod tests {
                 "there is no budget `day` in the settings; a new one needs per, limit",
             ),
         ] {
-            for error in [open.preview(&edits(&pairs)).unwrap_err(), open.edit(&edits(&pairs), None).unwrap_err()] {
+            for error in [
+                open.preview(&edits(&pairs), Timestamp::UNIX_EPOCH).unwrap_err(),
+                open.edit(&edits(&pairs), None).unwrap_err(),
+            ] {
                 let told = error.to_string().replace(path.to_str().unwrap(), "PATH");
                 let told = place.replace(&told, "PATH:");
                 assert!(told.starts_with(said), "{told}\nis not\n{said}");

@@ -108,6 +108,7 @@ impl Reader<'_> {
                 "loop" => self.single(&Section::Loop, &at, value),
                 "limits" => self.single(&Section::Limits, &at, value),
                 "budget" => self.budgets(&at, value),
+                "schedule" => self.named(Part::Schedule, &at, value),
                 "account" => self.named(Part::Account, &at, value),
                 "queue" => self.named(Part::Queue, &at, value),
                 "pool" => self.named(Part::Pool, &at, value),

@@ -129,10 +129,19 @@ limit = "$100"
         assert_eq!(settings.queue(&"train".into()).unwrap().limits, Limits { max: Some(1), ..Limits::default() });
         assert_eq!(settings.pool(&"g5".into()).unwrap().types, ["g5.xlarge".into()]);
         assert!(open.text().contains("max = 40"), "the file says what the person wrote");
-        let preview = open.preview(&set("limits.max", "12")).unwrap();
+        let preview = open.preview(&set("limits.max", "12"), jiff::Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(preview.limits.max, Some(8));
         let told: Vec<String> = open.guarded().iter().map(ToString::to_string).collect();
         insta::assert_snapshot!("guarded", told.join("\n"));
+        // No more does a schedule pass it.
+        let hours = [("from", "00:00"), ("to", "00:00"), ("set", "limits.max = 30, limits.max_hourly = $1/h")];
+        let hours =
+            hours.map(|(field, value)| Edit { key: format!("schedule.all.{field}"), value: Some(value.to_owned()) });
+        open.edit(&hours, None).unwrap();
+        let scheduled = open.settings_at(jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!(scheduled.limits.max, Some(8));
+        assert_eq!(scheduled.limits.max_hourly, Some("$1/h".parse().unwrap()));
+        assert_eq!(scheduled.budgets.len(), open.settings().budgets.len());
         // A guardrail's own budget is no setting.
         let edit = open.edit(&set("budget.\"department (guardrail)\".limit", "$9000"), None);
         assert!(edit.is_err());

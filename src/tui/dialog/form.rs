@@ -6,11 +6,10 @@ use tui_input::Input;
 
 use super::fields::{self, Check};
 use crate::engine::command::Edit;
-use crate::engine::event::View;
+use crate::engine::event::{Foresight, View};
 use crate::model::ids::{InstanceId, Revision};
 use crate::model::instance::Instance;
 use crate::model::money::Money;
-use crate::model::plan::Plan;
 use crate::model::span;
 use crate::tui::state::place::Subject;
 
@@ -64,7 +63,7 @@ pub(crate) enum Preview {
     Asked(Vec<Edit>),
     Known {
         edits: Vec<Edit>,
-        plan: Box<Plan>,
+        foresight: Box<Foresight>,
     },
     Refused {
         edits: Vec<Edit>,
@@ -178,10 +177,10 @@ impl Form {
     }
 
     /// The preview of what is typed now.
-    pub(crate) fn known(&self) -> Option<Result<&Plan, &str>> {
+    pub(crate) fn known(&self) -> Option<Result<&Foresight, &str>> {
         let edits = self.edits();
         match &self.preview {
-            Preview::Known { edits: of, plan } if *of == edits => Some(Ok(plan)),
+            Preview::Known { edits: of, foresight } if *of == edits => Some(Ok(foresight)),
             Preview::Refused { edits: of, why } if *of == edits => Some(Err(why)),
             _ => None,
         }

@@ -175,7 +175,8 @@ fn budget_lines(budget: &BudgetState, view: &View, width: usize) -> Vec<Line> {
     lines.extend(wrap(&numbers, width.saturating_sub(2)).into_iter().map(|part| Line::plain(format!("  {part}"))));
     let (text, tone) = forecast_told(budget, view);
     lines.extend(wrap(&text, width.saturating_sub(2)).into_iter().map(|part| Line::of(format!("  {part}"), tone)));
-    for (text, tone) in steps_told(budget).into_iter().chain([bound_told(budget)]) {
+    let told = [likely_told(budget, view), steps_told(budget), Some(bound_told(budget))];
+    for (text, tone) in told.into_iter().flatten() {
         lines.extend(wrap(&text, width.saturating_sub(2)).into_iter().map(|part| Line::of(format!("  {part}"), tone)));
     }
     lines
@@ -193,6 +194,23 @@ fn forecast_told(budget: &BudgetState, view: &View) -> (String, Tone) {
         }
         None => (format!("at {rate} it ends with {} if nothing changes", forecast.projected), Tone::Plain),
     }
+}
+
+/// `likely it crosses between 13:50:00 and 16:10:00 (8 of 10 futures like the last 312 hours)`.
+fn likely_told(budget: &BudgetState, view: &View) -> Option<(String, Tone)> {
+    let likely = budget.likely.filter(|_| budget.spent < budget.limit)?;
+    let zone = &view.settings.the_loop.time_zone;
+    let clock = |at| time_or_day(at, view.at, zone);
+    let what = match (likely.earliest, likely.latest) {
+        (Some(first), Some(last)) => format!("likely it crosses between {} and {}", clock(first), clock(last)),
+        (Some(first), None) => format!("likely it crosses at {} at the earliest, or not at all", clock(first)),
+        _ => format!("likely it ends with {} to {}", likely.least, likely.most),
+    };
+    let basis = match likely.hours {
+        0 => "between half and twice the present rate: less than a day is known".to_owned(),
+        hours => format!("8 of 10 futures like the last {hours} hours"),
+    };
+    Some((format!("{what} ({basis})"), Tone::Plain))
 }
 
 /// The step that holds, and the one that comes next.

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use super::{Line, heading, wrapped};
 use crate::engine::event::View;
+use crate::model::clear::ToClear;
 use crate::model::ids::{PoolName, QueueName};
 use crate::model::journal::Entry;
 use crate::model::plan::Outlook;
@@ -107,7 +108,18 @@ fn queue_stands(view: &View, outlook: &Outlook, now: Timestamp) -> String {
         }
     }
     let need = if outlook.need > 0 { format!("; {} more needed", outlook.need) } else { String::new() };
-    format!("{}: {}{need}.", outlook.queue, parts.join(", "))
+    let cost = outlook.to_clear.map(|cost| format!(" {}", to_clear(&cost, &outlook.queue))).unwrap_or_default();
+    format!("{}: {}{need}.{cost}", outlook.queue, parts.join(", "))
+}
+
+/// `What waits costs $402.00, likely $310.00 to $494.00, by 83 past durations.`
+fn to_clear(cost: &ToClear, queue: &QueueName) -> String {
+    let ToClear { low, likely, high, samples } = cost;
+    let basis = match samples {
+        0 => format!("by queue.{queue}.expected_task alone"),
+        samples => format!("by {samples} past durations"),
+    };
+    format!("What waits costs {likely}, likely {low} to {high}, {basis}.")
 }
 
 /// The deciding reason of a queue, and what would change it.

@@ -11,7 +11,7 @@ use ratatui::backend::TestBackend;
 use super::seen::{large, rich};
 use super::{Person, keys_of};
 use crate::engine::command::Command;
-use crate::engine::event::{Answer, Event, Leader, View};
+use crate::engine::event::{Answer, Event, Foresight, Leader, View};
 use crate::example::view;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::consequence::Proof;
@@ -86,7 +86,11 @@ fn answer(chance: &mut ChaCha8Rng) -> Result<Answer, String> {
     match chance.random_range(0..5) {
         0 => Ok(Answer::Done),
         1 => Ok(Answer::Said("so it is".to_owned())),
-        2 => Ok(Answer::Preview(Box::new(rich().plan.as_ref().clone()))),
+        2 => {
+            let view = rich();
+            let budgets = view.spend.budgets.clone();
+            Ok(Answer::Preview(Box::new(Foresight { plan: view.plan.as_ref().clone(), budgets })))
+        }
         3 => Ok(Answer::BootLog("a\nb\u{1b}[31m\n".to_owned())),
         _ => Err("no".to_owned()),
     }

@@ -2,9 +2,10 @@
 
 use super::Person;
 use crate::engine::command::{Command, Edit};
-use crate::engine::event::{Answer, Event, Leader, View};
+use crate::engine::event::{Answer, Event, Foresight, Leader, View};
 use crate::example::view;
 use crate::model::breaker::Reset;
+use crate::model::money::Money;
 use crate::model::snapshot::Ask;
 use crate::tui::message::{Effect, Ending, Message, Signal};
 use crate::tui::state::place::{Page, Subject};
@@ -197,15 +198,17 @@ fn a_limit_is_edited_previewed_applied_and_undone() {
     person.press("99");
     assert_eq!(person.sent().len(), 2);
     assert!(person.screen(80, 24).contains("Asking what the loop would do"));
-    let plan = Box::new(view().plan.as_ref().clone());
-    answer(&mut person, Ok(Answer::Preview(plan.clone())));
+    let now = Foresight { plan: view().plan.as_ref().clone(), budgets: view().spend.budgets.clone() };
+    answer(&mut person, Ok(Answer::Preview(Box::new(now.clone()))));
     assert_eq!(person.sent().last(), Some(&&Command::Preview(vec![set("queue.train.max", Some("99"))])));
-    let mut grown = plan;
-    grown.outlooks[0].next = None;
-    answer(&mut person, Ok(Answer::Preview(grown)));
+    let mut grown = now;
+    grown.plan.outlooks[0].next = None;
+    grown.budgets[0].limit = Money::from_micros(1_000_000);
+    answer(&mut person, Ok(Answer::Preview(Box::new(grown))));
     let shown = person.screen(80, 24);
     assert!(shown.contains("launch 1 x p4d.24xlarge in p4d for train"), "{shown}");
     assert!(shown.contains("train: nothing (now: hold: max 5)"), "{shown}");
+    assert!(shown.contains("budget team month: its limit is reached (now: crosses at"), "{shown}");
     person.press("<C-s>");
     let seen = Some(view().settings.revision.clone());
     let edits = vec![set("queue.train.max", Some("99"))];

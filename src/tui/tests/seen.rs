@@ -62,6 +62,7 @@ pub(super) fn rich() -> View {
         per: Per::Calendar(Period::Day),
         at: Ladder::read(&[("80%".to_owned(), "cheapest-only".to_owned())].into()).unwrap(),
         bound: None,
+        likely: None,
         limit: "$80".parse().unwrap(),
         hard: false,
         period_start: start,

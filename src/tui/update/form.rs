@@ -65,7 +65,7 @@ pub(super) fn previewed(
     let Some(Dialog::Form(mut form)) = state.dialog.take_if(|dialog| matches!(dialog, Dialog::Form(_))) else { return };
     if matches!(&form.preview, Preview::Asked(asked) if *asked == edits) {
         form.preview = match result {
-            Ok(Answer::Preview(plan)) => Preview::Known { edits, plan },
+            Ok(Answer::Preview(foresight)) => Preview::Known { edits, foresight },
             Ok(_) => Preview::None,
             Err(why) => Preview::Refused { edits, why },
         };

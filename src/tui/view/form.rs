@@ -1,14 +1,17 @@
 //! A form: a line a field, what is wrong under it, and what the loop would do.
 
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
 use super::dialog::{inner_width, open};
+use crate::engine::event::{BudgetState, Foresight};
 use crate::tui::dialog::form::{Form, Purpose};
 use crate::tui::doc::Line;
 use crate::tui::state::State;
 use crate::tui::theme::{Theme, Tone};
-use crate::tui::words::{fit, next_in_short, wrap};
+use crate::tui::words::{course, fit, next_in_short, wrap};
 
 /// Room for names and for what is typed.
 const LABEL: usize = 14;
@@ -111,10 +114,10 @@ fn foresight(state: &State, form: &Form, width: usize) -> Vec<Line> {
     if form.edits().is_empty() || form.first_error().is_some() || matches!(form.purpose, Purpose::Hold(_)) {
         return Vec::new();
     }
-    let plan = match form.known() {
+    let Foresight { plan, budgets } = match form.known() {
         None => return vec![Line(vec![("Asking what the loop would do.".to_owned(), Tone::Dim)])],
         Some(Err(why)) => return indented(&format!("It would be refused: {why}"), Tone::Bad, width).collect(),
-        Some(Ok(plan)) => plan,
+        Some(Ok(foresight)) => foresight,
     };
     let mut lines = vec![Line(vec![("With this the loop would:".to_owned(), Tone::Strong)])];
     let actions = plan.actions.iter().map(|planned| planned.action.to_string());
@@ -139,5 +142,20 @@ fn foresight(state: &State, form: &Form, width: usize) -> Vec<Line> {
             lines.extend(indented(&format!("{}: {after} (now: {before})", then.queue), Tone::Plain, width));
         }
     }
+    let zone = &view.settings.the_loop.time_zone;
+    for then in budgets {
+        let before = view.spend.budgets.iter().find(|budget| budget.name == then.name);
+        let before = before.map_or_else(|| "not there".to_owned(), |budget| stands(budget, plan.at, zone));
+        let after = stands(then, plan.at, zone);
+        if before != after {
+            lines.extend(indented(&format!("budget {}: {after} (now: {before})", then.name), Tone::Plain, width));
+        }
+    }
     lines
+}
+
+/// `crosses at 14:20:00`, with the step that holds.
+fn stands(budget: &BudgetState, now: Timestamp, zone: &TimeZone) -> String {
+    let step = budget.step().map(|rung| format!(", {}", rung.step)).unwrap_or_default();
+    format!("{}{step}", course(budget, now, zone))
 }

@@ -310,7 +310,10 @@ const ROWS: &[Row] = &[
 fn edited(edits: &[(&str, &str)]) -> Result<Settings, String> {
     let edit = |(name, value): &(&str, &str)| Edit { key: format!("pool.g5.{name}"), value: Some((*value).to_owned()) };
     let edits: Vec<_> = edits.iter().map(edit).collect();
-    SettingsFile::in_memory(BASE).unwrap().preview(&edits).map_err(|error| error.to_string())
+    SettingsFile::in_memory(BASE)
+        .unwrap()
+        .preview(&edits, jiff::Timestamp::UNIX_EPOCH)
+        .map_err(|error| error.to_string())
 }
 
 fn order_of(settings: &Settings) -> LaunchOrder {

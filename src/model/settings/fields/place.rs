@@ -1,6 +1,9 @@
 //! From a key to the place of its value in [`Settings`].
 
+use std::collections::BTreeMap;
+
 use jiff::SignedDuration;
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::slot::Slot;
@@ -8,10 +11,11 @@ use super::{Key, Part, Settings, Unset, Written};
 use crate::model::ids::{PoolName, QueueName, Revision};
 use crate::model::money::Money;
 use crate::model::settings::key::Section;
+use crate::model::settings::schedule::Days;
 use crate::model::settings::{
     AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, Ladder, LaunchSettings, Limits,
     LoopSettings, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, PoolSettings, Provider, QueueSettings,
-    ReplaceDrifted, SpotSettings,
+    ReplaceDrifted, Schedule, SpotSettings,
 };
 
 /// A field's place in the values of its section.
@@ -29,6 +33,7 @@ pub(super) enum Lens {
     Loop(Of<LoopSettings>),
     Limits(Of<Limits>),
     Budget(Of<Budget>),
+    Schedule(Of<Schedule>),
     Account(Of<AccountSettings>),
     Queue(Of<QueueSettings>),
     Pool(Of<PoolSettings>),
@@ -42,6 +47,7 @@ impl Lens {
             Self::Loop(_) => Part::Loop,
             Self::Limits(_) => Part::Limits,
             Self::Budget(_) => Part::Budget,
+            Self::Schedule(_) => Part::Schedule,
             Self::Account(_) => Part::Account,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
@@ -68,6 +74,9 @@ pub(super) fn give(settings: &Settings, key: &Key) -> Option<Written> {
         (Lens::Budget(of), Section::Budget(name)) => {
             (of.get)(settings.budgets.iter().find(|budget| budget.name == *name)?)
         }
+        (Lens::Schedule(of), Section::Schedule(name)) => {
+            (of.get)(settings.schedules.iter().find(|schedule| schedule.name == *name)?)
+        }
         (Lens::Account(of), Section::Account(name)) => (of.get)(settings.account(name)?),
         (Lens::Queue(of), Section::Queue(name)) => (of.get)(settings.queue(name)?),
         (Lens::Pool(of), Section::Pool(name)) => (of.get)(settings.pool(name)?),
@@ -87,6 +96,11 @@ pub(super) fn begin(settings: &mut Settings, section: &Section) {
     let begun = match section {
         Section::Budget(name) if settings.budgets.iter().all(|budget| budget.name != *name) => {
             settings.budgets.push(blank_budget(name.as_str()));
+            true
+        }
+        Section::Schedule(name) if settings.schedules.iter().all(|schedule| schedule.name != *name) => {
+            let (days, from, to) = (Days::ALL, Time::midnight(), Time::midnight());
+            settings.schedules.push(Schedule { name: name.clone(), days, from, to, set: BTreeMap::new() });
             true
         }
         Section::Account(name) if settings.account(name).is_none() => {
@@ -122,6 +136,9 @@ fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
         (Lens::Limits(of), _) => Some((of.get_mut)(&mut settings.limits)),
         (Lens::Budget(of), Section::Budget(name)) => {
             settings.budgets.iter_mut().find(|budget| budget.name == *name).map(of.get_mut)
+        }
+        (Lens::Schedule(of), Section::Schedule(name)) => {
+            settings.schedules.iter_mut().find(|schedule| schedule.name == *name).map(of.get_mut)
         }
         (Lens::Account(of), Section::Account(name)) => {
             settings.accounts.iter_mut().find(|account| account.name == *name).map(of.get_mut)
@@ -160,6 +177,7 @@ impl Settings {
             },
             limits: Limits::default(),
             budgets: Vec::new(),
+            schedules: Vec::new(),
             accounts: Vec::new(),
             queues: Vec::new(),
             pools: Vec::new(),

@@ -6,7 +6,9 @@ use super::kind::Rule;
 use super::slot::is_one;
 use crate::model::settings::agent::{is_cloud_secret, is_requirement};
 use crate::model::settings::discount::{self, Discount};
+use crate::model::settings::key::Key;
 use crate::model::settings::ladder::{self, Step};
+use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::{self, SpotCap};
 use crate::model::settings::volume::{self, Volume, is_snapshot};
 use crate::model::settings::{BudgetScope, Image, OnLost, Per, SecretRef};
@@ -32,6 +34,12 @@ pub(super) const PER: Rule = Rule {
     holds: is_one::<Per>,
     is: "`hour`, `day`, `week`, `month`, or `rolling` and a duration in 1h..35d, such as `rolling 24h`",
 };
+pub(super) const DAYS: Rule = Rule { holds: |text| text.parse::<Days>().is_ok(), is: schedule::GRAMMAR };
+pub(super) const TIME: Rule =
+    Rule { holds: |text| schedule::time(text).is_some(), is: "a time of the day, such as `22:00`" };
+pub(super) const KEY: Rule =
+    Rule { holds: |text| Key::parse(text).is_ok(), is: "the key of a setting, such as `limits.max_hourly`" };
+pub(super) const VALUE: Rule = Rule { holds: is_line, is: "a value on one line" };
 pub(super) const PERCENT: Rule =
     Rule { holds: |text| ladder::percent(text).is_some(), is: "a part of the limit in 1%..1000%, such as `80%`" };
 pub(super) const STEP: Rule = Rule { holds: |text| text.parse::<Step>().is_ok(), is: ladder::GRAMMAR };

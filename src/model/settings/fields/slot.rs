@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
+use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
 use super::written::Written;
 use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName};
 use crate::model::money::{self, Money, Rate};
 use crate::model::settings::discount::Discount;
+use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
@@ -124,6 +126,8 @@ as_text!(BudgetName, |text: &str| Some(text.into()), BudgetName::to_string);
 as_text!(SignedDuration, |text: &str| span::parse(text).ok(), |value: &Self| span::Exact(*value).to_string());
 as_text!(Money, |text: &str| text.parse().ok(), |value: &Self| money::Exact(*value).to_string());
 as_text!(Rate, |text: &str| text.parse().ok(), |value: &Self| money::ExactRate(*value).to_string());
+as_text!(Days, |text: &str| text.parse().ok(), Days::to_string);
+as_text!(Time, schedule::time, |value: &Self| value.strftime("%H:%M").to_string());
 as_text!(VolumeKind, VolumeKind::read, |value: &Self| value.word().to_owned());
 as_text!(Volume, |text: &str| text.parse().ok(), Volume::to_string);
 as_text!(Discount, |text: &str| text.parse().ok(), Discount::to_string);

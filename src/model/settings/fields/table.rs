@@ -4,18 +4,20 @@ mod account;
 mod agent;
 mod launch;
 mod pool;
+mod schedule;
 mod sections;
 mod spot;
 
 use super::{Field, Part};
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 13] = [
+pub(super) const TABLE: [&[Field]; 14] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
     sections::LIMITS,
     sections::BUDGET,
+    schedule::SCHEDULE,
     account::ACCOUNT,
     sections::QUEUE,
     sections::QUEUE_LIMITS,
