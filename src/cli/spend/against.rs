@@ -13,6 +13,7 @@ use super::period::Window;
 use crate::cli::failure::Failure;
 use crate::cli::say::{VERSION, say};
 use crate::cli::table::{Side, table};
+use crate::model::calendar::Bounds;
 use crate::model::ids::{InstanceId, PoolName};
 use crate::model::ledger::Interval;
 use crate::model::money::Money;
@@ -39,17 +40,16 @@ pub(super) async fn run(mut books: Books, file: &Path, window: &Window, as_json:
     let (from, to) = window.unwrap_or((bill.from, bill.to));
     let mut ours: BTreeMap<InstanceId, Booked> = BTreeMap::new();
     let now = books.now;
-    let book = |interval: Interval| {
+    let book = |interval: &Interval| {
         // The bill has disks and addresses under names of their own.
         let cost = interval.without_extras().cost_within(&BudgetScope::All.among(&[]), from, to, now);
         if cost == Money::ZERO || !bill.whose.has(&interval.instance) {
             return;
         }
-        let booked = Booked { pool: interval.pool, cost: Money::ZERO };
-        ours.entry(interval.instance).or_insert(booked).cost += cost;
+        let booked = Booked { pool: interval.pool.clone(), cost: Money::ZERO };
+        ours.entry(interval.instance.clone()).or_insert(booked).cost += cost;
     };
-    books.store.each_interval(from, to, book).await?;
-    let whole_since = books.standing().await?.whole_since;
+    let whole_since = books.read(Bounds { start: from, end: to }, book).await?.whole_since;
     let found = Reconciliation::of(ours, bill.instances.clone());
     let told = Told { bill: &bill, found: &found, from, to, whole_since };
     say(&if as_json { told.json(fleet.as_ref().map(AsRef::as_ref)) } else { told.text() })?;

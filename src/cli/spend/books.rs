@@ -10,9 +10,10 @@ use crate::cli::failure::Failure;
 use crate::cli::live::Ground;
 use crate::cli::reach::{Loop, state_dir};
 use crate::engine::event::{BudgetState, View};
+use crate::model::calendar::{Bounds, Windows};
 use crate::model::ids::FleetId;
+use crate::model::ledger::{Interval, MINIMUM_BILLED};
 use crate::model::settings::Settings;
-use crate::store::Store;
 use crate::store::sqlite::{FILE, SqliteStore};
 use crate::world::clock::Clock;
 
@@ -59,12 +60,30 @@ impl Books {
         Ok(Self { store: SqliteStore::open(&directory, now).await?, view, settings, now })
     }
 
-    /// The budgets as they stand, and since when the ledger is whole: the loop knows, with its intents; else the store does.
-    pub(super) async fn standing(&mut self) -> Result<Standing, Failure> {
+    /// Shows every interval that bills some of the time from `from` to `to`, and says how things stand now: as the loop
+    /// does, which knows of its intents; else as the same intervals tell.
+    pub(super) async fn read(&mut self, span: Bounds, mut visit: impl FnMut(&Interval)) -> Result<Standing, Failure> {
         if let Some(view) = &self.view {
-            return Ok(Standing { budgets: view.spend.budgets.clone(), whole_since: view.spend.whole_since });
+            let standing = Standing { budgets: view.spend.budgets.clone(), whole_since: view.spend.whole_since };
+            self.store.each_interval(span.start, span.end, |interval| visit(&interval)).await?;
+            return Ok(standing);
         }
-        let memory = self.store.load().await?;
+        let mut memory = self.store.standing().await?;
+        let budgets = self.settings.as_ref().map_or(&[][..], |settings| &settings.budgets);
+        let since = Windows::new(budgets, &self.zone(), self.now).starts().first().copied();
+        let (from, to) = since.map_or((span.start, span.end), |since| (since.min(span.start), self.now.max(span.end)));
+        let each = |interval: Interval| {
+            visit(&interval);
+            // Only what budgets may ask for: its sum is not everything that was ever billed.
+            if interval
+                .end
+                .zip(since)
+                .is_some_and(|(end, since)| end.saturating_add(MINIMUM_BILLED).is_ok_and(|end| end > since))
+            {
+                memory.ledger.add_closed(&interval);
+            }
+        };
+        self.store.each_interval(from, to, each).await?;
         let budgets = self.settings.as_ref().map(|settings| crate::engine::spend(&memory, settings, self.now).budgets);
         Ok(Standing { budgets: budgets.unwrap_or_default(), whole_since: memory.ledger.whole_since })
     }

@@ -57,8 +57,7 @@ impl Spend {
         let span = self.window.bounds(&zone, books.now)?;
         let report = Report::new(span, &zone, books.now);
         let mut report = report.ok_or_else(|| Failure::Usage("that are more days than a report has".to_owned()))?;
-        books.store.each_interval(span.start, span.end, |interval| report.add(&interval)).await?;
-        let standing = books.standing().await?;
+        let standing = books.read(span, |interval| report.add(interval)).await?;
         let fleet = books.fleet();
         let told = Told {
             report: &report,

@@ -49,7 +49,13 @@ impl SqliteStore {
         to: Timestamp,
         visit: impl FnMut(Interval),
     ) -> Result<(), StoreError> {
-        bills::each(&mut self.connection, from, to, visit).await.map_err(|error| self.damaged("ledger", error))
+        let span = bills::Span::Within(from, to);
+        bills::each(&mut self.connection, span, visit).await.map_err(|error| self.damaged("ledger", error))
+    }
+
+    /// What stands now, of everything remembered: intents, machines and their open bills.
+    pub async fn standing(&mut self) -> Result<Memory, StoreError> {
+        read::standing(&mut self.connection).await.map_err(|(what, error)| self.damaged(what, error))
     }
 
     /// Writes the last pages back and closes the file.
@@ -98,7 +104,7 @@ mod tests {
     use super::*;
     use crate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
     use crate::model::journal::{EntryKind, Subject};
-    use crate::model::ledger::Share;
+    use crate::model::ledger::{Ledger, Share};
     use crate::model::money::{Money, Rate};
     use crate::model::observed::LostTask;
     use crate::model::plan::Choice;
@@ -319,6 +325,32 @@ mod tests {
             });
             let remembered = wait(async { open(directory.path()).await.load().await.unwrap() });
             prop_assert_eq!(remembered, applied(&[first, second].concat()));
+        }
+
+        /// Whatever was recorded, what is read for a report is what was recorded.
+        #[test]
+        fn intervals_are_shown_as_they_were_opened(records in vec(record(), 0..40)) {
+            let directory = tempfile::tempdir().unwrap();
+            let (standing, shown, whole) = wait(async {
+                let mut store = open(directory.path()).await;
+                store.commit(&records).await.unwrap();
+                let (mut ledger, mut open) = (Ledger::default(), 0);
+                let show = |interval: Interval| match interval.end {
+                    Some(_) => ledger.add_closed(&interval),
+                    None => open += 1,
+                };
+                store.each_interval(Timestamp::MIN, Timestamp::MAX, show).await.unwrap();
+                (store.standing().await.unwrap(), (ledger, open), store.load().await.unwrap())
+            });
+            prop_assert_eq!(standing.ledger.open(), whole.ledger.open());
+            prop_assert_eq!((&standing.intents, &standing.known), (&whole.intents, &whole.known));
+            let ended = whole.ledger.open().values().filter(|interval| interval.end.is_some());
+            let mut ledger = Ledger::default();
+            ended.clone().for_each(|interval| ledger.add_closed(interval));
+            prop_assert_eq!(shown.1 + ended.count(), whole.ledger.open().len());
+            let before: Money = ledger.total(now());
+            let closed: Money = whole.ledger.total(now()) - whole.ledger.open().values().map(|interval| interval.cost(now())).sum();
+            prop_assert_eq!(shown.0.total(now()) - before, closed);
         }
 
         #[test]

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::bills::{self, Span};
 use super::columns::{ColumnError, instant, of_json, of_word, to_instant};
 use crate::model::account::Owner;
 use crate::model::ids::{ProjectName, QueueName, Revision, TaskId, UserName};
@@ -24,10 +25,22 @@ pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timesta
     state(connection, &mut memory).await.map_err(|error| ("state", error))?;
     intents(connection, &mut memory).await.map_err(|error| ("intents", error))?;
     known(connection, &mut memory).await.map_err(|error| ("machines", error))?;
+    gone(connection, &mut memory).await.map_err(|error| ("machines", error))?;
     ledger(connection, &mut memory.ledger, keep_from).await.map_err(|error| ("ledger", error))?;
     requeues(connection, &mut memory).await.map_err(|error| ("requeues", error))?;
     boots_failed(connection, &mut memory).await.map_err(|error| ("failed boots", error))?;
     samples(connection, &mut memory.learned).await.map_err(|error| ("samples", error))?;
+    Ok(memory)
+}
+
+/// What stands: intents, machines and their open bills; nothing that is over.
+pub(super) async fn standing(connection: &mut SqliteConnection) -> Result<Memory, Unread> {
+    let mut memory = Memory::default();
+    state(connection, &mut memory).await.map_err(|error| ("state", error))?;
+    intents(connection, &mut memory).await.map_err(|error| ("intents", error))?;
+    known(connection, &mut memory).await.map_err(|error| ("machines", error))?;
+    let open = |interval| memory.ledger.open_interval(interval);
+    bills::each(connection, Span::Open, open).await.map_err(|error| ("ledger", error))?;
     Ok(memory)
 }
 
@@ -55,7 +68,7 @@ async fn intents(connection: &mut SqliteConnection, memory: &mut Memory) -> Resu
 }
 
 async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
-    for row in sqlx::query("SELECT * FROM known").fetch_all(&mut *connection).await? {
+    for row in sqlx::query("SELECT * FROM known").fetch_all(connection).await? {
         let mut known: KnownInstance = of_json(row.try_get("facts")?)?;
         known.registered = row.try_get("registered")?;
         known.stop_sent = row.try_get::<Option<i64>, _>("stop_sent")?.map(to_instant);
@@ -64,6 +77,10 @@ async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result
         known.power = of_json(row.try_get("power")?)?;
         memory.known.insert(known.id.clone(), known);
     }
+    Ok(())
+}
+
+async fn gone(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT instance, at FROM gone").fetch_all(connection).await? {
         memory.gone.insert(row.try_get::<String, _>("instance")?.into(), to_instant(row.try_get("at")?));
     }
