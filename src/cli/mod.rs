@@ -19,6 +19,7 @@ mod read;
 mod replay;
 mod run;
 mod say;
+mod spend;
 mod table;
 mod trial;
 
@@ -69,6 +70,7 @@ enum Command {
     Status(read::status::Status),
     Queues(read::queues::Queues),
     Instances(read::instances::Instances),
+    Spend(spend::Spend),
     Plan(read::plan::PlanCommand),
     Why(read::why::Why),
     Guard(read::guard::Guard),
@@ -138,6 +140,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Status(command) => command.run(place).await,
         Command::Queues(command) => command.run(place).await,
         Command::Instances(command) => command.run(place).await,
+        Command::Spend(command) => command.run(place).await,
         Command::Plan(command) => command.run(place).await,
         Command::Why(command) => command.run(place).await,
         Command::Guard(command) => command.run(place).await,
