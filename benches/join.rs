@@ -101,6 +101,7 @@ fn memory(queues: usize, now: Timestamp) -> Memory {
             pool: known.pool.clone(),
             home: known.home.clone(),
             rate: Some(Rate::from_micros_per_hour(1_006_000)),
+            extras: Rate::ZERO,
             reservation: Money::ZERO,
             start: known.launched,
             end: None,

@@ -2,7 +2,6 @@
 //! that: the goal is under 5 ms, growing linearly. `cargo bench --bench plan` prints it.
 
 use std::sync::Arc;
-use tidegate::model::account::Owner;
 
 use divan::Bencher;
 use jiff::tz::TimeZone;
@@ -172,7 +171,7 @@ fn catalogue() -> Catalogue {
     let mut catalogue = Catalogue::default();
     for (machine_type, vcpu, gpu, rate) in [("g5.xlarge", 4, 1, 1_006_000), ("g5.12xlarge", 48, 4, 5_672_000)] {
         let on_demand = Some(Rate::from_micros_per_hour(rate));
-        let spec = TypeSpec { vcpu, gpu, on_demand, spot: None, source: String::new() };
+        let spec = TypeSpec { vcpu, gpu, on_demand, spot: None, source: String::new(), spot_source: None };
         catalogue.insert(Provider::Aws, "us-east-1", machine_type.into(), spec);
     }
     catalogue
@@ -243,12 +242,13 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
 
 fn interval(instance: &Instance) -> Interval {
     let task = instance.task.as_ref().map(|task| task.id.clone());
-    let share = |from, task| Share { from, queue: instance.home.clone(), task, owner: Owner::default() };
+    let share = |from, task| Share { task, ..Share::idle(from, instance.home.clone()) };
     Interval {
         instance: instance.id.clone(),
         pool: instance.pool.clone(),
         home: instance.home.clone(),
         rate: instance.rate,
+        extras: Rate::ZERO,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,

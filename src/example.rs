@@ -13,6 +13,7 @@ use crate::model::ids::{Revision, Term};
 use crate::model::instance::{Agents, Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Outlook, Plan, Planned, Refusal, Rule};
+use crate::model::prices::PriceSource;
 use crate::model::reason::{LimitKind, LimitScope, Reason};
 use crate::model::record::{Intent, IntentOutcome};
 use crate::model::settings::{
@@ -20,6 +21,7 @@ use crate::model::settings::{
     PoolSettings, Provider, QueueSettings, Settings,
 };
 use crate::model::snapshot::{ErrorClass, ForeignWorker, Ghost, Snapshot, Source};
+use crate::model::waste::Waste;
 
 fn ago(seconds: i64) -> Timestamp {
     let now: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
@@ -279,6 +281,23 @@ fn settings() -> Settings {
     }
 }
 
+/// One that was told, with a price that is not believed, and one that was not.
+fn prices() -> Vec<PriceSource> {
+    let told = PriceSource {
+        provider: Provider::Aws,
+        site: "us-east-1".to_owned(),
+        market: Market::OnDemand,
+        good: Some(ago(723)),
+        believed: 2,
+        error: None,
+        refused: vec!["g5.xlarge at $0.00/h: a price must be above zero".to_owned()],
+    };
+    let error = Some("AccessDeniedException (credentials): no".to_owned());
+    let silent =
+        PriceSource { market: Market::Spot, good: None, believed: 0, error, refused: Vec::new(), ..told.clone() };
+    vec![told, silent]
+}
+
 pub(crate) fn view() -> View {
     View {
         at: ago(0),
@@ -292,6 +311,7 @@ pub(crate) fn view() -> View {
         settings: Arc::new(settings()),
         settings_problem: Some("tidegate.toml:12:7: `six` is not a number".to_owned()),
         settings_path: Some("tidegate.toml".to_owned()),
+        prices: prices(),
         spend: Spend {
             rate: Rate::from_micros_per_hour(65_872_926),
             total: Money::from_micros(912_000_000),
@@ -312,6 +332,11 @@ pub(crate) fn view() -> View {
                 committed: Money::from_micros(45_000_000),
                 rate: Rate::from_micros_per_hour(65_872_926),
             }],
+            waste_today: Waste {
+                boot: Money::from_micros(310_000),
+                idle: Money::from_micros(1_250_000),
+                ..Waste::default()
+            },
             queue_today: vec![("train".into(), Money::from_micros(12_400_000))],
             unpriced: vec!["i-stuck".into()],
             ..Spend::default()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 
@@ -20,6 +21,7 @@ use crate::model::settings::{PoolSettings, Provider, Settings};
 use crate::model::site;
 use crate::model::snapshot::Source;
 use crate::world::World;
+use crate::world::clock::Clock;
 use crate::world::cloud::{Answer, LaunchOrder, Right};
 use crate::world::secret::Secret;
 
@@ -53,7 +55,7 @@ impl Check {
         let read_only = ground.settings.read_only().map(|from| format!("read only, by {from}"));
         let rails = guarded.chain(read_only);
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
-        findings.extend(prices(&settings, &price_table()?));
+        findings.extend(prices(&settings, &price_table()?, Clock::Wall.now()));
         let mut lacking = BTreeSet::new();
         let reachable = match world(&settings) {
             Ok((world, warnings)) => {
@@ -96,10 +98,10 @@ fn summary(path: &str, settings: &Settings) -> String {
 }
 
 /// Pools of which no price is known, where a hard budget would keep them from starting.
-fn prices(settings: &Settings, catalogue: &Catalogue) -> Vec<Finding> {
+fn prices(settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Vec<Finding> {
     let hard = settings.budgets.iter().any(|budget| budget.hard);
     let offers = settings.pools.iter().flat_map(|pool| pool.types.iter().map(move |kind| (pool, kind)));
-    let unpriced = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market).rate.is_none());
+    let unpriced = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market, now).rate.is_none());
     unpriced
         .map(|(pool, kind)| Finding {
             what: format!("pool {}", pool.name),

@@ -20,6 +20,7 @@ mod replay;
 mod run;
 mod say;
 mod soak;
+mod spend;
 mod table;
 mod trial;
 
@@ -72,6 +73,7 @@ enum Command {
     Status(read::status::Status),
     Queues(read::queues::Queues),
     Instances(read::instances::Instances),
+    Spend(spend::Spend),
     Plan(read::plan::PlanCommand),
     Why(read::why::Why),
     Guard(read::guard::Guard),
@@ -142,6 +144,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Status(command) => command.run(place).await,
         Command::Queues(command) => command.run(place).await,
         Command::Instances(command) => command.run(place).await,
+        Command::Spend(command) => command.run(place).await,
         Command::Plan(command) => command.run(place).await,
         Command::Why(command) => command.run(place).await,
         Command::Guard(command) => command.run(place).await,

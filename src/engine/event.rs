@@ -14,9 +14,11 @@ use crate::model::journal::Entry;
 use crate::model::likely::Likely;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
+use crate::model::prices::PriceSource;
 use crate::model::settings::ladder::Rung;
 use crate::model::settings::{BudgetScope, Ladder, Per, Settings};
 use crate::model::snapshot::Snapshot;
+use crate::model::waste::Waste;
 
 /// What the engine tells its listeners.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +65,9 @@ pub struct View {
     pub settings_problem: Option<String>,
     pub settings_path: Option<String>,
     pub spend: Spend,
+    /// What the clouds told of their prices.
+    #[serde(default)]
+    pub prices: Vec<PriceSource>,
     /// Calls under way.
     pub acts: Vec<ActUnderWay>,
     /// When the loop looks again.
@@ -126,6 +131,9 @@ pub struct Spend {
     /// Machines without a known price; their cost counts as zero.
     pub unpriced: Vec<InstanceId>,
     pub queue_today: Vec<(QueueName, Money)>,
+    /// Spent today on machines that ran no task.
+    #[serde(default)]
+    pub waste_today: Waste,
 }
 
 /// What other settings would do at once.

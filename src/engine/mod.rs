@@ -12,6 +12,7 @@ mod foresee;
 mod lead;
 mod orders;
 mod pass;
+mod pricing;
 mod publish;
 mod run;
 mod schedules;
@@ -28,4 +29,5 @@ mod words;
 
 pub use lead::{Candidate, Times};
 pub use run::EngineError;
+pub use spend::spend;
 pub use start::{Handle, Life, Planner, Setup, run, start};

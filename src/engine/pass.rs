@@ -54,6 +54,7 @@ impl Loop {
         }
         self.look();
         self.renew_lease();
+        self.ask_prices();
         self.prune().await;
         // Its watcher may not hear everything.
         self.reread().await

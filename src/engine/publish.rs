@@ -28,6 +28,7 @@ impl Loop {
             settings_problem: settings.problem(),
             settings_path: settings.path().map(|path| path.display().to_string()),
             spend,
+            prices: self.pricing.sources(),
             acts: self
                 .under_way
                 .iter()

@@ -18,6 +18,7 @@ use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
 use crate::engine::foresee::Foreseen;
 use crate::engine::lead::{Lead, Stand};
+use crate::engine::pricing::{Pricing, Told};
 use crate::engine::schedules::Held;
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
@@ -62,6 +63,7 @@ const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 pub(super) enum Work {
     Observed(Observation),
     Done(Result<Outcome, Crashed>),
+    Priced(Told),
     /// Who leads.
     Stood(Result<Stand, TrackerError>),
 }
@@ -86,6 +88,7 @@ pub(super) struct Loop {
     /// What this process knows to have arrived.
     pub(super) delivered: Delivered,
     pub(super) retries: Retries,
+    pub(super) pricing: Pricing,
     /// The look at the world that is under way.
     pub(super) looking: Option<Id>,
     pub(super) look_again: bool,
@@ -140,6 +143,7 @@ impl Loop {
         };
         let jumps = JumpWatch::new(setup.clock);
         let lead = setup.candidate.clone().map(|candidate| Lead::new(candidate, now));
+        let pricing = Pricing::new(Arc::clone(&setup.catalogue));
         let mut the_loop = Self {
             setup,
             requests,
@@ -158,6 +162,7 @@ impl Loop {
             under_way: Vec::new(),
             delivered: Delivered::default(),
             retries: Retries::default(),
+            pricing,
             looking: None,
             look_again: false,
             looked_away: false,
@@ -254,6 +259,10 @@ impl Loop {
         match done {
             Ok((_, Work::Observed(observation))) => self.observed(observation).await,
             Ok((_, Work::Stood(stand))) => self.stood(stand).await,
+            Ok((_, Work::Priced(told))) => {
+                self.priced(told).await;
+                Ok(())
+            }
             Ok((task, Work::Done(outcome))) => self.settled(task, outcome?).await,
             Err(error) => self.broke(&error).await,
         }

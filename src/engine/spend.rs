@@ -17,7 +17,7 @@ use crate::model::settings::{Budget, BudgetScope, GuardKind, Per, Period, Settin
 
 /// What has been spent, what is committed, and what it costs now.
 #[must_use]
-pub(super) fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
+pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
     let ledger = &memory.ledger;
     let (zone, pools) = (&settings.the_loop.time_zone, &settings.pools);
     let day = bounds(Period::Day, zone, now);
@@ -64,6 +64,7 @@ pub(super) fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spe
         whole_since: ledger.whole_since,
         unpriced: unpriced.map(|interval| interval.instance.clone()).collect(),
         queue_today: queue_today.into_iter().collect(),
+        waste_today: ledger.waste(day.start, now),
     }
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::model::extras::Extras;
 use crate::model::ids::MachineType;
 use crate::model::money::Rate;
 use crate::model::settings::{Market, PoolSettings, Provider};
@@ -19,6 +21,9 @@ pub struct TypeSpec {
     pub spot: Option<Rate>,
     /// Where the price is from, and its date.
     pub source: String,
+    /// Of the spot price, where that is from elsewhere.
+    #[serde(default)]
+    pub spot_source: Option<String>,
 }
 
 /// All that is known of machine types.
@@ -32,7 +37,16 @@ pub struct Catalogue {
 pub struct Offer {
     pub vcpu: u32,
     pub gpu: u32,
+    /// With its disks and its address.
     pub rate: Option<Rate>,
+}
+
+/// A price, and where it is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Priced {
+    pub market: Market,
+    pub rate: Rate,
+    pub source: String,
 }
 
 impl Catalogue {
@@ -46,6 +60,25 @@ impl Catalogue {
         self.types.get(&provider)?.get(site::parts(site).1)?.get(machine_type)
     }
 
+    /// Puts a price of a type in the place of the known one, if any.
+    pub fn set_price(&mut self, provider: Provider, site: &str, machine_type: &MachineType, price: Priced) {
+        let (vcpu, gpu) = self.size(provider, machine_type).unwrap_or_default();
+        let types = self.types.entry(provider).or_default().entry(site::parts(site).1.to_owned()).or_default();
+        let unpriced = || TypeSpec { vcpu, gpu, on_demand: None, spot: None, source: String::new(), spot_source: None };
+        let spec = types.entry(machine_type.clone()).or_insert_with(unpriced);
+        match price.market {
+            Market::OnDemand => (spec.on_demand, spec.source) = (Some(price.rate), price.source),
+            Market::Spot => (spec.spot, spec.spot_source) = (Some(price.rate), Some(price.source)),
+        }
+    }
+
+    /// What is known of a type there, else in any other region: prices differ by some per cent.
+    #[must_use]
+    pub fn spec_near(&self, provider: Provider, site: &str, machine_type: &MachineType) -> Option<&TypeSpec> {
+        let anywhere = || self.types.get(&provider)?.values().find_map(|types| types.get(machine_type));
+        self.spec(provider, site, machine_type).or_else(anywhere)
+    }
+
     /// What a machine type holds in any region: its size does not depend on where it stands.
     #[must_use]
     pub fn size(&self, provider: Provider, machine_type: &MachineType) -> Option<(u32, u32)> {
@@ -53,17 +86,19 @@ impl Catalogue {
         regions.values().find_map(|types| types.get(machine_type)).map(|spec| (spec.vcpu, spec.gpu))
     }
 
-    /// What a machine of `pool` of this type would hold, and cost on this market; `pool.X.price` wins over the table on
-    /// the pool's own market.
+    /// What a machine of `pool` of this type would hold, and cost on this market at `now`; `pool.X.price` wins over the
+    /// table on the pool's own market.
     #[must_use]
-    pub fn offer(&self, pool: &PoolSettings, machine_type: &MachineType, market: Market) -> Offer {
+    pub fn offer(&self, pool: &PoolSettings, machine_type: &MachineType, market: Market, now: Timestamp) -> Offer {
         let (vcpu, gpu) = self.size(pool.provider, machine_type).unwrap_or((0, 0));
         let listed = self.spec(pool.provider, &pool.region, machine_type).and_then(|spec| match market {
             Market::OnDemand => spec.on_demand,
             // Without a spot price the on-demand one is the most that it can cost.
             Market::Spot => spec.spot.or(spec.on_demand),
         });
+        let paid = listed.map(|listed| pool.discount.map_or(listed, |discount| discount.of(listed, now)));
         let own = pool.price.filter(|_| market == pool.market);
-        Offer { vcpu, gpu, rate: own.or(listed) }
+        let extras = Extras::of(pool).rate();
+        Offer { vcpu, gpu, rate: own.or(paid).map(|machine| machine + extras) }
     }
 }

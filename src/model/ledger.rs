@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::{Account, AccountOf, Coverage, NOBODY, Owner};
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId};
 use crate::model::money::{Money, Rate};
+use crate::model::waste::{Standing, Use, Waste};
 
 /// Clouds bill at least this long for each start (AWS and Google, per second, Linux).
 pub const MINIMUM_BILLED: SignedDuration = SignedDuration::from_secs(60);
@@ -31,6 +32,9 @@ pub struct Interval {
     /// Boot and idle time is charged here.
     pub home: QueueName,
     pub rate: Option<Rate>,
+    /// The part of `rate` that is not the machine itself: its disks and its address.
+    #[serde(default)]
+    pub extras: Rate,
     /// What was set aside at its launch; committed until it is spent or the interval is closed.
     pub reservation: Money,
     pub start: Timestamp,
@@ -47,13 +51,21 @@ pub struct Share {
     pub task: Option<TaskId>,
     #[serde(default)]
     pub owner: Owner,
+    #[serde(default)]
+    pub standing: Standing,
 }
 
 impl Share {
-    /// Boot and idle time: nobody's.
+    /// Idle time: nobody's.
     #[must_use]
     pub fn idle(from: Timestamp, home: QueueName) -> Self {
-        Self { from, queue: home, task: None, owner: Owner::default() }
+        Self { from, queue: home, task: None, owner: Owner::default(), standing: Standing::Idle }
+    }
+
+    /// The time from a launch until it registers: nobody's.
+    #[must_use]
+    pub fn boot(from: Timestamp, home: QueueName) -> Self {
+        Self { standing: Standing::Boot, ..Self::idle(from, home) }
     }
 }
 
@@ -64,18 +76,27 @@ impl Interval {
         self.cost_until(self.billed_end(now))
     }
 
+    /// The same bill for the machine itself, without its disks and its address.
+    #[must_use]
+    pub fn without_extras(&self) -> Self {
+        let machine = |rate: Rate| Rate::from_micros_per_hour(rate.micros_per_hour() - self.extras.micros_per_hour());
+        Self { rate: self.rate.map(machine), extras: Rate::ZERO, ..self.clone() }
+    }
+
     /// When the bill ends, or has come to by `now`.
     fn billed_end(&self, now: Timestamp) -> Timestamp {
         let least = self.start.saturating_add(MINIMUM_BILLED).unwrap_or(self.start);
         self.end.unwrap_or(now).max(least)
     }
 
-    fn cost_until(&self, instant: Timestamp) -> Money {
+    /// What has been billed up to an instant, whenever the bill ends.
+    #[must_use]
+    pub fn cost_until(&self, instant: Timestamp) -> Money {
         self.rate.unwrap_or_default().cost_between(self.start, instant)
     }
 
     /// The pieces of the bill up to `now`: who is charged, from when to when.
-    fn pieces(&self, now: Timestamp) -> impl Iterator<Item = (&Share, Timestamp, Timestamp)> {
+    pub fn pieces(&self, now: Timestamp) -> impl Iterator<Item = (&Share, Timestamp, Timestamp)> {
         let end = self.billed_end(now);
         self.shares.iter().enumerate().filter_map(move |(index, share)| {
             let from = if index == 0 { self.start } else { share.from.clamp(self.start, end) };
@@ -84,7 +105,9 @@ impl Interval {
         })
     }
 
-    fn account<'i>(&'i self, share: &'i Share) -> AccountOf<'i> {
+    /// Who is charged for a share.
+    #[must_use]
+    pub fn account<'i>(&'i self, share: &'i Share) -> AccountOf<'i> {
         AccountOf { pool: &self.pool, queue: &share.queue, owner: &share.owner }
     }
 
@@ -138,6 +161,7 @@ pub type MoneyByAccount<'l> = HashMap<AccountOf<'l>, AccountMoney, foldhash::fas
 pub struct Ledger {
     open: BTreeMap<InstanceId, Interval>,
     closed: BTreeMap<i64, BTreeMap<Arc<Account>, Money>>,
+    closed_waste: BTreeMap<i64, Waste>,
     closed_total: Money,
     /// Since when it holds every machine; before that, money may be missing (the store was lost).
     pub whole_since: Option<Timestamp>,
@@ -175,12 +199,16 @@ impl Ledger {
         self.closed_total += interval.cost(end);
         for (share, from, to) in interval.pieces(end) {
             let account = Arc::new(interval.account(share).cloned());
+            let used = Use::of(interval, share);
             let mut at = from;
             while at < to {
                 let slot = at.as_second().div_euclid(SLOT_SECONDS) * SLOT_SECONDS;
                 let next = Timestamp::from_second(slot + SLOT_SECONDS).unwrap_or(to).min(to);
                 let cost = interval.cost_until(next) - interval.cost_until(at);
                 *self.closed.entry(slot).or_default().entry(account.clone()).or_default() += cost;
+                if used != Use::Work {
+                    *self.closed_waste.entry(slot).or_default() += Waste::of(used, cost);
+                }
                 at = next;
             }
         }
@@ -194,6 +222,7 @@ impl Ledger {
     /// Forgets closed money before `instant`, which no budget's period reaches any more.
     pub fn forget_before(&mut self, instant: Timestamp) {
         self.closed = self.closed.split_off(&instant.as_second());
+        self.closed_waste = self.closed_waste.split_off(&instant.as_second());
     }
 
     /// What the machines that are up cost, for a scope: each is charged to its newest share.
@@ -239,6 +268,25 @@ impl Ledger {
             }
         }
         by_account
+    }
+
+    /// Spent from `from` (a multiple of 15 minutes) up to `now` on machines that ran no task.
+    #[must_use]
+    pub fn waste(&self, from: Timestamp, now: Timestamp) -> Waste {
+        let mut waste = Waste::default();
+        for (_, closed) in self.closed_waste.range(from.as_second()..) {
+            waste += *closed;
+        }
+        for interval in self.open.values() {
+            for (share, start, end) in interval.pieces(now) {
+                let start = start.max(from);
+                if end > start {
+                    let money = interval.cost_until(end) - interval.cost_until(start);
+                    waste += Waste::of(Use::of(interval, share), money);
+                }
+            }
+        }
+        waste
     }
 
     /// Spent on a scope in each hour from `from` (a multiple of 15 minutes) up to `now`, the first first. What a minimum bills beyond
@@ -332,6 +380,7 @@ mod tests {
             pool: "gpu".into(),
             home: "train".into(),
             rate: Some(Rate::from_micros_per_hour(1_006_001)),
+            extras: Rate::ZERO,
             reservation: "$2".parse().unwrap(),
             start: at(7),
             end: Some(at(7 + millis)),

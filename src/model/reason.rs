@@ -1,5 +1,9 @@
 //! Why: for every action and every refusal, in numbers that a person can check.
 
+mod limit;
+
+pub use limit::{LimitKind, LimitScope};
+
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,62 +13,9 @@ use crate::model::breaker::Breaker;
 use crate::model::drift::{self, Drift};
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName, TaskId};
 use crate::model::instance::Fault;
-use crate::model::money::{Money, Rate};
+use crate::model::money::Money;
 use crate::model::settings::ladder::Step;
 use crate::model::span::Short;
-
-/// What a limit is set on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LimitScope {
-    All,
-    Queue(QueueName),
-    Pool(PoolName),
-}
-
-impl LimitScope {
-    /// The settings key of this scope's limit: `limits.max`, `queue.gpu.max`.
-    #[must_use]
-    pub fn key(&self, limit: LimitKind) -> String {
-        let field = limit.field();
-        match self {
-            Self::All => format!("limits.{field}"),
-            Self::Queue(queue) => format!("queue.{queue}.{field}"),
-            Self::Pool(pool) => format!("pool.{pool}.{field}"),
-        }
-    }
-}
-
-/// What a limit counts. `Hourly` is in micro-dollars per hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum LimitKind {
-    Instances,
-    Gpu,
-    Vcpu,
-    Hourly,
-}
-
-impl LimitKind {
-    pub const ALL: [Self; 4] = [Self::Instances, Self::Gpu, Self::Vcpu, Self::Hourly];
-
-    #[must_use]
-    pub fn field(self) -> &'static str {
-        match self {
-            Self::Instances => "max",
-            Self::Gpu => "max_gpu",
-            Self::Vcpu => "max_vcpu",
-            Self::Hourly => "max_hourly",
-        }
-    }
-
-    fn amount(self, value: u64) -> String {
-        match self {
-            Self::Instances => counted(value, "instance"),
-            Self::Gpu => format!("{value} GPU"),
-            Self::Vcpu => format!("{value} vCPU"),
-            Self::Hourly => Rate::from_micros_per_hour(i64::try_from(value).unwrap_or(i64::MAX)).to_string(),
-        }
-    }
-}
 
 /// Why something was done or not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -318,7 +269,7 @@ impl Reason {
     pub fn remedy(&self) -> Option<String> {
         match self {
             Self::Limit { scope, limit, used, each, .. } => {
-                Some(format!("it would with {} = {}", scope.key(*limit), limit_value(*limit, used + each)))
+                Some(format!("it would with {} = {}", scope.key(*limit), limit.value(used + each)))
             }
             Self::Budget { name, spent, committed, reservation, .. } => Some(format!(
                 "it would with budget.\"{name}\".limit = {}",
@@ -357,13 +308,6 @@ fn one() -> u32 {
 #[must_use]
 pub fn counted(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
-}
-
-fn limit_value(limit: LimitKind, value: u64) -> String {
-    match limit {
-        LimitKind::Hourly => limit.amount(value),
-        _ => value.to_string(),
-    }
 }
 
 fn round_up_to_cent(money: Money) -> Money {
@@ -435,7 +379,7 @@ impl fmt::Display for Reason {
                 f,
                 "{} is {}: {} used, one more needs {}",
                 scope.key(*limit),
-                limit_value(*limit, *max),
+                limit.value(*max),
                 limit.amount(*used),
                 limit.amount(*each)
             ),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::extras::Extras;
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
 use crate::model::instance::{Drain, Hold, Origin, Power};
 use crate::model::journal::Entry;
@@ -14,7 +15,7 @@ use crate::model::money::{Money, Rate};
 use crate::model::observed::LostTask;
 use crate::model::plan::Choice;
 use crate::model::reason::counted;
-use crate::model::settings::{Market, Provider};
+use crate::model::settings::{Market, PoolSettings, Provider};
 
 /// A machine that was decided and written down, not yet known to exist. One intent makes at most one
 /// machine. The intents of one call share its `batch`, which is the idempotency token of the call.
@@ -203,6 +204,15 @@ pub struct Learned {
 pub struct Opened {
     pub known: KnownInstance,
     pub interval: Interval,
+}
+
+impl Opened {
+    /// With what its pool's settings say of its disks and its address; of a machine without a price nothing is.
+    #[must_use]
+    pub fn with_extras(mut self, pool: Option<&PoolSettings>) -> Self {
+        self.interval.extras = pool.map(|pool| Extras::within(pool, self.interval.rate)).unwrap_or_default();
+        self
+    }
 }
 
 /// One change of the memory.

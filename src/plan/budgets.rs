@@ -9,7 +9,7 @@ use crate::model::calendar::Windows;
 use crate::model::ids::{PoolName, QueueName};
 use crate::model::instance::{Instance, Origin, Phase};
 use crate::model::ledger::{AccountMoney, Interval, Ledger, MoneyByAccount, Share};
-use crate::model::money::Money;
+use crate::model::money::{Money, Rate};
 use crate::model::reason::Reason;
 use crate::model::settings::ladder::{Rung, Step};
 use crate::model::settings::{Budget, BudgetScope};
@@ -233,6 +233,7 @@ fn interval(instance: &Instance) -> Interval {
         pool: instance.pool.clone(),
         home: instance.home.clone(),
         rate: instance.rate,
+        extras: Rate::ZERO,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,

@@ -354,7 +354,7 @@ impl<'a> Judge<'a> {
 
     /// The most that one machine of the launch may hold and cost; where the cloud chooses its type, whichever it chooses.
     fn most(&self, launch: &Launch, pool: &PoolSettings, found: &mut Vec<(Invariant, String)>) -> Offer {
-        let offer = |machine_type| self.snapshot.catalogue.offer(pool, machine_type, launch.market);
+        let offer = |machine_type| self.snapshot.catalogue.offer(pool, machine_type, launch.market, self.now);
         let Some((first, others)) = launch.choices.split_first() else { return offer(&launch.machine_type) };
         let mut say = |invariant, what: String| found.push((invariant, what));
         if launch.count != 1 || first.machine_type != launch.machine_type || !pool.cloud_chooses(launch.market) {

@@ -167,6 +167,7 @@ pub(super) fn interval(instance: &Instance) -> Interval {
         pool: instance.pool.clone(),
         home: instance.home.clone(),
         rate: instance.rate,
+        extras: Rate::ZERO,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,
@@ -211,7 +212,7 @@ fn catalogue() -> Catalogue {
         ("u1.huge", 64, 8, None),
     ] {
         let on_demand = rate.map(Rate::from_micros_per_hour);
-        let spec = TypeSpec { vcpu, gpu, on_demand, spot: None, source: String::new() };
+        let spec = TypeSpec { vcpu, gpu, on_demand, spot: None, source: String::new(), spot_source: None };
         catalogue.insert(Provider::Aws, "us-east-1", machine_type.into(), spec.clone());
         catalogue.insert(Provider::Aws, "eu-west-1", machine_type.into(), spec);
     }

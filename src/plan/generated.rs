@@ -174,7 +174,7 @@ impl Dice {
                 if self.in_hundred(30) {
                     let owner =
                         Owner { project: None, user: Some(if self.in_hundred(50) { "ann" } else { "bob" }.into()) };
-                    let share = Share { from: ago(200), queue: self.pick(queues), task: Some("t".into()), owner };
+                    let share = Share { task: Some("t".into()), owner, ..Share::idle(ago(200), self.pick(queues)) };
                     interval.shares.push(share);
                 }
                 world.ledger.open_interval(interval);

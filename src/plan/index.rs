@@ -75,7 +75,7 @@ pub(super) struct Kind<'a> {
 
 impl<'a> Index<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, settings: &'a Settings, ledger: &'a Ledger, now: Timestamp) -> Self {
-        let mut pools: Vec<Pool<'a>> = settings.pools.iter().map(|pool| Pool::new(pool, snapshot)).collect();
+        let mut pools: Vec<Pool<'a>> = settings.pools.iter().map(|pool| Pool::new(pool, snapshot, now)).collect();
         let pool_places: Map<_, _> =
             settings.pools.iter().enumerate().map(|(place, pool)| (&pool.name, place)).collect();
         let breakers: Vec<&Breaker> = snapshot.breakers.iter().filter(|breaker| breaker.until > now).collect();
@@ -171,12 +171,12 @@ impl<'a> Index<'a> {
 }
 
 impl<'a> Pool<'a> {
-    fn new(settings: &'a PoolSettings, snapshot: &Snapshot) -> Self {
+    fn new(settings: &'a PoolSettings, snapshot: &Snapshot, now: Timestamp) -> Self {
         let on = |market| {
             let kind = move |machine_type| Kind {
                 machine_type,
                 market,
-                offer: snapshot.catalogue.offer(settings, machine_type, market),
+                offer: snapshot.catalogue.offer(settings, machine_type, market, now),
                 blocked: None,
                 narrowed: None,
             };

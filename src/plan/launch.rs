@@ -19,10 +19,6 @@ use crate::model::settings::Market;
 /// installed in three minutes; nine of ten are assumed to be faster than this.
 pub(super) const UNKNOWN_BOOT: SignedDuration = SignedDuration::from_secs(370);
 
-/// A gp3 volume, in micro-dollars per GB and month: AWS's list price in us-east-1, 2026.
-const DISK_GB_MONTH: i64 = 80_000;
-const HOURS_A_MONTH: i64 = 730;
-
 /// What is wanted, for whom and why.
 #[derive(Clone, Copy)]
 pub(super) struct Want<'w> {
@@ -155,7 +151,8 @@ impl Pass<'_> {
             let Some(seen) = self.machines.get(place).map(|machine| machine.seen).filter(|_| count < want.count) else {
                 break;
             };
-            let offer = self.index.snapshot.catalogue.offer(pool.settings, &seen.machine_type, seen.market);
+            let offer =
+                self.index.snapshot.catalogue.offer(pool.settings, &seen.machine_type, seen.market, self.index.now);
             let machine_type = &seen.machine_type;
             let kind = Kind { machine_type, market: seen.market, offer, blocked: None, narrowed: None };
             let candidate = Candidate { queue: want.queue, pool: want.pool, offer };
@@ -306,13 +303,11 @@ fn launch_of(queue: &Queue<'_>, pool: &Pool<'_>, kind: &Kind<'_>, count: u32, re
     }
 }
 
-/// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, with its disk.
+/// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, at a price with its disks.
 pub(super) fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, rate: Option<Rate>) -> Money {
     let boot = index.boot_time(pool, UNKNOWN_BOOT);
     let life = boot.saturating_add(index.task_time(queue)).saturating_add(pool.settings.keep_alive);
-    let gigabytes = i64::from(pool.settings.launch.gigabytes());
-    let disk = Rate::from_micros_per_hour(gigabytes * DISK_GB_MONTH / HOURS_A_MONTH);
-    (rate.unwrap_or_default() + disk).cost(life.max(crate::model::ledger::MINIMUM_BILLED))
+    rate.unwrap_or_default().cost(life.max(crate::model::ledger::MINIMUM_BILLED))
 }
 
 #[cfg(test)]

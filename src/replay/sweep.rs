@@ -50,11 +50,17 @@ pub fn gpus(settings: &Settings, catalogue: &Catalogue, queue: &QueueName) -> u3
 /// The kinds of machines that the settings give to the queues: type, size and price of each queue's first pool, and the
 /// least of the limits. Queues that they do not know keep the usual kinds.
 #[must_use]
-pub fn cloud(mut cloud: CloudModel, settings: &Settings, catalogue: &Catalogue, trace: &Trace) -> CloudModel {
+pub fn cloud(
+    mut cloud: CloudModel,
+    settings: &Settings,
+    catalogue: &Catalogue,
+    trace: &Trace,
+    now: Timestamp,
+) -> CloudModel {
     for queue in &trace.queues {
         let Some((asked, pool)) = first_pool(settings, &QueueName::new(queue.name.as_str())) else { continue };
         let Some(machine_type) = pool.types.first() else { continue };
-        let offer = catalogue.offer(pool, machine_type, pool.market);
+        let offer = catalogue.offer(pool, machine_type, pool.market, now);
         let Some(rate) = offer.rate else { continue };
         let limits = [asked.limits.max, pool.limits.max, settings.limits.max];
         let class = Class {

@@ -5,6 +5,7 @@ pub mod lock;
 pub mod memory;
 pub mod settings;
 pub mod sqlite;
+pub mod whole;
 
 use std::path::PathBuf;
 

@@ -10,7 +10,7 @@ use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, MachineType, PoolN
 use crate::model::money::Rate;
 use crate::model::observed::CloudInstance;
 use crate::model::plan::Launch;
-use crate::model::settings::{PoolSettings, Provider};
+use crate::model::settings::{Market, PoolSettings, Provider};
 use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::secret::Secret;
 
@@ -55,6 +55,22 @@ pub trait Cloud: Send + Sync {
     /// then on. One that does not run, or that is a fleet's already, is refused.
     async fn bring_over(&self, region: &str, newcomer: &Newcomer) -> Result<(), CloudError> {
         Err(CloudError::refused(format!("machines in {region} cannot be brought over: {}", newcomer.instance)))
+    }
+
+    /// Whether the cloud says what its machines cost.
+    fn tells_prices(&self) -> bool {
+        false
+    }
+
+    /// What machines of these types cost there on a market at `now`; those that it does not know are not in the answer.
+    async fn prices(
+        &self,
+        _region: &str,
+        _types: &[MachineType],
+        _market: Market,
+        _now: Timestamp,
+    ) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
+        Ok(BTreeMap::new())
     }
 
     /// Whether anything of the fleet's may be left behind here.

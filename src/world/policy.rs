@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::model::ids::AccountName;
 use crate::model::settings::{
-    AccountSettings, Image, LaunchSettings, Market, OnIdle, PoolSettings, Provider, Settings, SpotStrategy,
+    AccountSettings, Image, LaunchSettings, Market, OnIdle, PoolSettings, Provider, Settings,
 };
 
 /// The tag on everything that a launch makes; it is what the other rights hang on.
@@ -29,6 +29,14 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Value {
     let mut statements = Vec::new();
     if !pools.is_empty() {
         statements.extend(machines(&pools, fleet, &made));
+    }
+    if !pools.is_empty() {
+        statements.push(json!({
+            "Sid": "SeeThePriceList",
+            "Effect": "Allow",
+            "Action": "pricing:GetProducts",
+            "Resource": "*",
+        }));
     }
     if spot {
         statements.push(json!({
@@ -206,10 +214,9 @@ fn read_secret(place: &str, region: &str) -> Option<Value> {
 
 fn see(pools: &[&PoolSettings]) -> Vec<&'static str> {
     let images = pools.iter().any(|pool| pool.launch.looks_image_up()).then_some("ec2:DescribeImages");
-    let by_price =
-        |pool: &&PoolSettings| pool.market == Market::Spot && pool.launch.spot_strategy == SpotStrategy::LowestPrice;
-    let prices = pools.iter().any(by_price).then_some("ec2:DescribeSpotPriceHistory");
-    let spot = pools.iter().any(|pool| pool.market == Market::Spot).then_some("ec2:DescribeSpotInstanceRequests");
+    let spot = pools.iter().any(|pool| pool.market == Market::Spot);
+    let prices = spot.then_some("ec2:DescribeSpotPriceHistory");
+    let spot = spot.then_some("ec2:DescribeSpotInstanceRequests");
     let chosen = pools.iter().any(|pool| pool.cloud_chooses(pool.market)).then_some("ec2:DescribeLaunchTemplates");
     let machines = ["ec2:DescribeInstances"].into_iter().chain(chosen).chain(spot);
     images.into_iter().chain(machines).chain(prices).chain(["ec2:DescribeVolumes"]).collect()
@@ -304,7 +311,7 @@ mod tests {
             ("ami = \"name:golden*\"", "ec2:DescribeImages"),
             ("ami = \"ami-1\"\nmarket = \"spot\"", "arn:aws:ec2:*:*:spot-instances-request/*"),
             ("ami = \"ami-1\"\nmarket = \"spot\"", "iam:CreateServiceLinkedRole"),
-            ("ami = \"ami-1\"\nmarket = \"spot\"\nspot_strategy = \"lowest-price\"", "ec2:DescribeSpotPriceHistory"),
+            ("ami = \"ami-1\"\nmarket = \"spot\"", "ec2:DescribeSpotPriceHistory"),
             ("ami = \"ami-1\"\nmarket = \"spot\"", "\"ec2:CancelSpotInstanceRequests\""),
             ("ami = \"ami-1\"\nmarket = \"spot\"\nspot_strategy = \"price-capacity-optimized\"", "ec2:CreateFleet"),
             (

@@ -1,4 +1,4 @@
-//! The price table that ships with the program: `assets/prices.csv`.
+//! The price table that ships with the program: `assets/prices.csv`, which `examples/prices.rs` makes from AWS's own list.
 
 use csv::{ReaderBuilder, StringRecord};
 
@@ -59,6 +59,7 @@ fn add(catalogue: &mut Catalogue, row: &Row) -> Result<(), PricesError> {
         on_demand: row.price(5)?,
         spot: row.price(6)?,
         source: format!("{}, {}", row.name(7)?, row.date(8)?),
+        spot_source: None,
     };
     if catalogue.spec(provider, region, &machine_type).is_some() {
         return Err(PricesError::Duplicate {

@@ -14,6 +14,7 @@ use crate::model::bound::Ends;
 use crate::model::breaker::Breaker;
 use crate::model::ids::{BudgetName, PoolName};
 use crate::model::instance::Phase;
+use crate::model::prices::PriceSource;
 use crate::model::snapshot::Quota;
 
 /// Show the fleet at a glance: mode, demand, machines, money, and how old the facts are
@@ -60,6 +61,7 @@ pub(super) struct Summary {
     total_microusd: i64,
     budgets: Vec<BudgetLine>,
     sources: Vec<SourceLine>,
+    prices: Vec<PriceLine>,
     back_offs: Vec<BackOffLine>,
     /// How many of each pool's machines in a row never registered.
     boots_failed: BTreeMap<PoolName, u32>,
@@ -69,7 +71,7 @@ pub(super) struct Summary {
 }
 
 #[derive(Debug, Serialize)]
-struct BudgetLine {
+pub(in crate::cli) struct BudgetLine {
     name: BudgetName,
     hard: bool,
     limit_microusd: i64,
@@ -114,6 +116,18 @@ struct SourceLine {
     error: Option<String>,
     /// Absent: they never end, or nobody knows.
     credentials_end: Option<jiff::Timestamp>,
+}
+
+#[derive(Debug, Serialize)]
+struct PriceLine {
+    /// Of which market, and where.
+    prices: String,
+    /// Absent: the table's are used.
+    age_seconds: Option<i64>,
+    /// Machine types whose told price is used.
+    believed: usize,
+    refused: Vec<String>,
+    error: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -171,11 +185,22 @@ pub(super) fn summary(view: &View) -> Summary {
                 credentials_end: source.credentials_end,
             })
             .collect(),
+        prices: view.prices.iter().map(|source| price_line(source, view.at)).collect(),
         back_offs: view.snapshot.breakers.iter().map(|breaker| back_off_line(breaker, view)).collect(),
         boots_failed: view.snapshot.boots_failed.clone(),
         settings_revision: view.settings.revision.to_string(),
         settings_problem: view.settings_problem.clone(),
         warnings: view.warnings.clone(),
+    }
+}
+
+fn price_line(source: &PriceSource, now: jiff::Timestamp) -> PriceLine {
+    PriceLine {
+        prices: source.name(),
+        age_seconds: source.good.map(|good| now.duration_since(good).as_secs()),
+        believed: source.believed,
+        refused: source.refused.clone(),
+        error: source.error.clone(),
     }
 }
 
@@ -194,7 +219,7 @@ fn back_off_line(breaker: &Breaker, view: &View) -> BackOffLine {
     }
 }
 
-fn budget_line(budget: &BudgetState, now: jiff::Timestamp) -> BudgetLine {
+pub(in crate::cli) fn budget_line(budget: &BudgetState, now: jiff::Timestamp) -> BudgetLine {
     let forecast = budget.forecast(now);
     BudgetLine {
         name: budget.name.clone(),
@@ -260,6 +285,7 @@ pub(super) fn text(view: &View) -> String {
         paragraphs.push(budgets(&spend.budgets, view.at));
     }
     paragraphs.push(sources(&summary.sources));
+    paragraphs.push(prices(&view.prices, view.at));
     let back_offs: Vec<String> =
         view.snapshot.breakers.iter().map(|breaker| plain(&breaker.told(view.at)) + "\n").collect();
     if !back_offs.is_empty() {
@@ -292,30 +318,30 @@ fn instances(view: &View, summary: &Summary) -> String {
 }
 
 fn budgets(budgets: &[BudgetState], now: jiff::Timestamp) -> String {
-    let head = [
-        ("BUDGET", Side::Left),
-        ("SPENT", Side::Right),
-        ("COMMITTED", Side::Right),
-        ("LIMIT", Side::Right),
-        ("KIND", Side::Left),
-        ("UNTIL", Side::Left),
-        ("IF NOTHING CHANGES", Side::Left),
-    ];
-    let rows: Vec<_> = budgets
-        .iter()
-        .map(|budget| {
-            [
-                budget.name.to_string(),
-                budget.spent.to_string(),
-                budget.committed.to_string(),
-                budget.limit.to_string(),
-                if budget.hard { "hard" } else { "soft" }.to_owned(),
-                clock(budget.period_end),
-                forecast(budget, now),
-            ]
-        })
-        .collect();
-    table(head, &rows)
+    let rows: Vec<_> = budgets.iter().map(|budget| budget_row(budget, now)).collect();
+    table(BUDGET_HEAD, &rows)
+}
+
+pub(in crate::cli) const BUDGET_HEAD: [(&str, Side); 7] = [
+    ("BUDGET", Side::Left),
+    ("SPENT", Side::Right),
+    ("COMMITTED", Side::Right),
+    ("LIMIT", Side::Right),
+    ("KIND", Side::Left),
+    ("UNTIL", Side::Left),
+    ("IF NOTHING CHANGES", Side::Left),
+];
+
+pub(in crate::cli) fn budget_row(budget: &BudgetState, now: jiff::Timestamp) -> [String; 7] {
+    [
+        budget.name.to_string(),
+        budget.spent.to_string(),
+        budget.committed.to_string(),
+        budget.limit.to_string(),
+        if budget.hard { "hard" } else { "soft" }.to_owned(),
+        clock(budget.period_end),
+        forecast(budget, now),
+    ]
 }
 
 /// `crosses 2026-11-02 14:20:00Z`, or `$812.40 at its end`.
@@ -326,6 +352,16 @@ fn forecast(budget: &BudgetState, now: jiff::Timestamp) -> String {
         Some(at) => format!("crosses {}", clock(at)),
         None => format!("{} at its end", forecast.projected),
     }
+}
+
+/// Where the prices are from, and how old they are.
+fn prices(sources: &[PriceSource], now: jiff::Timestamp) -> String {
+    if sources.is_empty() {
+        return "prices     from the settings, else from the table that ships with this version\n".to_owned();
+    }
+    let lines: Vec<_> =
+        sources.iter().map(|source| format!("prices     {}: {}\n", source.name(), plain(&source.told(now)))).collect();
+    lines.concat()
 }
 
 fn sources(sources: &[SourceLine]) -> String {

@@ -127,7 +127,9 @@ impl Sweep {
 fn play(trace: &Trace, settings: Option<&Arc<Settings>>, terms: &Terms<'_>) -> Result<Vec<Point>, Failure> {
     let clock = || Clock::Wall.now();
     let (model, now) = match settings {
-        Some(settings) => (cloud(terms.cloud.clone(), settings, &price_table()?, trace), present(settings, trace)),
+        Some(settings) => {
+            (cloud(terms.cloud.clone(), settings, &price_table()?, trace, clock()), present(settings, trace))
+        }
         None => (terms.cloud.clone(), None),
     };
     sweep(trace, &model, now.as_ref(), terms.seeds, terms.waiting, &clock).map_err(Failure::Usage)

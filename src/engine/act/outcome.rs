@@ -158,7 +158,7 @@ fn made(
             consequence.records.extend([Record::IntentUnknown(intent.id.clone()), line.about(subject).record()]);
             continue;
         };
-        let opened = opened(intent, id.clone(), machine_type, launched, zone.clone());
+        let opened = opened(intent, id.clone(), machine_type, launched, zone.clone()).with_extras(Some(&order.pool));
         let line = line.about_machine(&opened.known);
         consequence.records.extend([
             Record::Opened(Box::new(opened)),

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 
+use crate::model::extras::Extras;
 use crate::model::instance::{Instance, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::record::{KnownInstance, Opened};
 use crate::model::settings::Settings;
+use crate::model::waste::Standing;
 
 /// The records' part for an orphan of the snapshot. `has_worker`: ClearML lists a worker of its name. A machine that
 /// is past its boot and has none may have had one, with a task: it counts as registered.
@@ -19,6 +21,10 @@ pub(in crate::engine) fn adopted(
 ) -> Opened {
     let max_boot = settings.pool(&orphan.pool).map(|pool| pool.max_boot);
     let past_boot = max_boot.is_none_or(|max_boot| orphan.age(now) > max_boot);
+    let registered = has_worker || past_boot;
+    let boot = Share::boot(billed_from, orphan.home.clone());
+    // When it registered nobody remembers.
+    let first = if registered { Share { standing: Standing::Idle, ..boot } } else { boot };
     Opened {
         known: KnownInstance {
             id: orphan.id.clone(),
@@ -34,7 +40,7 @@ pub(in crate::engine) fn adopted(
             intent: orphan.intent.clone(),
             origin: orphan.origin,
             launched: orphan.launched,
-            registered: has_worker || past_boot,
+            registered,
             drain: None,
             hold: None,
             stop_sent: None,
@@ -46,10 +52,11 @@ pub(in crate::engine) fn adopted(
             pool: orphan.pool.clone(),
             home: orphan.home.clone(),
             rate: orphan.rate,
+            extras: settings.pool(&orphan.pool).map(|pool| Extras::within(pool, orphan.rate)).unwrap_or_default(),
             reservation: orphan.reservation,
             start: billed_from,
             end: None,
-            shares: vec![Share::idle(billed_from, orphan.home.clone())],
+            shares: vec![first],
         },
     }
 }

@@ -298,7 +298,7 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         id: machine.id.clone(),
         provider: machine.provider,
         region: machine.region.clone(),
-        rate: rate(machine, &pool, settings, catalogue),
+        rate: rate(machine, &pool, settings, catalogue, now),
         pool,
         home,
         machine_type: machine.machine_type.clone(),
@@ -347,9 +347,10 @@ pub(super) fn rate(
     pool: &PoolName,
     settings: &Settings,
     catalogue: &Catalogue,
+    now: Timestamp,
 ) -> Option<Rate> {
     if let Some(pool) = settings.pool(pool) {
-        return catalogue.offer(pool, &machine.machine_type, machine.market).rate;
+        return catalogue.offer(pool, &machine.machine_type, machine.market, now).rate;
     }
     let spec = catalogue.spec(machine.provider, &machine.region, &machine.machine_type)?;
     match machine.market {

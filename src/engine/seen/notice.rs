@@ -13,17 +13,19 @@ use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
+use crate::model::extras::Extras;
 use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
 use crate::model::instance::{Drain, Origin, Power};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
-use crate::model::money::Money;
+use crate::model::money::{Money, Rate};
 use crate::model::observed::{CloudInstance, CloudState, Mailbox};
 use crate::model::plan::Choice;
 use crate::model::reason::counted;
 use crate::model::record::{Intent, IntentEnd, KnownInstance, Memory, Opened, Record};
 use crate::model::settings::Settings;
 use crate::model::span::Short;
+use crate::model::waste::Standing;
 
 /// A cancelled drain that the machine never answered is over after this: its gate reads every 15 s.
 const UNANSWERED: SignedDuration = SignedDuration::from_secs(60);
@@ -87,10 +89,11 @@ pub(in crate::engine) fn opened(
             pool: intent.pool.clone(),
             home: intent.queue.clone(),
             rate,
+            extras: Rate::ZERO,
             reservation,
             start: launched,
             end: None,
-            shares: vec![Share::idle(launched, intent.queue.clone())],
+            shares: vec![Share::boot(launched, intent.queue.clone())],
         },
         known: KnownInstance {
             id: instance,
@@ -132,6 +135,7 @@ impl Known<'_> {
         if let Some(machine) = made {
             let CloudInstance { id, machine_type, launched, zone, .. } = machine;
             let opened = opened(intent, id.clone(), machine_type, *launched, zone.clone());
+            let opened = opened.with_extras(self.settings.pool(&intent.pool));
             let text = format!("{} is the machine of its launch", machine.id);
             let mut line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known).intent(Some(&intent.id));
             if !intent.choices.is_empty() {
@@ -193,7 +197,9 @@ impl Known<'_> {
         let running = goes_on.or_else(|| tasks().min_by_key(|task| sight.since(&task.id)));
         let running_id: Option<&TaskId> = running.map(|task| &task.id);
         let owner = running_id.and_then(|task| self.facts.owners.get(task)).cloned();
-        if running_id == charged.task.as_ref() && owner.as_ref().is_none_or(|owner| *owner == charged.owner) {
+        let standing = standing(machine, charged);
+        let stands = running.is_some() || charged.standing == standing;
+        if running_id == charged.task.as_ref() && stands && owner.as_ref().is_none_or(|owner| *owner == charged.owner) {
             return records;
         }
         let queue = running
@@ -209,7 +215,7 @@ impl Known<'_> {
         let queue = if running.is_some() { queue } else { machine.home.clone() };
         // In order of time, whatever the clock was set to.
         let from = self.now.max(interval.start).max(charged.from);
-        let share = Share { from, queue, task: running_id.cloned(), owner: owner.unwrap_or_default() };
+        let share = Share { from, queue, task: running_id.cloned(), owner: owner.unwrap_or_default(), standing };
         records.push(Record::Charged { instance: machine.id.clone(), share });
         records
     }
@@ -255,7 +261,7 @@ impl Known<'_> {
                     let line = line(self.now, EntryKind::Done, text).about_machine(machine).by(&drain.by);
                     if drained { line.record() } else { line.because(&"a hidden task holds it").record() }
                 });
-                std::iter::once(set(Some(acknowledged))).chain(told).collect()
+                std::iter::once(set(Some(acknowledged))).chain(self.drained(machine)).chain(told).collect()
             }
             Some(_)
                 if drain.held
@@ -267,6 +273,15 @@ impl Known<'_> {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// From now on its time is spent on being drained: it has no task, whether its worker still says so or is gone.
+    fn drained(&self, machine: &KnownInstance) -> Option<Record> {
+        let interval = self.memory.ledger.open().get(&machine.id)?;
+        let charged = interval.shares.last().filter(|charged| charged.task.is_some() || !drained(charged))?;
+        let from = self.now.max(interval.start).max(charged.from);
+        let share = Share { standing: Standing::Drained, ..Share::idle(from, machine.home.clone()) };
+        Some(Record::Charged { instance: machine.id.clone(), share })
     }
 
     fn of_machine(&self, machine: &KnownInstance) -> Vec<Record> {
@@ -387,22 +402,36 @@ impl Known<'_> {
 
     /// The bill of a machine that runs again.
     fn bill(&self, machine: &KnownInstance, shown: &CloudInstance) -> Interval {
+        let rate = join::rate(shown, &machine.pool, self.settings, self.catalogue, self.now);
         Interval {
             instance: machine.id.clone(),
             pool: machine.pool.clone(),
             home: machine.home.clone(),
-            rate: join::rate(shown, &machine.pool, self.settings, self.catalogue),
+            rate,
+            extras: self.settings.pool(&machine.pool).map(|pool| Extras::within(pool, rate)).unwrap_or_default(),
             reservation: Money::ZERO,
             start: shown.launched,
             end: None,
-            shares: vec![Share::idle(shown.launched, machine.home.clone())],
+            shares: vec![Share::boot(shown.launched, machine.home.clone())],
         }
     }
 }
 
+/// What a machine whose worker is seen does while it runs no task. Once it is drained it stays so until it takes tasks
+/// again, whatever becomes of the order.
+fn standing(machine: &KnownInstance, charged: &Share) -> Standing {
+    let ordered = machine.drain.as_ref();
+    let is_drained = ordered.is_some_and(|drain| drain.acknowledged.is_some() || drained(charged));
+    if is_drained { Standing::Drained } else { Standing::Idle }
+}
+
+fn drained(share: &Share) -> bool {
+    share.task.is_none() && share.standing == Standing::Drained
+}
+
 /// A machine that was off runs again.
 fn begun_anew(machine: KnownInstance, shown: &CloudInstance, interval: Interval) -> Record {
-    let share = Share::idle(shown.launched, machine.home.clone());
+    let share = Share::boot(shown.launched, machine.home.clone());
     let interval = Interval { home: machine.home.clone(), shares: vec![share], ..interval };
     let (launched, power) = (shown.launched, Power::On);
     let known =
@@ -440,11 +469,21 @@ mod tests {
         ends.collect()
     }
 
+    fn standing_of(fleet: &Fleet) -> Standing {
+        fleet.memory.ledger.open().values().next().unwrap().shares.last().unwrap().standing
+    }
+
     #[test]
     fn a_worker_that_appears_registers_once_and_teaches_how_long_a_boot_takes() {
         let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 5).known().worker(None);
         let boot = SignedDuration::from_mins(4);
-        let expected = vec![Record::Registered("i-1".into()), Record::BootTook { pool: "gpu".into(), duration: boot }];
+        assert_eq!(standing_of(&fleet), Standing::Boot);
+        let share = Share::idle(fleet.now, "train".into());
+        let expected = vec![
+            Record::Registered("i-1".into()),
+            Record::BootTook { pool: "gpu".into(), duration: boot },
+            Record::Charged { instance: "i-1".into(), share },
+        ];
         assert_eq!(fleet.live(0), expected);
         assert_eq!(fleet.live(10), []);
     }
@@ -695,13 +734,18 @@ mod tests {
         assert_eq!(fleet.live(10), []);
         mailbox(&mut fleet, "drained:new");
         let at = fleet.now + SignedDuration::from_secs(10);
-        assert_eq!(fleet.live(10), [set(Drain { acknowledged: Some(at), ..drain("new", false) })]);
+        let acknowledged = set(Drain { acknowledged: Some(at), ..drain("new", false) });
+        assert!(matches!(fleet.live(10).as_slice(), [first, Record::Charged { .. }] if *first == acknowledged));
+        assert_eq!(standing_of(&fleet), Standing::Drained);
         fleet.memory.apply(&set(drain("new", true)));
         for _ in 0..20 {
             assert_eq!(fleet.live(10), [], "drained still: it has not read that it may go on");
         }
         mailbox(&mut fleet, "run:new");
+        assert_eq!(standing_of(&fleet), Standing::Drained);
         assert_eq!(fleet.live(10), [Record::DrainSet { instance: "i-1".into(), drain: None }]);
+        assert!(matches!(fleet.live(10).as_slice(), [Record::Charged { .. }]));
+        assert_eq!(standing_of(&fleet), Standing::Idle);
         // Never answered at all: over after a while.
         fleet.memory.apply(&set(drain("third", true)));
         let over = (0..9).position(|_| !fleet.live(10).is_empty());

@@ -99,6 +99,7 @@ mod tests {
             }),
             settings_problem: None,
             settings_path: None,
+            prices: Vec::new(),
             spend: Spend::default(),
             acts: Vec::new(),
             next_pass: at,

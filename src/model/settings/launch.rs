@@ -101,13 +101,6 @@ impl LaunchSettings {
         }
     }
 
-    /// What the disks of a machine hold together, in GiB, as far as the settings say.
-    #[must_use]
-    pub fn gigabytes(&self) -> u32 {
-        let more = self.volumes.iter().filter_map(|volume| volume.size);
-        more.fold(self.disk_gb.unwrap_or_default(), u32::saturating_add)
-    }
-
     /// Whether anything of the root disk is set.
     #[must_use]
     pub fn sets_disk(&self) -> bool {

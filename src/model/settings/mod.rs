@@ -5,6 +5,7 @@ mod account;
 mod agent;
 pub mod autoscaler;
 pub mod check;
+pub mod discount;
 pub mod fields;
 pub mod guardrails;
 pub mod key;
@@ -19,6 +20,7 @@ pub mod volume;
 
 pub use account::AccountSettings;
 pub use agent::{AgentSettings, MOST_AGENTS};
+pub use discount::Discount;
 pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use schedule::Schedule;
@@ -311,8 +313,12 @@ pub struct PoolSettings {
     pub max_silence: SignedDuration,
     /// The machine ends itself after this, whatever happens to us.
     pub max_life: SignedDuration,
-    /// Wins over the price table.
+    /// Of the machine itself; wins over the cloud's own price and the price table.
     pub price: Option<Rate>,
+    /// Off the list price.
+    pub discount: Option<Discount>,
+    /// Its machines have a public IPv4 address, which costs.
+    pub public_address: bool,
     pub guard: GuardKind,
     pub spot: SpotSettings,
     pub launch: LaunchSettings,

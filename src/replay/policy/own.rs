@@ -71,6 +71,7 @@ impl Own {
                 on_demand: Some(class.rate),
                 spot: None,
                 source: String::new(),
+                spot_source: None,
             };
             catalogue.insert(Provider::Aws, REGION, class.machine_type.as_str().into(), spec);
         }

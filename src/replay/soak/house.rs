@@ -255,7 +255,7 @@ pub(super) fn catalogue(percent: i64, without: Option<&str>) -> Arc<Catalogue> {
             let priced = without != Some(name);
             let on_demand = priced.then(|| Rate::from_micros_per_hour(micros * percent / 100));
             let spot = priced.then(|| Rate::from_micros_per_hour(micros * percent / 250));
-            let spec = TypeSpec { vcpu, gpu, on_demand, spot, source: String::new() };
+            let spec = TypeSpec { vcpu, gpu, on_demand, spot, source: String::new(), spot_source: None };
             catalogue.insert(Provider::Aws, region, name.into(), spec);
         }
     }

@@ -312,7 +312,7 @@ mod tests {
         for section in [
             "\n\n[queue.\"nightly runs\"]\npools = [\"big\"]\n\n# A kind of machine",
             "\n\n[pool.big]\nprovider = \"aws\"\nregion = \"us-east-1\"\ntypes = [\"p4d.24xlarge\"]\nami = \"ami-1\"\n",
-            "\n\n[[budget]]\nname = \"big day\"\nper = \"day\"\nlimit = \"$500\"\n\n# An account of the cloud",
+            "\n\n[[budget]]\nname = \"big day\"\nper = \"day\"\nlimit = \"$500\"\n\n# Hours at which settings",
         ] {
             assert!(grown.contains(section), "{grown}");
         }

@@ -480,7 +480,7 @@ mod tests {
                 .prop_map(Money::from_micros)
                 .prop_map(move |money| text(Exact(money).to_string()))
                 .boxed(),
-            Kind::Rate { max } => (0..=max.micros_per_hour())
+            Kind::Rate { min, max } => (min.micros_per_hour()..=max.micros_per_hour())
                 .prop_map(Rate::from_micros_per_hour)
                 .prop_map(move |rate| text(ExactRate(rate).to_string()))
                 .boxed(),

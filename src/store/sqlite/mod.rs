@@ -1,5 +1,6 @@
 //! The store in one SQLite file.
 
+mod bills;
 mod columns;
 mod open;
 mod read;
@@ -14,6 +15,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use crate::model::journal::{Entry, JournalFilter};
+use crate::model::ledger::Interval;
 use crate::model::record::{Memory, Record};
 use crate::store::{Store, StoreError};
 
@@ -38,6 +40,22 @@ impl SqliteStore {
         let path = directory.join(FILE);
         let connection = open::open(directory, &path).await?;
         Ok(Self { path, connection, keep_from: now.saturating_sub(KEPT_IN_MEMORY).unwrap_or(Timestamp::MIN) })
+    }
+
+    /// Shows every interval that bills some of the time from `from` to `to`, with its shares; none is held.
+    pub async fn each_interval(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        visit: impl FnMut(Interval),
+    ) -> Result<(), StoreError> {
+        let span = bills::Span::Within(from, to);
+        bills::each(&mut self.connection, span, visit).await.map_err(|error| self.damaged("ledger", error))
+    }
+
+    /// What stands now, of everything remembered: intents, machines and their open bills.
+    pub async fn standing(&mut self) -> Result<Memory, StoreError> {
+        read::standing(&mut self.connection).await.map_err(|(what, error)| self.damaged(what, error))
     }
 
     /// Writes the last pages back and closes the file.
@@ -86,12 +104,13 @@ mod tests {
     use super::*;
     use crate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
     use crate::model::journal::{EntryKind, Subject};
-    use crate::model::ledger::{Interval, Share};
+    use crate::model::ledger::{Ledger, Share};
     use crate::model::money::{Money, Rate};
     use crate::model::observed::LostTask;
     use crate::model::plan::Choice;
     use crate::model::record::{Intent, IntentEnd, IntentOutcome, KnownInstance, Opened};
     use crate::model::settings::{Market, Provider};
+    use crate::model::waste::Standing;
     use crate::store::memory::MemoryStore;
 
     const NOW: &str = "2026-11-02T08:00:00Z";
@@ -198,20 +217,21 @@ mod tests {
 
     prop_compose! {
         fn share()(from in instant(), queue in name(), task in option::of(name()), project in option::of(name()),
-            user in option::of(name())) -> Share {
+            user in option::of(name()), standing in prop::sample::select(vec![Standing::Boot, Standing::Idle, Standing::Drained])) -> Share {
             let owner = Owner { project: project.map(Into::into), user: user.map(Into::into) };
-            Share { from, queue: queue.into(), task: task.map(Into::into), owner }
+            Share { from, queue: queue.into(), task: task.map(Into::into), owner, standing }
         }
     }
 
     prop_compose! {
-        fn interval()(instance in name(), pool in name(), rate in option::of(0_i64..40_000_000), start in instant(),
+        fn interval()(instance in name(), pool in name(), rate in option::of(0_i64..40_000_000), extras in 0_i64..9, start in instant(),
             end in option::of(instant()), shares in vec(share(), 0..3)) -> Interval {
             Interval {
                 instance: instance.into(),
                 pool: pool.into(),
                 home: "q".into(),
                 rate: rate.map(Rate::from_micros_per_hour),
+                extras: Rate::from_micros_per_hour(extras),
                 reservation: Money::from_micros(9),
                 start,
                 end,
@@ -307,6 +327,32 @@ mod tests {
             prop_assert_eq!(remembered, applied(&[first, second].concat()));
         }
 
+        /// Whatever was recorded, what is read for a report is what was recorded.
+        #[test]
+        fn intervals_are_shown_as_they_were_opened(records in vec(record(), 0..40)) {
+            let directory = tempfile::tempdir().unwrap();
+            let (standing, shown, whole) = wait(async {
+                let mut store = open(directory.path()).await;
+                store.commit(&records).await.unwrap();
+                let (mut ledger, mut open) = (Ledger::default(), 0);
+                let show = |interval: Interval| match interval.end {
+                    Some(_) => ledger.add_closed(&interval),
+                    None => open += 1,
+                };
+                store.each_interval(Timestamp::MIN, Timestamp::MAX, show).await.unwrap();
+                (store.standing().await.unwrap(), (ledger, open), store.load().await.unwrap())
+            });
+            prop_assert_eq!(standing.ledger.open(), whole.ledger.open());
+            prop_assert_eq!((&standing.intents, &standing.known), (&whole.intents, &whole.known));
+            let ended = whole.ledger.open().values().filter(|interval| interval.end.is_some());
+            let mut ledger = Ledger::default();
+            ended.clone().for_each(|interval| ledger.add_closed(interval));
+            prop_assert_eq!(shown.1 + ended.count(), whole.ledger.open().len());
+            let before: Money = ledger.total(now());
+            let closed: Money = whole.ledger.total(now()) - whole.ledger.open().values().map(|interval| interval.cost(now())).sum();
+            prop_assert_eq!(shown.0.total(now()) - before, closed);
+        }
+
         #[test]
         fn both_stores_give_the_same_journal(
             entries in vec(entry(), 0..30),
@@ -396,6 +442,7 @@ mod tests {
             pool: "p".into(),
             home: "q".into(),
             rate,
+            extras: Rate::ZERO,
             reservation: Money::ZERO,
             start,
             end: None,

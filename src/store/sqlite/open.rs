@@ -16,6 +16,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 const APPLICATION: i64 = 0x5449_4445;
 const MARK: &str = "PRAGMA application_id = 1414087749";
 
+/// Rows that the file's thread reads ahead of whoever takes them: a wait for each would cost more than the row.
+const READ_AHEAD: usize = 4_096;
+
 /// How long another process may keep the file busy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -26,6 +29,7 @@ pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnecti
         .filename(path)
         .synchronous(SqliteSynchronous::Full)
         .busy_timeout(PATIENCE)
+        .row_buffer_size(READ_AHEAD)
         .disable_statement_logging();
     let mut connection = options.connect().await.map_err(|error| not_ours(path, &error))?;
     claim(&mut connection, path).await?;

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
+use super::bills::{self, Span};
 use super::columns::{ColumnError, instant, of_json, of_word, to_instant};
 use crate::model::account::Owner;
 use crate::model::ids::{ProjectName, QueueName, Revision, TaskId, UserName};
@@ -13,6 +14,7 @@ use crate::model::journal::{Entry, JournalFilter, Subject};
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
 use crate::model::record::{Intent, KnownInstance, Learned, Memory};
+use crate::model::waste::Standing;
 
 /// What could not be read, and why.
 type Unread = (&'static str, ColumnError);
@@ -23,10 +25,22 @@ pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timesta
     state(connection, &mut memory).await.map_err(|error| ("state", error))?;
     intents(connection, &mut memory).await.map_err(|error| ("intents", error))?;
     known(connection, &mut memory).await.map_err(|error| ("machines", error))?;
+    gone(connection, &mut memory).await.map_err(|error| ("machines", error))?;
     ledger(connection, &mut memory.ledger, keep_from).await.map_err(|error| ("ledger", error))?;
     requeues(connection, &mut memory).await.map_err(|error| ("requeues", error))?;
     boots_failed(connection, &mut memory).await.map_err(|error| ("failed boots", error))?;
     samples(connection, &mut memory.learned).await.map_err(|error| ("samples", error))?;
+    Ok(memory)
+}
+
+/// What stands: intents, machines and their open bills; nothing that is over.
+pub(super) async fn standing(connection: &mut SqliteConnection) -> Result<Memory, Unread> {
+    let mut memory = Memory::default();
+    state(connection, &mut memory).await.map_err(|error| ("state", error))?;
+    intents(connection, &mut memory).await.map_err(|error| ("intents", error))?;
+    known(connection, &mut memory).await.map_err(|error| ("machines", error))?;
+    let open = |interval| memory.ledger.open_interval(interval);
+    bills::each(connection, Span::Open, open).await.map_err(|error| ("ledger", error))?;
     Ok(memory)
 }
 
@@ -54,7 +68,7 @@ async fn intents(connection: &mut SqliteConnection, memory: &mut Memory) -> Resu
 }
 
 async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
-    for row in sqlx::query("SELECT * FROM known").fetch_all(&mut *connection).await? {
+    for row in sqlx::query("SELECT * FROM known").fetch_all(connection).await? {
         let mut known: KnownInstance = of_json(row.try_get("facts")?)?;
         known.registered = row.try_get("registered")?;
         known.stop_sent = row.try_get::<Option<i64>, _>("stop_sent")?.map(to_instant);
@@ -63,6 +77,10 @@ async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result
         known.power = of_json(row.try_get("power")?)?;
         memory.known.insert(known.id.clone(), known);
     }
+    Ok(())
+}
+
+async fn gone(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT instance, at FROM gone").fetch_all(connection).await? {
         memory.gone.insert(row.try_get::<String, _>("instance")?.into(), to_instant(row.try_get("at")?));
     }
@@ -102,17 +120,23 @@ async fn shares(connection: &mut SqliteConnection, keep_from: i64) -> Result<BTr
     );
     let mut shares: BTreeMap<i64, Vec<Share>> = BTreeMap::new();
     for row in kept.bind(keep_from).fetch_all(connection).await? {
-        shares.entry(row.try_get("interval")?).or_default().push(Share {
-            from: to_instant(row.try_get("since")?),
-            queue: row.try_get::<String, _>("queue")?.into(),
-            task: row.try_get::<Option<String>, _>("task")?.map(TaskId::from),
-            owner: Owner {
-                project: row.try_get::<Option<String>, _>("project")?.map(ProjectName::from),
-                user: row.try_get::<Option<String>, _>("user")?.map(UserName::from),
-            },
-        });
+        shares.entry(row.try_get("interval")?).or_default().push(share(&row)?);
     }
     Ok(shares)
+}
+
+/// A row of `share`.
+pub(super) fn share(row: &SqliteRow) -> Result<Share, ColumnError> {
+    Ok(Share {
+        from: to_instant(row.try_get("since")?),
+        queue: row.try_get::<String, _>("queue")?.into(),
+        task: row.try_get::<Option<String>, _>("task")?.map(TaskId::from),
+        owner: Owner {
+            project: row.try_get::<Option<String>, _>("project")?.map(ProjectName::from),
+            user: row.try_get::<Option<String>, _>("user")?.map(UserName::from),
+        },
+        standing: Standing::of_word(row.try_get("standing")?),
+    })
 }
 
 /// A row of `interval`, without its shares.
@@ -122,6 +146,7 @@ pub(super) fn interval(row: &SqliteRow) -> Result<Interval, ColumnError> {
         pool: row.try_get::<String, _>("pool")?.into(),
         home: row.try_get::<String, _>("home")?.into(),
         rate: row.try_get::<Option<i64>, _>("rate")?.map(Rate::from_micros_per_hour),
+        extras: Rate::from_micros_per_hour(row.try_get("extras")?),
         reservation: Money::from_micros(row.try_get("reservation")?),
         start: to_instant(row.try_get("start")?),
         end: row.try_get::<Option<i64>, _>("stop")?.map(to_instant),

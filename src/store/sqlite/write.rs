@@ -174,12 +174,14 @@ async fn open_interval(connection: &mut SqliteConnection, interval: &Interval) -
         return Ok(());
     }
     let id = sqlx::query(
-        "INSERT INTO interval (instance, pool, home, rate, reservation, start, stop) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO interval (instance, pool, home, rate, extras, reservation, start, stop) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(interval.instance.as_str())
     .bind(interval.pool.as_str())
     .bind(interval.home.as_str())
     .bind(interval.rate.map(Rate::micros_per_hour))
+    .bind(interval.extras.micros_per_hour())
     .bind(interval.reservation.micros())
     .bind(instant(interval.start)?)
     .bind(interval.end.map(instant).transpose()?)
@@ -199,15 +201,16 @@ async fn open_interval_of(connection: &mut SqliteConnection, id: &InstanceId) ->
 
 async fn add_share(connection: &mut SqliteConnection, interval: i64, share: &Share) -> Result<(), ColumnError> {
     let add = sqlx::query(
-        "INSERT INTO share (interval, place, since, queue, task, project, user) \
-         VALUES (?1, (SELECT coalesce(max(place) + 1, 0) FROM share WHERE interval = ?1), ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO share (interval, place, since, queue, task, project, user, standing) \
+         VALUES (?1, (SELECT coalesce(max(place) + 1, 0) FROM share WHERE interval = ?1), ?2, ?3, ?4, ?5, ?6, ?7)",
     )
     .bind(interval)
     .bind(instant(share.from)?)
     .bind(share.queue.as_str())
     .bind(share.task.as_ref().map(TaskId::as_str))
     .bind(share.owner.project.as_ref().map(ProjectName::as_str))
-    .bind(share.owner.user.as_ref().map(UserName::as_str));
+    .bind(share.owner.user.as_ref().map(UserName::as_str))
+    .bind(share.standing.word());
     run(connection, add).await
 }
 

@@ -280,7 +280,7 @@ fn launch(view: &View, pool: &PoolName, queue: &QueueName) -> Question {
     let settings = view.settings.pool(pool);
     let first_type = settings.and_then(|pool| pool.types.first().map(|machine_type| (pool, machine_type)));
     let offer = first_type.map(|(pool, machine_type)| {
-        let rate = view.snapshot.catalogue.offer(pool, machine_type, pool.market).rate;
+        let rate = view.snapshot.catalogue.offer(pool, machine_type, pool.market, view.at).rate;
         let rate = rate.map_or_else(|| "at a price that is not known".to_owned(), |rate| format!("{rate} more"));
         format!("One {machine_type} of pool {pool}: {rate}.", pool = pool.name)
     });

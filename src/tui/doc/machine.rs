@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use super::{Line, fact, heading, why};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
+use crate::model::extras::Extras;
 use crate::model::instance::Instance;
+use crate::model::money::Rate;
+use crate::model::settings::Market;
 use crate::tui::list::{charged, notes, state_of};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
@@ -57,10 +60,28 @@ fn facts(instance: &Instance, view: &View, now: Timestamp) -> Vec<(&'static str,
         ("pool", instance.pool.to_string()),
         ("type", format!("{}, {} vCPU, {} GPU", instance.machine_type, instance.vcpu, instance.gpu)),
         ("place", instance.zone.as_ref().map_or_else(|| instance.region.clone(), ToString::to_string)),
-        ("price", instance.rate.map_or_else(|| "not known; it counts as nothing".to_owned(), |rate| rate.to_string())),
+        ("price", price(view, instance)),
         ("launched", ago(instance.launched)),
         ("worker", instance.worker.as_ref().map_or_else(dash, ToString::to_string)),
         ("reported", instance.last_report.map_or_else(dash, ago)),
         ("intent", instance.intent.as_ref().map_or_else(dash, ToString::to_string)),
     ]
+}
+
+/// `$1.02/h, of it disks and address $0.02/h; told by the cloud, 2026-11-02 02:00Z`.
+fn price(view: &View, instance: &Instance) -> String {
+    let Some(rate) = instance.rate else { return "not known; it counts as nothing".to_owned() };
+    let Some(pool) = view.settings.pool(&instance.pool) else { return rate.to_string() };
+    let extras = Extras::within(pool, Some(rate));
+    let beside = if extras == Rate::ZERO { String::new() } else { format!(", of it disks and address {extras}") };
+    let spec = view.snapshot.catalogue.spec(instance.provider, &instance.region, &instance.machine_type);
+    let source = if pool.price.is_some() && instance.market == pool.market {
+        Some(format!("pool.{}.price", pool.name))
+    } else {
+        spec.and_then(|spec| {
+            let spot = spec.spot_source.as_ref().filter(|_| instance.market == Market::Spot);
+            spot.or(Some(&spec.source)).filter(|source| !source.is_empty()).cloned()
+        })
+    };
+    format!("{rate}{beside}{}", source.map(|source| format!("; {source}")).unwrap_or_default())
 }

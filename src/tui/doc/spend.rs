@@ -2,17 +2,32 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
+
 use super::{Line, fact, heading};
 use crate::engine::event::{BudgetState, View};
+use crate::model::account::Account;
+use crate::model::calendar::bounds;
 use crate::model::money::Money;
+use crate::model::prices::PriceSource;
+use crate::model::report::NOBODY;
+use crate::model::settings::{BudgetScope, Per, Period};
 use crate::tui::theme::Tone;
 use crate::tui::words::{clock, day_and_minute, dollars, plural, time_or_day, wrap};
 
+/// Whose an account is, in one sense.
+type Named<'a> = dyn Fn(&Account) -> Option<String> + 'a;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
 pub(super) fn lines(view: &View, width: usize) -> Vec<Line> {
     let spend = &view.spend;
-    let mut lines = vec![Line::of(format!("now {}", spend.rate), Tone::Strong)];
+    let a_day = spend.rate.cost(DAY);
+    let mut lines =
+        vec![Line::of(format!("now {}", spend.rate), Tone::Strong).and(format!(" = {a_day} a day"), Tone::Plain)];
     let sums = format!("today {}   month {}   in all {}", spend.today, spend.month, spend.total);
     lines.extend(super::wrapped(&sums, Tone::Plain, width));
+    lines.extend(today(view, width));
     lines.extend(whole(view, width));
     if !spend.budgets.is_empty() {
         lines.push(Line::default());
@@ -26,14 +41,77 @@ pub(super) fn lines(view: &View, width: usize) -> Vec<Line> {
     lines.push(Line::default());
     lines.push(heading("Today by queue"));
     lines.extend(shares(spend.queue_today.iter().map(|(queue, money)| (queue.to_string(), *money)), width));
-    let mut pools: BTreeMap<String, Money> = BTreeMap::new();
-    for (account, money) in &spend.today_by_account {
-        *pools.entry(account.pool.to_string()).or_default() += *money;
+    let pool = |account: &Account| Some(account.pool.to_string());
+    let project = |account: &Account| account.owner.project.as_ref().map(ToString::to_string);
+    let user = |account: &Account| account.owner.user.as_ref().map(ToString::to_string);
+    let parts: [(&str, &Named<'_>); 3] =
+        [("Today by pool", &pool), ("Today by project", &project), ("Today by user", &user)];
+    for (title, name) in parts {
+        let mut sums: BTreeMap<String, Money> = BTreeMap::new();
+        for (account, money) in &spend.today_by_account {
+            *sums.entry(name(account).unwrap_or_else(|| NOBODY.to_owned())).or_default() += *money;
+        }
+        // Where nobody is named there is nothing to compare.
+        if sums.keys().all(|name| name == NOBODY) && title != "Today by pool" {
+            continue;
+        }
+        lines.push(Line::default());
+        lines.push(heading(title));
+        lines.extend(shares(sums.into_iter(), width));
     }
+    lines.extend(waste(view, width));
     lines.push(Line::default());
-    lines.push(heading("Today by pool"));
-    lines.extend(shares(pools.into_iter(), width));
+    lines.push(heading("Prices"));
+    lines.extend(prices(view, width));
     lines
+}
+
+/// Today against what the tightest budget over everything leaves for each of its days that are left, this one included.
+fn today(view: &View, width: usize) -> Vec<Line> {
+    let zone = &view.settings.the_loop.time_zone;
+    let over_all = |budget: &&BudgetState| {
+        let by_days = matches!(budget.per, Per::Calendar(per) if per != Period::Hour);
+        budget.scope == BudgetScope::All && by_days
+    };
+    let today = bounds(Period::Day, zone, view.at);
+    let lines = view.spend.budgets.iter().filter(over_all).map(|budget| {
+        let left = (budget.limit - (budget.spent - view.spend.today)).max(Money::ZERO);
+        let seconds = budget.period_end.duration_since(today.start).as_secs().max(1);
+        let days = (seconds + DAY.as_secs() / 2) / DAY.as_secs();
+        (Money::from_micros(left.micros() / days.max(1)), budget)
+    });
+    let Some((line, budget)) = lines.min_by_key(|(line, _)| *line) else { return Vec::new() };
+    let cells = (width / 3).clamp(8, 40);
+    let (spent, _, free) = bar(view.spend.today, Money::ZERO, line, cells);
+    let tone = if view.spend.today > line { Tone::Warn } else { Tone::Good };
+    let told = format!("{} of {line} that budget {} leaves for a day", view.spend.today, budget.name);
+    let mut lines = vec![Line::of("today ", Tone::Dim).and(spent, tone).and(free, Tone::Dim)];
+    lines.extend(super::wrapped(&told, tone, width));
+    lines
+}
+
+/// What ran no task today.
+fn waste(view: &View, width: usize) -> Vec<Line> {
+    let waste = &view.spend.waste_today;
+    let all = waste.total();
+    let percent = i128::from(all.micros()) * 100 / i128::from(view.spend.today.micros().max(1));
+    let told = format!("   {all}, {percent}% of today");
+    let mut lines = vec![Line::default(), heading("Today without a task").and(told, Tone::Plain)];
+    let parts = waste.parts().map(|(used, money)| (used.words().to_owned(), money));
+    lines.extend(shares(parts.into_iter(), width));
+    lines
+}
+
+/// Where the prices are from, and how old they are.
+fn prices(view: &View, width: usize) -> Vec<Line> {
+    if view.prices.is_empty() {
+        return super::wrapped("from the settings, else from the table that ships with this version", Tone::Dim, width);
+    }
+    let told = |source: &PriceSource| {
+        let tone = if source.error.is_some() || !source.refused.is_empty() { Tone::Warn } else { Tone::Plain };
+        super::wrapped(&format!("{}: {}", source.name(), source.told(view.at)), tone, width)
+    };
+    view.prices.iter().flat_map(told).collect()
 }
 
 /// How far the figures can be trusted.

@@ -50,6 +50,16 @@ fn every_view_at_every_size() {
 }
 
 #[test]
+fn the_whole_of_the_spend_page() {
+    let mut person = person();
+    person.press("3");
+    insta::assert_snapshot!(
+        "spend_whole",
+        [(80, 64), (140, 64)].map(|(width, height)| person.screen(width, height)).join("\n")
+    );
+}
+
+#[test]
 fn every_dialog() {
     let mut all = String::new();
     for (name, keys) in [

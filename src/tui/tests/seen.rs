@@ -74,7 +74,12 @@ pub(super) fn rich() -> View {
     view.spend.today_by_hour = [0, 2, 5, 9, 4, 1, 0, 7].map(|dollars| Money::from_micros(dollars * 1_000_000)).to_vec();
     view.spend.today_by_account = [("p4d", "train", "$10.10"), ("p4d", "eval", "$2.30")]
         .map(|(pool, queue, money)| {
-            (Account { pool: pool.into(), queue: queue.into(), owner: Owner::default() }, money.parse().unwrap())
+            let owner = if queue == "eval" {
+                Owner { project: Some("vision".into()), user: Some("ann".into()) }
+            } else {
+                Owner::default()
+            };
+            (Account { pool: pool.into(), queue: queue.into(), owner }, money.parse().unwrap())
         })
         .to_vec();
     view.spend.queue_today =

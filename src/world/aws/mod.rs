@@ -12,6 +12,7 @@ mod leftovers;
 mod listed;
 mod members;
 mod newcomer;
+pub mod price_list;
 mod quota;
 mod request;
 mod rights;
@@ -32,9 +33,10 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use tokio::sync::Mutex;
 
-use crate::model::ids::{FleetId, InstanceId};
+use crate::model::ids::{FleetId, InstanceId, MachineType};
+use crate::model::money::Rate;
 use crate::model::observed::{CloudInstance, CloudState};
-use crate::model::settings::AccountSettings;
+use crate::model::settings::{AccountSettings, Market};
 use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::account::Ends;
@@ -107,21 +109,31 @@ impl Ec2 {
         Self { page_size: page_size.clamp(5, 1000), ..self }
     }
 
+    /// What machines of these types cost on demand: asked of whoever serves the price list to the account of the site.
+    async fn on_demand(&self, site: &str, types: &[MachineType]) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
+        let account = account::open(self.given.as_ref(), self.account(site)?, price_list::SERVED_IN).await?;
+        let timeouts =
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(CALL_TIMEOUT).build();
+        let config = aws_sdk_pricing::config::Builder::from(&account.config);
+        // It is asked again in a while.
+        let config = config.timeout_config(timeouts).retry_config(RetryConfig::disabled()).build();
+        price_list::on_demand(&aws_sdk_pricing::Client::from_conf(config), site::parts(site).1, types).await
+    }
+
+    /// The account of a site; `None`: the usual one.
+    fn account(&self, site: &str) -> Result<Option<&AccountSettings>, CloudError> {
+        let Some(name) = site::parts(site).0 else { return Ok(None) };
+        let found = self.accounts.iter().find(|account| account.name == name);
+        let unknown = || refused(format!("no account `{name}` was in the settings at the start"));
+        found.map(Some).ok_or_else(unknown)
+    }
+
     async fn client(&self, site: &str) -> Result<Client, CloudError> {
         let mut clients = self.clients.lock().await;
         if let Some((client, _)) = clients.get(site) {
             return Ok(client.clone());
         }
-        let (name, region) = site::parts(site);
-        let account = match &name {
-            None => None,
-            Some(name) => Some(
-                self.accounts
-                    .iter()
-                    .find(|account| account.name == *name)
-                    .ok_or_else(|| refused(format!("no account `{name}` was in the settings at the start")))?,
-            ),
-        };
+        let (account, region) = (self.account(site)?, site::parts(site).1);
         let account = account::open(self.given.as_ref(), account, region).await?;
         let mut timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)
@@ -301,7 +313,11 @@ impl Cloud for Ec2 {
         // Without the right to list there is none to try on.
         let machines = self.listed(fleet, region).await.unwrap_or_default();
         let machine = machines.into_iter().find(alive).map(|machine| machine.id);
-        let answer = rights::tried(&client, machine.as_ref(), orders).await;
+        let mut answer = rights::tried(&client, machine.as_ref(), orders).await;
+        if let Ok(rights) = &mut answer {
+            let types = orders.iter().find_map(|order| order.pool.types.first().cloned());
+            rights.push(rights::see_prices(self.on_demand(region, types.as_slice()).await.map(drop)));
+        }
         self.settle(region, answer).await
     }
 
@@ -311,6 +327,23 @@ impl Cloud for Ec2 {
             Err(error) => Err(error),
         };
         self.settle(region, answer).await
+    }
+
+    fn tells_prices(&self) -> bool {
+        true
+    }
+
+    async fn prices(
+        &self,
+        region: &str,
+        types: &[MachineType],
+        market: Market,
+        now: Timestamp,
+    ) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
+        match market {
+            Market::OnDemand => self.on_demand(region, types).await,
+            Market::Spot => price_list::spot(&self.client(region).await?, types, now).await,
+        }
     }
 
     fn may_leave_behind(&self) -> bool {

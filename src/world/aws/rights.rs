@@ -8,7 +8,7 @@ use aws_sdk_ec2::config::http::HttpResponse;
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 
 use crate::model::ids::{InstanceId, MachineType};
-use crate::model::settings::{Market, OnIdle, SpotStrategy};
+use crate::model::settings::{Market, OnIdle};
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::error::{cloud_error, refused};
 use crate::world::aws::image::{self, Resolved};
@@ -39,18 +39,22 @@ pub(super) async fn tried(
     on_disks(client, &mut rights).await;
     if orders.iter().any(|order| order.pool.market == Market::Spot) {
         on_spot_requests(client, &mut rights).await;
+        let answer = client.describe_spot_price_history().dry_run(true).send().await;
+        rights.push(right("ec2:DescribeSpotPriceHistory", &"", said("DescribeSpotPriceHistory", answer)));
     }
     if let Some(order) = orders.iter().find(|order| !order.bids.is_empty()) {
         on_templates(client, order, &mut rights).await;
     }
-    let by_price = |order: &LaunchOrder| {
-        order.pool.market == Market::Spot && order.pool.launch.spot_strategy == SpotStrategy::LowestPrice
-    };
-    if orders.iter().any(by_price) {
-        let answer = client.describe_spot_price_history().dry_run(true).send().await;
-        rights.push(right("ec2:DescribeSpotPriceHistory", &"", said("DescribeSpotPriceHistory", answer)));
-    }
     Ok(rights)
+}
+
+/// The price list knows no dry run, so it is asked. Nothing depends on it: without the right the table's prices hold.
+pub(super) fn see_prices(answer: Result<(), CloudError>) -> Right {
+    let answer = match answer {
+        Ok(()) => Answer::Granted,
+        Err(error) => Answer::Unclear(format!("the prices that ship with the program are used: {error}")),
+    };
+    right("pricing:GetProducts", &"", answer)
 }
 
 /// Goes first: a server that carries out what it was only to try must not be given anything that matters.

@@ -322,6 +322,7 @@ impl Rig {
         command.env("TIDEGATE_STATE_DIR", self.folder.path().join(name));
         command.env("TIDEGATE_LEADER_TIMES", format!("{},{}", TIMES.beat.as_millis(), TIMES.silence.as_millis()));
         command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:9");
+        command.env("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9");
         command.envs(["CONSOLE", "AGENTS"].map(|name| (name, variable(name).unwrap())));
         command
     }

@@ -147,6 +147,22 @@ fn days_of_ten_seeds_are_clean() {
     }
 }
 
+/// The simulator bills disks, addresses and what was agreed by its own code.
+#[test]
+fn disks_addresses_and_discounts_are_in_the_ledger_to_the_micro_dollar() {
+    let more = "ami = \"ami-demo\"\ndisk_gb = 137\nvolumes = [\"/dev/sdf size=33 type=st1\"]\npublic_address = true\n";
+    let day = |discount: &str| {
+        let settings = SETTINGS.replace("ami = \"ami-demo\"\n", &format!("{more}{discount}"));
+        let outcome = Day { settings, hours: 3, ..Day::default() }.live();
+        assert_clean(&outcome);
+        outcome.spent_microusd
+    };
+    let plain = Day { hours: 3, ..Day::default() }.live().spent_microusd;
+    assert!(day("") > plain, "they cost");
+    assert!(day("discount = \"12.5% until 2099-01-01\"\n") < plain);
+    assert_eq!(day("discount = \"12.5% until 2000-01-01\"\n"), day(""));
+}
+
 #[test]
 fn one_seed_is_one_day_and_another_seed_is_another() {
     let day = |seed| serde_json::to_string(&Day { seed, hours: 1, ..Day::default() }.live()).unwrap();

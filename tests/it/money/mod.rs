@@ -1,3 +1,10 @@
-//! Money: what was spent, and whether it was right.
+//! Money: what was spent, what budgets do about it, and whether it was right.
 
+mod books;
+mod budgets;
+mod console;
+#[cfg(feature = "aws")]
+mod prices;
+mod reconcile;
+mod report;
 mod soak;

@@ -64,6 +64,7 @@ pub enum Kind {
         max: Money,
     },
     Rate {
+        min: Rate,
         max: Rate,
     },
     Choice(&'static [&'static str]),
@@ -101,7 +102,9 @@ impl Kind {
             Self::Money { max } => {
                 format!("an amount of money in $0..{}, such as `$12.50`", money::Exact(*max))
             }
-            Self::Rate { max } => format!("a price in $0/h..{}, such as `$1.25/h`", money::ExactRate(*max)),
+            Self::Rate { min, max } => {
+                format!("a price in {}..{}, such as `$1.25/h`", money::ExactRate(*min), money::ExactRate(*max))
+            }
             Self::Choice(words) => match words {
                 [only] => format!("`{only}`"),
                 words => {
@@ -177,9 +180,10 @@ impl Kind {
                 Ok(found) => return in_range(value, found, Money::ZERO, *max, &format!("$0..{}", money::Exact(*max))),
                 Err(_) => false,
             },
-            (Self::Rate { max }, Written::Text(text)) => match Rate::from_str(text) {
+            (Self::Rate { min, max }, Written::Text(text)) => match Rate::from_str(text) {
                 Ok(found) => {
-                    return in_range(value, found, Rate::ZERO, *max, &format!("$0/h..{}", money::ExactRate(*max)));
+                    let range = format!("{}..{}", money::ExactRate(*min), money::ExactRate(*max));
+                    return in_range(value, found, *min, *max, &range);
                 }
                 Err(_) => false,
             },

@@ -249,6 +249,8 @@ fn blank_pool(name: &str) -> PoolSettings {
         max_silence: SignedDuration::ZERO,
         max_life: SignedDuration::ZERO,
         price: None,
+        discount: None,
+        public_address: false,
         guard: GuardKind::Gate,
         spot: SpotSettings::default(),
         launch: LaunchSettings::default(),

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use super::kind::Rule;
 use super::slot::is_one;
 use crate::model::settings::agent::{is_cloud_secret, is_requirement};
+use crate::model::settings::discount::{self, Discount};
 use crate::model::settings::key::Key;
 use crate::model::settings::ladder::{self, Step};
 use crate::model::settings::schedule::{self, Days};
@@ -62,6 +63,7 @@ pub(super) const OWNER: Rule = Rule {
 };
 pub(super) const SNAPSHOT: Rule = Rule { holds: is_snapshot, is: "a snapshot, such as `snap-0123456789abcdef0`" };
 pub(super) const VOLUME: Rule = Rule { holds: is_one::<Volume>, is: volume::GRAMMAR };
+pub(super) const DISCOUNT: Rule = Rule { holds: is_one::<Discount>, is: discount::GRAMMAR };
 pub(super) const SPOT_CAP: Rule = Rule { holds: is_one::<SpotCap>, is: spot_cap::GRAMMAR };
 pub(super) const SUBNET: Rule = Rule { holds: is_word, is: "a subnet, such as `subnet-0123456789abcdef0`" };
 pub(super) const GROUP: Rule = Rule { holds: is_line, is: "a security group, such as `sg-0123456789abcdef0`" };

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use super::written::Written;
 use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName};
 use crate::model::money::{self, Money, Rate};
+use crate::model::settings::discount::Discount;
 use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
@@ -129,6 +130,7 @@ as_text!(Days, |text: &str| text.parse().ok(), Days::to_string);
 as_text!(Time, schedule::time, |value: &Self| value.strftime("%H:%M").to_string());
 as_text!(VolumeKind, VolumeKind::read, |value: &Self| value.word().to_owned());
 as_text!(Volume, |text: &str| text.parse().ok(), Volume::to_string);
+as_text!(Discount, |text: &str| text.parse().ok(), Discount::to_string);
 as_text!(SpotCap, |text: &str| text.parse().ok(), SpotCap::to_string);
 as_text!(
     Poll,

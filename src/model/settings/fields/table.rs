@@ -77,7 +77,7 @@ macro_rules! limits {
             },
             Field {
                 name: "max_hourly",
-                kind: Kind::Rate { max: Rate::from_micros_per_hour(1_000_000_000_000) },
+                kind: Kind::Rate { min: Rate::ZERO, max: Rate::from_micros_per_hour(1_000_000_000_000) },
                 unset: Unset::Means("not limited"),
                 takes: Takes::AtOnce,
                 doc: concat!("What the instances ", $over, " may cost in an hour at most."),

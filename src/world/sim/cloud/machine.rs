@@ -4,7 +4,8 @@ use crate::model::ids::{
     FleetId, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, Term, WorkerId, WorkerName, Zone,
 };
 use crate::model::observed::{CloudInstance, CloudState, Tags};
-use crate::model::settings::{GuardKind, Market, Provider};
+use crate::model::settings::volume::VolumeKind;
+use crate::model::settings::{GuardKind, Market, PoolSettings, Provider};
 use crate::world::cloud::{LaunchOrder, Launched};
 use crate::world::sim::events::{Index, Millis, millis, timestamp};
 use crate::world::sim::random::Dice;
@@ -136,6 +137,37 @@ impl BootDraw {
     }
 }
 
+/// What of a list price the account pays, in micro-dollars for an hour.
+fn agreed(pool: &PoolSettings, list: i64, now: Millis) -> i64 {
+    let Some(discount) = pool.discount else { return list };
+    let midnight = |day: jiff::civil::Date| day.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|day| day.timestamp());
+    let over = discount.until.and_then(midnight).is_some_and(|over| timestamp(now) >= over);
+    if over { list } else { (list * (1_000 - i64::from(discount.permille))).div_euclid(1_000) }
+}
+
+/// What the disks and the address of a machine cost, in micro-dollars for an hour.
+fn beside(pool: &PoolSettings) -> i64 {
+    let a_month = |gigabytes: u32, kind: VolumeKind| {
+        i64::from(gigabytes)
+            * match kind {
+                VolumeKind::Standard => 50_000,
+                VolumeKind::Gp2 => 100_000,
+                VolumeKind::Gp3 => 80_000,
+                VolumeKind::Io1 | VolumeKind::Io2 => 125_000,
+                VolumeKind::Sc1 => 15_000,
+                VolumeKind::St1 => 45_000,
+            }
+    };
+    let mut price = if pool.public_address { 5_000 } else { 0 };
+    if let Some(gigabytes) = pool.launch.disk_gb {
+        price += a_month(gigabytes, pool.launch.disk_type.unwrap_or(VolumeKind::Gp3)).div_euclid(730);
+    }
+    for volume in &pool.launch.volumes {
+        price += a_month(volume.size.unwrap_or(0), volume.kind).div_euclid(730);
+    }
+    price
+}
+
 impl Machine {
     pub(in crate::world::sim) fn new(
         order: &LaunchOrder,
@@ -145,10 +177,14 @@ impl Machine {
         boot: BootDraw,
         now: Millis,
     ) -> Self {
-        let price = match order.launch.market {
+        let list = match order.launch.market {
             Market::OnDemand => offer.on_demand,
             Market::Spot => offer.spot.unwrap_or(offer.on_demand),
         };
+        // A price of the settings' own is what was agreed.
+        let own = order.pool.price.is_some() && order.pool.market == order.launch.market;
+        let machine = if own { list } else { agreed(&order.pool, list, now) };
+        let price = machine + beside(&order.pool);
         Self {
             id: InstanceId::new(format!("i-0{:016x}", boot.id)),
             fleet: order.fleet.clone(),

@@ -152,7 +152,10 @@ impl Rig {
         command.env("HOME", self.folder.path()).env("USER", "ann").env("PATH", "/usr/bin:/bin");
         command.env("TIDEGATE_CONFIG", self.path("tidegate.toml")).env("TIDEGATE_STATE_DIR", self.path("state"));
         command.env("CONSOLE", "CONSOLE-KEY:console-secret").env("AGENTS", "AGENTS-KEY:agents-secret");
-        command.env("AWS_ENDPOINT_URL_EC2", &self.endpoint).env("AWS_EC2_METADATA_DISABLED", "true");
+        command
+            .env("AWS_ENDPOINT_URL_EC2", &self.endpoint)
+            .env("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9")
+            .env("AWS_EC2_METADATA_DISABLED", "true");
         command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         command
     }

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use super::super::rules::{ACCOUNT, REGION, TYPE};
+use super::super::rules::{ACCOUNT, DISCOUNT, REGION, TYPE};
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
 use crate::model::money::Rate;
@@ -153,14 +153,36 @@ pub(super) const POOL: &[Field] = &[
     },
     Field {
         name: "price",
-        kind: Kind::Rate { max: Rate::from_micros_per_hour(1_000_000_000_000) },
-        unset: Unset::Means("from the price table"),
+        kind: Kind::Rate { min: Rate::from_micros_per_hour(1), max: Rate::from_micros_per_hour(1_000_000_000_000) },
+        unset: Unset::Means("from the cloud, else from the price table"),
         takes: Takes::AtOnce,
-        doc: "What a machine of this pool costs in an hour; it wins over the price table. Under a budget nothing is \
-              launched at an unknown price.",
+        doc: "What a machine of this pool costs in an hour, without its disks and its address; it wins over the cloud's own \
+              price and the price table. Under a budget nothing is launched at an unknown price.",
         example: "$1.20/h",
         later: &[],
         lens: at!(Pool, price),
+    },
+    Field {
+        name: "discount",
+        kind: Kind::Text(DISCOUNT),
+        unset: Unset::Means("none"),
+        takes: Takes::NewMachines,
+        doc: "What a private agreement takes off the list price of this pool's machines (not off `price`, disks and \
+              addresses), and until when.",
+        example: "30% until 2027-01-01",
+        later: &[],
+        lens: at!(Pool, discount),
+    },
+    Field {
+        name: "public_address",
+        kind: Kind::Flag,
+        unset: Unset::Is("false"),
+        takes: Takes::NewMachines,
+        doc: "Whether this pool's machines have a public IPv4 address, as they do in AWS's default subnets: its $0.005/h is \
+              counted. It changes nothing about the machines.",
+        example: "true",
+        later: &[],
+        lens: at!(Pool, public_address),
     },
     Field {
         name: "guard",

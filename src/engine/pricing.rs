@@ -1,0 +1,197 @@
+//! What the clouds say that their machines cost, asked beside the looks. A price that is believed is that of launches to
+//! come; bills that run keep theirs. Without an answer the last good prices stay, and the table's behind them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::engine::run::{Loop, Work};
+use crate::engine::seen::facts::Region;
+use crate::engine::words::line;
+use crate::model::catalogue::{Catalogue, Priced};
+use crate::model::ids::MachineType;
+use crate::model::journal::EntryKind;
+use crate::model::money::Rate;
+use crate::model::prices::{PriceSource, believed};
+use crate::model::settings::Market;
+use crate::world::cloud::CloudError;
+
+/// Price lists change now and then, spot prices slowly but all the time.
+const LIST_AGAIN: SignedDuration = SignedDuration::from_hours(12);
+const SPOT_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+const FAILED_AGAIN: SignedDuration = SignedDuration::from_mins(15);
+
+const DEADLINE: SignedDuration = SignedDuration::from_secs(120);
+
+/// Whose prices are asked for.
+type Asked = (Region, Market);
+
+/// What a cloud answered.
+pub(super) struct Told {
+    of: Asked,
+    result: Result<BTreeMap<MachineType, Rate>, String>,
+}
+
+/// The prices that were told, and when they are asked for again.
+pub(super) struct Pricing {
+    /// What ships with the program: told prices are held against it.
+    table: Arc<Catalogue>,
+    due: BTreeMap<Asked, Timestamp>,
+    sources: BTreeMap<Asked, PriceSource>,
+}
+
+impl Pricing {
+    pub(super) fn new(table: Arc<Catalogue>) -> Self {
+        Self { table, due: BTreeMap::new(), sources: BTreeMap::new() }
+    }
+
+    pub(super) fn sources(&self) -> Vec<PriceSource> {
+        self.sources.values().cloned().collect()
+    }
+}
+
+impl Loop {
+    /// Asks for the prices of the pools' machines that are due.
+    pub(super) fn ask_prices(&mut self) {
+        let now = self.setup.clock.now();
+        for (of, types) in self.priced_types() {
+            let Some(cloud) = self.setup.world.clouds.get(&of.0.provider).cloned() else { continue };
+            let due = self.pricing.due.get(&of).is_none_or(|due| *due <= now);
+            if !due || !cloud.tells_prices() {
+                continue;
+            }
+            // Should it end badly, it is asked again.
+            self.pricing.due.insert(of.clone(), now.saturating_add(FAILED_AGAIN).unwrap_or(Timestamp::MAX));
+            let clock = self.setup.clock;
+            self.work.spawn(async move {
+                let types: Vec<MachineType> = types.into_iter().collect();
+                let answer = clock.deadline(DEADLINE, cloud.prices(&of.0.name, &types, of.1, now)).await;
+                let answer = answer.unwrap_or_else(|| Err(CloudError::deadline("the price list")));
+                Work::Priced(Told { of, result: answer.map_err(|error| error.to_string()) })
+            });
+        }
+    }
+
+    /// On demand for every pool: that is what spot machines are rolled back to, and what their prices are held against.
+    fn priced_types(&self) -> BTreeMap<Asked, BTreeSet<MachineType>> {
+        let mut types: BTreeMap<Asked, BTreeSet<MachineType>> = BTreeMap::new();
+        for pool in &self.settings.pools {
+            let region = Region { provider: pool.provider, name: pool.site() };
+            for market in BTreeSet::from([Market::OnDemand, pool.market]) {
+                types.entry((region.clone(), market)).or_default().extend(pool.types.iter().cloned());
+            }
+        }
+        types
+    }
+
+    /// A cloud has told its prices, or not.
+    pub(super) async fn priced(&mut self, told: Told) {
+        let now = self.setup.clock.now();
+        let catalogue = Arc::make_mut(&mut self.setup.catalogue);
+        let news = self.pricing.take(told, catalogue, now);
+        if let Some(source) = news.filter(|_| self.leads()) {
+            let text = format!("prices {} are not believed: the last good ones stay", source.name());
+            let line = line(now, EntryKind::Alarm, text).because(&source.refused.join("; "));
+            self.commit(vec![line.record()]).await;
+        }
+        self.publish();
+    }
+}
+
+impl Pricing {
+    /// Takes in what was told; what is believed of it goes into the catalogue. Gives the source when it tells other things
+    /// than before that are not believed.
+    fn take(&mut self, told: Told, catalogue: &mut Catalogue, now: Timestamp) -> Option<PriceSource> {
+        let Told { of, result } = told;
+        let (region, market) = (&of.0, of.1);
+        let source = self.sources.entry(of.clone()).or_insert_with(|| PriceSource {
+            provider: region.provider,
+            site: region.name.clone(),
+            market,
+            good: None,
+            believed: 0,
+            error: None,
+            refused: Vec::new(),
+        });
+        let prices = match result {
+            Ok(prices) => prices,
+            Err(error) => {
+                source.error = Some(error);
+                return None;
+            }
+        };
+        let again = if market == Market::Spot { SPOT_AGAIN } else { LIST_AGAIN };
+        self.due.insert(of.clone(), now.saturating_add(again).unwrap_or(Timestamp::MAX));
+        let before = std::mem::take(&mut source.refused);
+        (source.error, source.good, source.believed) = (None, Some(now), 0);
+        for (machine_type, rate) in prices {
+            let listed = self.table.spec_near(region.provider, &region.name, &machine_type);
+            match believed(&machine_type, market, rate, listed) {
+                Ok(rate) => {
+                    source.believed += 1;
+                    let from = format!("told by the cloud, {}", now.strftime("%Y-%m-%d %H:%MZ"));
+                    catalogue.set_price(
+                        region.provider,
+                        &region.name,
+                        &machine_type,
+                        Priced { market, rate, source: from },
+                    );
+                }
+                Err(why) => source.refused.push(why),
+            }
+        }
+        (!source.refused.is_empty() && source.refused != before).then(|| source.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::settings::{PoolSettings, Provider};
+
+    #[test]
+    fn good_prices_stay_when_none_are_told_and_bad_ones_are_told_once() {
+        let table = Arc::new(crate::world::prices::catalogue().unwrap());
+        let (mut pricing, mut catalogue) = (Pricing::new(Arc::clone(&table)), Catalogue::clone(&table));
+        let mut pool = PoolSettings { region: "us-east-1".to_owned(), ..PoolSettings::with_defaults("gpu") };
+        let now: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
+        let mut told = |result: Result<&[(&str, i64)], &str>, market| {
+            let of = (Region { provider: Provider::Aws, name: "research@us-east-1".to_owned() }, market);
+            let prices = |prices: &[(&str, i64)]| {
+                prices.iter().map(|(name, micros)| ((*name).into(), Rate::from_micros_per_hour(*micros))).collect()
+            };
+            let result = result.map(prices).map_err(str::to_owned);
+            let news = pricing.take(Told { of: of.clone(), result }, &mut catalogue, now);
+            let offer = |name: &str, pool: &PoolSettings| {
+                catalogue.offer(pool, &name.into(), market, now).rate.map(Rate::micros_per_hour)
+            };
+            (
+                news.is_some(),
+                offer("g5.xlarge", &pool),
+                offer("u9.new", &pool),
+                pricing.sources.get(&of).unwrap().clone(),
+            )
+        };
+        let (news, known, unlisted, source) =
+            told(Ok(&[("g5.xlarge", 1_100_000), ("u9.new", 7_000_000)]), Market::OnDemand);
+        assert_eq!((news, known, unlisted, source.believed), (false, Some(1_100_000), Some(7_000_000), 2));
+        let (_, known, _, source) = told(Err("no answer"), Market::OnDemand);
+        assert_eq!((known, source.good, source.error.as_deref()), (Some(1_100_000), Some(now), Some("no answer")));
+        for news in [true, false] {
+            let (told, known, _, source) = told(Ok(&[("g5.xlarge", 0)]), Market::OnDemand);
+            assert_eq!((told, known, source.believed), (news, Some(1_100_000), 0), "{source:?}");
+        }
+        // What moto says of every spot machine.
+        let (news, spot, _, _) = told(Ok(&[("g5.xlarge", 10)]), Market::Spot);
+        assert_eq!((news, spot), (true, Some(1_100_000)), "at most what it costs on demand");
+        let (_, spot, _, _) = told(Ok(&[("g5.xlarge", 402_400)]), Market::Spot);
+        assert_eq!(spot, Some(402_400));
+        pool.price = Some(Rate::from_micros_per_hour(900_000));
+        assert_eq!(
+            catalogue.offer(&pool, &"g5.xlarge".into(), Market::OnDemand, now).rate.map(Rate::micros_per_hour),
+            Some(900_000),
+            "the settings win"
+        );
+    }
+}
