@@ -163,7 +163,7 @@ pub struct BudgetState {
     pub at: Ladder,
     /// The most that the period can come to with what is up or on its way; `None`: nothing bounds it.
     pub bound: Option<Bound>,
-    /// What 8 of 10 futures come to that are made of the past; `None`: nobody has looked yet.
+    /// What the period comes to in 8 of 10 cases, by the past; `None`: nobody has looked yet.
     #[serde(default)]
     pub likely: Option<Likely>,
 }

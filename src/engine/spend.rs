@@ -81,22 +81,24 @@ fn bound(
         let pool = settings.pool(pool).filter(|_| bound_by_guard)?;
         Some((pool.max_life, pool.guard != GuardKind::Off))
     };
-    let runner = |rate: Option<Rate>, launched: Timestamp, ends: Option<(SignedDuration, bool)>| Runner {
-        rate: rate.unwrap_or_default(),
-        launched,
-        max_life: ends.map(|(max_life, _)| max_life),
-        obeys: ends.is_some_and(|(_, obeys)| obeys),
-    };
+    let runner =
+        |rate: Option<Rate>, launched: Timestamp, unbilled: Timestamp, ends: Option<(SignedDuration, bool)>| Runner {
+            rate: rate.unwrap_or_default(),
+            launched,
+            unbilled,
+            max_life: ends.map(|(max_life, _)| max_life),
+            obeys: ends.is_some_and(|(_, obeys)| obeys),
+        };
     let up = memory.ledger.open().values().filter(|interval| may_charge(budget, interval.charged(), settings));
     let up = up.map(|interval| {
         let ours = memory.known.get(&interval.instance).is_none_or(|known| known.origin != Origin::BroughtOver);
-        runner(interval.rate, interval.start, ends(&interval.pool, ours))
+        runner(interval.rate, interval.start, now, ends(&interval.pool, ours))
     });
     let home = |intent: &Intent| {
         may_charge(budget, AccountOf { pool: &intent.pool, queue: &intent.queue, owner: &NOBODY }, settings)
     };
     let intents = memory.intents.values().filter(|intent| home(intent));
-    let intents = intents.map(|intent| runner(intent.rate, now, ends(&intent.pool, true)));
+    let intents = intents.map(|intent| runner(intent.rate, now, intent.opened, ends(&intent.pool, true)));
     let runners: Vec<Runner> = up.chain(intents).collect();
     let kill = budget.at.rungs().iter().find_map(|rung| match rung.step {
         Step::Kill { after } => Some((rung.amount(budget.limit), after)),

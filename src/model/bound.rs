@@ -12,6 +12,9 @@ const AFTER_LIFE: SignedDuration = SignedDuration::from_mins(15);
 /// From a step's threshold to its order two looks may pass, and from the end of the grace to the end of the bill.
 const AFTER_GRACE: SignedDuration = SignedDuration::from_mins(5);
 
+/// A bill is rounded down once, and so is each part of it here.
+const ROUNDING: Money = Money::from_micros(1);
+
 /// What ends a budget's spending at the latest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -46,7 +49,10 @@ pub struct Bound {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Runner {
     pub rate: Rate,
+    /// When it may have begun to live, at the latest.
     pub launched: Timestamp,
+    /// From when on it is not in what is spent; of an intent since it was opened: its machine may run unseen.
+    pub unbilled: Timestamp,
     /// `None`: nothing on it ends it.
     pub max_life: Option<SignedDuration>,
     /// Whether a drain reaches it, and so a `kill` step.
@@ -83,7 +89,7 @@ impl Exposure<'_> {
             if life == Some(end) {
                 by = Ends::MaxLife;
             }
-            most += runner.rate.cost_between(self.now, end.max(self.now));
+            most += runner.rate.cost_between(runner.unbilled.min(self.now), end.max(self.now)) + ROUNDING;
         }
         Some(Bound { most, by })
     }
@@ -91,7 +97,9 @@ impl Exposure<'_> {
     fn by_kill(&self) -> Option<Money> {
         let (at, grace) = self.kill.filter(|_| self.runners.iter().all(|runner| runner.obeys))?;
         let rate: Rate = self.runners.iter().map(|runner| runner.rate).sum();
-        Some(self.spent.max(at) + rate.cost(grace.saturating_add(AFTER_GRACE)))
+        let unseen = |runner: &Runner| runner.rate.cost_between(runner.unbilled.min(self.now), self.now) + ROUNDING;
+        let unseen: Money = self.runners.iter().map(unseen).sum();
+        Some(self.spent.max(at) + unseen + rate.cost(grace.saturating_add(AFTER_GRACE)))
     }
 }
 
@@ -110,7 +118,7 @@ mod tests {
 
     fn runner(hours: Option<i64>) -> Runner {
         let max_life = hours.map(|hours| SignedDuration::from_hours(hours) - AFTER_LIFE);
-        Runner { rate: Rate::from_micros_per_hour(2_000_000), launched: at(-1), max_life, obeys: true }
+        Runner { rate: Rate::from_micros_per_hour(2_000_000), launched: at(-1), unbilled: at(0), max_life, obeys: true }
     }
 
     fn bound(runners: &[Runner], kill: Option<(&str, i64)>, period_hours: Option<i64>) -> Option<(String, Ends)> {
@@ -136,6 +144,12 @@ mod tests {
             "$12, and an hour at $4/h"
         );
         assert_eq!(bound(&[short, endless], Some(("$8", 1)), None), told("$14.00", Ends::Kill), "it is past its step");
+        let unseen = Runner { unbilled: at(-2), ..short };
+        assert_eq!(
+            bound(&[unseen], None, None),
+            told("$18.00", Ends::MaxLife),
+            "2 h, and 2 h in which it may have run unseen"
+        );
         let deaf = Runner { obeys: false, ..endless };
         assert_eq!(bound(&[short, deaf], Some(("$12", 1)), None), None, "no drain reaches it");
     }

@@ -96,7 +96,7 @@ pub(in crate::cli) struct BudgetLine {
     likely: Option<LikelyLine>,
 }
 
-/// 8 of 10 futures that are made of the past.
+/// 8 of 10 cases, by the past.
 #[derive(Debug, Serialize)]
 struct LikelyLine {
     earliest: Option<jiff::Timestamp>,

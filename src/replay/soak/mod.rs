@@ -5,7 +5,7 @@
 //! are facts, sights, notices, join, the whole plan, the check, decisions and outcomes, back-off, retries and tending,
 //! settings as the TOML file that is edited live, memory and ledger. Not inside are the asynchronous runtime and its deadlines,
 //! sockets and HTTP, the SQL store (a crash keeps what was committed), the election of the leader (another console is simulated
-//! by its term), Rhai and the screen: the integration tests carry those.
+//! by its term), schedules, live prices and the screen: the integration tests carry those.
 //!
 //! | invariant | judged |
 //! |---|---|

@@ -196,7 +196,7 @@ fn forecast_told(budget: &BudgetState, view: &View) -> (String, Tone) {
     }
 }
 
-/// `likely it crosses between 13:50:00 and 16:10:00 (8 of 10 futures like the last 312 hours)`.
+/// `likely it crosses between 13:50:00 and 16:10:00 (8 of 10 such, by the last 312 hours)`.
 fn likely_told(budget: &BudgetState, view: &View) -> Option<(String, Tone)> {
     let likely = budget.likely.filter(|_| budget.spent < budget.limit)?;
     let zone = &view.settings.the_loop.time_zone;
@@ -208,7 +208,7 @@ fn likely_told(budget: &BudgetState, view: &View) -> Option<(String, Tone)> {
     };
     let basis = match likely.hours {
         0 => "between half and twice the present rate: less than a day is known".to_owned(),
-        hours => format!("8 of 10 futures like the last {hours} hours"),
+        hours => format!("8 of 10 such, by the last {hours} hours"),
     };
     Some((format!("{what} ({basis})"), Tone::Plain))
 }

@@ -3,6 +3,7 @@
 mod books;
 mod budgets;
 mod console;
+mod forecast;
 #[cfg(feature = "aws")]
 mod prices;
 mod reconcile;
