@@ -1,5 +1,13 @@
 //! Whether a budget is crossed when it was said to be: on simulated weeks of work that comes by day and by fits.
 
+#![allow(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::needless_range_loop,
+    reason = "statistics on hours of a few weeks"
+)]
+
 use jiff::{SignedDuration, Timestamp};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
