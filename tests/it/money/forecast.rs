@@ -1,7 +1,9 @@
 //! Whether a budget is crossed when it was said to be: on simulated weeks of work that comes by day and by fits.
 
 #![allow(
+    clippy::cast_possible_wrap,
     clippy::cast_precision_loss,
+    clippy::manual_midpoint,
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::needless_range_loop,
