@@ -51,6 +51,7 @@ fn take_and_join(bencher: Bencher<'_, '_>, queues: usize) {
             catalogue: &catalogue,
             breakers: Vec::new(),
             surplus: Surplus::new(),
+            courses: std::collections::BTreeMap::new(),
             orders: Vec::new(),
             stale_after: SignedDuration::from_mins(3),
         };
@@ -94,6 +95,7 @@ fn memory(queues: usize, now: Timestamp) -> Memory {
             hold: None,
             stop_sent: None,
             replace: None,
+            started_again: false,
             power: tidegate::model::instance::Power::On,
         };
         let interval = Interval {

@@ -93,6 +93,8 @@ impl World {
             learned: Arc::new(Learned {
                 tasks: settings.queues.iter().map(|queue| (queue.name.clone(), samples(600))).collect(),
                 boots: settings.pools.iter().map(|pool| (pool.name.clone(), samples(200))).collect(),
+                gaps: settings.pools.iter().map(|pool| (pool.name.clone(), samples(200))).collect(),
+                ..Learned::default()
             }),
             catalogue: Arc::new(catalogue()),
             sources: ["clearml", "aws us-east-1"].map(|name| source(name, now)).into(),
@@ -134,6 +136,7 @@ fn settings(queues: usize) -> Settings {
             fleet: "bench".into(),
             poll: Poll::Auto,
             count_foreign: true,
+            price_of_waiting: Rate::from_micros_per_hour(2_000_000),
             on_exit: OnExit::Leave,
             time_zone: TimeZone::UTC,
         },

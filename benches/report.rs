@@ -86,6 +86,7 @@ fn machine(row: i64, rows: i64) -> Vec<Record> {
         shares: vec![Share::boot(start, queue())],
     };
     let known = KnownInstance {
+        started_again: false,
         id: id.clone(),
         provider: Provider::Aws,
         region: "us-east-1".to_owned(),

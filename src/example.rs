@@ -242,6 +242,9 @@ fn plan() -> Plan {
             },
         ],
         surplus: BTreeMap::new(),
+        courses: BTreeMap::new(),
+        lessons: Vec::new(),
+        due: None,
     }
 }
 
@@ -264,6 +267,7 @@ fn settings() -> Settings {
             fleet: "lab".into(),
             poll: Poll::Auto,
             count_foreign: true,
+            price_of_waiting: crate::model::money::Rate::from_micros_per_hour(2_000_000),
             on_exit: OnExit::Leave,
             time_zone: jiff::tz::TimeZone::UTC,
         },

@@ -66,6 +66,7 @@ impl Loop {
         self.facts.distrust();
         self.looked_away = self.looking.is_some();
         self.surplus.clear();
+        self.courses.clear();
         self.sights = Sights::default();
         self.retries.clear();
         self.breakers.rebase(now);
@@ -127,7 +128,12 @@ impl Loop {
 
     /// Whether a mailbox may say something that must not wait for a minute.
     fn wants_mailboxes(&self) -> bool {
-        let drained = self.memory.known.values().any(|known| known.drain.is_some());
+        // A machine with a task answers when that is over, whatever its drain.
+        let waits = |known: &KnownInstance| {
+            let busy = || self.snapshot.instance(&known.id).is_some_and(|seen| seen.task.is_some());
+            known.drain.as_ref().is_some_and(|drain| drain.cancelled || !busy())
+        };
+        let drained = self.memory.known.values().any(waits) || !self.held_machines().is_empty();
         let mute = |seen: &Instance| seen.fault == Some(Fault::NotPulling);
         drained || self.last_words_asked.is_some() || self.snapshot.instances.iter().any(mute)
     }
@@ -232,6 +238,7 @@ impl Loop {
         let snapshot = self.snapshot_with(orders, now);
         let plan = (self.setup.planner)(&snapshot, &self.settings, &self.memory.ledger, now);
         self.surplus.clone_from(&plan.surplus);
+        self.courses.clone_from(&plan.courses);
         (self.snapshot, self.plan) = (Arc::new(snapshot), Arc::new(plan));
         self.unseen = false;
         if self.leads() { self.act(now).await } else { Ok(Undone::new()) }
@@ -253,6 +260,7 @@ impl Loop {
             catalogue: &self.setup.catalogue,
             breakers: self.breakers.waiting(now),
             surplus: self.surplus.clone(),
+            courses: self.courses.clone(),
             orders,
             stale_after: self.stale_after(),
         };
@@ -270,6 +278,7 @@ impl Loop {
             catalogue: &self.setup.catalogue,
             breakers: self.breakers.waiting(now),
             surplus: self.surplus.clone(),
+            courses: self.courses.clone(),
             orders: Vec::new(),
             stale_after: self.stale_after(),
         };
@@ -287,6 +296,7 @@ impl Loop {
         let plan = Arc::clone(&self.plan);
         let broken = check(&plan, &self.snapshot, &self.settings, &self.memory.ledger, now);
         let (told, mut records) = self.news(&plan, &broken, now);
+        records.extend(plan.lessons.iter().cloned().map(Record::Learned));
         let mut undone = Undone::new();
         for broken in &broken {
             undone.insert(broken.action, broken.to_string());

@@ -25,6 +25,7 @@ use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
 use crate::engine::tend::{Delivered, note_done};
 use crate::engine::words::line;
+use crate::model::course::Courses;
 use crate::model::ids::{Actor, Term};
 use crate::model::journal::EntryKind;
 use crate::model::plan::Plan;
@@ -81,6 +82,7 @@ pub(super) struct Loop {
     pub(super) sights: Sights,
     pub(super) breakers: Breakers,
     pub(super) surplus: Surplus,
+    pub(super) courses: Courses,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) plan: Arc<Plan>,
     pub(super) work: JoinSet<Work>,
@@ -140,6 +142,9 @@ impl Loop {
             refusals: Vec::new(),
             outlooks: Vec::new(),
             surplus: Surplus::new(),
+            courses: std::collections::BTreeMap::new(),
+            lessons: Vec::new(),
+            due: None,
         };
         let jumps = JumpWatch::new(setup.clock);
         let lead = setup.candidate.clone().map(|candidate| Lead::new(candidate, now));
@@ -156,6 +161,7 @@ impl Loop {
             sights: Sights::default(),
             breakers: Breakers::default(),
             surplus: Surplus::new(),
+            courses: Courses::new(),
             snapshot: Arc::default(),
             plan: Arc::new(plan),
             work: JoinSet::new(),

@@ -82,7 +82,7 @@ impl PoolSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::settings::{GuardKind, Market};
+    use crate::model::settings::{GuardKind, KeepAlive, Market};
 
     fn pool() -> PoolSettings {
         let mut pool = PoolSettings::with_defaults("gpu");
@@ -117,7 +117,7 @@ mod tests {
             ("zones", changed(|pool| pool.launch.zones = vec!["us-east-1a".to_owned()])),
             ("cap", changed(|pool| pool.launch.spot_max_price = "70%".parse().ok())),
             ("limit", changed(|pool| pool.limits.max = Some(3))),
-            ("keep-alive", changed(|pool| pool.keep_alive = jiff::SignedDuration::from_mins(1))),
+            ("keep-alive", changed(|pool| pool.keep_alive = KeepAlive::For(jiff::SignedDuration::from_mins(1)))),
         ] {
             assert!(!changes, "{what}");
         }

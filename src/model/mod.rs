@@ -7,6 +7,7 @@ pub mod calendar;
 pub mod catalogue;
 pub mod claim;
 pub mod clear;
+pub mod course;
 pub mod drift;
 pub mod eta;
 pub mod extras;

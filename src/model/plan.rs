@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::clear::ToClear;
+use crate::model::course::{Courses, Lesson};
 use crate::model::ids::{Actor, InstanceId, MachineType, PoolName, QueueName, Revision, TaskId, WorkerId, WorkerName};
 use crate::model::instance::{DrainCause, Hold};
 use crate::model::journal::Subject;
@@ -26,6 +27,15 @@ pub struct Plan {
     /// Handed to the next pass's snapshot as it is. The levels of what this plan drains stand last: the next pass
     /// keeps as many, from the front, as machines are surplus then, whether the drains were carried out or not.
     pub surplus: Surplus,
+    /// Handed to the next pass's snapshot as it is.
+    #[serde(default)]
+    pub courses: Courses,
+    /// What the pass learned, to be remembered.
+    #[serde(default)]
+    pub lessons: Vec<Lesson>,
+    /// When something is to be done though nothing changes: a keep-alive is over.
+    #[serde(default)]
+    pub due: Option<Timestamp>,
 }
 
 /// An action and why.
@@ -86,6 +96,8 @@ pub enum Rule {
     /// Machines that were made otherwise than one would be made now.
     Replace,
     Grow,
+    /// Machines ahead of their tasks.
+    Ahead,
     Warm,
     Shrink,
     /// A budget's own step.
@@ -106,6 +118,7 @@ impl Rule {
             Self::Demand => "demand",
             Self::Replace => "replace",
             Self::Grow => "grow",
+            Self::Ahead => "ahead",
             Self::Warm => "warm",
             Self::Shrink => "shrink",
             Self::Budget => "budget",

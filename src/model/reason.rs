@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::breaker::Breaker;
+use crate::model::course::{Foreseen, Weighed};
 use crate::model::drift::{self, Drift};
 use crate::model::ids::{Actor, BudgetName, InstanceId, PoolName, QueueName, TaskId};
 use crate::model::instance::Fault;
@@ -55,6 +56,14 @@ pub enum Reason {
         level: u32,
         lasted: SignedDuration,
         keep_alive: SignedDuration,
+        /// How the keep-alive was learned, if it was.
+        #[serde(default)]
+        learned: Option<Weighed>,
+    },
+    /// More machines are likely to be asked for soon.
+    Foreseen {
+        pool: PoolName,
+        foreseen: Foreseen,
     },
     /// The machine answered that it has no task and takes none.
     Drained {
@@ -186,6 +195,8 @@ pub enum Reason {
         surplus: u32,
         lasted: SignedDuration,
         keep_alive: SignedDuration,
+        #[serde(default)]
+        learned: Option<Weighed>,
     },
     /// Another machine of the pool is being replaced, or is on its way.
     OneAtATime {
@@ -227,6 +238,13 @@ pub enum Reason {
     Phantoms {
         phantoms: u32,
         entries: u32,
+    },
+    /// So many tasks wait for machines that are likely to be free before one that is started for them is worth its money.
+    SoonFree {
+        tasks: u32,
+        free: u32,
+        horizon: SignedDuration,
+        boot: SignedDuration,
     },
     /// Enough is up or on its way.
     Served {
@@ -337,9 +355,11 @@ impl fmt::Display for Reason {
                 write!(f, "{need} needed for {retried}, lost with a machine before: on-demand")
             }
             Self::Warm { pool, min, up } => write!(f, "pool.{pool}.min is {min}, {up} up"),
-            Self::Surplus { level, lasted, keep_alive } => {
-                write!(f, "{level} more than needed for {}, keep-alive is {}", Short(*lasted), Short(*keep_alive))
+            Self::Surplus { level, lasted, keep_alive, learned } => {
+                write!(f, "{level} more than needed for {}, keep-alive is {}", Short(*lasted), Short(*keep_alive))?;
+                learned.as_ref().map_or(Ok(()), |learned| write!(f, " ({learned})"))
             }
+            Self::Foreseen { foreseen, .. } => write!(f, "{foreseen}"),
             Self::Drained { after } => {
                 write!(f, "drained: it answered {} after the order, and has no task", Short(*after))
             }
@@ -423,8 +443,14 @@ impl fmt::Display for Reason {
                 }
                 error.as_ref().map_or(Ok(()), |error| write!(f, ": {error}"))
             }
-            Self::Cooling { surplus, lasted, keep_alive } => {
-                write!(f, "{surplus} more than needed for {}; one is drained at {}", Short(*lasted), Short(*keep_alive))
+            Self::Cooling { surplus, lasted, keep_alive, learned } => {
+                write!(
+                    f,
+                    "{surplus} more than needed for {}; one is drained at {}",
+                    Short(*lasted),
+                    Short(*keep_alive)
+                )?;
+                learned.as_ref().map_or(Ok(()), |learned| write!(f, " ({learned})"))
             }
             Self::KeptWarm { pool, min, up } => write!(f, "{up} up, pool.{pool}.min is {min}"),
             Self::Held { until, by, why } => {
@@ -439,6 +465,12 @@ impl fmt::Display for Reason {
             Self::BroughtOver { instance } => {
                 write!(f, "{instance} is another autoscaler's machine: it has no guard and cannot be drained")
             }
+            Self::SoonFree { tasks, free, horizon, boot } => write!(
+                f,
+                "{tasks} wait for {free} machines that are likely to be free within {}: a start takes {}",
+                Short(*horizon),
+                Short(*boot)
+            ),
             Self::Served { waiting, idle, starting, foreign } => {
                 write!(f, "{waiting} waiting, {idle} idle, {starting} starting, {foreign} foreign idle: enough")
             }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::course::{Lesson, Rise};
 use crate::model::extras::Extras;
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
 use crate::model::instance::{Drain, Hold, Origin, Power};
@@ -124,6 +125,9 @@ pub struct KnownInstance {
     /// Who wants it replaced once it is idle.
     #[serde(default)]
     pub replace: Option<Actor>,
+    /// It was switched off before, and is not a new one.
+    #[serde(default)]
+    pub started_again: bool,
 }
 
 /// Samples of a duration.
@@ -156,6 +160,33 @@ impl Samples {
     #[must_use]
     pub fn as_slice(&self) -> &[SignedDuration] {
         &self.newest_last
+    }
+
+    /// The shortest first.
+    #[must_use]
+    pub fn sorted(&self) -> &[SignedDuration] {
+        &self.sorted
+    }
+
+    /// Whether there are enough of them to be relied on.
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        self.sorted.len() >= Self::ENOUGH
+    }
+
+    /// The one in the middle.
+    #[must_use]
+    pub fn median(&self) -> Option<SignedDuration> {
+        self.sorted.get(self.sorted.len() / 2).copied()
+    }
+
+    /// Of those that are longer than `over`, the share that is not longer than `to`.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a share of two hundred at most")]
+    pub fn share_over(&self, over: SignedDuration, to: SignedDuration) -> f64 {
+        let up_to = |end: SignedDuration| self.sorted.partition_point(|sample| *sample <= end);
+        let (over, to, all) = (up_to(over), up_to(to), self.sorted.len());
+        if over == all { 0.0 } else { to.saturating_sub(over) as f64 / (all - over) as f64 }
     }
 
     /// How much longer half of those took that took longer than `spent`, and how many these are; `None`: too few.
@@ -197,6 +228,28 @@ pub struct Learned {
     pub tasks: BTreeMap<QueueName, Samples>,
     /// From launch to registered worker, by pool.
     pub boots: BTreeMap<PoolName, Samples>,
+    /// The same of machines that were switched off and kept.
+    pub starts: BTreeMap<PoolName, Samples>,
+    /// How long machines of a pool that were not needed any more stayed so.
+    pub gaps: BTreeMap<PoolName, Samples>,
+    /// How the need for a pool's machines rose, the newest last.
+    pub rises: BTreeMap<PoolName, Vec<Rise>>,
+}
+
+impl Learned {
+    /// Learns what a pass has to teach.
+    pub fn take(&mut self, lesson: &Lesson) {
+        match lesson {
+            Lesson::Gap { pool, lasted } => self.gaps.entry(pool.clone()).or_default().push(*lasted),
+            Lesson::Rise { pool, rise } => {
+                let rises = self.rises.entry(pool.clone()).or_default();
+                if rises.len() >= Rise::KEPT {
+                    rises.remove(0);
+                }
+                rises.push(*rise);
+            }
+        }
+    }
 }
 
 /// A machine that enters the ledger: who it is, and its bill.
@@ -294,6 +347,13 @@ pub enum Record {
         pool: PoolName,
         duration: SignedDuration,
     },
+    /// From the start of a machine that was kept to its registered worker.
+    StartTook {
+        pool: PoolName,
+        duration: SignedDuration,
+    },
+    /// What a pass learned of the need for machines.
+    Learned(Lesson),
     /// A machine never registered.
     BootFailed {
         pool: PoolName,
@@ -394,6 +454,10 @@ impl Memory {
                 self.learned.tasks.entry(queue.clone()).or_default().push(*duration);
             }
             Record::BootTook { pool, duration } => self.learned.boots.entry(pool.clone()).or_default().push(*duration),
+            Record::StartTook { pool, duration } => {
+                self.learned.starts.entry(pool.clone()).or_default().push(*duration);
+            }
+            Record::Learned(lesson) => self.learned.take(lesson),
             Record::BootFailed { pool, instance } => {
                 self.boots_failed.entry(pool.clone()).or_default().insert(instance.clone());
             }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::Owner;
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
+use crate::model::course::Courses;
 use crate::model::ids::{Actor, InstanceId, PoolName, QueueId, QueueName, TaskId, WorkerId};
 use crate::model::instance::{Hold, Instance};
 use crate::model::observed::{QueueEntry, TaskStatus};
@@ -40,6 +41,9 @@ pub struct Snapshot {
     pub boots_failed: BTreeMap<PoolName, u32>,
     /// For each pool, since when at least 1, 2, 3, ... machines have been more than its queues need.
     pub surplus: Surplus,
+    /// How the need for each pool's machines went lately.
+    #[serde(default)]
+    pub courses: Courses,
     pub learned: Arc<Learned>,
     pub catalogue: Arc<Catalogue>,
     /// What people ask for, entering the plan like anything else.

@@ -345,7 +345,7 @@ impl<'a> Judge<'a> {
                 }
             }
         }
-        let least = offer.rate.unwrap_or_default().cost(pool.keep_alive.max(MINIMUM_BILLED));
+        let least = offer.rate.unwrap_or_default().cost(pool.keep_alive.set().unwrap_or_default().max(MINIMUM_BILLED));
         if launch.reservation < least {
             found.push((Invariant::Budgets, format!("{} cannot be enough for a machine", launch.reservation)));
         }
@@ -373,7 +373,8 @@ impl<'a> Judge<'a> {
                     format!("{machine_type} is not the pool's, or nobody knows what it holds or costs"),
                 );
             }
-            let least = of_it.rate.unwrap_or_default().cost(pool.keep_alive.max(MINIMUM_BILLED));
+            let least =
+                of_it.rate.unwrap_or_default().cost(pool.keep_alive.set().unwrap_or_default().max(MINIMUM_BILLED));
             if *reservation < least || launch.reservation < *reservation {
                 say(Invariant::Budgets, format!("{} cannot be enough for a {machine_type}", launch.reservation));
             }

@@ -15,8 +15,8 @@ use crate::model::observed::QueueEntry;
 use crate::model::plan::Plan;
 use crate::model::record::{Intent, IntentOutcome};
 use crate::model::settings::{
-    Budget, BudgetScope, ClearmlSettings, Ladder, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period, Poll,
-    PoolSettings, Provider, QueueSettings, Settings,
+    Budget, BudgetScope, ClearmlSettings, KeepAlive, Ladder, Limits, LoopSettings, Market, OnExit, OnLost, Per, Period,
+    Poll, PoolSettings, Provider, QueueSettings, Settings,
 };
 use crate::model::snapshot::{Ask, Order, QueueState, Snapshot, Source};
 
@@ -59,6 +59,7 @@ pub(super) fn pool(name: &str, types: &[&str]) -> PoolSettings {
     PoolSettings {
         region: "us-east-1".to_owned(),
         types: types.iter().map(|machine_type| (*machine_type).into()).collect(),
+        keep_alive: KeepAlive::For(secs(600)),
         ..PoolSettings::with_defaults(name)
     }
 }
@@ -228,6 +229,7 @@ impl World {
                 fleet: "lab".into(),
                 poll: Poll::Auto,
                 count_foreign: true,
+                price_of_waiting: Rate::from_micros_per_hour(2_000_000),
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
             },

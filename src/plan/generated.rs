@@ -9,6 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::example::{self, World, ago, now, secs};
 use crate::model::account::Owner;
 use crate::model::breaker::{Breaker, Offering};
+use crate::model::course::{Course, Rise};
 use crate::model::drift::Drift;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
 use crate::model::instance::{Agents, Drain, DrainCause, Fault, Instance, Origin, Phase, Power, RunningTask};
@@ -17,8 +18,8 @@ use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
 use crate::model::record::{Learned, Samples};
 use crate::model::settings::{
-    Budget, BudgetScope, GuardKind, Ladder, Limits, Market, OnIdle, OnLost, Per, Period, PoolSettings, Provider,
-    QueueSettings, ReplaceDrifted, SpotStrategy,
+    Budget, BudgetScope, GuardKind, KeepAlive, Ladder, Limits, Market, OnIdle, OnLost, Per, Period, PoolSettings,
+    Provider, QueueSettings, ReplaceDrifted, SpotStrategy,
 };
 use crate::model::snapshot::{Ask, ErrorClass, ForeignWorker, Ghost, Order, Phantom, Stray};
 
@@ -128,7 +129,10 @@ impl Dice {
         self.pick(&REGIONS).clone_into(&mut pool.region);
         pool.limits = self.limits();
         pool.min = self.up_to(4).saturating_sub(2);
-        pool.keep_alive = secs(self.pick(&[0, 60, 600]));
+        pool.keep_alive = match self.up_to(4) {
+            0 => KeepAlive::Learned,
+            _ => KeepAlive::For(secs(self.pick(&[0, 60, 600]))),
+        };
         pool.price = self.in_hundred(20).then_some(Rate::from_micros_per_hour(500_000));
         pool.guard = match self.up_to(6) {
             0 => GuardKind::Off,
@@ -412,7 +416,16 @@ impl Dice {
             (0..30).for_each(|sample| samples.push(SignedDuration::from_secs(sample * 100)));
             let tasks = queues.iter().map(|queue| (queue.clone(), samples.clone())).collect();
             let boots = pools.iter().map(|pool| (pool.clone(), samples.clone())).collect();
-            snapshot.learned = Arc::new(Learned { tasks, boots });
+            let gaps = pools.iter().map(|pool| (pool.clone(), samples.clone())).collect();
+            let rise = |place: u32| Rise { over: place % 5, lately: place % 3, more: place % 7 };
+            let rises = pools.iter().map(|pool| (pool.clone(), (0..40).map(rise).collect())).collect();
+            snapshot.learned = Arc::new(Learned { tasks, boots, gaps, rises, ..Learned::default() });
+            for pool in pools {
+                let asked = (0..self.up_to(3)).map(|_| (ago(self.seconds(0, 300)), self.up_to(4))).collect();
+                let fell: Vec<_> = (0..self.up_to(3)).map(|_| ago(self.seconds(0, 3_000))).collect();
+                let course = Course { needed: self.up_to(4), fell, asked, ..Course::default() };
+                snapshot.courses.insert(pool.clone(), course);
+            }
         }
         assert_eq!(world.now, now());
         assert!(snapshot.instances.iter().all(|instance| instance.provider == Provider::Aws));

@@ -14,6 +14,9 @@ use crate::model::reason::Reason;
 use crate::model::settings::{Market, PoolSettings, Provider, QueueSettings, Settings};
 use crate::model::snapshot::{QueueState, Snapshot, Source};
 
+/// So many boots say how long one may take.
+const ENOUGH_BOOTS: usize = 5;
+
 /// Names are looked up tens of thousands of times a pass.
 pub(super) type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::FixedState>;
 
@@ -57,9 +60,12 @@ pub(super) struct Pool<'a> {
     pub(super) boots_failed: u32,
     /// The first of its queues, by priority, that the server has.
     pub(super) first: Option<usize>,
-    shared_by: usize,
+    /// So many queues name it.
+    pub(super) shared_by: usize,
     /// How long nine of ten of its boots take.
     boot: OnceCell<SignedDuration>,
+    /// Of the boots that are known, if these are enough.
+    longest_boot: OnceCell<Option<SignedDuration>>,
 }
 
 /// One machine type of a pool on one market.
@@ -161,6 +167,18 @@ impl<'a> Index<'a> {
         })
     }
 
+    /// Whether a boot of a pool that takes so long takes much longer than any did lately.
+    pub(super) fn is_late(&self, pool: usize, boot: SignedDuration) -> bool {
+        let learned = &self.snapshot.learned;
+        let longest = self.pools.get(pool).and_then(|pool| {
+            *pool.longest_boot.get_or_init(|| {
+                let boots = learned.boots.get(&pool.settings.name)?.sorted();
+                boots.last().copied().filter(|_| boots.len() >= ENOUGH_BOOTS)
+            })
+        });
+        longest.is_some_and(|longest| boot > longest * 5 / 4)
+    }
+
     /// How long nine of ten boots of a pool take, once that is known.
     pub(super) fn boot_time(&self, pool: &Pool<'_>, unknown: SignedDuration) -> SignedDuration {
         *pool.boot.get_or_init(|| {
@@ -190,6 +208,7 @@ impl<'a> Pool<'a> {
             first: None,
             shared_by: 0,
             boot: OnceCell::new(),
+            longest_boot: OnceCell::new(),
         }
     }
 

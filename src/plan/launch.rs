@@ -3,6 +3,7 @@
 use jiff::SignedDuration;
 
 use super::index::{Index, Kind, Pool, Queue};
+use super::learned::keep_alive;
 use super::limits::Candidate;
 use super::machine::{Machine, State};
 use super::pass::Pass;
@@ -306,7 +307,7 @@ fn launch_of(queue: &Queue<'_>, pool: &Pool<'_>, kind: &Kind<'_>, count: u32, re
 /// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, at a price with its disks.
 pub(super) fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, rate: Option<Rate>) -> Money {
     let boot = index.boot_time(pool, UNKNOWN_BOOT);
-    let life = boot.saturating_add(index.task_time(queue)).saturating_add(pool.settings.keep_alive);
+    let life = boot.saturating_add(index.task_time(queue)).saturating_add(keep_alive(index, pool, false).0);
     rate.unwrap_or_default().cost(life.max(crate::model::ledger::MINIMUM_BILLED))
 }
 
@@ -481,6 +482,7 @@ mod tests {
         let learned = Learned {
             tasks: [("train".into(), taught(&(1..=30).collect::<Vec<_>>()))].into(),
             boots: [("gpu".into(), taught(&[100; 30]))].into(),
+            ..Learned::default()
         };
         world.snapshot.learned = learned.into();
         assert_eq!(reserved(&world), rate.cost(secs(100 + 28 + 600)));

@@ -65,6 +65,8 @@ pub(super) struct Machine<'a> {
     pub(super) hold: Option<&'a Hold>,
     /// No worker in `max_boot`.
     pub(super) overdue: bool,
+    /// It boots for much longer than any of its pool's machines did lately: it may never come.
+    pub(super) late: bool,
     /// Shows no task, and its worker has been silent for the pool's `max_silence`.
     pub(super) silent: bool,
     /// The same of some of its agents, while others report.
@@ -120,6 +122,7 @@ impl<'a> Machine<'a> {
                 && seen.registered
                 && seen.task.is_none()
                 && for_long(lasted(seen.agents.missing_since)),
+            late: !seen.registered && pool.is_some_and(|pool| index.is_late(pool, seen.age(index.now))),
             overdue: !seen.registered && max_boot.is_some_and(|max_boot| seen.age(index.now) > max_boot),
         }
     }

@@ -8,6 +8,7 @@ pub mod check;
 mod choice;
 mod index;
 mod launch;
+mod learned;
 mod limits;
 mod machine;
 mod outlook;
@@ -32,10 +33,10 @@ use crate::model::settings::Settings;
 use crate::model::snapshot::Snapshot;
 use index::Index;
 use pass::Pass;
-use rules::{budget, demand, drain, grow, kept, person, recover, replace, shrink, stuck, sweep, warm};
+use rules::{ahead, budget, demand, drain, grow, kept, person, recover, replace, shrink, stuck, sweep, warm};
 
 /// The rules, in the order in which they are asked; actions are carried out in that order too.
-const RULES: [fn(&mut Pass<'_>); 13] = [
+const RULES: [fn(&mut Pass<'_>); 14] = [
     // Take every machine that carries our tag into the ledger.
     sweep::adopt,
     // Do what people ask; the loop then works around it.
@@ -52,6 +53,8 @@ const RULES: [fn(&mut Pass<'_>); 13] = [
     replace::replace,
     // Start machines for the tasks that are left, in the first pool that may and can.
     grow::grow,
+    // Start machines for those that are likely to come soon.
+    ahead::start,
     // Keep each pool's minimum up.
     warm::warm,
     // Drain machines that no task needs where a budget's step says so.

@@ -2,6 +2,8 @@
 
 use std::cell::OnceCell;
 
+use jiff::Timestamp;
+
 use super::budgets::{Budgets, is_unknown};
 use super::index::Index;
 use super::limits::{Candidate, Usage};
@@ -9,6 +11,7 @@ use super::machine::Machine;
 use super::outlook::{self, Seen};
 use super::rules::demand::Demand;
 use crate::model::catalogue::Offer;
+use crate::model::course::{Courses, Lesson};
 use crate::model::ids::{Actor, InstanceId, PoolName, QueueName};
 use crate::model::instance::Instance;
 use crate::model::money::Money;
@@ -37,6 +40,13 @@ pub(super) struct Pass<'a> {
     /// For each pool, what becomes of its surplus.
     pub(super) surplus_notes: Vec<Option<Reason>>,
     pub(super) surplus: Surplus,
+    /// For each pool, machines that its tasks ask for and do not get: a queue asks its first pool.
+    pub(super) unmet: Vec<u32>,
+    /// For each pool, machines that are kept for tasks that are likely to come.
+    pub(super) ahead: Vec<u32>,
+    pub(super) courses: Courses,
+    pub(super) lessons: Vec<Lesson>,
+    pub(super) due: Option<Timestamp>,
     seen: Seen,
 }
 
@@ -102,6 +112,11 @@ impl<'a> Pass<'a> {
             decided: vec![None; index.queues.len()],
             surplus_notes: vec![None; index.pools.len()],
             surplus: Surplus::new(),
+            unmet: vec![0; index.pools.len()],
+            ahead: vec![0; index.pools.len()],
+            courses: Courses::new(),
+            lessons: Vec::new(),
+            due: None,
             seen,
         }
     }
@@ -152,6 +167,9 @@ impl<'a> Pass<'a> {
             refusals: self.refusals,
             outlooks,
             surplus: self.surplus,
+            courses: self.courses,
+            lessons: self.lessons,
+            due: self.due,
         }
     }
 }

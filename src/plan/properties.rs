@@ -29,6 +29,7 @@ fn carried_out(world: &World, plan: &Plan) -> World {
     let mut after = world.clone();
     after.snapshot.orders.clear();
     after.snapshot.surplus.clone_from(&plan.surplus);
+    after.snapshot.courses.clone_from(&plan.courses);
     for planned in &plan.actions {
         carry_out(&mut after, planned);
     }
@@ -272,6 +273,7 @@ proptest! {
         let mut world = world(seed);
         let plan = world.plan();
         world.snapshot.surplus.clone_from(&plan.surplus);
+        world.snapshot.courses.clone_from(&plan.courses);
         let again = world.plan();
         prop_assert_eq!((plan.actions, plan.refusals), (again.actions, again.refusals));
     }
@@ -320,6 +322,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Drifted",
         "Enqueue",
         "Faulty",
+        "Foreseen",
         "GhostWorker",
         "Held",
         "Hold",

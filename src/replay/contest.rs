@@ -1,17 +1,17 @@
 //! Policies on a trace, seed by seed: every policy meets the same luck.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::model::CloudModel;
-use super::policy::{Clearml, Own, Policy, play};
+use super::policy::{Clearml, Own, Policy, field, play};
 use super::score::{Score, least_wait_hours};
 use super::trace::{Millis, Trace};
 use super::week::{Tally, Week};
 use crate::model::money::Rate;
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::fields;
-use crate::model::settings::key::Part;
 use crate::model::span;
 
 /// Who is to decide, as people write it: `tidegate:keep_alive=1m`, `clearml:poll=30s,idle=60s`.
@@ -37,9 +37,9 @@ impl PolicySpec {
         &self.written
     }
 
-    fn policy(&self, week: &Week<'_>) -> Result<Box<dyn Policy>, String> {
+    fn policy(&self, week: &Week<'_>, waiting: Rate) -> Result<Box<dyn Policy>, String> {
         Ok(match &self.kind {
-            Kind::Own(options) => Box::new(Own::new(week, options)?),
+            Kind::Own(options) => Box::new(Own::new(week, options, waiting)?),
             Kind::Clearml { poll, max_idle } => Box::new(Clearml::new(*poll, *max_idle)),
         })
     }
@@ -69,7 +69,7 @@ impl std::str::FromStr for PolicySpec {
 
 fn own(options: &[(&str, &str)]) -> Result<Kind, String> {
     for (name, value) in options {
-        let field = fields::find(Part::Pool, name).map_err(|error| error.to_string())?;
+        let (_, field) = field(name)?;
         field.read(value).map_err(|wrong| format!("{name}: {wrong}"))?;
     }
     Ok(Kind::Own(options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()))
@@ -98,32 +98,95 @@ pub struct Contest {
     pub policies: Vec<Score>,
 }
 
-/// Plays a trace under each policy with each seed, from 0 on. `waiting`: what an hour of one job's waiting is worth.
-/// `clock` reads a running clock.
+/// What is played, and for whom it is scored.
+#[derive(Debug, Clone, Copy)]
+pub struct Terms<'a> {
+    pub cloud: &'a CloudModel,
+    /// So many runs of each policy.
+    pub seeds: u64,
+    /// What an hour of one job's waiting is worth.
+    pub waiting: Rate,
+}
+
+/// What tells how far it has come.
+pub struct Watch<'a> {
+    /// Reads a running clock.
+    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
+    /// Is told that one run more is over.
+    pub ran: &'a (dyn Fn() + Sync),
+}
+
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Watch")
+    }
+}
+
+/// One run: what came of it, and how long it took.
+type Run = (Tally, f64);
+
+/// Plays a trace under each policy with each seed, from 0 on, on as many threads as the machine has; what comes out is the
+/// same on any.
 ///
 /// # Errors
 /// A policy's option does not fit.
-pub fn contest(
-    trace: &Trace,
-    cloud: &CloudModel,
-    policies: &[PolicySpec],
-    seeds: u64,
-    waiting: Rate,
-    clock: &dyn Fn() -> Timestamp,
-) -> Result<Contest, String> {
-    let least = least_wait_hours(trace, cloud);
-    let mut scores = Vec::new();
-    for spec in policies {
-        let began = clock();
-        let mut tallies: Vec<Tally> = Vec::new();
-        for seed in 0..seeds {
-            let mut week = Week::new(trace, cloud, seed);
-            let mut policy = spec.policy(&week)?;
-            play(&mut week, policy.as_mut());
-            tallies.push(week.into_tally());
+pub fn contest(trace: &Trace, policies: &[PolicySpec], terms: Terms<'_>, watch: &Watch<'_>) -> Result<Contest, String> {
+    let jobs: Vec<(&PolicySpec, u64)> =
+        policies.iter().flat_map(|policy| (0..terms.seeds).map(move |seed| (policy, seed))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        while let Some((place, (policy, seed))) = take(&jobs, &next) {
+            done.push((place, run(trace, policy, *seed, terms, watch)));
+            (watch.ran)();
         }
-        let took = clock().duration_since(began).as_secs_f64();
-        scores.push(Score::new(spec.written.clone(), &tallies, least, waiting, took));
+        done
+    };
+    let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get).min(jobs.len());
+    let mut runs: Vec<(usize, Result<Run, String>)> = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+        let mut runs = work();
+        for other in others {
+            match other.join() {
+                Ok(done) => runs.extend(done),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        runs
+    });
+    runs.sort_by_key(|(place, _)| *place);
+    let mut runs = runs.into_iter().map(|(_, run)| run);
+    let least = least_wait_hours(trace, terms.cloud);
+    let mut scores = Vec::new();
+    for policy in policies {
+        let of_policy = runs.by_ref().take(usize::try_from(terms.seeds).unwrap_or(usize::MAX));
+        let of_policy: Vec<Run> = of_policy.collect::<Result<_, _>>()?;
+        let (tallies, took): (Vec<Tally>, Vec<f64>) = of_policy.into_iter().unzip();
+        #[expect(clippy::cast_precision_loss, reason = "a statistic")]
+        let wall = took.iter().sum::<f64>() / took.len().max(1) as f64;
+        scores.push(Score::new(policy.written.clone(), &tallies, least, terms.waiting, wall));
     }
     Ok(Contest { trace: trace.name.clone(), policies: scores })
+}
+
+fn take<'a, T>(jobs: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
+    let place = next.fetch_add(1, Ordering::Relaxed);
+    Some((place, jobs.get(place)?))
+}
+
+fn run(trace: &Trace, policy: &PolicySpec, seed: u64, terms: Terms<'_>, watch: &Watch<'_>) -> Result<Run, String> {
+    let began = (watch.clock)();
+    let week = played(trace, policy, seed, terms)?;
+    Ok((week.into_tally(), (watch.clock)().duration_since(began).as_secs_f64()))
+}
+
+/// A week that was played to its end.
+///
+/// # Errors
+/// The policy's option does not fit.
+pub fn played<'a>(trace: &'a Trace, policy: &PolicySpec, seed: u64, terms: Terms<'a>) -> Result<Week<'a>, String> {
+    let mut week = Week::new(trace, terms.cloud, seed);
+    let mut policy = policy.policy(&week, terms.waiting)?;
+    play(&mut week, policy.as_mut());
+    Ok(week)
 }

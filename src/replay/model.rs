@@ -46,7 +46,76 @@ pub struct CloudModel {
     pub lingers: Millis,
     /// The least time that a machine is billed for.
     pub least_billed: Millis,
+    /// A machine that was switched off and is started again: from running to the started system.
+    pub system_again: Spread,
+    /// From there to the agent.
+    pub agent_again: Spread,
+    /// What a machine that is switched off costs.
+    pub off_rate: Rate,
+    /// So many are kept in each pool, by a policy that keeps any.
+    pub stopped: u32,
+    /// How machines are bought, if the cloud may take them back.
+    pub spot: Option<Spot>,
+    /// A job that is cut off goes on from the last multiple of this.
+    pub checkpoint: Millis,
+    pub fault: Option<Fault>,
 }
+
+/// Machines that the cloud may take back at any time.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Spot {
+    /// Of the price on demand, in percent.
+    pub price_percent: u32,
+    /// Interruptions of a machine in an hour.
+    pub hazard: f64,
+}
+
+/// What goes wrong in the world, besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Fault {
+    /// Workers of ended machines stay listed for ten minutes (ClearML issue 1201).
+    Zombie,
+    /// Every twentieth job that finds an idle machine: the cloud takes that machine before its agent looks.
+    IdleKill,
+    /// Every twentieth machine never registers.
+    NoRegister,
+    /// For twenty minutes, from the first launch after the middle of the trace, the cloud has no capacity.
+    Capacity,
+    /// Each queue has two kinds of machine; of the first it may have two.
+    TwoPools,
+    /// In the middle of the trace the controller is started anew, with its store.
+    Restart,
+}
+
+impl Fault {
+    pub const ALL: [Self; 6] =
+        [Self::Zombie, Self::IdleKill, Self::NoRegister, Self::Capacity, Self::TwoPools, Self::Restart];
+
+    /// As it is written.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Zombie => "zombie",
+            Self::IdleKill => "idle-kill",
+            Self::NoRegister => "no-register",
+            Self::Capacity => "capacity",
+            Self::TwoPools => "two-pools",
+            Self::Restart => "restart",
+        }
+    }
+}
+
+/// How long a worker of an ended machine stays listed with [`Fault::Zombie`].
+const ZOMBIE: Millis = 600_000;
+
+/// How long the cloud has none with [`Fault::Capacity`].
+pub(super) const DROUGHT: Millis = 20 * 60_000;
+
+/// [`Fault::IdleKill`] and [`Fault::NoRegister`] happen once in so many times.
+pub(super) const ONE_IN: u64 = 20;
+
+/// Of the first pool of each queue with [`Fault::TwoPools`].
+const NEARLY_FULL: u32 = 2;
 
 impl Default for CloudModel {
     fn default() -> Self {
@@ -73,19 +142,58 @@ impl Default for CloudModel {
             report: 30_000,
             lingers: 5_000,
             least_billed: 60_000,
+            system_again: Spread::new(35_000, 0.30),
+            agent_again: Spread::new(8_000, 0.30),
+            off_rate: Rate::from_micros_per_hour(11_000),
+            stopped: 0,
+            spot: None,
+            checkpoint: 1_800_000,
+            fault: None,
         }
     }
 }
 
 /// When a machine that is being launched will be what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Boot {
-    pub(super) pending: Millis,
+pub struct Boot {
+    pub pending: Millis,
     /// From running to registered.
-    pub(super) starting: Millis,
+    pub starting: Millis,
 }
 
 impl CloudModel {
+    /// How long a worker of an ended machine stays listed.
+    pub(super) fn lists_the_dead_for(&self) -> Millis {
+        if self.fault == Some(Fault::Zombie) { ZOMBIE } else { self.lingers }
+    }
+
+    /// What a machine of a class costs in an hour.
+    pub(super) fn rate(&self, class: &Class) -> Rate {
+        let percent = self.spot.map_or(100, |spot| spot.price_percent);
+        Rate::from_micros_per_hour(class.rate.micros_per_hour() * i64::from(percent) / 100)
+    }
+
+    /// How many machines each pool of a queue may have.
+    pub(super) fn caps(&self, class: usize) -> Vec<u32> {
+        let cap = self.classes.get(class).map_or(0, |class| class.cap);
+        match self.fault {
+            Some(Fault::TwoPools) => vec![NEARLY_FULL.min(cap), cap.saturating_sub(NEARLY_FULL)],
+            _ => vec![cap],
+        }
+    }
+
+    /// A machine of the queue that was off starts for the `k`-th time.
+    pub(super) fn start_again(&self, seed: u64, queue: &str, k: u64) -> Boot {
+        let mut dice = Dice::new(seed, &format!("{queue} again"), k);
+        let pending = dice.spread(&self.pending);
+        Boot { pending, starting: dice.spread(&self.system_again) + 5_000 + dice.spread(&self.agent_again) }
+    }
+
+    /// After how long the cloud takes machine `k` of a queue back.
+    pub(super) fn interruption(&self, seed: u64, queue: &str, k: u64) -> Option<Millis> {
+        Dice::new(seed, &format!("{queue} interrupted"), k).hazard(self.spot?.hazard)
+    }
+
     /// The kind of machine that serves a queue: the smallest that holds its largest job.
     pub(super) fn class_of(&self, queue: &TraceQueue) -> usize {
         if let Some(place) = self.served.get(&queue.name) {
@@ -96,7 +204,8 @@ impl CloudModel {
     }
 
     /// Boot `k` of a queue: the same for every policy that meets the same seed.
-    pub(super) fn boot(&self, seed: u64, queue: &str, k: u64) -> Boot {
+    #[must_use]
+    pub fn boot(&self, seed: u64, queue: &str, k: u64) -> Boot {
         let mut dice = Dice::new(seed, queue, k);
         let pending = dice.spread(&self.pending);
         Boot { pending, starting: dice.spread(&self.system) + dice.spread(&self.install) }

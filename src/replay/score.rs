@@ -42,6 +42,8 @@ pub struct Score {
     pub overhead_usd: f64,
     pub boot_usd: f64,
     pub idle_usd: f64,
+    /// Work that was cut off and done again.
+    pub lost_usd: f64,
     pub wait_mean_s: f64,
     pub wait_p50_s: f64,
     pub wait_p95_s: f64,
@@ -55,7 +57,14 @@ pub struct Score {
     pub violations: u32,
     pub busy_kills: u32,
     pub unfinished: usize,
+    /// How long the replay of one seed took.
     pub wall_s: f64,
+    /// How far the mean waits of the seeds are from each other: their standard deviation.
+    #[serde(skip)]
+    pub wait_spread_s: f64,
+    /// How long what was replayed took.
+    #[serde(skip)]
+    pub lasted_s: f64,
 }
 
 impl Score {
@@ -71,7 +80,8 @@ impl Score {
             total_usd: mean(&|tally| dollars(tally.money.total)),
             overhead_usd: mean(&|tally| dollars(tally.overhead())),
             boot_usd: mean(&|tally| dollars(tally.money.boot)),
-            idle_usd: mean(&|tally| dollars(tally.overhead() - tally.money.boot)),
+            idle_usd: mean(&|tally| dollars(tally.overhead() - tally.money.boot - tally.money.lost)),
+            lost_usd: mean(&|tally| dollars(tally.money.lost)),
             wait_mean_s: mean(&Tally::mean_wait),
             wait_p50_s: mean(&|tally| tally.wait_quantile(50)),
             wait_p95_s: mean(&|tally| tally.wait_quantile(95)),
@@ -85,8 +95,18 @@ impl Score {
             busy_kills: tallies.iter().map(|tally| tally.busy_kills).sum(),
             unfinished: tallies.iter().map(|tally| tally.unfinished).sum(),
             wall_s,
+            wait_spread_s: spread(tallies),
+            lasted_s: mean(&|tally| tally.lasted as f64 / 1_000.0),
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a statistic")]
+fn spread(tallies: &[Tally]) -> f64 {
+    let waits: Vec<f64> = tallies.iter().map(Tally::mean_wait).collect();
+    let mean = waits.iter().sum::<f64>() / waits.len().max(1) as f64;
+    let squares = waits.iter().map(|wait| (wait - mean).powi(2)).sum::<f64>();
+    (squares / waits.len().saturating_sub(1).max(1) as f64).sqrt()
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a statistic")]

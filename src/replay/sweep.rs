@@ -2,22 +2,23 @@
 
 use serde::Serialize;
 
-use super::contest::{PolicySpec, contest};
+use super::contest::{PolicySpec, Terms, Watch, contest};
 use super::model::{Class, CloudModel};
 use super::score::Score;
 use super::trace::Trace;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::QueueName;
-use crate::model::money::Rate;
 use crate::model::settings::{PoolSettings, QueueSettings, Settings};
-use crate::model::span;
 use jiff::Timestamp;
 
 /// How long a machine too many is kept, from not at all to long.
-const KEPT: [&str; 8] = ["0s", "1m", "3m", "5m", "10m", "20m", "40m", "90m"];
+const KEPT: [&str; 9] = ["learned", "0s", "1m", "3m", "5m", "10m", "20m", "40m", "90m"];
 
 /// The peer as it comes, and as it can be tuned.
 const PEERS: [&str; 2] = ["clearml", "clearml:poll=30s,idle=60s"];
+
+/// So many settings are played beside the present one.
+pub const PLAYED: usize = KEPT.len() + PEERS.len();
 
 /// A queue without a limit may have so many machines.
 const NO_LIMIT: u32 = 64;
@@ -91,7 +92,7 @@ pub fn present(settings: &Settings, trace: &Trace) -> Option<PolicySpec> {
         Some((jobs, pool))
     });
     let (_, pool) = known.max_by_key(|(jobs, _)| *jobs)?;
-    format!("tidegate:keep_alive={}", span::Exact(pool.keep_alive)).parse().ok()
+    format!("tidegate:keep_alive={}", pool.keep_alive).parse().ok()
 }
 
 /// Plays the trace under every setting of the sweep, the present one and the peers, cheapest first.
@@ -100,11 +101,9 @@ pub fn present(settings: &Settings, trace: &Trace) -> Option<PolicySpec> {
 /// A setting does not fit: a bug of the sweep's.
 pub fn sweep(
     trace: &Trace,
-    cloud: &CloudModel,
     present: Option<&PolicySpec>,
-    seeds: u64,
-    waiting: Rate,
-    clock: &dyn Fn() -> Timestamp,
+    terms: Terms<'_>,
+    watch: &Watch<'_>,
 ) -> Result<Vec<Point>, String> {
     let mut policies = Vec::new();
     for kept in KEPT {
@@ -116,7 +115,7 @@ pub fn sweep(
     for peer in PEERS {
         policies.push(peer.parse()?);
     }
-    let scores = contest(trace, cloud, &policies, seeds, waiting, clock)?.policies;
+    let scores = contest(trace, &policies, terms, watch)?.policies;
     let ours = |score: &Score| score.policy.starts_with("tidegate");
     let beaten = |score: &Score| {
         scores.iter().filter(|other| ours(other)).any(|other| {

@@ -1,5 +1,6 @@
 //! `replay --from-clearml` and `--sweep`: one's own tasks, or a trace, under many settings.
 
+use super::progress::Progress;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,9 +18,10 @@ use crate::cli::table::{Side, table};
 use crate::model::money::Rate;
 use crate::model::settings::Settings;
 use crate::model::span;
+use crate::replay::contest;
 use crate::replay::history::History;
 use crate::replay::model::CloudModel;
-use crate::replay::sweep::{Point, cloud, gpus, present, sweep};
+use crate::replay::sweep::{PLAYED, Point, cloud, gpus, present, sweep};
 use crate::replay::trace::Trace;
 use crate::world::clearml::Clearml;
 use crate::world::clock::Clock;
@@ -132,7 +134,12 @@ fn play(trace: &Trace, settings: Option<&Arc<Settings>>, terms: &Terms<'_>) -> R
         }
         None => (terms.cloud.clone(), None),
     };
-    sweep(trace, &model, now.as_ref(), terms.seeds, terms.waiting, &clock).map_err(Failure::Usage)
+    let runs = u64::try_from(PLAYED + 1).unwrap_or(u64::MAX).saturating_mul(terms.seeds);
+    let progress = Progress::new(runs);
+    let terms = contest::Terms { cloud: &model, seeds: terms.seeds, waiting: terms.waiting };
+    let points = sweep(trace, now.as_ref(), terms, &progress.watch()).map_err(Failure::Usage);
+    progress.done();
+    points
 }
 
 /// Whole or not at all.

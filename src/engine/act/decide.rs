@@ -317,6 +317,9 @@ pub(in crate::engine) mod tests {
             refusals: Vec::new(),
             outlooks: Vec::new(),
             surplus: crate::model::snapshot::Surplus::new(),
+            courses: std::collections::BTreeMap::new(),
+            lessons: Vec::new(),
+            due: None,
         };
         let snapshot = fleet.snapshot();
         let ground = Ground {

@@ -46,6 +46,7 @@ pub(in crate::engine) fn adopted(
             stop_sent: None,
             power: Power::On,
             replace: None,
+            started_again: false,
         },
         interval: Interval {
             instance: orphan.id.clone(),

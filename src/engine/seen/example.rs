@@ -274,6 +274,7 @@ impl Fleet {
             catalogue: &self.catalogue,
             breakers: Vec::new(),
             surplus: Surplus::new(),
+            courses: std::collections::BTreeMap::new(),
             orders: Vec::new(),
             stale_after: SignedDuration::from_secs(150),
         };

@@ -13,6 +13,7 @@ use crate::engine::seen::making::Making;
 use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
+use crate::model::course::Courses;
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName};
 use crate::model::instance::{Agents, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
@@ -33,6 +34,7 @@ pub struct Parts<'a> {
     pub catalogue: &'a Arc<Catalogue>,
     pub breakers: Vec<Breaker>,
     pub surplus: Surplus,
+    pub courses: Courses,
     pub orders: Vec<Order>,
     /// See [`crate::model::snapshot::Source::stale_after`].
     pub stale_after: SignedDuration,
@@ -74,6 +76,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         breakers: parts.breakers,
         boots_failed: boots_failed(memory),
         surplus: parts.surplus,
+        courses: parts.courses,
         learned: Arc::new(memory.learned.clone()),
         catalogue: Arc::clone(catalogue),
         orders: parts.orders,

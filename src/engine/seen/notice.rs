@@ -115,6 +115,7 @@ pub(in crate::engine) fn opened(
             stop_sent: None,
             power: Power::On,
             replace: None,
+            started_again: false,
         },
     }
 }
@@ -169,7 +170,12 @@ impl Known<'_> {
             let boot = first.duration_since(machine.launched).max(SignedDuration::ZERO);
             records.push(Record::Registered(machine.id.clone()));
             if machine.origin == Origin::Launched {
-                records.push(Record::BootTook { pool: machine.pool.clone(), duration: boot });
+                let (pool, duration) = (machine.pool.clone(), boot);
+                records.push(if machine.started_again {
+                    Record::StartTook { pool, duration }
+                } else {
+                    Record::BootTook { pool, duration }
+                });
                 if self.memory.boots_failed.contains_key(&machine.pool) {
                     records.push(Record::BootsForgiven(machine.pool.clone()));
                 }
@@ -434,8 +440,16 @@ fn begun_anew(machine: KnownInstance, shown: &CloudInstance, interval: Interval)
     let share = Share::boot(shown.launched, machine.home.clone());
     let interval = Interval { home: machine.home.clone(), shares: vec![share], ..interval };
     let (launched, power) = (shown.launched, Power::On);
-    let known =
-        KnownInstance { launched, power, registered: false, drain: None, stop_sent: None, replace: None, ..machine };
+    let known = KnownInstance {
+        launched,
+        power,
+        registered: false,
+        drain: None,
+        stop_sent: None,
+        replace: None,
+        started_again: true,
+        ..machine
+    };
     Record::Restarted(Box::new(Opened { known, interval }))
 }
 

@@ -79,6 +79,9 @@ mod tests {
                 refusals: Vec::new(),
                 outlooks: Vec::new(),
                 surplus: std::collections::BTreeMap::new(),
+                courses: std::collections::BTreeMap::new(),
+                lessons: Vec::new(),
+                due: None,
             }),
             settings: Arc::new(Settings {
                 revision,
@@ -87,6 +90,7 @@ mod tests {
                     fleet: "lab".into(),
                     poll: Poll::Auto,
                     count_foreign: true,
+                    price_of_waiting: crate::model::money::Rate::from_micros_per_hour(2_000_000),
                     on_exit: OnExit::Leave,
                     time_zone: jiff::tz::TimeZone::UTC,
                 },

@@ -82,6 +82,7 @@ impl Stepper {
         self.retries = Retries::default();
         self.delivered = Delivered::default();
         self.surplus.clear();
+        self.courses.clear();
         self.snapshot = Snapshot::default();
         self.plan = nothing_planned(&self.settings, now);
         self.under_way.clear();
@@ -124,6 +125,7 @@ impl Stepper {
     pub(crate) fn jumped(&mut self, now: Timestamp) {
         self.facts.distrust();
         self.surplus.clear();
+        self.courses.clear();
         self.sights = Sights::default();
         self.retries.clear();
         self.breakers.rebase(now);

@@ -26,6 +26,7 @@ use crate::engine::spend::spend;
 use crate::engine::stance::Stance;
 use crate::engine::tend::{Delivered, Tended, Tending, note_done};
 use crate::model::catalogue::Catalogue;
+use crate::model::course::Courses;
 use crate::model::ids::{InstanceId, IntentId, TaskId, Term};
 use crate::model::plan::Plan;
 use crate::model::record::{IntentEnd, KnownInstance, Memory, Record};
@@ -67,6 +68,7 @@ pub(crate) struct Stepper {
     retries: Retries,
     delivered: Delivered,
     surplus: Surplus,
+    courses: Courses,
     snapshot: Snapshot,
     plan: Plan,
     under_way: Vec<Begun>,
@@ -105,6 +107,7 @@ impl Stepper {
             retries: Retries::default(),
             delivered: Delivered::default(),
             surplus: Surplus::new(),
+            courses: Courses::new(),
             snapshot: Snapshot::default(),
             plan,
             under_way: Vec::new(),
@@ -236,6 +239,7 @@ impl Stepper {
             catalogue: &self.catalogue,
             breakers: self.breakers.waiting(now),
             surplus: self.surplus.clone(),
+            courses: self.courses.clone(),
             orders,
             stale_after: stale_after(&self.settings),
         };
@@ -258,6 +262,7 @@ impl Stepper {
         let snapshot = self.joined(orders, now);
         self.plan = plan(&snapshot, &self.settings, &self.memory.ledger, now);
         self.surplus.clone_from(&self.plan.surplus);
+        self.courses.clone_from(&self.plan.courses);
         self.snapshot = snapshot;
         if !self.leads {
             return (Vec::new(), Vec::new());
@@ -272,7 +277,8 @@ impl Stepper {
             (0..self.plan.actions.len()).partition(|index| is_adoption(&self.plan, *index));
         let wanted = |index: &usize| !undone.contains(index);
         let adopted = adopt.into_iter().filter(wanted).filter_map(|index| self.decide(index, now));
-        let records = adopted.flat_map(|decision| decision.records).collect();
+        let mut records: Vec<Record> = adopted.flat_map(|decision| decision.records).collect();
+        records.extend(self.plan.lessons.iter().cloned().map(Record::Learned));
         if !self.commit(records) {
             return (Vec::new(), broken);
         }
@@ -411,5 +417,8 @@ fn nothing_planned(settings: &Settings, now: Timestamp) -> Plan {
         refusals: Vec::new(),
         outlooks: Vec::new(),
         surplus: BTreeMap::new(),
+        courses: Courses::new(),
+        lessons: Vec::new(),
+        due: None,
     }
 }

@@ -41,7 +41,7 @@ async fn stop_idle_drains_and_stops_the_idle_and_leaves_the_busy() {
         trial.ask(Command::Pause).await.unwrap();
         if busy {
             trial.world.runs(&machine, "t0");
-            trial.pass(30).await;
+            trial.pass(60).await;
         }
         quit(&mut trial, OnExit::StopIdle).await;
         trial.pass(60).await;

@@ -182,8 +182,6 @@ pub enum KeyError {
     Nameless { text: String },
     #[error("there is no `{word}` in {}{hint}", .part.heading())]
     Field { part: Part, word: String, hint: String },
-    #[error("`{word}` in {} is not supported yet", .part.heading())]
-    Later { part: Part, word: String },
     #[error("`{text}` goes on after the field: its value is written as a whole")]
     TooLong { text: String },
 }
@@ -279,7 +277,6 @@ mod tests {
             ("queues.gpu.max", "there is no `queues` in the settings: did you mean `queue`?"),
             ("queue.gpu.maxx", "there is no `maxx` in [queue.*]: did you mean `max`?"),
             ("queue.gpu.zone", "there is no `zone` in [queue.*]"),
-            ("loop.price_of_waiting", "`price_of_waiting` in [loop] is not supported yet"),
             ("limits", "`limits` is a section: go on with one of its fields, max, max_gpu, max_vcpu, max_hourly"),
             ("clearml.agents", "`clearml.agents` is a section: go on with one of its fields, credentials"),
             ("queue", "`queue` has names: go on with one and a field, as in `queue.NAME.FIELD`"),

@@ -115,6 +115,8 @@ pub struct LoopSettings {
     pub poll: Poll,
     /// Idle workers of others on our queues are capacity.
     pub count_foreign: bool,
+    /// What an hour of one task's waiting is worth.
+    pub price_of_waiting: Rate,
     pub on_exit: OnExit,
     /// Budgets per day and month begin at midnight here.
     #[serde(with = "jiff::fmt::serde::tz::required")]
@@ -124,7 +126,7 @@ pub struct LoopSettings {
 /// How often the loop looks at the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Poll {
-    /// 10 s while something waits, boots or drains; up to 60 s when nothing moves.
+    /// 10 s while an answer is awaited, 30 s while machines boot, up to 40 s when nothing moves.
     Auto,
     Every(SignedDuration),
 }
@@ -298,7 +300,7 @@ pub struct PoolSettings {
     /// Instances kept up whatever waits.
     pub min: u32,
     /// How long a surplus machine stays idle before it is drained.
-    pub keep_alive: SignedDuration,
+    pub keep_alive: KeepAlive,
     /// What becomes of an idle machine once it is drained.
     pub on_idle: OnIdle,
     /// What becomes of machines that were made otherwise than one would be made now.
@@ -373,6 +375,40 @@ impl Market {
             Self::Spot => "spot",
         }
     }
+}
+
+/// How long a machine too many is kept idle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeepAlive {
+    /// For as long as costs least, by what was seen of the pool's need for machines.
+    Learned,
+    For(SignedDuration),
+}
+
+impl KeepAlive {
+    /// The time that is set for it; none where it is learned.
+    #[must_use]
+    pub fn set(self) -> Option<SignedDuration> {
+        match self {
+            Self::Learned => None,
+            Self::For(time) => Some(time),
+        }
+    }
+}
+
+/// As the settings write it.
+impl std::fmt::Display for KeepAlive {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Learned => f.pad(Self::WORD),
+            Self::For(time) => crate::model::span::Exact(*time).fmt(f),
+        }
+    }
+}
+
+impl KeepAlive {
+    /// How the settings write that it is learned.
+    pub const WORD: &str = "learned";
 }
 
 /// What becomes of an idle machine once it is drained.

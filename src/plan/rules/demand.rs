@@ -295,6 +295,8 @@ fn supply(pass: &Pass<'_>) -> (Vec<Supply>, ByHome, ByHome) {
         match machine.state() {
             State::Busy => supply.beside.tasks += machine.free(),
             State::Idle => supply.idle.add(machine.free(), 1),
+            // It is not waited for any longer; if it comes all the same, it is one too many.
+            State::Booting if machine.late => {}
             State::Booting => booting.entry((machine.home, place)).or_default().add(machine.free(), 1),
             State::Returning => unheard.entry((machine.home, place)).or_default().add(machine.free(), 1),
             _ => {}

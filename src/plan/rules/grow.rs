@@ -2,6 +2,8 @@
 //! that is only just being let go is kept instead; then the queue's pools are asked in order, and what one cannot
 //! take falls to the next.
 
+use jiff::SignedDuration;
+
 use crate::model::ids::Actor;
 use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
@@ -9,6 +11,8 @@ use crate::model::reason::Reason;
 use crate::model::settings::ladder::Step;
 use crate::plan::index::{Map, Queue};
 use crate::plan::launch::Want;
+use crate::plan::learned::Terms;
+use crate::plan::learned::soon::{self, Until};
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
 
@@ -34,6 +38,8 @@ pub(in crate::plan) fn grow(pass: &mut Pass<'_>) {
                 keep(pass, Rule::Grow, machine, &need.reason(index.each(*pool)));
             }
         }
+        let soon = soon_free(pass, queue, left);
+        left -= soon.as_ref().map_or(0, |(tasks, _)| *tasks);
         let mut refused = retry(pass, queue, &mut left);
         for pool in &queue.pools {
             if left == 0 {
@@ -49,10 +55,54 @@ pub(in crate::plan) fn grow(pass: &mut Pass<'_>) {
         }
         let each = queue.pools.first().map_or(1, |pool| index.each(*pool));
         decide(pass, queue, need.reason(each));
+        ask(pass, queue, left + soon.as_ref().map_or(0, |(tasks, _)| *tasks));
+        if let Some((tasks, reason)) = soon {
+            if tasks == need.more {
+                decide(pass, queue, reason.clone());
+            }
+            refuse(pass, queue, None, 0, reason);
+        }
         for (pool, reason) in refused {
             refuse(pass, queue, Some(pool), left, reason);
         }
     }
+}
+
+/// Remembers for so many tasks that nothing was to be had for them.
+fn ask(pass: &mut Pass<'_>, queue: &Queue<'_>, tasks: u32) {
+    let Some(pool) = queue.pools.first() else { return };
+    let machines = tasks.div_ceil(pass.index.each(*pool).max(1));
+    if let Some(unmet) = pass.unmet.get_mut(*pool) {
+        *unmet = unmet.saturating_add(machines);
+    }
+}
+
+/// Of so many tasks those for which a machine is likely to be free before one that is started would be worth its money.
+/// Only where no other queue takes the machines, and none of them has waited for that long already.
+fn soon_free(pass: &Pass<'_>, queue: &Queue<'_>, tasks: u32) -> Option<(u32, Reason)> {
+    let index = pass.index;
+    let took = index.snapshot.learned.tasks.get(&queue.settings.name)?;
+    let first = *queue.pools.first()?;
+    let own = |pool: usize| index.pools.get(pool).is_some_and(|pool| pool.shared_by == 1);
+    if tasks == 0 || !queue.pools.iter().all(|pool| own(*pool)) {
+        return None;
+    }
+    let off = |machine: &Machine<'_>| machine.state() == State::Off && machine.pool == Some(first);
+    let terms = Terms::new(index, index.pools.get(first)?, pass.machines.iter().any(off));
+    let horizon = soon::horizon(&terms);
+    let of_queue = |machine: &&Machine<'_>| machine.pool.is_some_and(|pool| queue.pools.contains(&pool));
+    let until = |machine: &Machine<'_>| {
+        let ready = terms.boot.saturating_sub(machine.seen.age(index.now)).max(SignedDuration::ZERO);
+        let booting = (machine.state() == State::Booting).then_some(Until::Ready(ready));
+        let tasks = machine.seen.tasks().filter(|_| machine.state() == State::Busy);
+        let busy: Vec<_> = tasks.map(|task| Until::Busy(index.now.duration_since(task.since))).collect();
+        busy.into_iter().chain(booting)
+    };
+    let free = soon::free(pass.machines.iter().filter(of_queue).flat_map(until), took, horizon)?;
+    let waiting = queue.state?.waiting.iter();
+    let young = waiting.filter(|entry| index.now.duration_since(entry.added) < horizon).count();
+    let tasks = tasks.min(free).min(u32::try_from(young).unwrap_or(u32::MAX));
+    (tasks > 0).then_some((tasks, Reason::SoonFree { tasks, free, horizon, boot: terms.boot }))
 }
 
 /// Launches machines for so many tasks; says how many of them are served, and why not all.

@@ -1,11 +1,31 @@
 //! Machines that are switched off and kept: so many in a pool, each for so long. Then they are ended.
 
-use crate::model::instance::Power;
+use crate::model::instance::{DrainCause, Power};
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::model::settings::{Market, OnIdle};
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
+
+/// How many more machines of a pool may be kept, those counted that are drained to be.
+pub(in crate::plan) fn room(pass: &Pass<'_>, pool: usize) -> u32 {
+    let Some(settings) = pass.index.pools.get(pool).map(|pool| pool.settings) else { return 0 };
+    if settings.on_idle != OnIdle::Stop || settings.market != Market::OnDemand {
+        return 0;
+    }
+    let long = |machine: &Machine<'_>| match machine.seen.power {
+        // It is ended in this pass.
+        Power::Off { since } => machine.hold.is_none() && pass.index.now.duration_since(since) >= settings.stopped_for,
+        _ => false,
+    };
+    let going = |machine: &Machine<'_>| {
+        let drained = machine.state() == State::Draining && machine.seen.market == Market::OnDemand;
+        drained && machine.standing().is_some_and(|drain| drain.cause == DrainCause::Surplus)
+    };
+    let of_pool = pass.machines.iter().filter(|machine| machine.pool == Some(pool));
+    let kept = of_pool.filter(|machine| going(machine) || is_kept(machine) && !long(machine)).count();
+    settings.max_stopped.saturating_sub(u32::try_from(kept).unwrap_or(u32::MAX))
+}
 
 /// Whether one more machine of this one's pool may be kept.
 pub(in crate::plan) fn has_room(pass: &Pass<'_>, place: usize) -> bool {

@@ -1,5 +1,6 @@
 //! One file a rule.
 
+pub(super) mod ahead;
 pub(super) mod budget;
 pub(super) mod demand;
 pub(super) mod drain;

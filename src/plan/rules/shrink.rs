@@ -2,17 +2,21 @@
 //! Level k began when at least k machines of the pool were more than its queues need and its minimum asks for. One on
 //! its way goes before one that is ready.
 
-use jiff::Timestamp;
 use std::cmp::Reverse;
 
+use jiff::{SignedDuration, Timestamp};
+
+use crate::model::course::Weighed;
 use crate::model::instance::DrainCause;
 use crate::model::money::Rate;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::model::settings::GuardKind;
 use crate::plan::index::{Map, Pool};
+use crate::plan::learned;
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
+use crate::plan::rules::kept;
 
 pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
     refuse_the_unsure(pass);
@@ -23,18 +27,21 @@ pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
     let index = pass.index;
     let mut expired = Map::default();
     for (place, pool) in index.pools.iter().enumerate() {
-        let (name, keep_alive) = (&pool.settings.name, pool.settings.keep_alive);
+        let name = &pool.settings.name;
         let levels = levels(pass, place, pool);
         let Some(first) = levels.first() else {
             refuse_the_kept(pass, place, pool);
             continue;
         };
         let lasted = index.now.duration_since(*first);
+        let (keep_alive, learned) = keep_alive(pass, place, pool);
         if lasted >= keep_alive {
             expired.insert(place, levels);
         } else {
+            let over = first.saturating_add(keep_alive).unwrap_or(Timestamp::MAX);
+            pass.due = Some(pass.due.map_or(over, |due| due.min(over)));
             let surplus = u32::try_from(levels.len()).unwrap_or(u32::MAX);
-            refuse(pass, place, pool, Reason::Cooling { surplus, lasted, keep_alive });
+            refuse(pass, place, pool, Reason::Cooling { surplus, lasted, keep_alive, learned });
             pass.surplus.insert(name.clone(), levels);
         }
     }
@@ -67,7 +74,8 @@ fn refuse(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, reason: Reason) {
 /// Says it where machines that no task needs stay for the pool's minimum.
 fn refuse_the_kept(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>) {
     let (min, supply) = (pool.settings.min, pass.demand.supply(place));
-    if supply.surplus() > 0 {
+    let ahead = pass.ahead.get(place).copied().unwrap_or_default();
+    if supply.surplus() > ahead {
         refuse(pass, place, pool, Reason::KeptWarm { pool: pool.settings.name.clone(), min, up: supply.up });
     }
 }
@@ -75,13 +83,19 @@ fn refuse_the_kept(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>) {
 /// Since when at least 1, 2, 3, ... machines have been more than needed; as many as are now.
 fn levels(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Vec<Timestamp> {
     let supply = pass.demand.supply(place);
-    let surplus = supply.surplus().min(supply.up.saturating_sub(pool.settings.min));
+    let ahead = pass.ahead.get(place).copied().unwrap_or_default();
+    let surplus = supply.surplus().saturating_sub(ahead).min(supply.up.saturating_sub(pool.settings.min));
     let surplus = usize::try_from(surplus).unwrap_or(usize::MAX);
     let known = pass.index.snapshot.surplus.get(&pool.settings.name).into_iter().flatten();
     let mut levels: Vec<_> = known.take(surplus).map(|since| (*since).min(pass.index.now)).collect();
     levels.resize(surplus, pass.index.now);
     levels.sort_unstable();
     levels
+}
+
+/// How long a surplus machine of the pool is kept: one that will be switched off and started again costs little to end.
+fn keep_alive(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> (SignedDuration, Option<Weighed>) {
+    learned::keep_alive(pass.index, pool, kept::room(pass, place) > 0)
 }
 
 /// The machines of pools whose surplus lasted, those first that are let go first.
@@ -114,7 +128,8 @@ fn preference(machine: &Machine<'_>) -> (Reverse<Option<Timestamp>>, bool, Rever
 /// Drains what may be drained of a pool; says how many.
 fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestamp], candidates: Vec<usize>) -> usize {
     let now = pass.index.now;
-    let (name, keep_alive) = (&pool.settings.name, pool.settings.keep_alive);
+    let name = &pool.settings.name;
+    let (keep_alive, learned) = keep_alive(pass, place, pool);
     let over = levels.iter().take_while(|since| now.duration_since(**since) >= keep_alive);
     let lasted: Vec<_> = over.map(|since| now.duration_since(*since)).collect();
     if pool.settings.guard == GuardKind::Off {
@@ -126,7 +141,7 @@ fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestam
     let mut refused: Vec<(Option<usize>, Reason)> = Vec::new();
     for (level, lasted) in (1..).zip(&lasted) {
         let Some(machine) = next(pass, place, &mut candidates, &mut refused) else { break };
-        let reason = Reason::Surplus { level, lasted: *lasted, keep_alive };
+        let reason = Reason::Surplus { level, lasted: *lasted, keep_alive, learned: learned.clone() };
         note(pass, place, &reason);
         order(pass, machine, reason);
         drained += 1;

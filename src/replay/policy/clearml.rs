@@ -48,10 +48,13 @@ impl Clearml {
     }
 }
 
+/// A queue's pool, by their places.
+type Resource = (usize, usize);
+
 /// A row of the server's list of workers.
 struct Listed {
     machine: usize,
-    queue: usize,
+    resource: Resource,
     runs_a_job: bool,
     reported: Millis,
 }
@@ -74,16 +77,24 @@ impl Policy for Clearml {
             call(week);
             self.want(week, queue, &workers, &mut required, &mut launches);
         }
-        for queue in launches {
-            let (machine, pending) = week.launch(queue);
+        for (queue, pool) in launches {
             week.tally_mut().cloud_calls += 1;
+            let Some((machine, pending)) = week.launch(queue, pool) else {
+                week.advance(week.now() + week.cloud.call);
+                continue;
+            };
             // The launch call, the wait for the running machine, one machine after the other.
             let waited = (pending + WAITER - 1) / WAITER * WAITER;
-            week.advance(week.now() + week.cloud.call + waited + AFTER_WAITER);
+            let spot = if week.cloud.spot.is_some() { WAITER } else { 0 };
+            week.advance(week.now() + week.cloud.call + waited + spot + AFTER_WAITER);
             self.spun.insert(machine, week.now());
         }
         self.end_the_idle(week, &required);
         week.now() + self.poll
+    }
+
+    fn restart(&mut self, _week: &Week<'_>) {
+        *self = Self::new(self.poll, self.max_idle);
     }
 }
 
@@ -118,30 +129,39 @@ impl Clearml {
         week: &Week<'_>,
         queue: usize,
         workers: &[Listed],
-        required: &mut BTreeSet<usize>,
-        launches: &mut Vec<usize>,
+        required: &mut BTreeSet<Resource>,
+        launches: &mut Vec<Resource>,
     ) {
         let waiting = week.waiting(queue).len();
         if waiting == 0 {
             return;
         }
-        let of_queue = |machine: &&usize| week.machines().get(**machine).is_some_and(|machine| machine.queue == queue);
-        let spun = self.spun.keys().filter(of_queue).count();
-        let free = self.idle.keys().filter(of_queue).count() + spun;
-        if free > 0 {
-            required.insert(queue);
+        let resource = |machine: &usize| week.machines().get(*machine).map(|machine| (machine.queue, machine.pool));
+        let of_queue = |resource: &Resource| resource.0 == queue;
+        let spun: Vec<Resource> = self.spun.keys().filter_map(resource).filter(of_queue).collect();
+        let idle = self.idle.keys().filter_map(resource).filter(of_queue);
+        let free: Vec<Resource> = idle.chain(spun.iter().copied()).collect();
+        let count = waiting.saturating_sub(free.len());
+        required.extend(free);
+        let mut asked = 0;
+        for (pool, cap) in week.caps(queue).iter().enumerate() {
+            if asked >= count {
+                break;
+            }
+            let here = |resource: &Resource| *resource == (queue, pool);
+            let listed = workers.iter().filter(|worker| here(&worker.resource)).count();
+            let spun = spun.iter().filter(|resource| here(resource)).count();
+            let allowed = usize::try_from(*cap).unwrap_or(usize::MAX).saturating_sub(listed + spun);
+            // As much again of each resource, whatever the others give.
+            launches.extend(std::iter::repeat_n((queue, pool), count.min(allowed)));
+            asked += count.min(allowed);
         }
-        let listed = workers.iter().filter(|worker| worker.queue == queue).count();
-        let cap = week.cloud.classes.get(week.class(queue)).map_or(0, |class| class.cap);
-        let allowed = usize::try_from(cap).unwrap_or(usize::MAX).saturating_sub(listed + spun);
-        let count = waiting.saturating_sub(free).min(allowed);
-        launches.extend(std::iter::repeat_n(queue, count));
     }
 
-    fn end_the_idle(&mut self, week: &mut Week<'_>, required: &BTreeSet<usize>) {
+    fn end_the_idle(&mut self, week: &mut Week<'_>, required: &BTreeSet<Resource>) {
         for (machine, since) in self.idle.clone() {
-            let queue = week.machines().get(machine).map_or(usize::MAX, |machine| machine.queue);
-            if required.contains(&queue) || week.now() - since <= self.max_idle {
+            let resource = week.machines().get(machine).map(|machine| (machine.queue, machine.pool));
+            if resource.is_some_and(|resource| required.contains(&resource)) || week.now() - since <= self.max_idle {
                 continue;
             }
             call(week);
@@ -169,12 +189,12 @@ fn workers(week: &Week<'_>) -> Vec<Listed> {
     let (now, cloud) = (week.now(), week.cloud);
     let listed = week.machines().iter().enumerate().filter(|(_, machine)| {
         machine.registers <= now
-            && machine.ended.is_none_or(|ended| ended > machine.registers && now < ended + cloud.lingers)
+            && machine.ended.is_none_or(|ended| ended > machine.registers && now < ended + cloud.lists_the_dead_for())
     });
     listed
         .map(|(number, machine)| Listed {
             machine: number,
-            queue: machine.queue,
+            resource: (machine.queue, machine.pool),
             runs_a_job: matches!(machine.doing, Doing::Running(_)),
             reported: machine.reported(now, cloud.report),
         })

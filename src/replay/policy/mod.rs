@@ -5,7 +5,9 @@ mod own;
 
 pub use clearml::Clearml;
 pub use own::Own;
+pub(super) use own::field;
 
+use super::model::Fault;
 use super::trace::Millis;
 use super::week::Week;
 
@@ -13,6 +15,9 @@ use super::week::Week;
 pub trait Policy {
     /// Looks and acts, at [`Week::now`]; it may let time pass meanwhile. When to look next.
     fn act(&mut self, week: &mut Week<'_>) -> Millis;
+
+    /// It is started anew, with what it has written down.
+    fn restart(&mut self, week: &Week<'_>);
 }
 
 /// A trace that is not over so long after its last job came is given up.
@@ -21,13 +26,27 @@ const PATIENCE: Millis = 30 * 86_400_000;
 /// In milliseconds.
 const FIRST_LOOK: u32 = 300_000;
 
+/// When a policy first looks.
+pub fn first_look(week: &Week<'_>) -> Millis {
+    week.luck("loop").between(0, FIRST_LOOK).into()
+}
+
+fn restart_at(week: &Week<'_>) -> Option<Millis> {
+    let middle = week.trace.jobs.last().map_or(0, |job| job.submitted) / 2;
+    (week.cloud.fault == Some(Fault::Restart)).then_some(middle)
+}
+
 /// Plays a whole trace under a policy.
 pub fn play(week: &mut Week<'_>, policy: &mut dyn Policy) {
     let end = week.trace.jobs.last().map_or(0, |job| job.submitted) + PATIENCE;
     // The loop ran before the week began: its first look comes at any moment.
-    let mut next = week.luck("loop").between(0, FIRST_LOOK).into();
+    let mut next = first_look(week);
+    let mut restarts = restart_at(week);
     while !week.is_over() && next < end {
         week.advance(next);
+        if restarts.take_if(|at| *at <= next).is_some() {
+            policy.restart(week);
+        }
         next = policy.act(week).max(week.now() + 1);
     }
 }
@@ -35,6 +54,7 @@ pub fn play(week: &mut Week<'_>, policy: &mut dyn Policy) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::money::Rate;
     use crate::replay::model::CloudModel;
     use crate::replay::trace::{Job, Trace, TraceQueue};
     use crate::replay::week::Tally;
@@ -61,7 +81,10 @@ mod tests {
 
     type Make = fn(&Week<'_>) -> Box<dyn Policy>;
 
-    const POLICIES: [Make; 2] = [|_| Box::new(Clearml::default()), |week| Box::new(Own::new(week, &[]).unwrap())];
+    const POLICIES: [Make; 2] = [
+        |_| Box::new(Clearml::default()),
+        |week| Box::new(Own::new(week, &[], Rate::from_micros_per_hour(2_000_000)).unwrap()),
+    ];
 
     fn played(trace: &Trace, seed: u64, make: Make) -> (Tally, Vec<(Millis, usize, Option<Millis>)>) {
         let cloud = CloudModel::default();

@@ -5,17 +5,20 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Policy;
+use crate::model::breaker::{Breaker, Offering};
 use crate::model::catalogue::{Catalogue, TypeSpec};
+use crate::model::course::Courses;
 use crate::model::ids::Revision;
 use crate::model::instance::{Agents, Drain, Instance, Origin, Phase, Power, RunningTask};
 use crate::model::ledger::Ledger;
-use crate::model::money::Money;
+use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
-use crate::model::plan::Action;
+use crate::model::plan::{Action, Launch};
+use crate::model::record::Learned;
 use crate::model::settings::key::{Part, Section};
-use crate::model::settings::{Market, PoolSettings, Provider, QueueSettings, Settings, fields};
-use crate::model::snapshot::{QueueState, Snapshot, Source};
-use crate::plan::pace::{QUICK, pace};
+use crate::model::settings::{Market, OnIdle, PoolSettings, Provider, QueueSettings, Settings, fields};
+use crate::model::snapshot::{ErrorClass, QueueState, Snapshot, Source, Surplus};
+use crate::plan::pace::{QUICK, SLOW, pace};
 use crate::plan::plan;
 use crate::replay::trace::{Millis, TraceQueue};
 use crate::replay::week::{Doing, Machine, Week};
@@ -28,6 +31,10 @@ const FRESH: SignedDuration = SignedDuration::from_mins(3);
 /// The lease of the fleet is written so often.
 const LEASE: Millis = 60_000;
 
+/// The engine's first pause after the cloud had no capacity, and its longest.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_mins(1);
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(20);
+
 /// Tidegate's own loop.
 #[derive(Debug)]
 pub struct Own {
@@ -38,6 +45,8 @@ pub struct Own {
     ledger: Ledger,
     interval: SignedDuration,
     leased: Option<Millis>,
+    /// How often in a row the cloud had no capacity.
+    shortage: Option<u32>,
     /// A look found nothing to do, and the world has not changed since.
     still: Option<u64>,
 }
@@ -48,40 +57,44 @@ impl Own {
     /// # Errors
     /// An option that is no field of a pool, or whose value is none; or several agents on a machine, where a week's
     /// machines run one task at a time.
-    pub fn new(week: &Week<'_>, options: &[(String, String)]) -> Result<Self, String> {
+    pub fn new(week: &Week<'_>, options: &[(String, String)], waiting: Rate) -> Result<Self, String> {
         let mut settings = Settings::blank(Revision::new("replay"));
+        settings.the_loop.price_of_waiting = waiting;
         let mut catalogue = Catalogue::default();
+        let market = if week.cloud.spot.is_some() { Market::Spot } else { Market::OnDemand };
         for (place, queue) in week.trace.queues.iter().enumerate() {
             let Some(class) = week.cloud.classes.get(week.class(place)) else { continue };
-            let pool = pool_name(queue);
+            let caps = week.caps(place);
+            let pools: Vec<_> = (0..caps.len()).map(|pool| pool_name(queue, pool)).collect();
             settings.queues.push(QueueSettings {
-                pools: vec![pool.as_str().into()],
+                pools: pools.iter().map(|pool| pool.as_str().into()).collect(),
                 ..QueueSettings::with_defaults(queue.name.as_str())
             });
-            let mut pool = PoolSettings {
-                region: REGION.to_owned(),
-                types: vec![class.machine_type.as_str().into()],
-                ..PoolSettings::with_defaults(pool)
-            };
-            pool.limits.max = Some(class.cap);
-            settings.pools.push(pool);
+            for (pool, cap) in pools.into_iter().zip(caps) {
+                let mut pool = PoolSettings {
+                    region: REGION.to_owned(),
+                    types: vec![class.machine_type.as_str().into()],
+                    market,
+                    ..PoolSettings::with_defaults(pool)
+                };
+                pool.limits.max = Some(*cap);
+                if week.cloud.stopped > 0 {
+                    (pool.on_idle, pool.max_stopped) = (OnIdle::Stop, week.cloud.stopped);
+                }
+                settings.pools.push(pool);
+            }
             let spec = TypeSpec {
                 vcpu: class.vcpu,
                 gpu: class.gpus,
                 on_demand: Some(class.rate),
-                spot: None,
+                spot: week.cloud.spot.map(|_| week.cloud.rate(class)),
                 source: String::new(),
                 spot_source: None,
             };
             catalogue.insert(Provider::Aws, REGION, class.machine_type.as_str().into(), spec);
         }
         for (name, text) in options {
-            let field = fields::find(Part::Pool, name).map_err(|error| error.to_string())?;
-            let value = field.read(text).map_err(|wrong| format!("{name}: {wrong}"))?;
-            for pool in settings.pools.iter().map(|pool| pool.name.clone()).collect::<Vec<_>>() {
-                let key = Section::Pool(pool).key(field);
-                fields::put(&mut settings, &key, &value).map_err(|wrong| format!("{name}: {wrong}"))?;
-            }
+            set(&mut settings, name, text).map_err(|wrong| format!("{name}: {wrong}"))?;
         }
         if let Some(pool) = settings.pools.iter().find(|pool| pool.agent.agents() > 1) {
             let agents = pool.agent.agents();
@@ -110,6 +123,7 @@ impl Own {
             ledger: Ledger::default(),
             interval: QUICK,
             leased: None,
+            shortage: None,
             still: None,
         })
     }
@@ -133,8 +147,10 @@ impl Own {
             self.snapshot.instances.retain(|_| kept.next().unwrap_or_default());
             self.shown.retain(|number| !gone(number));
         }
+        let learned = Arc::make_mut(&mut self.snapshot.learned);
         for (number, instance) in self.shown.iter().zip(&mut self.snapshot.instances) {
             if let Some(machine) = week.machines().get(*number) {
+                learn(learned, instance, machine, week.now(), now);
                 see(instance, machine, week.now(), now);
             }
         }
@@ -145,18 +161,27 @@ impl Own {
         let decided = plan(&self.snapshot, &self.settings, &self.ledger, now);
         self.interval = pace(&self.snapshot, &decided, self.interval);
         self.snapshot.surplus = decided.surplus;
+        self.snapshot.courses = decided.courses;
+        if !decided.lessons.is_empty() {
+            let learned = Arc::make_mut(&mut self.snapshot.learned);
+            decided.lessons.iter().for_each(|lesson| learned.take(lesson));
+        }
         let acted = !decided.actions.is_empty();
         for planned in decided.actions {
             match planned.action {
-                Action::Launch(launch) => {
-                    let queue = self.settings.queues.iter().position(|queue| queue.name == launch.queue);
+                Action::Launch(launch) => self.launch(week, &launch, now),
+                Action::Start { instance, launch } => {
                     week.tally_mut().cloud_calls += 1;
-                    for _ in 0..launch.count {
-                        let Some(queue) = queue else { continue };
-                        let (number, _) = week.launch(queue);
-                        let instance = launched(number, &launch, now);
-                        self.shown.push(number);
-                        self.snapshot.instances.push(instance);
+                    if let Some((number, seen)) = self.find(&instance) {
+                        *seen = Instance { id: seen.id.clone(), ..launched(number, &launch, now) };
+                        week.start(number);
+                    }
+                }
+                Action::SwitchOff { instance } => {
+                    if let Some((number, _)) = self.find(&instance) {
+                        week.tally_mut().cloud_calls += 1;
+                        week.tally_mut().clearml_calls += 1;
+                        week.switch_off(number);
                     }
                 }
                 Action::Drain { instance, cause } => {
@@ -188,6 +213,47 @@ impl Own {
         acted
     }
 
+    fn launch(&mut self, week: &mut Week<'_>, launch: &Launch, now: Timestamp) {
+        week.tally_mut().cloud_calls += 1;
+        let queue = self.settings.queues.iter().position(|queue| queue.name == launch.queue);
+        let Some(queue) = queue else { return };
+        let pools = self.settings.queues.get(queue).map(|queue| queue.pools.as_slice()).unwrap_or_default();
+        let Some(pool) = pools.iter().position(|pool| *pool == launch.pool) else { return };
+        for _ in 0..launch.count {
+            let Some((number, _)) = week.launch(queue, pool) else {
+                self.back_off(launch, now);
+                return;
+            };
+            self.shown.push(number);
+            self.snapshot.instances.push(launched(number, launch, now));
+        }
+        self.shortage = None;
+    }
+
+    /// The cloud had no capacity: as the engine backs off.
+    fn back_off(&mut self, launch: &Launch, now: Timestamp) {
+        let Some(pool) = self.settings.pool(&launch.pool) else { return };
+        let strikes = self.shortage.map_or(0, |strikes| strikes) + 1;
+        self.shortage = Some(strikes);
+        let pause = FIRST_PAUSE.saturating_mul(2_i32.saturating_pow(strikes - 1)).min(LONGEST_PAUSE);
+        let on = Offering {
+            machine_type: Some(launch.machine_type.clone()),
+            market: Some(launch.market),
+            ..Offering::of_account(pool.account())
+        };
+        self.snapshot.breakers.retain(|breaker| breaker.on != on);
+        self.snapshot.breakers.push(Breaker {
+            on,
+            since: now,
+            until: now.saturating_add(pause).unwrap_or(Timestamp::MAX),
+            class: ErrorClass::Capacity,
+            strikes,
+            at_most: 0,
+            quota: None,
+            message: "InsufficientInstanceCapacity".to_owned(),
+        });
+    }
+
     fn find(&mut self, id: &crate::model::ids::InstanceId) -> Option<(usize, &mut Instance)> {
         let place = self.snapshot.instances.iter().position(|instance| instance.id == *id)?;
         Some((*self.shown.get(place)?, self.snapshot.instances.get_mut(place)?))
@@ -197,7 +263,10 @@ impl Own {
 impl Policy for Own {
     fn act(&mut self, week: &mut Week<'_>) -> Millis {
         let now = Timestamp::from_millisecond(week.now()).unwrap_or(Timestamp::MAX);
-        let drains = self.snapshot.instances.iter().any(|instance| instance.drain.is_some());
+        let answers = |instance: &Instance| {
+            instance.drain.as_ref().is_some_and(|drain| drain.cancelled || instance.task.is_none())
+        };
+        let drains = self.snapshot.instances.iter().any(answers);
         // Queues and workers; the mailboxes while one is expected to answer; the lease.
         week.tally_mut().clearml_calls += 2 + u64::from(drains);
         week.tally_mut().cloud_calls += 1;
@@ -205,8 +274,13 @@ impl Policy for Own {
             self.leased = Some(week.now());
             week.tally_mut().clearml_calls += 1;
         }
-        let stands = self.still == Some(week.changes()) && self.snapshot.surplus.is_empty();
+        let expects = self.snapshot.courses.values().any(|course| !course.expected.is_empty());
+        // Back-offs end, and what waits for a machine that is soon free has waited longer.
+        let waits = (0..week.trace.queues.len()).any(|queue| !week.waiting(queue).is_empty());
+        let stands = self.still == Some(week.changes()) && self.snapshot.surplus.is_empty() && !expects && !waits;
         if stands && !self.snapshot.instances.iter().any(|instance| !instance.registered) {
+            // As `pace` has it when nothing moves.
+            self.interval = (self.interval + QUICK).min(SLOW);
             return week.now() + millis(self.interval);
         }
         self.look(week, now);
@@ -214,14 +288,45 @@ impl Policy for Own {
         self.still = (!acted).then(|| week.changes());
         week.now() + millis(self.interval)
     }
+
+    /// Machines, their orders and what was learned are in the store; how long a surplus has lasted and what the need was
+    /// lately is not.
+    fn restart(&mut self, _week: &Week<'_>) {
+        (self.snapshot.surplus, self.snapshot.courses) = (Surplus::new(), Courses::new());
+        self.snapshot.breakers.clear();
+        (self.leased, self.shortage, self.still) = (None, None, None);
+        self.interval = QUICK;
+    }
 }
 
 fn millis(span: SignedDuration) -> Millis {
     Millis::try_from(span.as_millis()).unwrap_or(Millis::MAX)
 }
 
-fn pool_name(queue: &TraceQueue) -> String {
-    queue.name.replace([':', '/', ' '], "-")
+fn pool_name(queue: &TraceQueue, pool: usize) -> String {
+    let name = queue.name.replace([':', '/', ' '], "-");
+    if pool == 0 { name } else { format!("{name}-{}", pool + 1) }
+}
+
+/// Sets a field of every pool, or of the loop.
+fn set(settings: &mut Settings, name: &str, text: &str) -> Result<(), String> {
+    let (part, field) = field(name)?;
+    let value = field.read(text).map_err(|wrong| wrong.to_string())?;
+    let sections: Vec<Section> = match part {
+        Part::Loop => vec![Section::Loop],
+        _ => settings.pools.iter().map(|pool| Section::Pool(pool.name.clone())).collect(),
+    };
+    for section in sections {
+        fields::put(settings, &section.key(field), &value).map_err(|wrong| wrong.to_string())?;
+    }
+    Ok(())
+}
+
+/// The field of that name, of a pool or of the loop.
+pub(in crate::replay) fn field(name: &str) -> Result<(Part, &'static fields::Field), String> {
+    let of_pool = fields::find(Part::Pool, name).map(|field| (Part::Pool, field));
+    of_pool
+        .or_else(|error| fields::find(Part::Loop, name).map(|field| (Part::Loop, field)).map_err(|_| error.to_string()))
 }
 
 fn task(job: usize) -> crate::model::ids::TaskId {
@@ -233,7 +338,7 @@ fn submitted(week: &Week<'_>, job: usize) -> Timestamp {
     Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX)
 }
 
-fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) -> Instance {
+fn launched(number: usize, launch: &Launch, now: Timestamp) -> Instance {
     Instance {
         id: format!("i-{number:08}").into(),
         provider: Provider::Aws,
@@ -242,7 +347,7 @@ fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) 
         home: launch.queue.clone(),
         machine_type: launch.machine_type.clone(),
         zone: None,
-        market: Market::OnDemand,
+        market: launch.market,
         vcpu: launch.vcpu,
         gpu: launch.gpu,
         rate: launch.rate,
@@ -272,21 +377,42 @@ fn launched(number: usize, launch: &crate::model::plan::Launch, now: Timestamp) 
     }
 }
 
+/// What the machine teaches that was last seen otherwise.
+fn learn(learned: &mut Learned, instance: &Instance, machine: &Machine, millis: Millis, now: Timestamp) {
+    let runs = |task: &RunningTask| matches!(machine.doing, Doing::Running(job) if task.id == self::task(job));
+    if let Some(ended) = instance.task.as_ref().filter(|task| !runs(task)) {
+        let took = now.duration_since(ended.since);
+        learned.tasks.entry(instance.home.clone()).or_default().push(took);
+    }
+    if !instance.registered && machine.registers <= millis && machine.doing != Doing::Off {
+        let boot = SignedDuration::from_millis(machine.registers - machine.called);
+        let samples = if machine.stint > 0 { &mut learned.starts } else { &mut learned.boots };
+        samples.entry(instance.pool.clone()).or_default().push(boot);
+    }
+}
+
 /// A machine as the engine's join would show it.
 fn see(instance: &mut Instance, machine: &Machine, millis: Millis, now: Timestamp) {
     let draining = instance.drain.is_some();
     let phase = match machine.doing {
-        _ if draining => Phase::Draining,
+        _ if draining && machine.doing != Doing::Off => Phase::Draining,
         Doing::Booting if machine.runs > millis => Phase::Pending,
         Doing::Booting => Phase::Booting,
         Doing::Idle | Doing::Drained => Phase::Idle,
         Doing::Running(_) => Phase::Busy,
+        Doing::Off => Phase::Stopped,
         Doing::Gone => Phase::Gone,
     };
+    if machine.doing == Doing::Off && !instance.power.is_off() {
+        (instance.power, instance.rate, instance.last_report) = (Power::Off { since: now }, None, None);
+    }
     if instance.phase != phase {
         (instance.phase, instance.phase_since) = (phase, now);
     }
-    instance.registered = machine.registers <= millis;
+    if machine.doing == Doing::Off {
+        instance.drain = None;
+    }
+    instance.registered = machine.registers <= millis && machine.doing != Doing::Off;
     instance.last_report = instance.registered.then_some(now);
     match machine.doing {
         Doing::Running(job) => {

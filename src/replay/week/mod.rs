@@ -1,22 +1,28 @@
 //! A trace, played on a cloud: jobs arrive, agents take them, machines cost money. It knows no policy; a policy sees
 //! it through its methods and acts through them.
 
+mod machine;
 mod tally;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use super::model::CloudModel;
+use super::model::{Boot, CloudModel, DROUGHT, Fault, ONE_IN};
 use super::trace::{Job, Millis, Trace};
 use crate::world::sim::random::Dice;
 
+use machine::next_look;
+pub use machine::{Doing, Machine};
 pub use tally::{Machines, Tally};
 
 /// What happens by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     Arrives(usize),
-    Registers(usize),
+    Registers {
+        machine: usize,
+        stint: u32,
+    },
     Finishes {
         machine: usize,
         run: u32,
@@ -28,63 +34,39 @@ enum Event {
         machine: usize,
         order: u32,
     },
-}
-
-/// What a machine is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Doing {
-    Booting,
-    Idle,
-    Running(usize),
-    /// It answered a drain: it has no job and takes none.
-    Drained,
-    Gone,
-}
-
-/// One machine.
-#[derive(Debug, Clone)]
-pub struct Machine {
-    /// The place of its queue in the trace.
-    pub queue: usize,
-    /// When it was launched.
-    pub called: Millis,
-    /// When it begins to run, and to cost.
-    pub runs: Millis,
-    /// When its agent registers.
-    pub registers: Millis,
-    pub doing: Doing,
-    /// Since when.
-    pub since: Millis,
-    /// When it was terminated.
-    pub ended: Option<Millis>,
-    drain: Option<u32>,
-    orders: u32,
-    run: u32,
-}
-
-impl Machine {
-    /// Whether it was told to take no more jobs.
-    pub fn is_draining(&self) -> bool {
-        self.drain.is_some()
-    }
-
-    /// The last time its worker reported before `now`: from its registration on, at even steps.
-    pub fn reported(&self, now: Millis, every: Millis) -> Millis {
-        let until = self.ended.unwrap_or(now).min(now);
-        self.registers + (until - self.registers).max(0) / every * every
-    }
+    /// The cloud takes a machine back, unless it was started anew since.
+    Interrupted {
+        machine: usize,
+        stint: u32,
+    },
 }
 
 #[derive(Debug, Default)]
 struct Line {
     class: usize,
     waiting: VecDeque<usize>,
+    caps: Vec<u32>,
     /// Machines with an agent that could take a job.
     idle: Vec<usize>,
     /// When the next look of one of them is expected.
     looks: Option<Millis>,
     booted: u64,
-    up: u32,
+    started_again: u64,
+    interruptions: u64,
+    /// Jobs that found an idle machine.
+    found_idle: u64,
+    /// In each pool.
+    up: Vec<u32>,
+}
+
+/// How far a job has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    /// Since when it waits in its queue, or runs.
+    since: Millis,
+    waited: Millis,
+    /// What is done of it and saved.
+    saved: Millis,
 }
 
 /// The world while a trace is played.
@@ -99,16 +81,32 @@ pub struct Week<'a> {
     changes: u64,
     lines: Vec<Line>,
     machines: Vec<Machine>,
-    /// When each job began to run for the last time.
-    started: Vec<Option<Millis>>,
+    jobs: Vec<Progress>,
+    /// When the cloud has capacity again, once it had none.
+    drought: Option<Millis>,
     unfinished: usize,
     alive: u32,
     tally: Tally,
+    deeds: Vec<(Millis, usize, Deed)>,
+}
+
+/// What a policy does with a machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deed {
+    Launch,
+    Start,
+    Drain,
+    SwitchOff,
+    End,
 }
 
 impl<'a> Week<'a> {
     pub fn new(trace: &'a Trace, cloud: &'a CloudModel, seed: u64) -> Self {
-        let line = |queue| Line { class: cloud.class_of(queue), ..Line::default() };
+        let line = |queue| {
+            let class = cloud.class_of(queue);
+            let caps = cloud.caps(class);
+            Line { class, up: vec![0; caps.len()], caps, ..Line::default() }
+        };
         let mut week = Self {
             trace,
             cloud,
@@ -119,10 +117,12 @@ impl<'a> Week<'a> {
             changes: 0,
             lines: trace.queues.iter().map(line).collect(),
             machines: Vec::new(),
-            started: vec![None; trace.jobs.len()],
+            jobs: trace.jobs.iter().map(|job| Progress { since: job.submitted, ..Progress::default() }).collect(),
+            drought: None,
             unfinished: trace.jobs.len(),
             alive: 0,
             tally: Tally::default(),
+            deeds: Vec::new(),
         };
         for (job, Job { submitted, .. }) in trace.jobs.iter().enumerate() {
             week.at(*submitted, Event::Arrives(job));
@@ -155,6 +155,16 @@ impl<'a> Week<'a> {
         &self.machines
     }
 
+    /// How many machines each pool of a queue may have.
+    pub fn caps(&self, queue: usize) -> &[u32] {
+        self.lines.get(queue).map_or(&[], |line| &line.caps)
+    }
+
+    /// What was done, in the order in which it was: when, and with which machine.
+    pub fn deeds(&self) -> &[(Millis, usize, Deed)] {
+        &self.deeds
+    }
+
     /// The kind of machine of a queue.
     pub fn class(&self, queue: usize) -> usize {
         self.lines.get(queue).map_or(0, |line| line.class)
@@ -183,22 +193,25 @@ impl<'a> Week<'a> {
         self.now = self.now.max(until);
     }
 
-    /// A machine for a queue: its number, and how long the cloud lets it pend after the call.
-    pub fn launch(&mut self, queue: usize) -> (usize, Millis) {
-        let (cap, name) = self.place(queue);
-        let Some(line) = self.lines.get_mut(queue) else { return (usize::MAX, 0) };
+    /// A machine of a pool for a queue: its number, and how long the cloud lets it pend after the call. `None`: it has
+    /// none to give.
+    pub fn launch(&mut self, queue: usize, pool: usize) -> Option<(usize, Millis)> {
+        if self.is_dry() {
+            return None;
+        }
+        let name = self.trace.queues.get(queue)?.name.as_str();
+        let line = self.lines.get_mut(queue)?;
         let boot = self.cloud.boot(self.seed, name, line.booted);
         line.booted += 1;
-        self.changes += 1;
-        line.up += 1;
-        self.tally.violations += u32::from(line.up > cap);
-        let runs = self.now + self.cloud.call + boot.pending;
+        let never = self.cloud.fault == Some(Fault::NoRegister) && line.booted.is_multiple_of(ONE_IN);
         let machine = self.machines.len();
         self.machines.push(Machine {
             queue,
+            pool,
+            stint: 0,
             called: self.now,
-            runs,
-            registers: runs + boot.starting,
+            runs: Millis::MAX,
+            registers: Millis::MAX,
             doing: Doing::Booting,
             since: self.now,
             ended: None,
@@ -206,54 +219,123 @@ impl<'a> Week<'a> {
             orders: 0,
             run: 0,
         });
-        self.alive += 1;
         self.tally.launches += 1;
-        self.tally.peak = self.tally.peak.max(self.alive);
-        self.at(runs + boot.starting, Event::Registers(machine));
-        (machine, boot.pending)
+        self.deeds.push((self.now, machine, Deed::Launch));
+        self.begin(machine, boot, never);
+        Some((machine, boot.pending))
     }
 
-    fn place(&self, queue: usize) -> (u32, &'a str) {
+    /// Whether the cloud has no capacity now.
+    fn is_dry(&mut self) -> bool {
+        let middle = self.trace.jobs.last().map_or(0, |job| job.submitted) / 2;
+        if self.cloud.fault != Some(Fault::Capacity) || self.now < middle {
+            return false;
+        }
+        self.now < *self.drought.get_or_insert(self.now + DROUGHT)
+    }
+
+    /// Starts a machine again that is switched off.
+    pub fn start(&mut self, number: usize) {
+        let off = |machine: &&mut Machine| machine.doing == Doing::Off;
+        let Some(machine) = self.machines.get_mut(number).filter(off) else { return };
+        let (queue, since) = (machine.queue, machine.since);
+        machine.stint += 1;
+        machine.called = self.now;
+        (machine.doing, machine.since) = (Doing::Booting, self.now);
+        self.tally.bill_off(self.cloud.off_rate, self.now - since);
+        let Some(name) = self.trace.queues.get(queue).map(|queue| queue.name.as_str()) else { return };
+        let Some(line) = self.lines.get_mut(queue) else { return };
+        let boot = self.cloud.start_again(self.seed, name, line.started_again);
+        line.started_again += 1;
+        self.deeds.push((self.now, number, Deed::Start));
+        self.begin(number, boot, false);
+    }
+
+    fn begin(&mut self, number: usize, boot: Boot, never: bool) {
+        let Some(machine) = self.machines.get_mut(number) else { return };
+        machine.runs = self.now + self.cloud.call + boot.pending;
+        machine.registers = if never { Millis::MAX } else { machine.runs + boot.starting };
+        let (queue, pool, stint) = (machine.queue, machine.pool, machine.stint);
+        let (runs, registers) = (machine.runs, machine.registers);
+        self.changes += 1;
+        self.alive += 1;
+        self.tally.peak = self.tally.peak.max(self.alive);
         let name = self.trace.queues.get(queue).map_or("", |queue| queue.name.as_str());
-        (self.cloud.classes.get(self.class(queue)).map_or(0, |class| class.cap), name)
+        if let Some(line) = self.lines.get_mut(queue) {
+            if let Some(up) = line.up.get_mut(pool) {
+                *up += 1;
+                self.tally.violations += u32::from(*up > line.caps.get(pool).copied().unwrap_or_default());
+            }
+            line.interruptions += 1;
+            if let Some(after) = self.cloud.interruption(self.seed, name, line.interruptions) {
+                self.at(runs + after, Event::Interrupted { machine: number, stint });
+            }
+        }
+        if !never {
+            self.at(registers, Event::Registers { machine: number, stint });
+        }
     }
 
     /// Ends a machine. A job that runs there goes back to the head of its queue, and is counted as killed.
     pub fn terminate(&mut self, number: usize) {
+        self.deeds.push((self.now, number, Deed::End));
+        self.tally.busy_kills += u32::from(self.end(number, Doing::Gone));
+    }
+
+    /// Switches a machine off and keeps it.
+    pub fn switch_off(&mut self, number: usize) {
+        self.deeds.push((self.now, number, Deed::SwitchOff));
+        self.tally.busy_kills += u32::from(self.end(number, Doing::Off));
+    }
+
+    /// Ends a machine's running, if it runs. Says whether a job was cut off.
+    fn end(&mut self, number: usize, becomes: Doing) -> bool {
         let now = self.now;
-        let Some(machine) = self.machines.get_mut(number).filter(|machine| machine.ended.is_none()) else { return };
-        machine.ended = Some(now);
-        let doing = std::mem::replace(&mut machine.doing, Doing::Gone);
-        machine.since = now;
+        let Some(machine) = self.machines.get_mut(number).filter(|machine| machine.ended.is_none()) else {
+            return false;
+        };
+        let doing = std::mem::replace(&mut machine.doing, becomes);
+        let since = std::mem::replace(&mut machine.since, now);
+        machine.ended = (becomes == Doing::Gone).then_some(now);
+        machine.drain = None;
+        self.changes += 1;
+        if doing == Doing::Off {
+            self.tally.bill_off(self.cloud.off_rate, now - since);
+            return false;
+        }
         let machine = machine.clone();
         self.alive -= 1;
-        self.changes += 1;
         let rate = self.rate(machine.queue);
-        self.tally.bill(&machine, rate, self.cloud.least_billed);
+        self.tally.bill(&machine, now, rate, self.cloud.least_billed);
         if let Some(line) = self.lines.get_mut(machine.queue) {
-            line.up -= 1;
+            if let Some(up) = line.up.get_mut(machine.pool) {
+                *up -= 1;
+            }
             line.idle.retain(|idle| *idle != number);
-            if let Doing::Running(job) = doing {
-                line.waiting.push_front(job);
-                self.tally.busy_kills += 1;
-            }
         }
-        if let Doing::Running(job) = doing {
-            if let Some(started) = self.started.get_mut(job) {
-                *started = None;
-            }
-            self.expect_look(machine.queue);
+        let Doing::Running(job) = doing else { return false };
+        if let Some(progress) = self.jobs.get_mut(job) {
+            let done = progress.saved + now - progress.since;
+            let saved = done - done % self.cloud.checkpoint.max(1);
+            self.tally.lose(rate, done - saved);
+            (progress.saved, progress.since) = (saved, now);
         }
+        if let Some(line) = self.lines.get_mut(machine.queue) {
+            line.waiting.push_front(job);
+        }
+        self.expect_look(machine.queue);
+        true
     }
 
     fn rate(&self, queue: usize) -> crate::model::money::Rate {
-        self.cloud.classes.get(self.class(queue)).map(|class| class.rate).unwrap_or_default()
+        self.cloud.classes.get(self.class(queue)).map(|class| self.cloud.rate(class)).unwrap_or_default()
     }
 
     /// Tells a machine to take no more jobs. Its agent answers when it next looks for one.
     pub fn order_drain(&mut self, number: usize) {
         let Some(machine) = self.machines.get_mut(number) else { return };
         machine.orders += 1;
+        self.deeds.push((self.now, number, Deed::Drain));
         let order = machine.orders;
         machine.drain = Some(order);
         if machine.doing == Doing::Idle {
@@ -274,16 +356,27 @@ impl<'a> Week<'a> {
                 if let Some(line) = self.lines.get_mut(queue) {
                     line.waiting.push_back(job);
                 }
+                self.take_the_idle(queue);
                 self.expect_look(queue);
             }
-            Event::Registers(machine) => self.becomes_idle(machine),
+            Event::Registers { machine, stint } => {
+                let boots = |machine: &Machine| machine.stint == stint && machine.doing == Doing::Booting;
+                if self.machines.get(machine).is_some_and(boots) {
+                    self.becomes_idle(machine);
+                }
+            }
+            Event::Interrupted { machine, stint } => {
+                let runs = |machine: &&Machine| machine.stint == stint && machine.doing != Doing::Off;
+                if self.machines.get(machine).filter(runs).is_some_and(|machine| machine.ended.is_none()) {
+                    self.tally.interrupted += 1;
+                    self.end(machine, Doing::Gone);
+                }
+            }
             Event::Finishes { machine: number, run } => {
                 let Some(machine) = self.machines.get(number).filter(|machine| machine.run == run) else { return };
                 if let Doing::Running(job) = machine.doing {
                     self.unfinished -= 1;
-                    let waited = self.started.get(job).copied().flatten().unwrap_or_default();
-                    let submitted = self.trace.jobs.get(job).map_or(0, |job| job.submitted);
-                    self.tally.waits.push(waited - submitted);
+                    self.tally.waits.push(self.jobs.get(job).map_or(0, |progress| progress.waited));
                     self.becomes_idle(number);
                 }
             }
@@ -298,6 +391,19 @@ impl<'a> Week<'a> {
                     }
                 }
             }
+        }
+    }
+
+    /// With [`Fault::IdleKill`]: the cloud takes back what was idle when a job came.
+    fn take_the_idle(&mut self, queue: usize) {
+        let Some(line) = self.lines.get_mut(queue).filter(|line| !line.idle.is_empty()) else { return };
+        line.found_idle += 1;
+        if self.cloud.fault != Some(Fault::IdleKill) || !line.found_idle.is_multiple_of(ONE_IN) {
+            return;
+        }
+        for machine in line.idle.clone() {
+            self.tally.interrupted += 1;
+            self.end(machine, Doing::Gone);
         }
     }
 
@@ -348,11 +454,12 @@ impl<'a> Week<'a> {
             false
         });
         for (job, machine, run) in started {
-            if let Some(started) = self.started.get_mut(job) {
-                *started = Some(now);
-            }
             let duration = self.trace.jobs.get(job).map_or(0, |job| job.duration);
-            self.at(now + duration, Event::Finishes { machine, run });
+            let Some(progress) = self.jobs.get_mut(job) else { continue };
+            progress.waited += now - progress.since;
+            progress.since = now;
+            let left = duration - progress.saved;
+            self.at(now + left, Event::Finishes { machine, run });
         }
         self.now = now;
         self.expect_look_after(queue);
@@ -372,16 +479,8 @@ impl<'a> Week<'a> {
             self.terminate(machine);
         }
         self.tally.unfinished = self.unfinished;
+        self.tally.lasted = self.now;
         self.tally.finish(self.trace, self.cloud);
         self.tally
     }
-}
-
-/// The next time that an idle agent looks for a job, from `now` on.
-fn next_look(machine: &Machine, now: Millis, cloud: &CloudModel) -> Millis {
-    let first = machine.since + cloud.settle;
-    if now <= first {
-        return first;
-    }
-    first + (now - first + cloud.poll - 1) / cloud.poll * cloud.poll
 }

@@ -13,6 +13,8 @@ pub struct Machines {
     pub total: Money,
     /// From running to the registered agent.
     pub boot: Money,
+    /// Work that was cut off and done again.
+    pub lost: Money,
 }
 
 /// Counted while a trace is played.
@@ -21,26 +23,42 @@ pub struct Tally {
     pub money: Machines,
     /// What the jobs themselves cost, however they are scheduled.
     pub compute: Money,
-    /// How long each job waited for its last start.
+    /// How long each job was in its queue.
     pub waits: Vec<Millis>,
     pub launches: u32,
     /// The most machines at once.
     pub peak: u32,
+    /// Machines that the cloud took back.
+    pub interrupted: u32,
     /// Launches over a queue's cap.
     pub violations: u32,
     /// Jobs whose machine was terminated under them.
     pub busy_kills: u32,
     pub unfinished: usize,
+    /// From the trace's beginning to the end of the last machine.
+    pub lasted: Millis,
     pub clearml_calls: u64,
     pub cloud_calls: u64,
 }
 
 impl Tally {
-    pub(super) fn bill(&mut self, machine: &Machine, rate: Rate, least: Millis) {
-        let Some(ended) = machine.ended.filter(|ended| *ended > machine.runs) else { return };
+    pub(super) fn bill(&mut self, machine: &Machine, ended: Millis, rate: Rate, least: Millis) {
+        if ended <= machine.runs {
+            return;
+        }
         let until = ended.max(machine.runs + least);
         self.money.total += cost(rate, until - machine.runs);
         self.money.boot += cost(rate, machine.registers.min(until) - machine.runs);
+    }
+
+    /// A machine was switched off for so long.
+    pub(super) fn bill_off(&mut self, rate: Rate, millis: Millis) {
+        self.money.total += cost(rate, millis);
+    }
+
+    /// So much work on a machine was for nothing.
+    pub(super) fn lose(&mut self, rate: Rate, millis: Millis) {
+        self.money.lost += cost(rate, millis);
     }
 
     pub(super) fn finish(&mut self, trace: &Trace, cloud: &CloudModel) {
@@ -50,7 +68,7 @@ impl Tally {
             .iter()
             .filter_map(|job| {
                 let class = cloud.classes.get(cloud.class_of(trace.queues.get(job.queue)?))?;
-                Some(cost(class.rate, job.duration))
+                Some(cost(cloud.rate(class), job.duration))
             })
             .sum();
     }

@@ -102,6 +102,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::model::course::{Lesson, Rise};
     use crate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
     use crate::model::journal::{EntryKind, Subject};
     use crate::model::ledger::{Ledger, Share};
@@ -211,6 +212,7 @@ mod tests {
                 stop_sent,
                 power,
                 replace: None,
+                started_again: false,
             }
         }
     }
@@ -291,7 +293,12 @@ mod tests {
             (name(), any::<u32>()).prop_map(|(task, count)| Record::Requeued { task: task.into(), count }),
             (name(), instant()).prop_map(|(task, at)| Record::Interrupted { task: task.into(), at }),
             (name(), span.clone()).prop_map(|(queue, duration)| Record::TaskTook { queue: queue.into(), duration }),
-            (name(), span).prop_map(|(pool, duration)| Record::BootTook { pool: pool.into(), duration }),
+            (name(), span.clone()).prop_map(|(pool, duration)| Record::BootTook { pool: pool.into(), duration }),
+            (name(), span.clone()).prop_map(|(pool, duration)| Record::StartTook { pool: pool.into(), duration }),
+            (name(), span).prop_map(|(pool, lasted)| Record::Learned(Lesson::Gap { pool: pool.into(), lasted })),
+            (name(), any::<(u32, u32, u32)>()).prop_map(|(pool, (over, lately, more))| {
+                Record::Learned(Lesson::Rise { pool: pool.into(), rise: Rise { over, lately, more } })
+            }),
             (name(), name()).prop_map(|(pool, id)| Record::BootFailed { pool: pool.into(), instance: id.into() }),
             name().prop_map(|pool| Record::BootsForgiven(pool.into())),
             instant().prop_map(Record::LedgerWholeSince),
@@ -481,6 +488,7 @@ mod tests {
             stop_sent: None,
             power: Power::On,
             replace: None,
+            started_again: false,
         }
     }
 

@@ -9,6 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::bills::{self, Span};
 use super::columns::{ColumnError, instant, of_json, of_word, to_instant};
 use crate::model::account::Owner;
+use crate::model::course::{Lesson, Rise};
 use crate::model::ids::{ProjectName, QueueName, Revision, TaskId, UserName};
 use crate::model::journal::{Entry, JournalFilter, Subject};
 use crate::model::ledger::{Interval, Ledger, Share};
@@ -30,6 +31,7 @@ pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timesta
     requeues(connection, &mut memory).await.map_err(|error| ("requeues", error))?;
     boots_failed(connection, &mut memory).await.map_err(|error| ("failed boots", error))?;
     samples(connection, &mut memory.learned).await.map_err(|error| ("samples", error))?;
+    rises(connection, &mut memory.learned).await.map_err(|error| ("rises", error))?;
     Ok(memory)
 }
 
@@ -181,9 +183,20 @@ async fn samples(connection: &mut SqliteConnection, learned: &mut Learned) -> Re
         let name: String = row.try_get("name")?;
         let samples = match row.try_get("kind")? {
             "boot" => learned.boots.entry(name.into()).or_default(),
+            "start" => learned.starts.entry(name.into()).or_default(),
+            "gap" => learned.gaps.entry(name.into()).or_default(),
             _ => learned.tasks.entry(name.into()).or_default(),
         };
         samples.push(SignedDuration::from_nanos(row.try_get("duration")?));
+    }
+    Ok(())
+}
+
+async fn rises(connection: &mut SqliteConnection, learned: &mut Learned) -> Result<(), ColumnError> {
+    for row in sqlx::query("SELECT pool, over, lately, more FROM rise ORDER BY id").fetch_all(connection).await? {
+        let pool = row.try_get::<String, _>("pool")?.into();
+        let rise = Rise { over: row.try_get("over")?, lately: row.try_get("lately")?, more: row.try_get("more")? };
+        learned.take(&Lesson::Rise { pool, rise });
     }
     Ok(())
 }

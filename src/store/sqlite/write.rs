@@ -7,6 +7,7 @@ use sqlx::{Connection, Row};
 
 use super::columns::{ColumnError, duration, instant, json, word};
 use super::read;
+use crate::model::course::{Lesson, Rise};
 use crate::model::ids::{InstanceId, IntentId, PoolName, ProjectName, QueueName, Revision, TaskId, UserName};
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Share};
@@ -107,6 +108,9 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         }
         Record::TaskTook { queue, duration } => add_sample(connection, "task", queue.as_str(), *duration).await,
         Record::BootTook { pool, duration } => add_sample(connection, "boot", pool.as_str(), *duration).await,
+        Record::StartTook { pool, duration } => add_sample(connection, "start", pool.as_str(), *duration).await,
+        Record::Learned(Lesson::Gap { pool, lasted }) => add_sample(connection, "gap", pool.as_str(), *lasted).await,
+        Record::Learned(Lesson::Rise { pool, rise }) => add_rise(connection, pool, *rise).await,
         Record::BootFailed { pool, instance } => {
             let failed = sqlx::query("INSERT OR IGNORE INTO boot_failed (pool, instance) VALUES (?, ?)");
             run(connection, failed.bind(pool.as_str()).bind(instance.as_str())).await
@@ -239,6 +243,15 @@ async fn add_sample(
     run(connection, add.bind(kind).bind(name).bind(duration(span)?)).await
 }
 
+async fn add_rise(connection: &mut SqliteConnection, pool: &PoolName, rise: Rise) -> Result<(), ColumnError> {
+    let add = sqlx::query("INSERT INTO rise (pool, over, lately, more) VALUES (?, ?, ?, ?)")
+        .bind(pool.as_str())
+        .bind(i64::from(rise.over))
+        .bind(i64::from(rise.lately))
+        .bind(i64::from(rise.more));
+    run(connection, add).await
+}
+
 async fn add_line(connection: &mut SqliteConnection, entry: &Entry) -> Result<(), ColumnError> {
     let subject = &entry.subject;
     let add = sqlx::query(
@@ -276,6 +289,11 @@ pub(super) async fn prune(connection: &mut SqliteConnection, before: Timestamp) 
          (SELECT id, row_number() OVER (PARTITION BY kind, name ORDER BY id DESC) AS age FROM sample) WHERE age > ?)",
     );
     run(&mut transaction, samples.bind(i64::try_from(Samples::KEPT).unwrap_or(i64::MAX))).await?;
+    let rises = sqlx::query(
+        "DELETE FROM rise WHERE id IN (SELECT id FROM \
+         (SELECT id, row_number() OVER (PARTITION BY pool ORDER BY id DESC) AS age FROM rise) WHERE age > ?)",
+    );
+    run(&mut transaction, rises.bind(i64::try_from(Rise::KEPT).unwrap_or(i64::MAX))).await?;
     transaction.commit().await?;
     Ok(())
 }

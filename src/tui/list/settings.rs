@@ -104,9 +104,8 @@ fn more(data: &Data<'_>, row: &Row) -> Option<String> {
                 Market::Spot => "spot",
             };
             let price = pool.price.map(|price| format!(", price {price}")).unwrap_or_default();
-            let keep_alive = crate::model::span::Exact(pool.keep_alive);
             let types: Vec<_> = pool.types.iter().map(ToString::to_string).collect();
-            format!("min {}, keep-alive {keep_alive}, {market} {}{price}", pool.min, types.join(" "))
+            format!("min {}, keep-alive {}, {market} {}{price}", pool.min, pool.keep_alive, types.join(" "))
         }
         _ => format!("fleet {}", settings.the_loop.fleet),
     })

@@ -1,6 +1,8 @@
 //! The replay as its users start it.
 
 mod history;
+mod peer;
+mod world;
 
 use std::path::Path;
 use std::process::Command;
@@ -12,10 +14,9 @@ fn morning() -> String {
     format!("submit_s,duration_s,gpus,queue,user\n{rows}")
 }
 
-#[expect(clippy::disallowed_methods, reason = "a test's own file")]
 fn replay(directory: &Path, trace: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
     let file = directory.join("morning.csv");
-    std::fs::write(&file, trace).unwrap();
+    write(&file, trace);
     let output = Command::new(env!("CARGO_BIN_EXE_tidegate")).arg("replay").args(arguments).arg(file).output().unwrap();
     (
         output.status.code(),
@@ -47,6 +48,66 @@ fn two_policies_are_scored_on_one_trace_for_people_and_for_programs() {
     assert!(policies[0]["wait_mean_s"].as_f64() < policies[1]["wait_mean_s"].as_f64(), "{json}");
 }
 
+#[expect(clippy::disallowed_methods, reason = "a test's own file")]
+fn write(file: &Path, text: &str) {
+    std::fs::write(file, text).unwrap();
+}
+
+#[test]
+fn another_cloud_is_a_file_and_its_mistakes_are_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cloud.toml");
+    let with = |text: &str| {
+        write(&file, text);
+        replay(directory.path(), &morning(), &["--scenario", file.to_str().unwrap(), "--seeds", "1", "--json"])
+    };
+    let total = |json: &str| {
+        let line: serde_json::Value = serde_json::from_str(json).unwrap();
+        line["traces"][0]["policies"][0]["total_usd"].as_f64().unwrap()
+    };
+    let (_, standard, err) = with("");
+    let (_, baked, _) = with("[boot]\ninstall = { median_s = 20, sigma = 0.1 }\n");
+    assert!(total(&baked) < total(&standard), "{err}");
+    for (text, said) in [
+        ("poll_s = -1\n", "cloud.toml: poll_s is -1"),
+        ("polls = 1\n", "unknown field `polls`"),
+        ("\n[[class]]\ntype = \"x\"\ngpus = 1\nvcpu = 1\nprice = \"$0/h\"\ncap = 1\n", "the price of x is $0"),
+    ] {
+        let (code, out, err) = with(text);
+        assert_eq!((code, out.as_str()), (Some(1), ""), "{text}");
+        assert!(err.contains(said), "{text}: {err}");
+    }
+}
+
+#[test]
+fn the_gates_are_one_table_and_a_failed_one_is_exit_1() {
+    let directory = tempfile::tempdir().unwrap();
+    let folder = directory.path().join("traces");
+    std::fs::create_dir(&folder).unwrap();
+    let judged = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let output = command.args(["replay", "--seeds", "1", "--gates"]).arg(&folder).args(arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let (code, out, err) = judged(&[]);
+    assert_eq!((code, out.as_str()), (Some(1), ""));
+    assert!(err.contains("there is no trace in it"), "{err}");
+    write(&folder.join("morning.csv"), &morning());
+    let (_, text, err) = judged(&[]);
+    for gate in ["G1", "G2", "G3", "G4", "G5", "always", "honest", "calls", "p99 wait with idle-kill", "BEST KNOWN"] {
+        assert!(text.contains(gate), "{gate}: {text}{err}");
+    }
+    let (code, json, err) = judged(&["--json"]);
+    let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let gates = line["gates"].as_array().unwrap();
+    let failed = gates.iter().filter(|gate| gate["verdict"] == "fail").count();
+    assert_eq!(code, Some(i32::from(failed > 0)), "{json}");
+    assert_eq!(err.contains("gates fail"), failed > 0, "{err}");
+    let always = gates.iter().filter(|gate| gate["gate"] == "always");
+    assert_eq!(always.filter(|gate| gate["verdict"] == "pass").count(), 4, "{json}");
+}
+
 #[test]
 fn what_cannot_be_replayed_is_said_with_its_line_and_nothing_is_printed() {
     let directory = tempfile::tempdir().unwrap();
@@ -55,8 +116,10 @@ fn what_cannot_be_replayed_is_said_with_its_line_and_nothing_is_printed() {
         ("submit_s,gpus,queue,user\n".to_owned(), &[], 1, "morning.csv: there is no column duration_s"),
         (morning(), &["--policy", "clearmll"], 2, "there is no policy `clearmll`"),
         (morning(), &["--policy", "tidegate:keep_aliv=1m"], 2, "keep_alive"),
-        (morning(), &["--policy", "tidegate:keep_alive=ten"], 2, "`ten` is not a duration"),
+        (morning(), &["--policy", "tidegate:keep_alive=ten"], 2, "`ten` is not `learned` or a duration"),
         (morning(), &["--seeds", "0"], 2, "0 is not in 1..=1000"),
+        (morning(), &["--spot", "-1"], 2, "-1"),
+        (morning(), &["--fault", "flood"], 2, "flood"),
     ] {
         let (exit, out, err) = replay(directory.path(), &trace, arguments);
         assert_eq!((exit, out.as_str()), (Some(code), ""), "{arguments:?}: {err}");

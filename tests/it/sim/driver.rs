@@ -8,7 +8,7 @@ use tidegate::model::ids::{InstanceId, QueueId, QueueName, Revision, Term, Worke
 use tidegate::model::money::Money;
 use tidegate::model::observed::{CloudInstance, CloudState, LostTask, ObservedWorker, TaskRecord, TaskStatus};
 use tidegate::model::plan::Launch;
-use tidegate::model::settings::{LaunchSettings, Market, PoolSettings, Provider};
+use tidegate::model::settings::{KeepAlive, LaunchSettings, Market, PoolSettings, Provider};
 use tidegate::world::clock::Clock;
 use tidegate::world::cloud::{AgentAccess, Cloud, CloudError, LaunchOrder, Launched};
 use tidegate::world::sim::scenario::{MachineOffer, PlannedTask, QueueDemand, Scenario, Spread};
@@ -34,7 +34,7 @@ pub(super) fn pool(name: &str, machine_type: &str, market: Market) -> PoolSettin
         region: REGION.to_owned(),
         types: vec![machine_type.into()],
         market,
-        keep_alive: SignedDuration::from_mins(5),
+        keep_alive: KeepAlive::For(SignedDuration::from_mins(5)),
         launch: LaunchSettings { ami: "ami-demo".to_owned(), ..LaunchSettings::default() },
         ..PoolSettings::with_defaults(name)
     }

@@ -113,9 +113,6 @@ pub fn find(part: Part, name: &str) -> Result<&'static Field, KeyError> {
         return Ok(field);
     }
     let word = name.to_owned();
-    if table::LATER.contains(&(part, name)) {
-        return Err(KeyError::Later { part, word });
-    }
     let hint = did_you_mean(name, of(part).map(|field| field.name));
     Err(KeyError::Field { part, word, hint })
 }
@@ -221,8 +218,8 @@ mod tests {
             ("loop.count_foreign", "yes", "`yes` is not true or false"),
             (
                 "pool.p.keep_alive",
-                "learned",
-                "`learned` is not supported yet: it must be a duration in 0s..30d, such as `90s` or `1h30m`",
+                "taught",
+                "`taught` is not `learned` or a duration in 0s..30d, such as `90s` or `1h30m`",
             ),
             ("queue.q.on_lost", "requeue:0", "`requeue:0` is not `never` or `requeue:N` with N in 1..100"),
             (

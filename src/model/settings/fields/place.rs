@@ -9,12 +9,12 @@ use jiff::tz::TimeZone;
 use super::slot::Slot;
 use super::{Key, Part, Settings, Unset, Written};
 use crate::model::ids::{PoolName, QueueName, Revision};
-use crate::model::money::Money;
+use crate::model::money::{Money, Rate};
 use crate::model::settings::key::Section;
 use crate::model::settings::schedule::Days;
 use crate::model::settings::{
-    AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, Ladder, LaunchSettings, Limits,
-    LoopSettings, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, PoolSettings, Provider, QueueSettings,
+    AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, KeepAlive, Ladder, LaunchSettings,
+    Limits, LoopSettings, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, PoolSettings, Provider, QueueSettings,
     ReplaceDrifted, Schedule, SpotSettings,
 };
 
@@ -172,6 +172,7 @@ impl Settings {
                 fleet: "".into(),
                 poll: Poll::Auto,
                 count_foreign: false,
+                price_of_waiting: Rate::ZERO,
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
             },
@@ -240,7 +241,7 @@ fn blank_pool(name: &str) -> PoolSettings {
         market: Market::OnDemand,
         limits: Limits::default(),
         min: 0,
-        keep_alive: SignedDuration::ZERO,
+        keep_alive: KeepAlive::Learned,
         max_boot: SignedDuration::ZERO,
         on_idle: OnIdle::Terminate,
         replace_drifted: ReplaceDrifted::Never,

@@ -15,8 +15,8 @@ use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
-    BudgetScope, GuardKind, Ladder, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider, ReplaceDrifted,
-    SecretRef, SpotStrategy,
+    BudgetScope, GuardKind, KeepAlive, Ladder, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider,
+    ReplaceDrifted, SecretRef, SpotStrategy,
 };
 use crate::model::span;
 
@@ -142,6 +142,14 @@ as_text!(
         Poll::Auto => "auto".to_owned(),
         Poll::Every(every) => span::Exact(*every).to_string(),
     }
+);
+as_text!(
+    KeepAlive,
+    |text: &str| match text {
+        KeepAlive::WORD => Some(KeepAlive::Learned),
+        text => span::parse(text).ok().map(KeepAlive::For),
+    },
+    KeepAlive::to_string
 );
 as_text!(TimeZone, |text: &str| TimeZone::get(text).ok(), |value: &Self| value.iana_name().unwrap_or("UTC").to_owned());
 as_text!(

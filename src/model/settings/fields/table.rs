@@ -8,7 +8,7 @@ mod schedule;
 mod sections;
 mod spot;
 
-use super::{Field, Part};
+use super::Field;
 
 /// In the order of the file.
 pub(super) const TABLE: [&[Field]; 14] = [
@@ -27,9 +27,6 @@ pub(super) const TABLE: [&[Field]; 14] = [
     agent::AGENT,
     pool::POOL_LIMITS,
 ];
-
-/// Keys that are meant to come, and are refused until then.
-pub(super) const LATER: &[(Part, &str)] = &[(Part::Loop, "price_of_waiting")];
 
 /// A field's place: the kind of its section, then its path in the section's values.
 macro_rules! at {

@@ -70,12 +70,13 @@ pub(super) const POOL: &[Field] = &[
     },
     Field {
         name: "keep_alive",
-        kind: Kind::Span { min: SignedDuration::ZERO, max: SignedDuration::from_hours(24 * 30), word: None },
-        unset: Unset::Is("10m"),
+        kind: Kind::Span { min: SignedDuration::ZERO, max: SignedDuration::from_hours(24 * 30), word: Some("learned") },
+        unset: Unset::Is("learned"),
         takes: Takes::AtOnce,
-        doc: "How long a machine too many stays idle before it is drained.",
+        doc: "How long a machine too many stays idle before it is drained. `learned`: for as long as costs least, idle time \
+              against boots and `loop.price_of_waiting`, by how long machines were idle before they were needed again.",
         example: "5m",
-        later: &["learned"],
+        later: &[],
         lens: at!(Pool, keep_alive),
     },
     Field {

@@ -59,10 +59,22 @@ pub(super) const LOOP: &[Field] = &[
         kind: Kind::Span { min: SignedDuration::from_secs(1), max: SignedDuration::from_mins(10), word: Some("auto") },
         unset: Unset::Is("auto"),
         takes: Takes::AtOnce,
-        doc: "How often the loop looks at the world. `auto` is 10 s while something waits, boots or drains, and up to 60 s when nothing moves.",
+        doc: "How often the loop looks at the world. `auto` is 10 s while an answer is awaited or a sweep comes in, 30 s while machines boot, and up to 40 s else; and when a keep-alive is over.",
         example: "10s",
         later: &[],
         lens: at!(Loop, poll),
+    },
+    Field {
+        name: "price_of_waiting",
+        kind: Kind::Rate { min: Rate::ZERO, max: Rate::from_micros_per_hour(1_000_000_000_000) },
+        unset: Unset::Is("$2/h"),
+        takes: Takes::AtOnce,
+        doc: "What it is worth that one task waits an hour less. It decides how long idle machines are kept, where that is \
+              learned, whether machines are started ahead of their tasks while more and more come, and whether a task waits \
+              for a machine that is soon free.",
+        example: "$5/h",
+        later: &[],
+        lens: at!(Loop, price_of_waiting),
     },
     Field {
         name: "count_foreign",

@@ -1,7 +1,10 @@
 //! `replay`: what a week of jobs would have cost, and how long they would have waited, under other decisions.
 
+mod gates;
 mod history;
 mod plot;
+mod progress;
+mod world;
 
 use std::path::PathBuf;
 
@@ -13,10 +16,10 @@ use super::failure::Failure;
 use super::say::{VERSION, say};
 use super::table::{Side, table};
 use crate::model::money::Rate;
-use crate::replay::contest::{Contest, PolicySpec, contest};
-use crate::replay::model::CloudModel;
-use crate::replay::trace::{Millis, Trace};
-use crate::world::clock::Clock;
+use crate::replay::contest::{Contest, PolicySpec, Terms, contest};
+use crate::replay::trace::Trace;
+use progress::Progress;
+use world::WorldArgs;
 
 /// What a trace of jobs would have cost and waited: our own decisions and ClearML's autoscaler on a simulated cloud
 ///
@@ -24,7 +27,7 @@ use crate::world::clock::Clock;
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// Traces
-    #[arg(required_unless_present = "from_clearml", value_name = "TRACE")]
+    #[arg(required_unless_present_any = ["gates", "from_clearml"], value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// Who decides: `tidegate`, `tidegate:keep_alive=1m`, `clearml`, `clearml:poll=30s,idle=60s`; many times
     #[arg(long = "policy", value_name = "POLICY", default_values = ["tidegate", "clearml"])]
@@ -35,9 +38,11 @@ pub(super) struct Replay {
     /// What an hour of one job's waiting is worth
     #[arg(long, value_name = "PRICE", default_value = "$2/h")]
     waiting: Rate,
-    /// What goes wrong: workers of ended machines stay listed for ten minutes
-    #[arg(long, value_name = "FAULT")]
-    fault: Option<Fault>,
+    #[command(flatten)]
+    world: WorldArgs,
+    /// Judge the decisions on every trace of a folder by fixed gates; exit 1 when one fails that is no open question
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["traces", "policies", "scenario", "fault", "spot"])]
+    gates: Option<PathBuf>,
     #[command(flatten)]
     sweep: history::Sweep,
     /// Print one line of JSON
@@ -45,39 +50,36 @@ pub(super) struct Replay {
     json: bool,
 }
 
-/// A fault of the simulated world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Fault {
-    Zombie,
-}
-
-/// How long a worker of an ended machine stays listed (ClearML issue 1201).
-const ZOMBIE: Millis = 600_000;
-
 impl Replay {
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
-        let failed = |error: &dyn std::fmt::Display| Failure::Failed(error.to_string());
-        let traces = self.traces.iter().map(|file| Trace::open(file)).collect::<Result<Vec<_>, _>>();
-        let traces = traces.map_err(|error| failed(&error))?;
-        let mut cloud = CloudModel::default();
-        if let Some(Fault::Zombie) = self.fault {
-            cloud.lingers = ZOMBIE;
+        if let Some(folder) = &self.gates {
+            return self.judge(folder);
         }
+        let cloud = self.world.cloud()?;
         if self.sweep.is_wanted() {
             let terms = history::Terms { cloud: &cloud, seeds: self.seeds, waiting: self.waiting, json: self.json };
             return self.sweep.run(place, &self.traces, &terms);
         }
-        let clock = || Clock::Wall.now();
+        let traces = open(&self.traces)?;
+        let terms = Terms { cloud: &cloud, seeds: self.seeds, waiting: self.waiting };
+        let runs = traces.len() * self.policies.len();
+        let progress = Progress::new(u64::try_from(runs).unwrap_or(u64::MAX).saturating_mul(self.seeds));
         let contests = traces.iter().map(|trace| {
-            let contest = contest(trace, &cloud, &self.policies, self.seeds, self.waiting, &clock);
+            let contest = contest(trace, &self.policies, terms, &progress.watch());
             contest.map_err(Failure::Usage)
         });
         let contests = contests.collect::<Result<Vec<_>, _>>()?;
+        progress.done();
         if self.json {
             return say(&format!("{}\n", json!({ "version": VERSION, "traces": contests })));
         }
         contests.iter().try_for_each(|contest| say(&text(contest)))
     }
+}
+
+fn open(files: &[PathBuf]) -> Result<Vec<Trace>, Failure> {
+    let traces = files.iter().map(|file| Trace::open(file)).collect::<Result<Vec<_>, _>>();
+    traces.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 fn text(contest: &Contest) -> String {

@@ -1,0 +1,64 @@
+//! What experience is good for: how the need for machines went, and what follows from it for the time that an idle
+//! machine is kept, for machines that are started ahead of their tasks, and for tasks that soon find one free.
+
+pub(super) mod ahead;
+pub(super) mod course;
+pub(super) mod keep;
+pub(super) mod soon;
+
+use jiff::SignedDuration;
+
+use super::index::{Index, Pool};
+use crate::model::course::Weighed;
+use crate::model::money::{Money, Rate};
+use crate::model::record::Samples;
+use crate::model::settings::KeepAlive;
+
+/// From a launch to a registered worker, until the pool has taught it: a system that starts in a minute and a half, and
+/// an agent that is installed in three.
+const UNKNOWN_BOOT: SignedDuration = SignedDuration::from_secs(286);
+
+/// The same of a machine that was switched off and kept.
+const UNKNOWN_START: SignedDuration = SignedDuration::from_secs(60);
+
+/// How long a surplus machine of the pool is kept, and why, where that was learned. `kept`: it will be switched off and
+/// kept then.
+pub(super) fn keep_alive(index: &Index<'_>, pool: &Pool<'_>, kept: bool) -> (SignedDuration, Option<Weighed>) {
+    match pool.settings.keep_alive {
+        KeepAlive::For(time) => (time, None),
+        KeepAlive::Learned => {
+            let gaps = index.snapshot.learned.gaps.get(&pool.settings.name);
+            let (time, weighed) = keep::keep_alive(gaps, &Terms::new(index, pool, kept));
+            (time, Some(weighed))
+        }
+    }
+}
+
+/// What a machine costs that has to be started because none is there.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    pub(super) rate: Rate,
+    pub(super) boot: SignedDuration,
+    /// What an hour of one task's waiting is worth.
+    pub(super) waiting: Rate,
+}
+
+impl Terms {
+    /// Of a pool. `kept`: one that is switched off will be there to be started.
+    pub(super) fn new(index: &Index<'_>, pool: &Pool<'_>, kept: bool) -> Self {
+        let learned = &index.snapshot.learned;
+        let (samples, unknown) = if kept { (&learned.starts, UNKNOWN_START) } else { (&learned.boots, UNKNOWN_BOOT) };
+        let boot = samples.get(&pool.settings.name).and_then(Samples::median).unwrap_or(unknown);
+        let rate = pool.kinds.iter().find_map(|kind| kind.offer.rate).unwrap_or_default();
+        Self { rate, boot, waiting: index.settings.the_loop.price_of_waiting }
+    }
+
+    pub(super) fn billed_boot(&self) -> Money {
+        self.rate.cost(self.boot)
+    }
+
+    /// The boot, and a task's waiting for it.
+    pub(super) fn miss(&self) -> Money {
+        self.billed_boot() + self.waiting.cost(self.boot)
+    }
+}

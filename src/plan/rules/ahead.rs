@@ -1,0 +1,147 @@
+//! While more and more machines are asked for, those that are likely to be asked for within a boot's time are started
+//! ahead of their tasks, and kept until that time is over.
+
+use crate::model::course::{Course, Expected, Rise};
+use crate::model::ids::Actor;
+use crate::model::plan::Rule;
+use crate::model::reason::Reason;
+use crate::plan::index::Pool;
+use crate::plan::launch::Want;
+use crate::plan::learned::{Terms, ahead, course};
+use crate::plan::pass::{About, Pass};
+use crate::plan::rules::grow;
+
+pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
+    let index = pass.index;
+    if index.stale_clearml().is_some() {
+        pass.courses.clone_from(&index.snapshot.courses);
+        return;
+    }
+    for (place, pool) in index.pools.iter().enumerate() {
+        let name = &pool.settings.name;
+        let supply = pass.demand.supply(place);
+        let needed = supply.up.saturating_sub(supply.surplus());
+        let asked = needed + pass.unmet.get(place).copied().unwrap_or_default();
+        let mut course = index.snapshot.courses.get(name).cloned().unwrap_or_default();
+        let again = course.at.replace(index.now) == Some(index.now);
+        course::go_on(&mut course, name, needed, asked, index.now, &mut pass.lessons);
+        course.expected.retain(|expected| expected.until > index.now);
+        if !again {
+            foresee(pass, pool, &mut course, needed, asked);
+        }
+        let most = course.expected.iter().max_by_key(|expected| expected.machines).cloned();
+        let machines = most.as_ref().map_or(0, |most| most.machines);
+        if let Some(kept) = pass.ahead.get_mut(place) {
+            *kept = machines.saturating_sub(needed);
+        }
+        pass.courses.insert(name.clone(), course);
+        if let Some(most) = most.filter(|most| most.machines > supply.up) {
+            let reason = Reason::Foreseen { pool: name.clone(), foreseen: most.why };
+            launch(pass, place, pool, machines - supply.up, &reason);
+        }
+    }
+}
+
+/// Adds what is to be expected of the rise that is under way.
+fn foresee(pass: &Pass<'_>, pool: &Pool<'_>, course: &mut Course, needed: u32, asked: u32) {
+    let index = pass.index;
+    let Some(rises) = index.snapshot.learned.rises.get(&pool.settings.name) else { return };
+    let rise = course::rise(course, asked, index.now);
+    let Some(why) = ahead::foresee(rises, rise, &Terms::new(index, pool, false)) else { return };
+    let machines = needed.saturating_add(why.more);
+    // What is expected of less for a shorter time says nothing more.
+    course.expected.retain(|other| other.machines > machines);
+    let until = index.now.saturating_add(Rise::WITHIN).unwrap_or(index.now);
+    course.expected.push(Expected { until, machines, why });
+}
+
+fn launch(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, count: u32, reason: &Reason) {
+    let Some(queue) = pool.first else { return };
+    let name = pass.index.queues.get(queue).map(|queue| &queue.settings.name);
+    let about = About { queue: name, pool: Some(&pool.settings.name), ..About::default() };
+    if let Some(no) = grow::forbidden(pass) {
+        pass.refuse(Rule::Ahead, &about, no);
+        return;
+    }
+    let by = Actor::the_loop();
+    let want = Want { rule: Rule::Ahead, by: &by, queue, pool: place, count, on_demand: false, reason };
+    for no in pass.launch(&want).refused {
+        pass.refuse(Rule::Ahead, &about, no);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::SignedDuration;
+
+    use crate::model::course::{Course, Expected, Foreseen, Rise};
+    use crate::model::instance::Phase;
+    use crate::model::record::Learned;
+    use crate::plan::example::{World, ago, instance};
+
+    /// Sweeps of eighty have come before, and single tasks; four tasks came just now.
+    fn sweep() -> World {
+        let mut world = World::new().waiting("train", 4);
+        let sweep = Rise { over: 4, lately: 4, more: 76 };
+        let rises = [Rise { over: 1, lately: 1, more: 0 }].repeat(100).into_iter().chain([sweep].repeat(25)).collect();
+        let learned = Learned { rises: [("gpu".into(), rises)].into(), ..Learned::default() };
+        world.snapshot.learned = Arc::new(learned);
+        let course = Course { asked: [(ago(40), 0)].into(), ..Course::default() };
+        world.snapshot.courses.insert("gpu".into(), course);
+        world
+    }
+
+    #[test]
+    fn what_a_sweep_is_likely_to_ask_for_is_started_ahead_within_the_limits() {
+        let why = "4 more asked for in 5m00, 4 of them in 1m00: 20 of the 20 rises most like it went on by 76 or more";
+        let grow =
+            "grow: launch 4 x g5.xlarge in gpu for train: 4 waiting - 0 idle - 0 starting - 0 foreign idle = 4 needed";
+        sweep().expect(&[grow, &format!("ahead: launch 76 x g5.xlarge in gpu for train: {why}")]);
+        sweep().set(|settings| settings.limits.max = Some(10)).expect(&[
+            grow,
+            &format!("ahead: launch 6 x g5.xlarge in gpu for train: {why}"),
+            "NOT ahead train gpu: limits.max is 10: 10 instances used, one more needs 1 instance",
+        ]);
+        sweep().set(|settings| settings.the_loop.price_of_waiting = crate::model::money::Rate::ZERO).expect(&[grow]);
+        let single = sweep().waiting("train", 1);
+        assert_eq!(single.plan().actions.len(), 1);
+        // What is not carried out stands.
+        let mut again = sweep();
+        let plan = again.plan();
+        again.snapshot.courses.clone_from(&plan.courses);
+        assert_eq!(again.plan().actions, plan.actions);
+    }
+
+    #[test]
+    fn what_was_started_ahead_is_kept_until_its_time_is_over() {
+        let mut world = sweep().waiting("train", 0).with(instance("i-1", Phase::Idle)).surplus(&[9_999]);
+        let expected = |world: &mut World, until: i64| {
+            let course = world.snapshot.courses.get_mut("gpu").unwrap();
+            let why = Foreseen { rise: Rise::default(), alike: 20, went_on: 20, more: 1 };
+            course.expected = vec![Expected { until: ago(-until), machines: 1, why }];
+        };
+        expected(&mut world, 10);
+        assert_eq!(world.plan().actions, []);
+        expected(&mut world, 0);
+        assert_eq!(world.plan().actions.len(), 1);
+    }
+
+    #[test]
+    fn what_is_not_known_teaches_nothing() {
+        let world = sweep().last_heard("clearml", 61);
+        let plan = world.plan();
+        assert_eq!((plan.courses, plan.lessons), (world.snapshot.courses.clone(), Vec::new()));
+    }
+
+    #[test]
+    fn a_machine_that_is_needed_again_teaches_how_long_it_was_not() {
+        let mut world = World::new().waiting("train", 1).with(instance("i-1", Phase::Idle));
+        let course = Course { fell: vec![ago(90)], asked: [(ago(90), 0)].into(), ..Course::default() };
+        world.snapshot.courses.insert("gpu".into(), course);
+        let plan = world.plan();
+        let lesson = crate::model::course::Lesson::Gap { pool: "gpu".into(), lasted: SignedDuration::from_secs(90) };
+        assert_eq!(plan.lessons, [lesson]);
+    }
+}
