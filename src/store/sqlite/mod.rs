@@ -8,11 +8,13 @@ mod write;
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use tokio::time::timeout;
 
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::ledger::Interval;
@@ -26,6 +28,14 @@ const KEPT_IN_MEMORY: SignedDuration = SignedDuration::from_hours(70 * 24);
 /// The store's file in the state directory.
 pub const FILE: &str = "tidegate.sqlite";
 
+/// The thread of a damaged file may end without a word, and then no answer comes.
+const LONGEST_READ: Duration = Duration::from_secs(30);
+
+fn silent(path: &Path) -> StoreError {
+    let message = format!("SQLite has not answered for {} s", LONGEST_READ.as_secs());
+    StoreError::Damaged { path: path.to_owned(), what: "file".to_owned(), message }
+}
+
 /// Keeps the records in a SQLite file: WAL, every commit fsynced, one connection.
 #[derive(Debug)]
 pub struct SqliteStore {
@@ -38,7 +48,8 @@ impl SqliteStore {
     /// Opens the store of a state directory, or begins it.
     pub async fn open(directory: &Path, now: Timestamp) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
-        let connection = open::open(directory, &path).await?;
+        let opened = timeout(LONGEST_READ, open::open(directory, &path)).await;
+        let connection = opened.unwrap_or_else(|_| Err(silent(&path)))?;
         Ok(Self { path, connection, keep_from: now.saturating_sub(KEPT_IN_MEMORY).unwrap_or(Timestamp::MIN) })
     }
 
@@ -55,7 +66,8 @@ impl SqliteStore {
 
     /// What stands now, of everything remembered: intents, machines and their open bills.
     pub async fn standing(&mut self) -> Result<Memory, StoreError> {
-        read::standing(&mut self.connection).await.map_err(|(what, error)| self.damaged(what, error))
+        let read = timeout(LONGEST_READ, read::standing(&mut self.connection)).await;
+        read.map_err(|_| silent(&self.path))?.map_err(|(what, error)| self.damaged(what, error))
     }
 
     /// Writes the last pages back and closes the file.
@@ -76,7 +88,8 @@ impl SqliteStore {
 #[async_trait]
 impl Store for SqliteStore {
     async fn load(&mut self) -> Result<Memory, StoreError> {
-        read::memory(&mut self.connection, self.keep_from).await.map_err(|(what, error)| self.damaged(what, error))
+        let read = timeout(LONGEST_READ, read::memory(&mut self.connection, self.keep_from)).await;
+        read.map_err(|_| silent(&self.path))?.map_err(|(what, error)| self.damaged(what, error))
     }
 
     async fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
