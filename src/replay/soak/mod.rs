@@ -1,4 +1,4 @@
-//! THE SOAK: the loop's own parts ([`crate::engine::step`]) on millions of simulated ticks in worlds where everything goes
+//! THE SOAK: the loop's own parts (`engine::step`) on millions of simulated ticks in worlds where everything goes
 //! wrong, each step judged by the invariants of `lib.rs`.
 //!
 //! A tick is one pass: the world moves on, a look is taken, noticed and joined, the plan is made, checked and carried out. Inside
