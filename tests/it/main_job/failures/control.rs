@@ -57,7 +57,7 @@ impl NeverAnswers {
 impl Naive for NeverAnswers {
     async fn list(&self, cloud: &dyn Cloud, _: &dyn Tracker, site: Site<'_>) -> Result<Vec<CloudInstance>, CloudError> {
         let listing = self.listings.fetch_add(1, Ordering::Relaxed);
-        if listing == 50 || (self.blocks && listing > 50) {
+        if listing == 20 || (self.blocks && listing > 20) {
             std::future::pending::<()>().await;
         }
         cloud.list(site.0, site.1).await
