@@ -232,6 +232,8 @@ pub struct Learned {
     pub starts: BTreeMap<PoolName, Samples>,
     /// How long machines of a pool that were not needed any more stayed so.
     pub gaps: BTreeMap<PoolName, Samples>,
+    /// How long after one was needed it was again.
+    pub intervals: BTreeMap<PoolName, Samples>,
     /// How the need for a pool's machines rose, the newest last.
     pub rises: BTreeMap<PoolName, Vec<Rise>>,
 }
@@ -241,6 +243,7 @@ impl Learned {
     pub fn take(&mut self, lesson: &Lesson) {
         match lesson {
             Lesson::Gap { pool, lasted } => self.gaps.entry(pool.clone()).or_default().push(*lasted),
+            Lesson::Interval { pool, lasted } => self.intervals.entry(pool.clone()).or_default().push(*lasted),
             Lesson::Rise { pool, rise } => {
                 let rises = self.rises.entry(pool.clone()).or_default();
                 if rises.len() >= Rise::KEPT {

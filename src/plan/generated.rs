@@ -9,7 +9,7 @@ use rand_chacha::ChaCha8Rng;
 use super::example::{self, World, ago, now, secs};
 use crate::model::account::Owner;
 use crate::model::breaker::{Breaker, Offering};
-use crate::model::course::{Course, Rise};
+use crate::model::course::{Course, Fall, Rise};
 use crate::model::drift::Drift;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
 use crate::model::instance::{Agents, Drain, DrainCause, Fault, Instance, Origin, Phase, Power, RunningTask};
@@ -417,12 +417,15 @@ impl Dice {
             let tasks = queues.iter().map(|queue| (queue.clone(), samples.clone())).collect();
             let boots = pools.iter().map(|pool| (pool.clone(), samples.clone())).collect();
             let gaps = pools.iter().map(|pool| (pool.clone(), samples.clone())).collect();
+            let minutes = (0..40).map(|place| SignedDuration::from_secs(600 + place)).collect::<Vec<_>>();
+            let intervals = pools.iter().map(|pool| (pool.clone(), minutes.clone().into())).collect();
             let rise = |place: u32| Rise { over: place % 5, lately: place % 3, more: place % 7 };
             let rises = pools.iter().map(|pool| (pool.clone(), (0..40).map(rise).collect())).collect();
-            snapshot.learned = Arc::new(Learned { tasks, boots, gaps, rises, ..Learned::default() });
+            snapshot.learned = Arc::new(Learned { tasks, boots, gaps, intervals, rises, ..Learned::default() });
             for pool in pools {
                 let asked = (0..self.up_to(3)).map(|_| (ago(self.seconds(0, 300)), self.up_to(4))).collect();
-                let fell: Vec<_> = (0..self.up_to(3)).map(|_| ago(self.seconds(0, 3_000))).collect();
+                let fell = (0..self.up_to(3)).map(|_| ago(self.seconds(0, 3_000)));
+                let fell: Vec<_> = fell.map(|at| Fall { at, rose: at }).collect();
                 let course = Course { needed: self.up_to(4), fell, asked, ..Course::default() };
                 snapshot.courses.insert(pool.clone(), course);
             }

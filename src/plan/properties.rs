@@ -353,6 +353,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Rollback",
         "Served",
         "Silent",
+        "SoonFree",
         "Stale",
         "Start",
         "Step",

@@ -62,7 +62,7 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
         Reason::Waiting { need, .. } => (format!("grow by {need}"), Tone::Active),
         Reason::Warm { min, .. } => (format!("warm to {min}"), Tone::Active),
         Reason::Surplus { .. } => ("shrink now".to_owned(), Tone::Active),
-        Reason::Foreseen { foreseen, .. } => (format!("ahead by {}", foreseen.more), Tone::Active),
+        Reason::Foreseen { foreseen, .. } => (format!("ahead by {}", foreseen.more()), Tone::Active),
         Reason::SoonFree { horizon, .. } => (format!("free in {}", short(*horizon)), Tone::Plain),
         Reason::Drained { .. } => ("stop drained".to_owned(), Tone::Active),
         Reason::Cooling { lasted, keep_alive, .. } => {

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::keep::LONGEST;
-use crate::model::course::{Course, Lesson, OpenRise, Rise};
+use crate::model::course::{Course, Fall, Lesson, OpenRise, Rise};
 use crate::model::ids::PoolName;
 
 /// Goes on with a pool's course: `needed` machines serve tasks or will, `asked` would if they could be had.
@@ -26,17 +26,24 @@ pub(in crate::plan) fn go_on(
 }
 
 fn gaps(course: &mut Course, pool: &PoolName, needed: u32, now: Timestamp, lessons: &mut Vec<Lesson>) {
-    let gap = |since: Timestamp| Lesson::Gap { pool: pool.clone(), lasted: now.duration_since(since) };
     while course.needed > needed {
         course.needed -= 1;
-        course.fell.push(now);
+        course.fell.push(Fall { at: now, rose: course.rose.pop().unwrap_or(now) });
     }
+    let mut ended = Vec::new();
     while course.needed < needed {
         course.needed += 1;
-        lessons.extend(course.fell.pop().map(gap));
+        ended.extend(course.fell.pop());
+        course.rose.push(now);
     }
-    let long = course.fell.iter().take_while(|since| now.duration_since(**since) > LONGEST).count();
-    lessons.extend(course.fell.drain(..long).map(gap));
+    let long = course.fell.iter().take_while(|fall| now.duration_since(fall.at) > LONGEST).count();
+    ended.extend(course.fell.drain(..long));
+    // What falls together and rises together is one experience, be it of one machine or of fifty.
+    ended.dedup();
+    for Fall { at, rose } in ended {
+        lessons.push(Lesson::Gap { pool: pool.clone(), lasted: now.duration_since(at) });
+        lessons.push(Lesson::Interval { pool: pool.clone(), lasted: now.duration_since(rose) });
+    }
 }
 
 /// The rises before go on, or are over.
@@ -91,13 +98,18 @@ mod tests {
         }
         let told = |lesson: &Lesson| match lesson {
             Lesson::Gap { lasted, .. } => format!("gap {}", lasted.as_secs()),
+            Lesson::Interval { lasted, .. } => format!("interval {}", lasted.as_secs()),
             Lesson::Rise { rise: Rise { over, lately, more }, .. } => format!("rise {over} {lately} {more}"),
         };
         lessons.iter().map(told).collect()
     }
 
+    fn told(kind: &str, looks: &[(i64, u32)]) -> Vec<String> {
+        learned(looks).into_iter().filter(|lesson| lesson.starts_with(kind)).collect()
+    }
+
     fn gaps(looks: &[(i64, u32)]) -> Vec<String> {
-        learned(looks).into_iter().filter(|lesson| lesson.starts_with("gap")).collect()
+        told("gap", looks)
     }
 
     #[test]
@@ -106,6 +118,20 @@ mod tests {
         // The last to fall is the first to rise.
         assert_eq!(gaps(&[(0, 3), (100, 2), (200, 0), (230, 1), (300, 3)]), ["gap 30", "gap 100", "gap 200"]);
         assert_eq!(gaps(&[(0, 1), (10, 0), (2_710, 0), (2_711, 0), (9_999, 1)]), ["gap 2701"], "long, and told once");
+    }
+
+    #[test]
+    fn an_interval_is_from_a_rise_to_the_next_however_long_it_is_needed() {
+        let looks = [(0, 0), (100, 1), (180, 0), (700, 1), (1_066, 0), (1_300, 1)];
+        assert_eq!(gaps(&looks), ["gap 520", "gap 234"]);
+        assert_eq!(told("interval", &looks), ["interval 600", "interval 600"]);
+    }
+
+    #[test]
+    fn what_falls_and_rises_together_is_told_once() {
+        assert_eq!(gaps(&[(0, 50), (100, 1), (400, 50)]), ["gap 300"]);
+        assert_eq!(gaps(&[(0, 50), (100, 40), (110, 1), (400, 50)]), ["gap 290", "gap 300"]);
+        assert_eq!(gaps(&[(0, 50), (100, 1), (2_801, 1)]), ["gap 2701"]);
     }
 
     #[test]
@@ -123,10 +149,10 @@ mod tests {
                 now += passed;
                 go_on(&mut course, &"gpu".into(), needed, needed, at(now), &mut lessons);
                 prop_assert!(course.fell.len() <= 9 && course.needed == needed);
-                prop_assert!(course.fell.is_sorted());
+                prop_assert!(course.fell.is_sorted_by_key(|fall| fall.at));
                 prop_assert!(course.asked.iter().skip(1).all(|(since, _)| at(now).duration_since(*since) < Rise::WITHIN));
             }
-            let risen = |lesson: &Lesson| matches!(lesson, Lesson::Gap { lasted, .. } if lasted.is_negative());
+            let risen = |lesson: &Lesson| matches!(lesson, Lesson::Gap { lasted, .. } | Lesson::Interval { lasted, .. } if lasted.is_negative());
             prop_assert!(!lessons.iter().any(risen));
         }
     }

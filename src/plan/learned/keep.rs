@@ -12,14 +12,23 @@ use crate::model::record::Samples;
 pub(in crate::plan) const LONGEST: SignedDuration = SignedDuration::from_mins(45);
 
 /// Keep-alives are whole multiples of this.
-const STEP: i64 = 60;
+pub(super) const STEP: i64 = 60;
 
 /// As if so many gaps had been longer than any machine is kept, before the first was seen: what is idle is ended soon
 /// until experience speaks for keeping it.
-const ASSUMED: i64 = 10;
+pub(super) const ASSUMED: i64 = 10;
+
+/// A keep-alive, and what it costs.
+#[derive(Debug)]
+pub(in crate::plan) struct Kept {
+    pub(in crate::plan) time: SignedDuration,
+    pub(in crate::plan) weighed: Weighed,
+    /// Over all gaps, those counted that are assumed.
+    pub(in crate::plan) total: Money,
+}
 
 /// The keep-alive that costs least over `gaps`, and how it compares.
-pub(in crate::plan) fn keep_alive(gaps: Option<&Samples>, terms: &Terms) -> (SignedDuration, Weighed) {
+pub(in crate::plan) fn keep_alive(gaps: Option<&Samples>, terms: &Terms) -> Kept {
     let sorted = gaps.map(Samples::sorted).unwrap_or_default();
     let all = i64::try_from(sorted.len()).unwrap_or(i64::MAX);
     let miss = terms.miss().micros();
@@ -37,15 +46,16 @@ pub(in crate::plan) fn keep_alive(gaps: Option<&Samples>, terms: &Terms) -> (Sig
             best = Some((cost, seconds, all - shorter));
         }
     }
-    let (_, seconds, longer) = best.unwrap_or_default();
+    let (total, seconds, longer) = best.unwrap_or_default();
     let keep_alive = SignedDuration::from_secs(seconds);
     let weighed = Weighed {
         gaps: sorted.len(),
         longer: usize::try_from(longer).unwrap_or_default(),
         cost: each(sorted, seconds, longer, idle, miss),
         at_once: Money::from_micros(miss),
+        again: None,
     };
-    (keep_alive, weighed)
+    Kept { time: keep_alive, weighed, total: Money::from_micros(total) }
 }
 
 /// What a keep-alive costs for each gap, of those that were seen.
@@ -77,8 +87,8 @@ mod tests {
     #[test]
     fn a_machine_is_kept_where_gaps_are_short_and_not_where_they_are_long() {
         let terms = terms(1_006_000, 286, 2_000_000);
-        let kept = |gaps: &[i64]| keep_alive(Some(&samples(gaps)), &terms).0.as_secs();
-        assert_eq!(keep_alive(None, &terms).0, SignedDuration::ZERO);
+        let kept = |gaps: &[i64]| keep_alive(Some(&samples(gaps)), &terms).time.as_secs();
+        assert_eq!(keep_alive(None, &terms).time, SignedDuration::ZERO);
         assert_eq!(kept(&[]), 0);
         assert_eq!(kept(&[300]), 0, "one gap says little");
         assert_eq!(kept(&[30; 20]), 60);
@@ -94,7 +104,7 @@ mod tests {
         let terms = terms(3_600_000, 100, 7_200_000);
         // A second of the machine is $0.001, of a task $0.002; a boot is 100 s: $0.30 a miss.
         let gaps: Vec<i64> = [50].repeat(90).into_iter().chain([9_999].repeat(10)).collect();
-        let (kept, weighed) = keep_alive(Some(&samples(&gaps)), &terms);
+        let Kept { time: kept, weighed, .. } = keep_alive(Some(&samples(&gaps)), &terms);
         assert_eq!(kept.as_secs(), 60);
         // 90 x $0.05 + 10 x ($0.06 + $0.30) = $8.10 for 100.
         assert_eq!(
@@ -113,7 +123,7 @@ mod tests {
         ) {
             let terms = terms(rate, boot, waiting);
             let gaps = samples(&gaps);
-            let (kept, weighed) = keep_alive(Some(&gaps), &terms);
+            let Kept { time: kept, weighed, .. } = keep_alive(Some(&gaps), &terms);
             let cost = |seconds: i64| {
                 let idle = |seconds| terms.rate.cost(SignedDuration::from_secs(seconds)).micros();
                 let of = |gap: &SignedDuration| match gap.as_secs() {
@@ -135,7 +145,7 @@ mod tests {
             more in 0_i64..20_000_000,
         ) {
             let gaps = samples(&gaps);
-            let kept = |waiting| keep_alive(Some(&gaps), &terms(rate, 286, waiting)).0;
+            let kept = |waiting| keep_alive(Some(&gaps), &terms(rate, 286, waiting)).time;
             prop_assert!(kept(waiting) <= kept(waiting + more));
         }
     }

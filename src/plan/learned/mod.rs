@@ -1,6 +1,7 @@
 //! What experience is good for: how the need for machines went, and what follows from it for the time that an idle
 //! machine is kept, for machines that are started ahead of their tasks, and for tasks that soon find one free.
 
+pub(super) mod again;
 pub(super) mod ahead;
 pub(super) mod course;
 pub(super) mod keep;
@@ -27,8 +28,18 @@ pub(super) fn keep_alive(index: &Index<'_>, pool: &Pool<'_>, kept: bool) -> (Sig
     match pool.settings.keep_alive {
         KeepAlive::For(time) => (time, None),
         KeepAlive::Learned => {
-            let gaps = index.snapshot.learned.gaps.get(&pool.settings.name);
-            let (time, weighed) = keep::keep_alive(gaps, &Terms::new(index, pool, kept));
+            let learned = &index.snapshot.learned;
+            let terms = Terms::new(index, pool, kept);
+            let keep = keep::keep_alive(learned.gaps.get(&pool.settings.name), &terms);
+            let intervals = learned.intervals.get(&pool.settings.name);
+            let again = intervals.and_then(|intervals| again::choose(intervals, &terms, keep.total));
+            let (time, weighed) = match again {
+                Some((again, cost)) => {
+                    let longer = keep.weighed.gaps;
+                    (SignedDuration::ZERO, Weighed { longer, cost, again: Some(again), ..keep.weighed })
+                }
+                None => (keep.time, keep.weighed),
+            };
             (time, Some(weighed))
         }
     }

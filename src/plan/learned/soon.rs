@@ -23,8 +23,7 @@ pub(in crate::plan) fn horizon(terms: &Terms) -> SignedDuration {
     terms.boot.saturating_add(SignedDuration::from_secs(worth))
 }
 
-/// How many machines are free within `horizon`, as good as surely: a standard deviation fewer than are to be expected.
-/// `None`: too little is known.
+/// How many machines are to be expected free within `horizon`. `None`: too little is known.
 pub(in crate::plan) fn free(
     machines: impl Iterator<Item = Until>,
     took: &Samples,
@@ -34,13 +33,12 @@ pub(in crate::plan) fn free(
         return None;
     }
     let expected: f64 = machines.map(|until| ends_within(until, took, horizon)).sum();
-    let surely = (expected - expected.sqrt()).max(0.0).floor();
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "at most as many as there are machines"
     )]
-    Some(surely as u32)
+    Some(expected.floor() as u32)
 }
 
 fn ends_within(until: Until, took: &Samples, horizon: SignedDuration) -> f64 {
@@ -81,14 +79,14 @@ mod tests {
     fn short_tasks_make_room_and_long_ones_do_not() {
         let short = samples((1..=100).map(|second| second * 2));
         let busy = |count| std::iter::repeat_n(Until::Busy(secs(10)), count);
-        assert_eq!(free(busy(10), &short, secs(400)), Some(6));
+        assert_eq!(free(busy(10), &short, secs(400)), Some(10));
         assert_eq!(free(busy(1), &short, secs(400)), Some(0), "one may be the exception");
         assert_eq!(free(busy(10), &samples((1..=100).map(|second| second * 900)), secs(400)), Some(0));
         assert_eq!(free(busy(10), &samples(1..=5), secs(400)), None, "too little is known");
         // What runs longer than any before may run on.
         assert_eq!(free(std::iter::repeat_n(Until::Busy(secs(999)), 10), &short, secs(400)), Some(0));
         let ready = |after| std::iter::repeat_n(Until::Ready(secs(after)), 10);
-        assert_eq!((free(ready(100), &short, secs(400)), free(ready(400), &short, secs(400))), (Some(6), Some(0)));
+        assert_eq!((free(ready(100), &short, secs(400)), free(ready(400), &short, secs(400))), (Some(10), Some(0)));
     }
 
     proptest! {

@@ -1,15 +1,16 @@
 //! While more and more machines are asked for, those that are likely to be asked for within a boot's time are started
-//! ahead of their tasks, and kept until that time is over.
+//! ahead of their tasks, and kept until that time is over. So is one that was let go, in time for the task that its queue
+//! is likely to send.
 
-use crate::model::course::{Course, Expected, Rise};
+use crate::model::course::{Course, Expected, Foreseen, Rise};
 use crate::model::ids::Actor;
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
 use crate::plan::index::Pool;
 use crate::plan::launch::Want;
-use crate::plan::learned::{Terms, ahead, course};
+use crate::plan::learned::{self, Terms, ahead, course};
 use crate::plan::pass::{About, Pass};
-use crate::plan::rules::grow;
+use crate::plan::rules::{grow, kept};
 
 pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
     let index = pass.index;
@@ -29,14 +30,17 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
         if !again {
             foresee(pass, pool, &mut course, needed, asked);
         }
-        let most = course.expected.iter().max_by_key(|expected| expected.machines).cloned();
-        let machines = most.as_ref().map_or(0, |most| most.machines);
+        let rising = course.expected.iter().map(|expected| (expected.machines, expected.why.clone()));
+        let returning = returning(pass, place, pool, &course);
+        let most = rising.chain(returning.map(|why| (needed.saturating_add(why.more()), why)));
+        let most = most.max_by_key(|(machines, _)| *machines);
+        let machines = most.as_ref().map_or(0, |(machines, _)| *machines);
         if let Some(kept) = pass.ahead.get_mut(place) {
             *kept = machines.saturating_sub(needed);
         }
         pass.courses.insert(name.clone(), course);
-        if let Some(most) = most.filter(|most| most.machines > supply.up) {
-            let reason = Reason::Foreseen { pool: name.clone(), foreseen: most.why };
+        if let Some((_, why)) = most.filter(|_| machines > supply.up) {
+            let reason = Reason::Foreseen { pool: name.clone(), foreseen: why };
             launch(pass, place, pool, machines - supply.up, &reason);
         }
     }
@@ -48,11 +52,25 @@ fn foresee(pass: &Pass<'_>, pool: &Pool<'_>, course: &mut Course, needed: u32, a
     let Some(rises) = index.snapshot.learned.rises.get(&pool.settings.name) else { return };
     let rise = course::rise(course, asked, index.now);
     let Some(why) = ahead::foresee(rises, rise, &Terms::new(index, pool, false)) else { return };
-    let machines = needed.saturating_add(why.more);
+    let machines = needed.saturating_add(why.more());
     // What is expected of less for a shorter time says nothing more.
     course.expected.retain(|other| other.machines > machines);
     let until = index.now.saturating_add(Rise::WITHIN).unwrap_or(index.now);
     course.expected.push(Expected { until, machines, why });
+}
+
+/// The machines that were let go and are likely to be needed again soon, if any.
+fn returning(pass: &Pass<'_>, place: usize, pool: &Pool<'_>, course: &Course) -> Option<Foreseen> {
+    if course.fell.is_empty() {
+        return None;
+    }
+    let kept = kept::room(pass, place) > 0;
+    let again = learned::keep_alive(pass.index, pool, kept).1?.again?;
+    let now = pass.index.now;
+    let ago = course.fell.iter().map(|fall| now.duration_since(fall.rose));
+    let due: Vec<_> = ago.filter(|ago| (again.after..again.until).contains(ago)).collect();
+    let more = u32::try_from(due.len()).unwrap_or(u32::MAX);
+    due.first().map(|rose| Foreseen::Return { rose: *rose, again, more })
 }
 
 fn launch(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, count: u32, reason: &Reason) {
@@ -76,9 +94,10 @@ mod tests {
 
     use jiff::SignedDuration;
 
-    use crate::model::course::{Course, Expected, Foreseen, Rise};
+    use crate::model::course::{Course, Expected, Fall, Foreseen, Lesson, Rise};
     use crate::model::instance::Phase;
-    use crate::model::record::Learned;
+    use crate::model::record::{Learned, Samples};
+    use crate::model::settings::KeepAlive;
     use crate::plan::example::{World, ago, instance};
 
     /// Sweeps of eighty have come before, and single tasks; four tasks came just now.
@@ -119,7 +138,7 @@ mod tests {
         let mut world = sweep().waiting("train", 0).with(instance("i-1", Phase::Idle)).surplus(&[9_999]);
         let expected = |world: &mut World, until: i64| {
             let course = world.snapshot.courses.get_mut("gpu").unwrap();
-            let why = Foreseen { rise: Rise::default(), alike: 20, went_on: 20, more: 1 };
+            let why = Foreseen::Rise { rise: Rise::default(), alike: 20, went_on: 20, more: 1 };
             course.expected = vec![Expected { until: ago(-until), machines: 1, why }];
         };
         expected(&mut world, 10);
@@ -138,10 +157,40 @@ mod tests {
     #[test]
     fn a_machine_that_is_needed_again_teaches_how_long_it_was_not() {
         let mut world = World::new().waiting("train", 1).with(instance("i-1", Phase::Idle));
-        let course = Course { fell: vec![ago(90)], asked: [(ago(90), 0)].into(), ..Course::default() };
+        let fell = vec![Fall { at: ago(90), rose: ago(100) }];
+        let course = Course { fell, asked: [(ago(90), 0)].into(), ..Course::default() };
         world.snapshot.courses.insert("gpu".into(), course);
         let plan = world.plan();
-        let lesson = crate::model::course::Lesson::Gap { pool: "gpu".into(), lasted: SignedDuration::from_secs(90) };
-        assert_eq!(plan.lessons, [lesson]);
+        let gap = Lesson::Gap { pool: "gpu".into(), lasted: SignedDuration::from_secs(90) };
+        let interval = Lesson::Interval { pool: "gpu".into(), lasted: SignedDuration::from_secs(100) };
+        assert_eq!(plan.lessons, [gap, interval]);
+    }
+
+    /// A task came every ten minutes; the last came so long ago, and its machine is ended.
+    fn every_ten_minutes(ago_s: i64) -> World {
+        let mut world =
+            World::new().waiting("train", 0).set(|settings| settings.pools[0].keep_alive = KeepAlive::Learned);
+        let samples = |all: [i64; 40]| Samples::from(all.map(SignedDuration::from_secs).to_vec());
+        let (gaps, intervals) = (samples([520; 40]), samples([600; 40]));
+        world.snapshot.learned = Arc::new(Learned {
+            gaps: [("gpu".into(), gaps)].into(),
+            intervals: [("gpu".into(), intervals)].into(),
+            ..Learned::default()
+        });
+        let fell = vec![Fall { at: ago(ago_s - 80), rose: ago(ago_s) }];
+        world.snapshot.courses.insert("gpu".into(), Course { fell, ..Course::default() });
+        world
+    }
+
+    #[test]
+    fn what_comes_at_intervals_finds_a_machine_that_was_started_for_it() {
+        every_ten_minutes(299).expect(&[]);
+        let why = "last asked for 5m00 ago: of 40 times that no task came for 5m00, 40 times one came by 10m00";
+        every_ten_minutes(300).expect(&[&format!("ahead: launch 1 x g5.xlarge in gpu for train: {why}")]);
+        let machine = |phase| every_ten_minutes(599).with(instance("i-1", phase)).surplus(&[9_999]);
+        assert_eq!(machine(Phase::Booting).plan().actions, [], "one is there, and kept");
+        assert_eq!(machine(Phase::Idle).plan().actions, []);
+        let late = every_ten_minutes(600).with(instance("i-1", Phase::Idle)).surplus(&[9_999]);
+        assert_eq!(late.plan().actions.len(), 1, "it did not come");
     }
 }

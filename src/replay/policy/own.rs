@@ -274,7 +274,8 @@ impl Policy for Own {
             self.leased = Some(week.now());
             week.tally_mut().clearml_calls += 1;
         }
-        let expects = self.snapshot.courses.values().any(|course| !course.expected.is_empty());
+        let expects =
+            self.snapshot.courses.values().any(|course| !course.expected.is_empty() || !course.fell.is_empty());
         // Back-offs end, and what waits for a machine that is soon free has waited longer.
         let waits = (0..week.trace.queues.len()).any(|queue| !week.waiting(queue).is_empty());
         let stands = self.still == Some(week.changes()) && self.snapshot.surplus.is_empty() && !expects && !waits;

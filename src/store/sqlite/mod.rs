@@ -308,7 +308,9 @@ mod tests {
             (name(), span.clone()).prop_map(|(queue, duration)| Record::TaskTook { queue: queue.into(), duration }),
             (name(), span.clone()).prop_map(|(pool, duration)| Record::BootTook { pool: pool.into(), duration }),
             (name(), span.clone()).prop_map(|(pool, duration)| Record::StartTook { pool: pool.into(), duration }),
-            (name(), span).prop_map(|(pool, lasted)| Record::Learned(Lesson::Gap { pool: pool.into(), lasted })),
+            (name(), span.clone())
+                .prop_map(|(pool, lasted)| Record::Learned(Lesson::Gap { pool: pool.into(), lasted })),
+            (name(), span).prop_map(|(pool, lasted)| Record::Learned(Lesson::Interval { pool: pool.into(), lasted })),
             (name(), any::<(u32, u32, u32)>()).prop_map(|(pool, (over, lately, more))| {
                 Record::Learned(Lesson::Rise { pool: pool.into(), rise: Rise { over, lately, more } })
             }),

@@ -185,6 +185,7 @@ async fn samples(connection: &mut SqliteConnection, learned: &mut Learned) -> Re
             "boot" => learned.boots.entry(name.into()).or_default(),
             "start" => learned.starts.entry(name.into()).or_default(),
             "gap" => learned.gaps.entry(name.into()).or_default(),
+            "interval" => learned.intervals.entry(name.into()).or_default(),
             _ => learned.tasks.entry(name.into()).or_default(),
         };
         samples.push(SignedDuration::from_nanos(row.try_get("duration")?));

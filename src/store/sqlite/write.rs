@@ -110,6 +110,9 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::BootTook { pool, duration } => add_sample(connection, "boot", pool.as_str(), *duration).await,
         Record::StartTook { pool, duration } => add_sample(connection, "start", pool.as_str(), *duration).await,
         Record::Learned(Lesson::Gap { pool, lasted }) => add_sample(connection, "gap", pool.as_str(), *lasted).await,
+        Record::Learned(Lesson::Interval { pool, lasted }) => {
+            add_sample(connection, "interval", pool.as_str(), *lasted).await
+        }
         Record::Learned(Lesson::Rise { pool, rise }) => add_rise(connection, pool, *rise).await,
         Record::BootFailed { pool, instance } => {
             let failed = sqlx::query("INSERT OR IGNORE INTO boot_failed (pool, instance) VALUES (?, ?)");
