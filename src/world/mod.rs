@@ -5,6 +5,8 @@ pub mod aws;
 pub mod clearml;
 pub mod clock;
 pub mod cloud;
+#[cfg(feature = "gce")]
+pub mod gce;
 pub mod guard;
 pub mod policy;
 pub mod prices;
