@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::extras::Extras;
 use crate::model::ids::MachineType;
 use crate::model::money::Rate;
-use crate::model::settings::{Market, PoolSettings, Provider, vcpus};
+use crate::model::settings::{Market, PoolSettings, Provider, size_of};
 use crate::model::site;
 
 /// One machine type in one region.
@@ -80,14 +80,14 @@ impl Catalogue {
     }
 
     /// What a machine type holds in any region: its size does not depend on where it stands. A type that is not listed may
-    /// tell it by its name, but for GPUs.
+    /// tell it by its name.
     #[must_use]
     pub fn size(&self, provider: Provider, machine_type: &MachineType) -> Option<(u32, u32)> {
         let regions = self.types.get(&provider);
         let listed = regions.and_then(|regions| regions.values().find_map(|types| types.get(machine_type)));
         let told = || match provider {
             Provider::Aws => None,
-            Provider::Gce => Some((vcpus(machine_type.as_str())?, 0)),
+            Provider::Gce => size_of(machine_type.as_str()),
         };
         listed.map(|spec| (spec.vcpu, spec.gpu)).or_else(told)
     }

@@ -105,8 +105,13 @@ impl GceSettings {
     /// Whether a machine of this type has GPUs, which no machine takes along when it is moved to another host.
     #[must_use]
     pub fn has_gpus(&self, machine_type: &str) -> bool {
-        self.attached_gpus() > 0 || WITH_GPUS.iter().any(|family| machine_type.starts_with(family))
+        self.attached_gpus() > 0 || has_own_gpus(machine_type)
     }
+}
+
+/// Whether machines of the type come with GPUs.
+pub(super) fn has_own_gpus(machine_type: &str) -> bool {
+    WITH_GPUS.iter().any(|family| machine_type.starts_with(family))
 }
 
 fn path(folder: &str, name: &str) -> String {
@@ -117,11 +122,24 @@ fn path(folder: &str, name: &str) -> String {
     }
 }
 
-/// vCPUs, where the name of a machine type tells them: `n1-standard-4`, `e2-custom-8-16384`, `custom-8-16384`.
+/// vCPUs and GPUs, where the name of a machine type tells them: `n1-standard-4`, `e2-custom-8-16384`, `a2-highgpu-2g`.
 #[must_use]
-pub fn vcpus(machine_type: &str) -> Option<u32> {
+pub fn size_of(machine_type: &str) -> Option<(u32, u32)> {
     let place = if machine_type.starts_with("custom-") { 1 } else { 2 };
-    machine_type.split('-').nth(place)?.parse().ok()
+    let count = machine_type.split('-').nth(place)?;
+    if let Ok(vcpu) = count.parse::<u32>() {
+        let gpu = match (machine_type.get(..3)?, vcpu) {
+            ("g2-", 24 | 48 | 96) => vcpu / 12,
+            ("g2-", _) => 1,
+            ("g4-", _) => (vcpu / 48).max(1),
+            _ => 0,
+        };
+        return Some((vcpu, gpu));
+    }
+    let gpu: u32 = count.strip_suffix('g')?.parse().ok()?;
+    let vcpus = [("a2-megagpu-", 6), ("a2-", 12), ("a3-ultragpu-", 28), ("a3-", 26), ("a4-", 28)];
+    let (_, of_each) = vcpus.iter().find(|(family, _)| machine_type.starts_with(family))?;
+    Some((gpu.saturating_mul(*of_each), gpu))
 }
 
 #[cfg(test)]
@@ -147,17 +165,24 @@ mod tests {
     #[test]
     fn a_type_tells_its_size_where_its_name_does() {
         for (machine_type, size) in [
-            ("n1-standard-4", Some(4)),
-            ("g2-standard-96", Some(96)),
-            ("e2-custom-8-16384", Some(8)),
-            ("n2-custom-8-16384-ext", Some(8)),
-            ("custom-6-20480", Some(6)),
-            ("a3-highgpu-8g", None),
+            ("n1-standard-4", Some((4, 0))),
+            ("e2-custom-8-16384", Some((8, 0))),
+            ("n2-custom-8-16384-ext", Some((8, 0))),
+            ("custom-6-20480", Some((6, 0))),
+            ("g2-standard-4", Some((4, 1))),
+            ("g2-standard-32", Some((32, 1))),
+            ("g2-standard-24", Some((24, 2))),
+            ("g2-standard-96", Some((96, 8))),
+            ("g4-standard-96", Some((96, 2))),
+            ("a2-highgpu-2g", Some((24, 2))),
+            ("a2-megagpu-16g", Some((96, 16))),
+            ("a3-highgpu-8g", Some((208, 8))),
+            ("a3-ultragpu-8g", Some((224, 8))),
             ("e2-micro", None),
             ("f1", None),
             ("", None),
         ] {
-            assert_eq!(vcpus(machine_type), size, "{machine_type}");
+            assert_eq!(size_of(machine_type), size, "{machine_type}");
         }
     }
 }

@@ -3,6 +3,7 @@
 //! settings. A machine's id is our own name for it.
 
 mod account;
+mod ended;
 mod error;
 mod label;
 mod launch;
@@ -20,6 +21,7 @@ use futures::future::join_all;
 use google_cloud_auth::credentials::Credentials;
 use google_cloud_compute_v1::client::Instances;
 use google_cloud_compute_v1::model::instances_scoped_list::warning;
+use google_cloud_compute_v1::model::operation::Status;
 use google_cloud_compute_v1::model::{Instance, Operation};
 use google_cloud_gax::options::RequestOptionsBuilder as _;
 use google_cloud_gax::paginator::Paginator as _;
@@ -33,6 +35,7 @@ use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
 use crate::world::gce::account::Account;
+use crate::world::gce::ended::{Asked, Ended};
 use crate::world::gce::error::{cloud_error, is_missing, refused, unreadable};
 use crate::world::gce::operation::{Stand, follow_for, unknown};
 
@@ -72,6 +75,7 @@ pub struct Gce {
     sites: Mutex<BTreeMap<String, Site>>,
     /// Where machines stand: each call but a list must name it.
     zones: Mutex<BTreeMap<InstanceId, String>>,
+    ended: Mutex<Ended>,
     page_size: Option<u32>,
     patience: Patience,
 }
@@ -159,11 +163,28 @@ impl Gce {
         let filter = format!("labels.{}=\"{label}\"", label::FLEET);
         let found = site.aggregated(&filter, self.page_size).await?;
         let ours = found.iter().filter(|instance| instance.labels.get(label::FLEET) == Some(&label));
-        let machines = ours.map(|instance| listed::read(LIST, instance, name)).collect::<Result<Vec<_>, _>>()?;
+        let mut machines = ours.map(|instance| listed::read(LIST, instance, name)).collect::<Result<Vec<_>, _>>()?;
         let stand =
             machines.iter().filter_map(|machine| Some((machine.id.clone(), machine.zone.as_ref()?.to_string())));
         self.zones.lock().await.extend(stand);
+        machines.extend(self.ended(&site, fleet, name, &machines).await);
         Ok(machines)
+    }
+
+    /// The machines that we ended, and that are not among those of this listing any more.
+    async fn ended(&self, site: &Site, fleet: &FleetId, name: &str, listed: &[CloudInstance]) -> Vec<CloudInstance> {
+        let open = self.ended.lock().await.list(fleet, name, listed);
+        for (id, Asked { zone, name, .. }) in open {
+            let call = site.client.get_operation().set_project(&site.project).set_zone(zone).set_operation(name);
+            // What is not known now may be at the next look.
+            let Ok(operation) = call.with_retry_policy(NeverRetry).send().await else { continue };
+            match operation.status {
+                Some(Status::Done) if operation.to_result().is_ok() => self.ended.lock().await.done(&id),
+                Some(Status::Done) => self.ended.lock().await.failed(&id),
+                _ => {}
+            }
+        }
+        self.ended.lock().await.told(fleet, name)
     }
 
     async fn launched(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
@@ -194,9 +215,18 @@ impl Gce {
         const CALL: &str = "instances.delete";
         let Some(zone) = self.zone(site, id).await? else { return Ok(()) };
         let call = site.client.delete().set_project(&site.project).set_zone(&zone).set_instance(id.as_str()).send();
-        match site.taken(&zone, CALL, call.await, site.patience.other).await {
+        let answer = call.await;
+        if let Some(asked) = answer.as_ref().ok().and_then(|operation| Asked::of(&zone, operation)) {
+            self.ended.lock().await.asked(id, asked);
+        }
+        match site.taken(&zone, CALL, answer, site.patience.other).await {
+            Ok(Stand::Done) => self.ended.lock().await.done(id),
+            Ok(Stand::Running) => {}
             Err(error) if is_missing(&error) => {}
-            answer => drop(answer?),
+            Err(error) => {
+                self.ended.lock().await.failed(id);
+                return Err(error);
+            }
         }
         self.zones.lock().await.remove(id);
         Ok(())

@@ -8,24 +8,25 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
+use tidegate::world::clock::Clock;
 
 use crate::gce::schema::{self, Call};
 
-pub(super) const TOKEN: &str = "t0ken-of-the-console";
+pub(crate) const TOKEN: &str = "t0ken-of-the-console";
 
 /// What the fake knows; a test sets it and reads it.
 #[derive(Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// By zone and name.
-    pub(super) machines: BTreeMap<(String, String), Value>,
+    pub(crate) machines: BTreeMap<(String, String), Value>,
     /// Questions after which an operation has ended.
-    pub(super) polls: u32,
+    pub(crate) polls: u32,
     /// What the next calls of a method are told, in a zone or anywhere (`""`).
-    pub(super) noes: Vec<(&'static str, &'static str, No)>,
+    pub(crate) noes: Vec<(&'static str, &'static str, No)>,
     /// Scopes that do not answer when all machines are listed.
-    pub(super) unreachable: Option<&'static str>,
+    pub(crate) unreachable: Option<&'static str>,
     /// Every call, in order.
-    pub(super) asked: Vec<Call>,
+    pub(crate) asked: Vec<Call>,
     /// What is not as Google describes it.
     wrong: Vec<String>,
     token: String,
@@ -33,11 +34,19 @@ pub(super) struct State {
     /// Operations by the tokens of their calls.
     requests: BTreeMap<String, String>,
     made: u64,
+    /// Its times are the wall's, not those that tests know.
+    pub(crate) by_the_wall: bool,
 }
+
+/// When machines are made, switched off and on, and when they end.
+const MADE: &str = "2026-11-29T00:00:00.000-08:00";
+const OFF: &str = "2026-11-29T01:00:00.000-08:00";
+const ON: &str = "2026-11-29T02:00:00.000-08:00";
+const END: &str = "2026-11-29T03:00:00.000-08:00";
 
 /// What becomes of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum No {
+pub(crate) enum No {
     /// It is refused at once: the status and the reason.
     Http(u16, &'static str),
     /// It is refused at once: the zone has no such machines.
@@ -59,17 +68,18 @@ struct Operation {
     target: String,
     polls: u32,
     no: Option<No>,
+    asked: String,
 }
 
 /// A running fake. What was not as Google describes it fails the test at its end.
-pub(super) struct Fake {
-    pub(super) url: String,
+pub(crate) struct Fake {
+    pub(crate) url: String,
     state: Arc<Mutex<State>>,
 }
 
 impl Fake {
     #[expect(clippy::disallowed_methods, reason = "the fake lives as long as its test")]
-    pub(super) async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         // It takes its time, which is not the first call's.
         schema::load();
         let state = Arc::new(Mutex::new(State { polls: 1, token: TOKEN.to_owned(), ..State::default() }));
@@ -89,17 +99,17 @@ impl Fake {
         Self { url, state }
     }
 
-    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
     /// From now on only this token is taken.
-    pub(super) fn take_only(&self, token: &str) {
+    pub(crate) fn take_only(&self, token: &str) {
         token.clone_into(&mut self.state().token);
     }
 
     /// The calls of a method so far.
-    pub(super) fn asked(&self, method: &str) -> Vec<Call> {
+    pub(crate) fn asked(&self, method: &str) -> Vec<Call> {
         let method = format!("compute.{method}");
         self.state().asked.iter().filter(|call| call.method == method).cloned().collect()
     }
@@ -129,6 +139,12 @@ impl State {
         body: &[u8],
         token: &str,
     ) -> (u16, String) {
+        // The metadata service of the machine that the console runs on: its service account's token.
+        if let Some(what) = path.strip_prefix("/computeMetadata/v1/") {
+            let token = json!({"access_token": self.token, "expires_in": 3_600, "token_type": "Bearer"});
+            let is_token = what.ends_with("/service-accounts/default/token");
+            return if is_token { (200, token.to_string()) } else { (404, String::new()) };
+        }
         let call = match schema::read(verb, path, query, body) {
             Ok(call) => call,
             Err(wrong) => {
@@ -191,6 +207,29 @@ impl State {
         (200, value.to_string())
     }
 
+    fn time(&self, known: &str) -> String {
+        if self.by_the_wall { Clock::Wall.now().to_string() } else { known.to_owned() }
+    }
+
+    /// A machine switched itself off.
+    pub(crate) fn switched_off(&mut self, zone: &str, name: &str) {
+        let operation = Operation { kind: "stop".to_owned(), ..self.of_machine(zone, name) };
+        self.end(&operation);
+    }
+
+    /// Every operation that is under way ends, and whoever asks hears it.
+    pub(crate) fn end_all(&mut self) {
+        for operation in self.operations.clone().values().filter(|operation| operation.no.is_none()) {
+            self.end(operation);
+        }
+        self.operations.values_mut().for_each(|operation| operation.polls = 0);
+    }
+
+    fn of_machine(&self, zone: &str, name: &str) -> Operation {
+        let (kind, asked) = (String::new(), self.time(END));
+        Operation { zone: zone.to_owned(), kind, target: name.to_owned(), polls: 0, no: None, asked }
+    }
+
     fn number(&mut self) -> u64 {
         self.made += 1;
         self.made
@@ -198,13 +237,7 @@ impl State {
 
     fn begin(&mut self, zone: &str, kind: &str, target: &str, no: Option<No>) -> String {
         let name = format!("operation-{}", self.number());
-        let operation = Operation {
-            zone: zone.to_owned(),
-            kind: kind.to_owned(),
-            target: target.to_owned(),
-            polls: self.polls,
-            no,
-        };
+        let operation = Operation { kind: kind.to_owned(), polls: self.polls, no, ..self.of_machine(zone, target) };
         self.operations.insert(name.clone(), operation);
         name
     }
@@ -231,21 +264,21 @@ impl State {
     }
 
     /// A machine that somebody made.
-    pub(super) fn add(&mut self, zone: &str, mut machine: Value) {
+    pub(crate) fn add(&mut self, zone: &str, mut machine: Value) {
         let path = "https://www.googleapis.com/compute/v1/projects/proj-1";
         let name = machine["name"].as_str().unwrap().to_owned();
         machine["id"] = json!(self.number().to_string());
         machine["zone"] = json!(format!("{path}/zones/{zone}"));
         let kind = machine["machineType"].as_str().unwrap().to_owned();
         machine["machineType"] = json!(format!("{path}/{kind}"));
-        machine["creationTimestamp"] = json!("2026-11-29T00:00:00.000-08:00");
+        machine["creationTimestamp"] = json!(self.time(MADE));
         machine["status"] = json!("PROVISIONING");
         machine["selfLink"] = json!(format!("{path}/zones/{zone}/instances/{name}"));
         self.machines.insert((zone.to_owned(), name), machine);
     }
 
     /// As after an hour, when Google does not know the tokens any more.
-    pub(super) fn forget_requests(&mut self) {
+    pub(crate) fn forget_requests(&mut self) {
         self.requests.clear();
     }
 
@@ -270,15 +303,16 @@ impl State {
             self.machines.remove(&key);
             return;
         }
+        let (off, on) = (self.time(OFF), self.time(ON));
         let Some(machine) = self.machines.get_mut(&key) else { return };
         match operation.kind.as_str() {
             "stop" => {
                 machine["status"] = json!("TERMINATED");
-                machine["lastStopTimestamp"] = json!("2026-11-29T01:00:00.000-08:00");
+                machine["lastStopTimestamp"] = json!(off);
             }
             "start" => {
                 machine["status"] = json!("RUNNING");
-                machine["lastStartTimestamp"] = json!("2026-11-29T02:00:00.000-08:00");
+                machine["lastStartTimestamp"] = json!(on);
             }
             _ => machine["status"] = json!("RUNNING"),
         }
@@ -288,7 +322,7 @@ impl State {
         let operation = &self.operations[name];
         let ended = operation.polls == 0 && operation.no != Some(No::Hangs);
         let mut said = json!({"name": name, "id": "1", "zone": operation.zone, "operationType": operation.kind,
-            "status": if ended { "DONE" } else { "RUNNING" }, "progress": if ended { 100 } else { 0 }});
+            "insertTime": operation.asked, "status": if ended { "DONE" } else { "RUNNING" }, "progress": if ended { 100 } else { 0 }});
         if let (true, Some(No::Fails(code, zones))) = (ended, operation.no) {
             let info = json!({"reason": "resource_availability", "metadatas": {"zonesAvailable": zones}});
             let details = if zones.is_empty() { json!([]) } else { json!([{ "errorInfo": info }]) };

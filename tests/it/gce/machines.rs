@@ -61,8 +61,15 @@ async fn ended_machines_are_gone_and_one_that_is_not_there_is_success() {
     let fake = Fake::start().await;
     let cloud = gce(&fake);
     let ids: Vec<InstanceId> = cloud.launch(&order("b1", 3)).await.unwrap().into_iter().map(|made| made.id).collect();
-    cloud.terminate(REGION, &ids[..2]).await.unwrap();
-    assert_eq!(cloud.list(&"research".into(), REGION).await.unwrap().len(), 1);
+    // One that was never listed just is not there any more.
+    cloud.terminate(REGION, &ids[..1]).await.unwrap();
+    assert_eq!(cloud.list(&"research".into(), REGION).await.unwrap().len(), 2);
+    // Of one that was, the call's own operation says that it ended, and when.
+    cloud.terminate(REGION, &ids[1..2]).await.unwrap();
+    let listed = cloud.list(&"research".into(), REGION).await.unwrap();
+    assert_eq!((&listed[0].id, listed[0].state), (&ids[2], CloudState::Running));
+    assert_eq!((&listed[1].id, listed[1].state), (&ids[1], CloudState::Terminated));
+    assert_eq!((listed.len(), listed[1].ended), (2, Some("2026-11-29T11:00:00Z".parse().unwrap())));
     cloud.terminate(REGION, &ids[..1]).await.unwrap();
     // A console that has just begun does not know where the machine stands.
     gce(&fake).terminate(REGION, &ids[2..]).await.unwrap();
@@ -82,11 +89,21 @@ async fn an_end_that_fails_is_no_success_and_one_that_takes_long_is_taken() {
         (No::Http(403, "forbidden"), ErrorClass::Credentials),
     ] {
         fake.state().noes = vec![(delete, "", no)];
-        let error = cloud.terminate(REGION, &ids).await.unwrap_err();
+        let error = cloud.terminate(REGION, &ids[..1]).await.unwrap_err();
         assert_eq!(error.class, class, "{no:?}: {error}");
     }
     fake.state().noes = vec![(delete, "", No::Hangs)];
     cloud.terminate(REGION, &ids[..1]).await.unwrap();
+    assert!(cloud.list(&"research".into(), REGION).await.unwrap().iter().all(|one| one.state == CloudState::Running));
+    // It goes on when nobody waits for it any more.
+    fake.state().polls = 40;
+    cloud.terminate(REGION, &ids[1..]).await.unwrap();
+    let ended = async || {
+        let listed = cloud.list(&"research".into(), REGION).await.unwrap();
+        listed.iter().any(|one| one.id == ids[1] && one.state == CloudState::Terminated)
+    };
+    fake.state().end_all();
+    assert!(ended().await);
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Compute Engine through its official client, against a server of ours that Google's own description judges.
 
-mod fake;
+pub(crate) mod fake;
+mod fields;
 mod launches;
 mod machines;
 mod schema;

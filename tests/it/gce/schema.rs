@@ -14,7 +14,7 @@ static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::load);
 const OF_EVERY_SERVICE: [&str; 2] = ["$alt", "$apiVersion"];
 
 /// The description.
-pub(super) struct Schema {
+pub(crate) struct Schema {
     document: Value,
     methods: Vec<Method>,
 }
@@ -27,26 +27,26 @@ struct Method {
 
 /// A call that the description knows.
 #[derive(Debug, Clone)]
-pub(super) struct Call {
+pub(crate) struct Call {
     /// `compute.instances.insert`.
-    pub(super) method: String,
+    pub(crate) method: String,
     /// The parameters of its path and its query.
-    pub(super) parameters: BTreeMap<String, String>,
-    pub(super) body: Value,
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) body: Value,
 }
 
 /// Reads the description, once.
-pub(super) fn load() {
+pub(crate) fn load() {
     LazyLock::force(&SCHEMA);
 }
 
 /// Reads a call; everything that the description does not have, if there is anything.
-pub(super) fn read(verb: &str, path: &str, query: &[(String, String)], body: &[u8]) -> Result<Call, Vec<String>> {
+pub(crate) fn read(verb: &str, path: &str, query: &[(String, String)], body: &[u8]) -> Result<Call, Vec<String>> {
     SCHEMA.read(verb, path, query, body)
 }
 
 /// What is wrong with a value that Google is to answer.
-pub(super) fn answered(kind: &str, value: &Value) -> Vec<String> {
+pub(crate) fn answered(kind: &str, value: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
     SCHEMA.check(&serde_json::json!({ "$ref": kind }), value, kind, true, &mut wrong);
     wrong
