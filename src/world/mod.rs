@@ -10,6 +10,7 @@ pub mod gce;
 pub mod guard;
 pub mod policy;
 pub mod prices;
+pub mod role;
 pub mod secret;
 pub mod sim;
 pub mod tracker;

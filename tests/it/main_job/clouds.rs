@@ -114,6 +114,11 @@ fn money_that_is_set_aside_on_one_cloud_refuses_a_launch_on_the_other() {
     let mut tasks = rig.enqueue(&[("gpu", "job-a", 4), ("gpu", "job-b", 4)]);
     let variables = google.variables();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let checked = rig.tidegate_with(&["check"], &variables).out;
+    let taken = "ok    gce us-central1: Compute Engine in us-central1 takes the credentials for project proj-1";
+    assert!(checked.contains(taken), "{checked}");
+    let policy = rig.done(&["policy"]);
+    assert!(policy.contains("ec2:RunInstances") && policy.contains("compute.instances.create"), "{policy}");
     rig.start_loop(&variables);
     rig.done(&["arm", "--yes"]);
     rig.wait("a job runs on Google's machine", |rig| {
