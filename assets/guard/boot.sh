@@ -52,6 +52,8 @@ if [ -z "$MACHINE" ] && [ -n "$named" ] && [ -d "$CLOUD/scripts/per-boot" ]; the
         chmod 700 "$STATE/again" && mv "$STATE/again" "$CLOUD/scripts/per-boot/zz-tidegate" ||
         say "a machine that is switched off and on again will not start its agent"
 fi
+# Where the cloud only switches off what powers itself off, whoever is here again was started again on purpose.
+[ -z "$MACHINE" ] || rm -f "$STATE/off"
 [ -e "$STATE/off" ] && off "$(cat "$STATE/off")"
 [ -e "$STATE/used" ] || echo 0 >"$STATE/used"
 used=$(cat "$STATE/used") # life used before a reboot

@@ -29,6 +29,7 @@ use google_cloud_gax::retry_policy::{Aip194Strict, NeverRetry, RetryPolicyExt as
 use tokio::sync::Mutex;
 
 use crate::model::ids::{FleetId, InstanceId};
+use crate::model::label::written;
 use crate::model::observed::CloudInstance;
 use crate::model::settings::AccountSettings;
 use crate::model::site;
@@ -159,14 +160,18 @@ impl Gce {
 
     async fn listed(&self, fleet: &FleetId, name: &str) -> Result<Vec<CloudInstance>, CloudError> {
         let site = self.site(name).await?;
-        let label = label::written(fleet.as_str());
+        let label = written(fleet.as_str());
         let filter = format!("labels.{}=\"{label}\"", label::FLEET);
         let found = site.aggregated(&filter, self.page_size).await?;
         let ours = found.iter().filter(|instance| instance.labels.get(label::FLEET) == Some(&label));
         let mut machines = ours.map(|instance| listed::read(LIST, instance, name)).collect::<Result<Vec<_>, _>>()?;
         let stand =
             machines.iter().filter_map(|machine| Some((machine.id.clone(), machine.zone.as_ref()?.to_string())));
-        self.zones.lock().await.extend(stand);
+        let mut zones = self.zones.lock().await;
+        // What is not listed any more, or not yet, is looked for by its name where it is asked for.
+        zones.retain(|_, zone| listed::region_of(zone) != site.region);
+        zones.extend(stand);
+        drop(zones);
         machines.extend(self.ended(&site, fleet, name, &machines).await);
         Ok(machines)
     }

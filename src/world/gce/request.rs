@@ -11,6 +11,7 @@ use google_cloud_compute_v1::model::{
 use jiff::SignedDuration;
 
 use crate::model::ids::IntentId;
+use crate::model::label::{hash, written};
 use crate::model::settings::{Market, PoolSettings, Provisioning};
 use crate::world::cloud::LaunchOrder;
 use crate::world::gce::label;
@@ -26,14 +27,14 @@ pub(super) fn name(intent: &IntentId) -> String {
     if is_short && is_plain && !text.is_empty() {
         format!("tidegate-{text}")
     } else {
-        format!("tidegate-{}", label::hash(intent.as_str()).get(..40).unwrap_or_default())
+        format!("tidegate-{}", hash(intent.as_str()).get(..40).unwrap_or_default())
     }
 }
 
 /// The idempotency token of one machine in one zone, in the form of a UUID.
 pub(super) fn request_id(intent: &IntentId, zone: &str) -> String {
-    let hash = label::hash(&format!("{intent} {zone}"));
-    let part = |from: usize, to: usize| hash.get(from..to).unwrap_or_default();
+    let digits = hash(&format!("{intent} {zone}"));
+    let part = |from: usize, to: usize| digits.get(from..to).unwrap_or_default();
     // Version 4, variant 1: Google looks at the form.
     format!("{}-{}-4{}-8{}-{}", part(0, 8), part(8, 12), part(12, 15), part(15, 18), part(18, 30))
 }
@@ -89,7 +90,7 @@ fn tags(order: &LaunchOrder, intent: &IntentId) -> BTreeMap<&'static str, String
 /// A person's labels come first and cannot take the place of ours.
 fn labels(pool: &PoolSettings, tags: &BTreeMap<&'static str, String>) -> BTreeMap<String, String> {
     let mut labels = pool.launch.gce.labels.clone();
-    labels.extend(tags.iter().map(|(name, text)| ((*name).to_owned(), label::written(text))));
+    labels.extend(tags.iter().map(|(name, text)| ((*name).to_owned(), written(text))));
     labels
 }
 

@@ -203,6 +203,23 @@ fn a_machine_that_google_takes_back_puts_its_task_back_once_and_ends() {
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
 }
 
+#[test]
+fn a_machine_of_google_s_that_had_switched_itself_off_works_when_it_is_started_again() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let mut order = order(&server);
+    order.pool.provider = Provider::Gce;
+    let settings = [("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", "")];
+    let script = startup_script(&order, "i-1").unwrap();
+    let machine = Machine::boot_prepared(&script, "i-1", &settings, |root| {
+        let state = root.join("var/lib/tidegate");
+        std::fs::create_dir_all(&state).unwrap();
+        write(&state.join("named"), "i-1\n");
+        write(&state.join("off"), "drained\n");
+    });
+    pulls(&machine, &server);
+    assert!(!machine.is_off(), "{}", machine.written());
+}
+
 /// Its power-off comes with the notice, and may come before the next look at it.
 #[test]
 fn a_power_off_that_is_google_s_notice_puts_the_task_back_too() {

@@ -38,6 +38,8 @@ region = "us-central1"
 zones = ["us-central1-a", "us-central1-b"]
 types = ["g2-standard-4"]
 image = "family/tasks"
+service_account = "default"
+scopes = ["cloud-platform"]
 keep_alive = "3s"
 cpu_only = true
 
@@ -117,6 +119,10 @@ fn money_that_is_set_aside_on_one_cloud_refuses_a_launch_on_the_other() {
     let checked = rig.tidegate_with(&["check"], &variables).out;
     let taken = "ok    gce us-central1: Compute Engine in us-central1 takes the credentials for project proj-1";
     assert!(checked.contains(taken), "{checked}");
+    assert!(
+        checked.contains("pool l4: the scope https://www.googleapis.com/auth/cloud-platform is broad"),
+        "{checked}"
+    );
     let policy = rig.done(&["policy"]);
     assert!(policy.contains("ec2:RunInstances") && policy.contains("compute.instances.create"), "{policy}");
     rig.start_loop(&variables);
