@@ -7,7 +7,7 @@
 //!   `https://pricing.us-east-1.amazonaws.com/offers/v1.0/aws/AmazonEC2/current/us-east-1/index.json` (some hundred
 //!   megabytes, and ten times that in memory), then `cargo run --example prices -- --offers index.json > prices.csv`
 //!
-//! A spot price of the present table is kept. A type that has no price there is left out, and said on standard error.
+//! A spot price of the present table is kept, and so are the rows of other clouds. A type that has no price there is left out, and said on standard error.
 
 #![allow(clippy::print_stderr, reason = "it speaks to whoever runs it")]
 
@@ -53,6 +53,7 @@ async fn main() -> Result<(), Failure> {
     let header = old.headers()?.clone();
     let old: Vec<Row> = old.deserialize().collect::<Result<_, _>>()?;
     let cell = |row: &Row, column: &str| row.get(column).cloned().unwrap_or_default();
+    let (old, others): (Vec<Row>, Vec<Row>) = old.into_iter().partition(|row| cell(row, "provider") == "aws");
     let mut types: BTreeSet<String> = old.iter().map(|row| cell(row, "type")).collect();
     types.extend(arguments.types.iter().cloned());
     let mut found = Vec::new();
@@ -87,6 +88,9 @@ async fn main() -> Result<(), Failure> {
             "AWS price list",
             &arguments.date.to_string(),
         ])?;
+    }
+    for row in &others {
+        table.write_record(header.iter().map(|column| cell(row, column)))?;
     }
     table.flush()?;
     let priced: BTreeSet<&String> = found.iter().map(|listed| &listed.machine_type).collect();

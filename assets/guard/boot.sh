@@ -1,5 +1,5 @@
 # --- below: the same on every machine ----------------------------------------------------------------------
-# Above are: WORKER_PREFIX API_SERVER TOKEN LEASE GUARD MAX_LIFE AGENT_VERSION REQUIREMENTS DOCKER
+# Above are: WORKER_PREFIX MACHINE API_SERVER TOKEN LEASE GUARD MAX_LIFE AGENT_VERSION REQUIREMENTS DOCKER
 # DOCKER_ARGUMENTS CONF CREDENTIALS GIT INIT_SCRIPT AGENTS SHARE_GPUS, and the agents' arguments as "$@". Nothing here is a long-lived secret; the token is for booting.
 # For tests: TIDEGATE_ROOT (a folder instead of /), TIDEGATE_OFF (a command instead of power-off), TIDEGATE_PYTHON
 # (one with clearml-agent installed), TIDEGATE_INSTANCE or TIDEGATE_IMDS, TIDEGATE_READ_EVERY and the limits below.
@@ -27,7 +27,7 @@ phase() {
     [ -n "$GUARD" ] && [ -n "$INSTANCE" ] && server set boot "$1 $(clock)"
 }
 
-# Ends the machine. Its cloud terminates what powers itself off.
+# Ends the machine. Its cloud terminates what powers itself off, or the console does.
 off() {
     say "power-off: $1"
     [ -n "$GUARD" ] && [ -n "$INSTANCE" ] && server set gone "$1"
@@ -41,16 +41,19 @@ off() {
 INSTANCE=''
 mkdir -p "$RUN" "$STATE" || exit 1
 # cloud-init runs user data at the first boot only, and what lies in this folder at every one. A machine that was made of
-# this one's image has another name in the link, a life of its own, and user data of its own.
+# this one's image has another name in the link, a life of its own, and user data of its own. Where the cloud itself runs
+# this script at every boot it has told the name.
 CLOUD=$ROOT/var/lib/cloud
-named=$(readlink "$CLOUD/instance")
+named=${MACHINE:-$(readlink "$CLOUD/instance")}
 [ "$(cat "$STATE/named" 2>/dev/null)" = "$named" ] || rm -f "$STATE/off" "$STATE/used" "$STATE/token"
 echo "$named" >"$STATE/named"
-if [ -n "$named" ] && [ -d "$CLOUD/scripts/per-boot" ]; then
+if [ -z "$MACHINE" ] && [ -n "$named" ] && [ -d "$CLOUD/scripts/per-boot" ]; then
     printf '#!/bin/sh\n[ "$(readlink "%s")" != "%s" ] || exec "%s"\n' "$CLOUD/instance" "$named" "$0" >"$STATE/again" &&
         chmod 700 "$STATE/again" && mv "$STATE/again" "$CLOUD/scripts/per-boot/zz-tidegate" ||
         say "a machine that is switched off and on again will not start its agent"
 fi
+# Where the cloud only switches off what powers itself off, whoever is here again was started again on purpose.
+[ -z "$MACHINE" ] || rm -f "$STATE/off"
 [ -e "$STATE/off" ] && off "$(cat "$STATE/off")"
 [ -e "$STATE/used" ] || echo 0 >"$STATE/used"
 used=$(cat "$STATE/used") # life used before a reboot
@@ -88,9 +91,9 @@ every fresh
 
 # --- who we are. An image without Python, or one that needs its init script to reach the server, cannot say it yet.
 introduce() {
-    [ -n "$INSTANCE" ] || INSTANCE=${TIDEGATE_INSTANCE:-$("$PYTHON" "$RUN/aws.py" id)}
+    [ -n "$INSTANCE" ] || INSTANCE=${TIDEGATE_INSTANCE:-${MACHINE:-$("$PYTHON" "$RUN/cloud.py" id)}}
     [ -n "$INSTANCE" ] || return 1
-    case $WORKER_PREFIX in *:) WORKER_PREFIX=$WORKER_PREFIX$("$PYTHON" "$RUN/aws.py" type) || return 1 ;; esac # EC2 chose it
+    case $WORKER_PREFIX in *:) WORKER_PREFIX=$WORKER_PREFIX$("$PYTHON" "$RUN/cloud.py" type) || return 1 ;; esac # EC2 chose it
     export CLEARML_WORKER_ID="$WORKER_PREFIX:$INSTANCE" TIDEGATE_MAILBOX="drain:$INSTANCE"
     [ -s "$TIDEGATE_TOKEN" ] || "$PYTHON" "$RUN/secret.py" "$CREDENTIALS" | server login || return 1
     [ -z "$GUARD" ] || server create
@@ -260,6 +263,8 @@ taken_back() {
 }
 stop() {
     trap '' TERM INT
+    # Google's notice comes with the power-off.
+    [ -z "$GUARD" ] || ! notice=$("$PYTHON" "$RUN/cloud.py" notice) || taken_back "$notice"
     say "stopped from outside"
     every close_gate
     every send TERM
@@ -317,7 +322,7 @@ while :; do
         off "end of life"
     fi
     [ -n "$GUARD" ] || continue
-    notice=$("$PYTHON" "$RUN/aws.py" notice) && taken_back "$notice"
+    notice=$("$PYTHON" "$RUN/cloud.py" notice) && taken_back "$notice"
 
     if every has_drained; then drained_at=${drained_at:-$now}; else drained_at=''; fi
     [ -n "$drained_at" ] && [ $((now - drained_at)) -ge "$DRAIN_GRACE" ] && cordon && off drained

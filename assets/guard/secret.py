@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from aws import read, told
+from cloud import read, told
 
 PAIRS = (("username", "password"), ("access_key", "secret_key"))
 

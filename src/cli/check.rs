@@ -29,6 +29,9 @@ use crate::world::secret::Secret;
 const TOKEN_LIKE: &str =
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJleHAiOjE3NjQwNjg0MDB9.0000000000000000000000000000000000000000000";
 
+/// Access scopes of Google's that are for nearly everything.
+const BROAD: [&str; 2] = ["/auth/cloud-platform", "/auth/compute"];
+
 /// Check the settings, the credentials and what they permit; nothing is started
 #[derive(Debug, Args)]
 pub(super) struct Check {
@@ -55,6 +58,7 @@ impl Check {
         let read_only = ground.settings.read_only().map(|from| format!("read only, by {from}"));
         let rails = guarded.chain(read_only);
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
+        findings.extend(settings.pools.iter().filter_map(broad));
         findings.extend(prices(&settings, &price_table()?, Clock::Wall.now()));
         let mut lacking = BTreeSet::new();
         let reachable = match world(&settings) {
@@ -95,6 +99,15 @@ fn summary(path: &str, settings: &Settings) -> String {
         settings.budgets.len(),
         settings.revision
     )
+}
+
+/// What a task on a machine of Google's may do that no pool needs.
+fn broad(pool: &PoolSettings) -> Option<Finding> {
+    let gce = &pool.launch.gce;
+    let scope = gce.whole_scopes().find(|scope| BROAD.iter().any(|broad| scope.ends_with(broad)))?;
+    let account = gce.service_account.as_deref().unwrap_or_default();
+    let said = format!("the scope {scope} is broad: a task on its machines may do all that {account} may");
+    Some(Finding { what: format!("pool {}", pool.name), ok: true, said })
 }
 
 /// Pools of which no price is known, where a hard budget would keep them from starting.

@@ -14,7 +14,7 @@ use crate::engine::act::naming::Naming;
 use crate::engine::event::Leader;
 use crate::engine::{Candidate, EngineError, Handle, Setup, Times, start};
 use crate::model::catalogue::Catalogue;
-use crate::model::settings::Settings;
+use crate::model::settings::{Provider, Settings};
 use crate::store::directory::{prepare, state_dir};
 use crate::store::lock::{Holder, Lock, LockError};
 use crate::store::settings::{SettingsFile, guardrail_files, locate};
@@ -23,7 +23,7 @@ use crate::world::World;
 use crate::world::clearml::Clearml;
 use crate::world::clearml::credentials::Credentials;
 use crate::world::clock::Clock;
-use crate::world::cloud::Clouds;
+use crate::world::cloud::{Cloud, Clouds};
 use crate::world::prices;
 
 /// For tests of what a crash leaves behind: the program aborts when the loop passes this point, such as
@@ -144,17 +144,22 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
         .map_err(|error| Failure::Settings(error.to_string()))
 }
 
-#[cfg_attr(not(feature = "aws"), expect(unused_variables, reason = "without a cloud there is no account"))]
+#[cfg_attr(
+    not(any(feature = "aws", feature = "gce")),
+    expect(unused_variables, reason = "without a cloud there is no account")
+)]
 fn clouds(settings: &Settings) -> Clouds {
-    #[cfg(feature = "aws")]
-    {
-        use crate::model::settings::Provider;
-        use crate::world::aws::Ec2;
-        use crate::world::cloud::Cloud;
-        Clouds::from([(Provider::Aws, Arc::new(Ec2::new().with_accounts(settings.accounts.clone())) as Arc<dyn Cloud>)])
-    }
-    #[cfg(not(feature = "aws"))]
-    Clouds::new()
+    let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 2] = [
+        #[cfg(feature = "aws")]
+        Some((Provider::Aws, Arc::new(crate::world::aws::Ec2::new().with_accounts(settings.accounts.clone())))),
+        #[cfg(not(feature = "aws"))]
+        None,
+        #[cfg(feature = "gce")]
+        Some((Provider::Gce, Arc::new(crate::world::gce::Gce::new().with_accounts(settings.accounts.clone())))),
+        #[cfg(not(feature = "gce"))]
+        None,
+    ];
+    clouds.into_iter().flatten().collect()
 }
 
 /// Who this console is to others that may lead the same fleet.

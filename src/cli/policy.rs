@@ -9,10 +9,10 @@ use super::live::Ground;
 use super::say::{complain, say};
 use crate::model::ids::AccountName;
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::{PoolSettings, Settings};
-use crate::world::policy;
+use crate::model::settings::{PoolSettings, Provider, Settings};
+use crate::world::{policy, role};
 
-/// Print the least IAM policy for the settings in use, ready to paste
+/// Print the least IAM policy for the settings in use, ready to paste; of Google's, the least custom role
 ///
 /// What is ended and tagged is so by the fleet's own tag only. `tidegate check` tries the rights, without starting anything.
 #[derive(Debug, Args)]
@@ -32,8 +32,15 @@ impl Policy {
             return of_machines(&settings, pool);
         }
         let account = self.account.as_deref().map(|name| known(&settings, name)).transpose()?;
-        say(&format!("{}\n", text(&settings, account)?))?;
         let mine = |pool: &&PoolSettings| pool.account.as_ref() == account;
+        let role = role::console(&settings, account);
+        if role.is_none() || settings.pools.iter().filter(mine).any(|pool| pool.provider == Provider::Aws) {
+            say(&format!("{}\n", text(&settings, account)?))?;
+        }
+        if let Some(role) = role {
+            complain("Google takes a custom role: `gcloud iam roles create tidegate --project PROJECT --file FILE`");
+            say(&format!("{}\n", pretty(&role)?))?;
+        }
         if settings.pools.iter().filter(mine).any(|pool| pool.launch.instance_profile.is_some()) {
             complain(
                 "the role is taken to have its instance profile's name: mend GiveMachinesTheirRole where it has another",

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::extras::Extras;
 use crate::model::ids::MachineType;
 use crate::model::money::Rate;
-use crate::model::settings::{Market, PoolSettings, Provider};
+use crate::model::settings::{Market, PoolSettings, Provider, size_of};
 use crate::model::site;
 
 /// One machine type in one region.
@@ -79,11 +79,17 @@ impl Catalogue {
         self.spec(provider, site, machine_type).or_else(anywhere)
     }
 
-    /// What a machine type holds in any region: its size does not depend on where it stands.
+    /// What a machine type holds in any region: its size does not depend on where it stands. A type that is not listed may
+    /// tell it by its name.
     #[must_use]
     pub fn size(&self, provider: Provider, machine_type: &MachineType) -> Option<(u32, u32)> {
-        let regions = self.types.get(&provider)?;
-        regions.values().find_map(|types| types.get(machine_type)).map(|spec| (spec.vcpu, spec.gpu))
+        let regions = self.types.get(&provider);
+        let listed = regions.and_then(|regions| regions.values().find_map(|types| types.get(machine_type)));
+        let told = || match provider {
+            Provider::Aws => None,
+            Provider::Gce => size_of(machine_type.as_str()),
+        };
+        listed.map(|spec| (spec.vcpu, spec.gpu)).or_else(told)
     }
 
     /// What a machine of `pool` of this type would hold, and cost on this market at `now`; `pool.X.price` wins over the
@@ -91,7 +97,13 @@ impl Catalogue {
     #[must_use]
     pub fn offer(&self, pool: &PoolSettings, machine_type: &MachineType, market: Market, now: Timestamp) -> Offer {
         let (vcpu, gpu) = self.size(pool.provider, machine_type).unwrap_or((0, 0));
-        let listed = self.spec(pool.provider, &pool.region, machine_type).and_then(|spec| match market {
+        let attached = match pool.provider {
+            Provider::Aws => 0,
+            Provider::Gce => pool.launch.gce.attached_gpus(),
+        };
+        // The table has the price of the type alone.
+        let whole = self.spec(pool.provider, &pool.region, machine_type).filter(|_| attached == 0);
+        let listed = whole.and_then(|spec| match market {
             Market::OnDemand => spec.on_demand,
             // Without a spot price the on-demand one is the most that it can cost.
             Market::Spot => spec.spot.or(spec.on_demand),
@@ -99,6 +111,6 @@ impl Catalogue {
         let paid = listed.map(|listed| pool.discount.map_or(listed, |discount| discount.of(listed, now)));
         let own = pool.price.filter(|_| market == pool.market);
         let extras = Extras::of(pool).rate();
-        Offer { vcpu, gpu, rate: own.or(paid).map(|machine| machine + extras) }
+        Offer { vcpu, gpu: gpu + attached, rate: own.or(paid).map(|machine| machine + extras) }
     }
 }

@@ -1,11 +1,11 @@
 //! What a machine costs beside its own price: its disks, and its public address. Pure.
 
 use crate::model::money::Rate;
-use crate::model::settings::PoolSettings;
 use crate::model::settings::volume::VolumeKind;
+use crate::model::settings::{DiskKind, PoolSettings, Provider};
 
 /// Where these prices are from; other regions differ by some per cent.
-pub const SOURCE: &str = "AWS list prices of us-east-1, 2026-09";
+pub const SOURCE: &str = "list prices of us-east-1 (AWS) and us-central1 (Google), 2026-09";
 
 /// As the cloud counts it: 365 days of 24 hours in twelve parts.
 const HOURS_A_MONTH: i64 = 730;
@@ -26,10 +26,14 @@ impl Extras {
     #[must_use]
     pub fn of(pool: &PoolSettings) -> Self {
         let launch = &pool.launch;
-        let root = launch.disk_gb.map(|size| (size, launch.disk_type.unwrap_or(VolumeKind::Gp3)));
-        let others = launch.volumes.iter().filter_map(|volume| Some((volume.size?, volume.kind)));
+        let of_root = match pool.provider {
+            Provider::Aws => gigabyte_month(launch.disk_type.unwrap_or(VolumeKind::Gp3)),
+            Provider::Gce => googles_gigabyte_month(launch.gce.disk_kind),
+        };
+        let root = launch.disk_gb.map(|size| disk(size, of_root));
+        let others = launch.volumes.iter().filter_map(|volume| Some(disk(volume.size?, gigabyte_month(volume.kind))));
         Self {
-            disks: root.into_iter().chain(others).map(|(size, kind)| disk(size, kind)).sum(),
+            disks: root.into_iter().chain(others).sum(),
             address: if pool.public_address { ADDRESS } else { Rate::ZERO },
         }
     }
@@ -47,8 +51,18 @@ impl Extras {
     }
 }
 
-fn disk(gigabytes: u32, kind: VolumeKind) -> Rate {
-    Rate::from_micros_per_hour(i64::from(gigabytes) * gigabyte_month(kind) / HOURS_A_MONTH)
+fn disk(gigabytes: u32, gigabyte_month: i64) -> Rate {
+    Rate::from_micros_per_hour(i64::from(gigabytes) * gigabyte_month / HOURS_A_MONTH)
+}
+
+/// Micro-dollars for a GB and a month. Without a kind Google takes the machine type's own, a balanced one at most.
+fn googles_gigabyte_month(kind: Option<DiskKind>) -> i64 {
+    match kind {
+        Some(DiskKind::PdStandard) => 40_000,
+        Some(DiskKind::PdSsd) => 170_000,
+        Some(DiskKind::HyperdiskBalanced) => 80_000,
+        Some(DiskKind::PdBalanced) | None => 100_000,
+    }
 }
 
 /// Micro-dollars for a GB and a month.

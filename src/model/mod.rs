@@ -17,6 +17,7 @@ pub mod hocon;
 pub mod ids;
 pub mod instance;
 pub mod journal;
+pub mod label;
 pub mod ledger;
 pub mod likely;
 pub mod money;

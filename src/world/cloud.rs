@@ -256,6 +256,15 @@ impl CloudError {
         }
     }
 
+    /// With stars in the place of what nobody may read: clouds do not repeat it, a proxy on the way might.
+    #[must_use]
+    pub fn hiding(mut self, secrets: &[&str]) -> Self {
+        for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+            self.message = self.message.replace(secret, "***");
+        }
+        self
+    }
+
     /// The call took longer than its deadline.
     #[must_use]
     pub fn deadline(call: &str) -> Self {

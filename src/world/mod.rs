@@ -5,9 +5,12 @@ pub mod aws;
 pub mod clearml;
 pub mod clock;
 pub mod cloud;
+#[cfg(feature = "gce")]
+pub mod gce;
 pub mod guard;
 pub mod policy;
 pub mod prices;
+pub mod role;
 pub mod secret;
 pub mod sim;
 pub mod tracker;

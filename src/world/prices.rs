@@ -49,7 +49,8 @@ pub fn read(table: &[u8]) -> Result<Catalogue, PricesError> {
 fn add(catalogue: &mut Catalogue, row: &Row) -> Result<(), PricesError> {
     let provider = match row.text(0) {
         "aws" => Provider::Aws,
-        _ => return Err(row.wrong(0, "known are: aws")),
+        "gce" => Provider::Gce,
+        _ => return Err(row.wrong(0, "known are: aws, gce")),
     };
     let region = row.name(1)?;
     let machine_type = MachineType::from(row.name(2)?);
@@ -119,6 +120,7 @@ impl Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::settings::size_of;
     use proptest::prelude::*;
 
     const GOOD: &str = "aws,us-east-1,g5.xlarge,4,1,1.006000,0.4,AWS price list,2026-07-20\n";
@@ -131,9 +133,12 @@ mod tests {
     fn every_row_that_ships_is_a_priced_machine_type() {
         let catalogue = catalogue().unwrap();
         for line in TABLE.lines().skip(1) {
-            let machine_type = line.split(',').nth(2).unwrap();
-            let spec = catalogue.spec(Provider::Aws, "us-east-1", &machine_type.into()).unwrap();
+            let [provider, region, machine_type] = [0, 1, 2].map(|place| line.split(',').nth(place).unwrap());
+            let provider = if provider == "aws" { Provider::Aws } else { Provider::Gce };
+            let spec = catalogue.spec(provider, region, &machine_type.into()).unwrap();
             assert!(spec.vcpu > 0 && spec.on_demand.is_some(), "{line}");
+            let told = size_of(machine_type).filter(|_| provider == Provider::Gce);
+            assert!(told.is_none_or(|told| told == (spec.vcpu, spec.gpu)), "{line}");
         }
     }
 

@@ -12,6 +12,8 @@ mod clearml;
 mod cli;
 #[cfg(feature = "aws")]
 mod ec2;
+#[cfg(feature = "gce")]
+mod gce;
 mod guard;
 mod house;
 mod main_job;

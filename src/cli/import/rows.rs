@@ -57,7 +57,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     row(&["use_credentials_chain", "use_iam_role"], Dropped("credentials always come from AWS's own chain")),
     row(&["cloud_credentials_region", "aws_region", "region"], Setting(Pool, "region", values::text)),
-    row(&["cloud_provider"], Dropped("it does nothing in theirs; every pool here is `aws`")),
+    row(&["cloud_provider"], Dropped("it does nothing in theirs; every pool of theirs is `aws`")),
     row(
         &["git_user", "git_username"],
         Comment(

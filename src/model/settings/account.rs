@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::AccountName;
 use crate::model::settings::SecretRef;
 
-/// Who we are in an account. Without a profile and credentials: as every AWS tool would be; with a role: that role,
-/// assumed by whoever we are.
+/// Who we are in an account, of AWS or a project of Google's. Without a profile and credentials: as every tool of the cloud's
+/// would be; with a role: that role, assumed by whoever we are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccountSettings {
     pub name: AccountName,
@@ -17,4 +17,6 @@ pub struct AccountSettings {
     pub role_arn: Option<String>,
     /// What the role's owner wants to hear.
     pub external_id: Option<String>,
+    /// Google's project.
+    pub project: Option<String>,
 }

@@ -6,12 +6,13 @@ use crate::model::nearest::did_you_mean;
 use crate::model::settings::fields::{is_account, is_house_name, is_line};
 use crate::model::settings::key::{Key, Section};
 use crate::model::settings::ladder::Step;
+use crate::model::settings::provider;
 use crate::model::settings::run_instances::in_template;
 use crate::model::settings::schedule::may_set;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
-    AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, QueueSettings,
-    Schedule, Settings,
+    AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, Provider,
+    QueueSettings, Schedule, Settings,
 };
 use crate::model::span::Exact;
 
@@ -58,6 +59,7 @@ pub fn complaints(settings: &Settings) -> Vec<Complaint> {
     complaints.extend(settings.accounts.iter().flat_map(of_account));
     complaints.extend(settings.pools.iter().filter_map(|pool| no_account(settings, pool)));
     complaints.extend(settings.pools.iter().flat_map(of_pool));
+    complaints.extend(settings.pools.iter().flat_map(|pool| of_provider(settings, pool)));
     complaints.extend(settings.pools.iter().filter_map(held_by_one));
     complaints
 }
@@ -115,6 +117,12 @@ fn no_account(settings: &Settings, pool: &PoolSettings) -> Option<Complaint> {
     })
 }
 
+fn of_provider(settings: &Settings, pool: &PoolSettings) -> Vec<Complaint> {
+    let section = Section::Pool(pool.name.clone());
+    let complaint = |(field, message)| Complaint { section: section.clone(), field: Some(field), message };
+    provider::complaints(settings, pool).into_iter().map(complaint).collect()
+}
+
 fn of_queue(settings: &Settings, queue: &QueueSettings) -> Vec<Complaint> {
     let section = Section::Queue(queue.name.clone());
     let say = |field, message| Complaint { section: section.clone(), field, message };
@@ -156,7 +164,7 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         complaints.push(say(Some("max_boot"), format!("`{boot}` is not less than the pool's max_life, {life}")));
     }
     let (subnets, zones) = (pool.launch.subnets.len(), pool.launch.zones.len());
-    if subnets > 0 && zones > 0 && subnets != zones {
+    if pool.provider == Provider::Aws && subnets > 0 && zones > 0 && subnets != zones {
         let message =
             format!("{zones} zones do not match {subnets} subnets one to one: leave zones out, or name each subnet's");
         complaints.push(say(Some("zones"), message));
@@ -171,7 +179,9 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         };
         complaints.extend(unknown.map(|name| say(Some("run_instances"), message(name))));
     }
-    if let (Some((field, _)), None) = (pool.agent.secrets().next(), &pool.launch.instance_profile) {
+    if let (Some((field, _)), None, Provider::Aws) =
+        (pool.agent.secrets().next(), &pool.launch.instance_profile, pool.provider)
+    {
         complaints
             .push(say(Some(field), "no instance_profile is there, with whose role a machine could read it".to_owned()));
     }

@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::settings::gce::GceSettings;
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 
-/// What a machine of EC2 is made of.
+/// What a machine is made of: of EC2, but for what both clouds have, and what is Compute Engine's own.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LaunchSettings {
     /// Required for `aws`; see [`image`](Self::image).
     pub ami: String,
     /// Whose images an `ami` by name is looked for among: `self`, `amazon`, `aws-marketplace` or an account's number.
     pub ami_owner: String,
-    /// Subnets, tried in order; with `zones` matched one to one. Empty: the zone's default subnet.
+    /// Subnets, tried in order; with `zones` matched one to one. Empty: the zone's default subnet. Compute Engine has one for
+    /// a region.
     pub subnets: Vec<String>,
     pub zones: Vec<String>,
     pub security_groups: Vec<String>,
@@ -42,6 +44,8 @@ pub struct LaunchSettings {
     pub tags: BTreeMap<String, String>,
     /// Members of the launch call that no other setting sets, by their dotted names.
     pub run_instances: BTreeMap<String, String>,
+    #[serde(default)]
+    pub gce: GceSettings,
 }
 
 /// Where a pool's spot machines are tried, and who chooses.

@@ -7,10 +7,12 @@ pub mod autoscaler;
 pub mod check;
 pub mod discount;
 pub mod fields;
+mod gce;
 pub mod guardrails;
 pub mod key;
 pub mod ladder;
 mod launch;
+mod provider;
 pub mod reference;
 pub mod run_instances;
 pub mod schedule;
@@ -21,6 +23,7 @@ pub mod volume;
 pub use account::AccountSettings;
 pub use agent::{AgentSettings, MOST_AGENTS};
 pub use discount::Discount;
+pub use gce::{DiskKind, GceSettings, Provisioning, size_of};
 pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use schedule::Schedule;
@@ -348,6 +351,7 @@ impl PoolSettings {
 #[serde(rename_all = "kebab-case")]
 pub enum Provider {
     Aws,
+    Gce,
 }
 
 impl Provider {
@@ -355,6 +359,7 @@ impl Provider {
     pub fn word(self) -> &'static str {
         match self {
             Self::Aws => "aws",
+            Self::Gce => "gce",
         }
     }
 }

@@ -89,12 +89,7 @@ fn made(
     answer.instances().iter().map(machine).collect()
 }
 
-/// EC2 does not repeat user data in its errors; a proxy on the way might.
-pub(super) fn hide_secrets(mut error: CloudError, order: &LaunchOrder, user_data: &str) -> CloudError {
-    for secret in [user_data, order.agents.token.expose()] {
-        if !secret.is_empty() {
-            error.message = error.message.replace(secret, "***");
-        }
-    }
-    error
+/// Without the user data and the agents' token.
+pub(super) fn hide_secrets(error: CloudError, order: &LaunchOrder, user_data: &str) -> CloudError {
+    error.hiding(&[user_data, order.agents.token.expose()])
 }

@@ -23,6 +23,7 @@ const BOOT: &str = include_str!("../../../assets/guard/boot.sh");
 const GATE: &str = include_str!("../../../assets/guard/gate.py");
 const SERVER: &str = include_str!("../../../assets/guard/server.py");
 const AWS: &str = include_str!("../../../assets/guard/aws.py");
+const GCE: &str = include_str!("../../../assets/guard/gce.py");
 const SECRET: &str = include_str!("../../../assets/guard/secret.py");
 
 /// Ends a file inside the script; no line of ours is this.
@@ -40,6 +41,9 @@ const OFF: &str =
 /// EC2's limit on user data, in bytes before base64.
 pub const USER_DATA_LIMIT: usize = 16_384;
 
+/// Compute Engine's limit on one value of a machine's metadata, in bytes.
+pub const METADATA_LIMIT: usize = 262_144;
+
 /// A ClearML server gives no token that lives longer.
 const LONGEST_TOKEN: SignedDuration = SignedDuration::from_hours(365 * 24);
 
@@ -55,12 +59,31 @@ pub enum GuardError {
          ({init_script} bytes), or bake it into the image"
     )]
     TooLarge { bytes: usize, init_script: usize },
+    #[error(
+        "the startup script is {bytes} bytes, and the cloud takes {METADATA_LIMIT}: shorten init_script \
+         ({init_script} bytes), or bake it into the image"
+    )]
+    ScriptTooLarge { bytes: usize, init_script: usize },
     #[error("the user data cannot be compressed: {0}")]
     Compression(String),
 }
 
 /// The script that a machine of this order runs as root at its first boot, and, by its own doing, at every other.
 pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
+    script(order, "")
+}
+
+/// The same for a machine whose name is known before it is made, and whose cloud runs the script at every boot.
+pub fn startup_script(order: &LaunchOrder, machine: &str) -> Result<String, GuardError> {
+    let script = script(order, machine)?;
+    if script.len() > METADATA_LIMIT {
+        let init_script = order.pool.agent.init_script.as_deref().unwrap_or_default().len();
+        return Err(GuardError::ScriptTooLarge { bytes: script.len(), init_script });
+    }
+    Ok(script)
+}
+
+fn script(order: &LaunchOrder, machine: &str) -> Result<String, GuardError> {
     let (pool, agent) = (&order.pool, &order.pool.agent);
     if order.queues.is_empty() {
         return Err(GuardError::NoQueue { pool: pool.name.to_string() });
@@ -84,6 +107,7 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     let agents = agents.to_string();
     let values = [
         ("WORKER_PREFIX", worker_prefix.as_str(), "the worker's name"),
+        ("MACHINE", machine, "the machine's name"),
         ("API_SERVER", &order.agents.api_server, "the API server's address"),
         // By reference the machine makes a token of its own: none stands in what is given to the cloud.
         ("TOKEN", if credentials.is_empty() { order.agents.token.expose() } else { "" }, "the token"),
@@ -117,9 +141,12 @@ pub fn boot_script(order: &LaunchOrder) -> Result<String, GuardError> {
     script.push_str(&agent::command(agent, &order.queues)?);
     let Some((preparation, work)) = BOOT.split_once("# --- the files\n") else { return Ok(script + BOOT) };
     script.push_str(&bare(preparation));
-    let Provider::Aws = pool.provider;
+    let cloud = match pool.provider {
+        Provider::Aws => AWS,
+        Provider::Gce => GCE,
+    };
     let secret = agent.secrets().next().map(|_| ("secret.py", SECRET));
-    for (name, text) in [("gate.py", GATE), ("server.py", SERVER), ("aws.py", AWS)].into_iter().chain(secret) {
+    for (name, text) in [("gate.py", GATE), ("server.py", SERVER), ("cloud.py", cloud)].into_iter().chain(secret) {
         script.extend(["cat >\"$RUN/", name, "\" <<'", END_OF_FILE, "'\n", &bare(text), END_OF_FILE, "\n"]);
     }
     script.push_str(&bare(work));
@@ -216,14 +243,26 @@ mod tests {
     fn the_script_is_whole_and_sh_can_read_it() {
         let script = boot_script(&order()).unwrap();
         assert!(sh(&["-n"], &script).is_some());
-        for part in ["shutdown -P", "gate.py\" <<", "server.py\" <<", "aws.py\" <<", "CLEARML_WORKER_ID", "renew"] {
+        for part in ["shutdown -P", "gate.py\" <<", "server.py\" <<", "cloud.py\" <<", "CLEARML_WORKER_ID", "renew"] {
             assert!(script.contains(part), "{part}");
         }
         assert!(!script.contains("--create-queue") && !script.contains("set -x"));
         assert!(script.find("shutdown -P") < script.find("\"$INIT_SCRIPT\" ]"));
-        for text in [GATE, SERVER, AWS, SECRET] {
+        for text in [GATE, SERVER, AWS, GCE, SECRET] {
             assert!(text.ends_with('\n') && text.lines().all(|line| line != END_OF_FILE));
         }
+    }
+
+    #[test]
+    fn a_machine_of_googles_is_told_its_name_and_asks_googles_metadata() {
+        let mut order = order();
+        assert!(boot_script(&order).unwrap().contains("\nMACHINE=''\n"));
+        order.pool.provider = Provider::Gce;
+        let script = startup_script(&order, "tidegate-b1-0").unwrap();
+        assert!(script.contains("\nMACHINE='tidegate-b1-0'\n") && script.contains("Metadata-Flavor"));
+        assert!(sh(&["-n"], &script).is_some() && !script.contains("X-aws-ec2"));
+        order.pool.agent.init_script = Some("#".repeat(METADATA_LIMIT));
+        assert!(matches!(startup_script(&order, "m"), Err(GuardError::ScriptTooLarge { .. })));
     }
 
     #[test]

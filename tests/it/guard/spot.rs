@@ -5,8 +5,9 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tidegate::model::settings::Provider;
 use tidegate::world::cloud::Bid;
-use tidegate::world::guard::user_data;
+use tidegate::world::guard::{startup_script, user_data};
 use tidegate::world::sim::clearml::Status;
 
 use super::{MAILBOX, hold, job_lives, order, pulls, wait, wait_minutes};
@@ -16,7 +17,7 @@ use crate::support::process::write;
 
 const SECRET: &str = "s3ssion";
 
-/// EC2's metadata service, version 2: no answer without a session's token.
+/// EC2's metadata service, version 2: no answer without a session's token. And Google's: none without its header.
 struct Metadata {
     url: String,
     notice: Arc<AtomicBool>,
@@ -45,9 +46,11 @@ fn answer(mut connection: TcpStream, notice: bool) {
         line.split_once(": ")
             .is_some_and(|(name, value)| name.eq_ignore_ascii_case("x-aws-ec2-metadata-token") && value == SECRET)
     });
+    let googles = request.iter().any(|line| line.eq_ignore_ascii_case("metadata-flavor: google"));
     let first = request.first().map_or("", String::as_str);
     let (status, body) = match first.split(" HTTP").next().unwrap_or_default() {
         "PUT /latest/api/token" => ("200 OK", SECRET),
+        "GET /computeMetadata/v1/instance/preempted" if googles => ("200 OK", if notice { "TRUE" } else { "FALSE" }),
         _ if !authorised => ("401 Unauthorized", ""),
         "GET /latest/meta-data/instance-id" => ("200 OK", "i-1"),
         "GET /latest/meta-data/instance-type" => ("200 OK", "t3.large"),
@@ -173,5 +176,60 @@ fn a_spot_notice_puts_the_task_of_a_machine_without_a_gate_back_once() {
     assert_eq!(server.entries("one"), [behind, task], "{}", machine.written());
     assert_eq!(server.watch.count("tasks.enqueue"), 2, "the task, and what holds the machine after it");
     assert_eq!(hold::holds(&server), [Status::InProgress], "{}", machine.written());
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
+}
+
+/// A machine of Google's, which knows its name without asking.
+fn boot_googles(server: &Served, metadata: &Metadata, tick: &str) -> Machine {
+    let mut order = order(server);
+    order.pool.provider = Provider::Gce;
+    let settings = [("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", ""), ("TIDEGATE_TICK", tick)];
+    Machine::boot(&startup_script(&order, "i-1").unwrap(), "i-1", &settings)
+}
+
+#[test]
+fn a_machine_that_google_takes_back_puts_its_task_back_once_and_ends() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let machine = boot_googles(&server, &metadata, "1");
+    let task = server.enqueue_shell("one", "sleep 617");
+    wait(&machine, "the job runs", || job_lives(&machine, "617"));
+    assert_eq!(server.workers(), ["test:small:t3.medium:i-1"], "{}", machine.written());
+    // Google runs the script at every boot by itself.
+    assert!(!machine.root().join("var/lib/cloud/scripts/per-boot/zz-tidegate").exists());
+    metadata.notice.store(true, Ordering::Relaxed);
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.entries("one"), [task], "{}", machine.written());
+    assert_eq!(server.watch.count("tasks.enqueue"), 1);
+    assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
+}
+
+#[test]
+fn a_machine_of_google_s_that_had_switched_itself_off_works_when_it_is_started_again() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let mut order = order(&server);
+    order.pool.provider = Provider::Gce;
+    let settings = [("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", "")];
+    let script = startup_script(&order, "i-1").unwrap();
+    let machine = Machine::boot_prepared(&script, "i-1", &settings, |root| {
+        let state = root.join("var/lib/tidegate");
+        std::fs::create_dir_all(&state).unwrap();
+        write(&state.join("named"), "i-1\n");
+        write(&state.join("off"), "drained\n");
+    });
+    pulls(&machine, &server);
+    assert!(!machine.is_off(), "{}", machine.written());
+}
+
+/// Its power-off comes with the notice, and may come before the next look at it.
+#[test]
+fn a_power_off_that_is_google_s_notice_puts_the_task_back_too() {
+    let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let machine = boot_googles(&server, &metadata, "600");
+    let task = server.enqueue_shell("one", "sleep 618");
+    wait(&machine, "the job runs", || job_lives(&machine, "618"));
+    metadata.notice.store(true, Ordering::Relaxed);
+    machine.guard.signal_leader("TERM");
+    wait(&machine, "it switches itself off", || machine.is_off());
+    assert_eq!(server.entries("one"), [task], "{}", machine.written());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("spot notice"));
 }

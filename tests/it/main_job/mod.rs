@@ -1,6 +1,8 @@
 //! The main job, end to end: queues, machines, money. Over the simulator, and with everything real.
 
 mod chosen;
+#[cfg(all(feature = "aws", feature = "gce"))]
+mod clouds;
 mod crashes;
 mod drift;
 mod failures;

@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::model::label;
+
 use super::{Line, Picos, Row, TAG};
 
 pub(super) const RESOURCE: &str = "resource_name";
@@ -75,6 +77,7 @@ pub(super) fn row(line: &Line<'_>) -> Result<Row, String> {
     let name = line.text(RESOURCE);
     let name = name.rsplit('/').next().unwrap_or(name);
     let fleet = list::<Label>(line, LABELS)?.into_iter().find(|label| label.key == TAG).map(|label| label.value);
+    let fleet = fleet.map(|label| label::read(&label).unwrap_or(label));
     let credit = if regular { gifts } else { cost };
     Ok(Row {
         from,

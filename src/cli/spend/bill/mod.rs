@@ -331,13 +331,15 @@ mod tests {
     #[test]
     fn google_s_export_is_summed_with_its_discounts_and_without_its_gifts() {
         let labels = "\"[{\"\"key\"\":\"\"tidegate-fleet\"\",\"\"value\"\":\"\"lab\"\"}]\"";
+        // As a label has what is no label's letter.
+        let escaped = labels.replace("\"lab\"", "\"_6cab\"");
         let credits = "\"[{\"\"type\"\":\"\"SUSTAINED_USAGE_DISCOUNT\"\",\"\"amount\"\":\"\"-0.1\"\"},\
             {\"\"type\"\":\"\"PROMOTION\"\",\"\"amount\"\":-0.2}]\"";
         let machine = "//compute.googleapis.com/projects/p/zones/us-central1-a/instances/1";
         let disk = "//compute.googleapis.com/projects/p/zones/us-central1-a/disks/2";
         let rows = format!(
             "Compute Engine,G2 Instance Core,2026-11-01 08:00:00 UTC,2026-11-01 09:00:00 UTC,w-1,{machine},1.00,USD,1,regular,{credits},{labels}\n\
-             Compute Engine,G2 Instance Ram,2026-11-01 08:00:00 UTC,2026-11-01 09:00:00 UTC,projects/p/instances/w-1,{machine},0.92,EUR,0.92,regular,[],{labels}\n\
+             Compute Engine,G2 Instance Ram,2026-11-01 08:00:00 UTC,2026-11-01 09:00:00 UTC,projects/p/instances/w-1,{machine},0.92,EUR,0.92,regular,[],{escaped}\n\
              Compute Engine,Balanced PD Capacity,2026-11-01 08:00:00 UTC,2026-11-01 09:00:00 UTC,w-1,{disk},0.5,USD,1,regular,,{labels}\n\
              Compute Engine,G2 Instance Core,2026-11-01 08:00:00 UTC,2026-11-01 09:00:00 UTC,web,{machine},9,USD,1,regular,,\n\
              Compute Engine,Tax,2026-11-01 08:00:00 UTC,2026-11-01 09:00:00 UTC,,,-0.01,USD,1,rounding_error,,\n"

@@ -111,6 +111,7 @@ pub(super) fn begin(settings: &mut Settings, section: &Section) {
                 credentials: None,
                 role_arn: None,
                 external_id: None,
+                project: None,
             });
             true
         }

@@ -15,8 +15,8 @@ use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
-    BudgetScope, GuardKind, KeepAlive, Ladder, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider,
-    ReplaceDrifted, SecretRef, SpotStrategy,
+    BudgetScope, DiskKind, GuardKind, KeepAlive, Ladder, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider,
+    Provisioning, ReplaceDrifted, SecretRef, SpotStrategy,
 };
 use crate::model::span;
 
@@ -109,7 +109,7 @@ words!(OnExit, "leave" = OnExit::Leave, "stop-idle" = OnExit::StopIdle, "stop-al
 words!(OnIdle, "terminate" = OnIdle::Terminate, "stop" = OnIdle::Stop);
 words!(ReplaceDrifted, "never" = ReplaceDrifted::Never, "when-idle" = ReplaceDrifted::WhenIdle);
 words!(Period, "hour" = Period::Hour, "day" = Period::Day, "week" = Period::Week, "month" = Period::Month);
-words!(Provider, "aws" = Provider::Aws);
+words!(Provider, "aws" = Provider::Aws, "gce" = Provider::Gce);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);
 words!(
     SpotStrategy,
@@ -117,6 +117,7 @@ words!(
     "lowest-price" = SpotStrategy::LowestPrice,
     "price-capacity-optimized" = SpotStrategy::PriceCapacityOptimized
 );
+words!(Provisioning, "spot" = Provisioning::Spot, "preemptible" = Provisioning::Preemptible);
 words!(GuardKind, "gate" = GuardKind::Gate, "hold" = GuardKind::Hold, "off" = GuardKind::Off);
 
 as_text!(String, |text: &str| Some(text.to_owned()), String::clone);
@@ -129,6 +130,7 @@ as_text!(Rate, |text: &str| text.parse().ok(), |value: &Self| money::ExactRate(*
 as_text!(Days, |text: &str| text.parse().ok(), Days::to_string);
 as_text!(Time, schedule::time, |value: &Self| value.strftime("%H:%M").to_string());
 as_text!(VolumeKind, VolumeKind::read, |value: &Self| value.word().to_owned());
+as_text!(DiskKind, DiskKind::read, |value: &Self| value.word().to_owned());
 as_text!(Volume, |text: &str| text.parse().ok(), Volume::to_string);
 as_text!(Discount, |text: &str| text.parse().ok(), Discount::to_string);
 as_text!(SpotCap, |text: &str| text.parse().ok(), SpotCap::to_string);

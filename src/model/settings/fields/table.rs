@@ -2,6 +2,7 @@
 
 mod account;
 mod agent;
+mod gce;
 mod launch;
 mod pool;
 mod schedule;
@@ -11,7 +12,7 @@ mod spot;
 use super::Field;
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 14] = [
+pub(super) const TABLE: [&[Field]; 15] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -24,6 +25,7 @@ pub(super) const TABLE: [&[Field]; 14] = [
     pool::POOL,
     spot::SPOT,
     launch::LAUNCH,
+    gce::GCE,
     agent::AGENT,
     pool::POOL_LIMITS,
 ];

@@ -1,5 +1,6 @@
 //! Rows of accounts.
 
+use super::super::google::PROJECT;
 use super::super::rules::{PROFILE_NAME, ROLE, SECRET, WORD};
 use super::super::{Field, Kind, Takes, Unset};
 use super::at;
@@ -18,10 +19,11 @@ pub(super) const ACCOUNT: &[Field] = &[
     Field {
         name: "credentials",
         kind: Kind::Hidden(SECRET),
-        unset: Unset::Means("from the profile"),
+        unset: Unset::Means("from the profile, or as every tool of Google's"),
         takes: Takes::Restart,
         doc: "Where a key of this account is, never the key itself. `env:NAME` is the variables NAME_ACCESS_KEY and NAME_SECRET_KEY, and \
-              NAME_SESSION_TOKEN where there is one; `file:PATH` is one line `key:secret` or `key:secret:token`.",
+              NAME_SESSION_TOKEN where there is one; `file:PATH` is one line `key:secret` or `key:secret:token`. Of a project of Google's, the file or the variable \
+              NAME holds the key of a service account, or the configuration of a workload identity.",
         example: "env:RESEARCH_AWS",
         later: &["keyring:"],
         lens: at!(Account, credentials),
@@ -45,5 +47,15 @@ pub(super) const ACCOUNT: &[Field] = &[
         example: "tidegate-7",
         later: &[],
         lens: at!(Account, external_id),
+    },
+    Field {
+        name: "project",
+        kind: Kind::Text(PROJECT),
+        unset: Unset::Means("the key's, or GOOGLE_CLOUD_PROJECT"),
+        takes: Takes::Restart,
+        doc: "The project of Google's that the machines are of.",
+        example: "research-4711",
+        later: &[],
+        lens: at!(Account, project),
     },
 ];

@@ -1,4 +1,4 @@
-//! Rows of pools: what a machine of EC2 is made of.
+//! Rows of pools: what a machine of EC2 is made of, and where any machine stands.
 
 use super::super::rules::{
     AMI, DEVICE, GROUP, KEY_NAME, OWNER, PROFILE, SNAPSHOT, SPOT_CAP, SUBNET, TAG_NAME, TAG_TEXT, VOLUME, ZONE,
@@ -11,9 +11,9 @@ pub(super) const LAUNCH: &[Field] = &[
     Field {
         name: "ami",
         kind: Kind::Text(AMI),
-        unset: Unset::Required,
+        unset: Unset::Means("none; `aws` needs one"),
         takes: Takes::NewMachines,
-        doc: "The image of the machines, with Python 3 on it. By name it is the newest of `ami_owner`, and by a parameter of the \
+        doc: "The image of machines of EC2, with Python 3 on it. By name it is the newest of `ami_owner`, and by a parameter of the \
               Systems Manager what that names, both looked up at each launch; a parameter needs the right to `ssm:GetParameters`.",
         example: "ami-0123456789abcdef0",
         later: &[],
@@ -34,7 +34,7 @@ pub(super) const LAUNCH: &[Field] = &[
         kind: Kind::List { item: SUBNET, some: false },
         unset: Unset::Means("the default subnet"),
         takes: Takes::NewMachines,
-        doc: "Subnets, tried in order.",
+        doc: "Subnets, tried in order. Google has one for all zones of a region, by its name or, of a shared network, by its whole path.",
         example: "subnet-0123456789abcdef0",
         later: &[],
         lens: at!(Pool, launch.subnets),
@@ -44,7 +44,7 @@ pub(super) const LAUNCH: &[Field] = &[
         kind: Kind::List { item: ZONE, some: false },
         unset: Unset::Means("any"),
         takes: Takes::NewMachines,
-        doc: "Availability zones, tried in order. Where there are subnets too: the zone of each of them, one to one.",
+        doc: "Availability zones, tried in order; Google's must be named. Where there are subnets too: the zone of each of them, one to one.",
         example: "us-east-1a",
         later: &[],
         lens: at!(Pool, launch.zones),

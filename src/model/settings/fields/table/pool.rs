@@ -10,12 +10,12 @@ use crate::model::money::Rate;
 pub(super) const POOL: &[Field] = &[
     Field {
         name: "provider",
-        kind: Kind::Choice(&["aws"]),
+        kind: Kind::Choice(&["aws", "gce"]),
         unset: Unset::Required,
         takes: Takes::Restart,
-        doc: "Who rents out the machines.",
+        doc: "Who rents out the machines: Amazon EC2, or Google Compute Engine.",
         example: "aws",
-        later: &["gcp", "kubernetes"],
+        later: &["kubernetes"],
         lens: at!(Pool, provider),
     },
     Field {

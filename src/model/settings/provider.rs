@@ -1,0 +1,122 @@
+//! What a provider has, and what it does not: of each setting of a pool that only one of them knows.
+
+use jiff::SignedDuration;
+
+use crate::model::settings::fields;
+use crate::model::settings::gce::has_own_gpus;
+use crate::model::settings::{AccountSettings, Market, PoolSettings, Provider, Provisioning, Settings};
+use crate::model::span::Exact;
+
+const OF_AWS: [&str; 19] = [
+    "ami",
+    "ami_owner",
+    "security_groups",
+    "key_name",
+    "instance_profile",
+    "disk_device",
+    "disk_type",
+    "disk_iops",
+    "disk_throughput",
+    "disk_encrypted",
+    "disk_snapshot",
+    "volumes",
+    "monitoring",
+    "spot_max_price",
+    "spot_strategy",
+    "tags",
+    "run_instances",
+    "agent_credentials",
+    "git_credentials",
+];
+
+const OF_GCE: [&str; 11] = [
+    "image",
+    "machine_image",
+    "gpu_type",
+    "gpu_count",
+    "boot_disk_type",
+    "network_tags",
+    "labels",
+    "metadata",
+    "service_account",
+    "scopes",
+    "provisioning",
+];
+
+/// Google's limit on the life of a machine that ends by itself is 120 days; ours ends a little earlier.
+const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24 * 119);
+
+/// What does not hold of a pool for its provider's sake, by the fields to mend.
+pub(super) fn complaints(settings: &Settings, pool: &PoolSettings) -> Vec<(&'static str, String)> {
+    let others: &[&str] = match pool.provider {
+        Provider::Aws => &OF_GCE,
+        Provider::Gce => &OF_AWS,
+    };
+    let foreign = fields::set_in(pool).filter(|field| others.contains(field));
+    let mut complaints: Vec<_> =
+        foreign.map(|field| (field, format!("is not for provider = \"{}\"", pool.provider.word()))).collect();
+    match pool.provider {
+        Provider::Aws if pool.launch.ami.is_empty() => {
+            complaints.push(("ami", "is missing: write `ami = \"ami-0123456789abcdef0\"`".to_owned()));
+        }
+        Provider::Aws => {}
+        Provider::Gce => complaints.extend(of_gce(pool)),
+    }
+    let account = pool.account.as_ref().and_then(|account| settings.account(account));
+    let set = account.into_iter().flat_map(set_for_another(pool.provider));
+    complaints
+        .extend(set.map(|field| ("account", format!("has a {field}, which is not for {}", pool.provider.word()))));
+    complaints
+}
+
+/// The settings of an account that this provider does not know.
+fn set_for_another(provider: Provider) -> impl Fn(&AccountSettings) -> Vec<&'static str> {
+    move |account| {
+        let set = match provider {
+            Provider::Aws => vec![("project", account.project.is_some())],
+            Provider::Gce => vec![
+                ("profile", account.profile.is_some()),
+                ("role_arn", account.role_arn.is_some()),
+                ("external_id", account.external_id.is_some()),
+            ],
+        };
+        set.into_iter().filter(|(_, set)| *set).map(|(field, _)| field).collect()
+    }
+}
+
+fn of_gce(pool: &PoolSettings) -> Vec<(&'static str, String)> {
+    let (launch, gce) = (&pool.launch, &pool.launch.gce);
+    let in_region = |zone: &String| zone.rsplit_once('-').is_some_and(|(region, _)| region == pool.region);
+    let elsewhere = launch.zones.iter().find(|zone| !in_region(zone));
+    let with_gpus = pool.types.iter().find(|kind| gce.gpu_type.is_some() && has_own_gpus(kind.as_str()));
+    let life = Exact(LONGEST_LIFE);
+    let on_demand = pool.market == Market::OnDemand;
+    [
+        launch.zones.is_empty().then(|| ("zones", format!("is missing: write `zones = [\"{}-a\"]`", pool.region))),
+        elsewhere.map(|zone| ("zones", format!("`{zone}` is not a zone of {}", pool.region))),
+        (launch.subnets.len() > 1)
+            .then(|| ("subnets", "Compute Engine has one subnet for all zones of a region: name one".to_owned())),
+        (gce.image.is_none() && gce.machine_image.is_none())
+            .then(|| ("image", "is missing: write `image = \"family/NAME\"`, or name a machine_image".to_owned())),
+        (gce.image.is_some() && gce.machine_image.is_some())
+            .then(|| ("machine_image", "an image is named too: keep one of them".to_owned())),
+        (gce.machine_image.is_some() && launch.disk_gb.is_some())
+            .then(|| ("disk_gb", "a machine image brings its own disks".to_owned())),
+        (gce.machine_image.is_some() && gce.disk_kind.is_some())
+            .then(|| ("boot_disk_type", "a machine image brings its own disks".to_owned())),
+        (gce.gpu_count.is_some() && gce.gpu_type.is_none())
+            .then(|| ("gpu_count", "no gpu_type is there, of which so many could be attached".to_owned())),
+        with_gpus.map(|kind| ("gpu_type", format!("`{kind}` has GPUs of its own"))),
+        (!gce.scopes.is_empty() && gce.service_account.is_none())
+            .then(|| ("scopes", "no service_account is there, for which they would count".to_owned())),
+        (gce.scopes.is_empty() && gce.service_account.is_some())
+            .then(|| ("service_account", "no scopes are there, without which it may do nothing".to_owned())),
+        (gce.provisioning == Provisioning::Preemptible && on_demand)
+            .then(|| ("provisioning", "`preemptible` is for market = \"spot\" only".to_owned())),
+        (pool.max_life > LONGEST_LIFE)
+            .then(|| ("max_life", format!("is more than {life}, the most that Google takes"))),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}

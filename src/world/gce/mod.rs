@@ -1,0 +1,371 @@
+//! Google Compute Engine, through its official client. Credentials and project come from where every Google tool finds
+//! them (environment, the application default credentials, the machine's own service account), or from an account of the
+//! settings. A machine's id is our own name for it.
+
+mod account;
+mod ended;
+mod error;
+mod label;
+mod launch;
+mod listed;
+mod operation;
+mod request;
+
+pub use operation::Patience;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures::future::join_all;
+use google_cloud_auth::credentials::Credentials;
+use google_cloud_compute_v1::client::Instances;
+use google_cloud_compute_v1::model::instances_scoped_list::warning;
+use google_cloud_compute_v1::model::operation::Status;
+use google_cloud_compute_v1::model::{Instance, Operation};
+use google_cloud_gax::options::RequestOptionsBuilder as _;
+use google_cloud_gax::paginator::Paginator as _;
+use google_cloud_gax::retry_policy::{Aip194Strict, NeverRetry, RetryPolicyExt as _};
+use tokio::sync::Mutex;
+
+use crate::model::ids::{FleetId, InstanceId};
+use crate::model::label::written;
+use crate::model::observed::CloudInstance;
+use crate::model::settings::AccountSettings;
+use crate::model::site;
+use crate::model::snapshot::ErrorClass;
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
+use crate::world::gce::account::Account;
+use crate::world::gce::ended::{Asked, Ended};
+use crate::world::gce::error::{cloud_error, is_missing, refused, unreadable};
+use crate::world::gce::operation::{Stand, follow_for, unknown};
+
+/// Where `gcloud` looks for another address of the service's.
+const ENDPOINT_VARIABLE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE";
+
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+const ATTEMPTS: u32 = 3;
+
+/// The port that the boot and the boot script write on.
+const SERIAL_PORT: i32 = 1;
+
+const LIST: &str = "instances.aggregatedList";
+
+/// What a caller gives in the place of the usual places.
+#[derive(Debug, Clone)]
+struct Given {
+    endpoint: String,
+    account: Account,
+}
+
+/// A project's region, and how it is asked.
+#[derive(Debug, Clone)]
+struct Site {
+    client: Instances,
+    project: String,
+    region: String,
+    patience: Patience,
+}
+
+/// Compute Engine in every region that is asked for, of the usual project and those of the settings' accounts:
+/// `us-central1`, or `research@us-central1`.
+#[derive(Debug, Default)]
+pub struct Gce {
+    given: Option<Given>,
+    accounts: Vec<AccountSettings>,
+    sites: Mutex<BTreeMap<String, Site>>,
+    /// Where machines stand: each call but a list must name it.
+    zones: Mutex<BTreeMap<InstanceId, String>>,
+    ended: Mutex<Ended>,
+    page_size: Option<u32>,
+    patience: Patience,
+}
+
+impl Gce {
+    /// With the credentials that every Google tool would use. They are looked for at the first call.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// With an endpoint, a project and credentials of the caller's.
+    #[must_use]
+    pub fn with_endpoint(endpoint: &str, project: &str, credentials: Credentials) -> Self {
+        let account = Account { project: project.to_owned(), credentials };
+        Self { given: Some(Given { endpoint: endpoint.to_owned(), account }), ..Self::default() }
+    }
+
+    /// With accounts beside the usual one.
+    #[must_use]
+    pub fn with_accounts(self, accounts: Vec<AccountSettings>) -> Self {
+        Self { accounts, ..self }
+    }
+
+    /// Machines in one page of a listing, 1 to 500.
+    #[must_use]
+    pub fn with_page_size(self, page_size: u32) -> Self {
+        Self { page_size: Some(page_size.clamp(1, 500)), ..self }
+    }
+
+    /// With another patience for operations.
+    #[must_use]
+    pub fn with_patience(self, patience: Patience) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// The account of a site; `None`: the usual one.
+    fn account(&self, site: &str) -> Result<Option<&AccountSettings>, CloudError> {
+        let Some(name) = site::parts(site).0 else { return Ok(None) };
+        let found = self.accounts.iter().find(|account| account.name == name);
+        let unknown = || refused(format!("no account `{name}` was in the settings at the start"));
+        found.map(Some).ok_or_else(unknown)
+    }
+
+    async fn site(&self, name: &str) -> Result<Site, CloudError> {
+        let mut sites = self.sites.lock().await;
+        if let Some(site) = sites.get(name) {
+            return Ok(site.clone());
+        }
+        let account = self.account(name)?;
+        let (endpoint, account) = match &self.given {
+            Some(given) => (Some(given.endpoint.clone()), given.account.clone()),
+            None => (std::env::var(ENDPOINT_VARIABLE).ok(), account::open(account)?),
+        };
+        let builder = Instances::builder()
+            .with_credentials(account.credentials)
+            .with_retry_policy(Aip194Strict.with_attempt_limit(ATTEMPTS))
+            .with_attempt_timeout(ATTEMPT_TIMEOUT);
+        let builder = match endpoint.as_deref().map(endpoint_of) {
+            Some(endpoint) => builder.with_endpoint(endpoint),
+            None => builder,
+        };
+        let client = builder.build().await.map_err(|error| CloudError {
+            class: ErrorClass::Credentials,
+            ..refused(format!("Compute Engine cannot be asked: {error}"))
+        })?;
+        let region = site::parts(name).1.to_owned();
+        let site = Site { client, project: account.project, region, patience: self.patience };
+        sites.insert(name.to_owned(), site.clone());
+        Ok(site)
+    }
+
+    /// Passes an answer on. After a no to the credentials they are looked for afresh: a person may have renewed them
+    /// meanwhile.
+    async fn settle<T>(&self, site: &str, answer: Result<T, CloudError>) -> Result<T, CloudError> {
+        if answer.as_ref().is_err_and(|error| error.class == ErrorClass::Credentials) {
+            self.sites.lock().await.remove(site);
+        }
+        answer
+    }
+
+    async fn listed(&self, fleet: &FleetId, name: &str) -> Result<Vec<CloudInstance>, CloudError> {
+        let site = self.site(name).await?;
+        let label = written(fleet.as_str());
+        let filter = format!("labels.{}=\"{label}\"", label::FLEET);
+        let found = site.aggregated(&filter, self.page_size).await?;
+        let ours = found.iter().filter(|instance| instance.labels.get(label::FLEET) == Some(&label));
+        let mut machines = ours.map(|instance| listed::read(LIST, instance, name)).collect::<Result<Vec<_>, _>>()?;
+        let stand =
+            machines.iter().filter_map(|machine| Some((machine.id.clone(), machine.zone.as_ref()?.to_string())));
+        let mut zones = self.zones.lock().await;
+        // What is not listed any more, or not yet, is looked for by its name where it is asked for.
+        zones.retain(|_, zone| listed::region_of(zone) != site.region);
+        zones.extend(stand);
+        drop(zones);
+        machines.extend(self.ended(&site, fleet, name, &machines).await);
+        Ok(machines)
+    }
+
+    /// The machines that we ended, and that are not among those of this listing any more.
+    async fn ended(&self, site: &Site, fleet: &FleetId, name: &str, listed: &[CloudInstance]) -> Vec<CloudInstance> {
+        let open = self.ended.lock().await.list(fleet, name, listed);
+        for (id, Asked { zone, name, .. }) in open {
+            let call = site.client.get_operation().set_project(&site.project).set_zone(zone).set_operation(name);
+            // What is not known now may be at the next look.
+            let Ok(operation) = call.with_retry_policy(NeverRetry).send().await else { continue };
+            match operation.status {
+                Some(Status::Done) if operation.to_result().is_ok() => self.ended.lock().await.done(&id),
+                Some(Status::Done) => self.ended.lock().await.failed(&id),
+                _ => {}
+            }
+        }
+        self.ended.lock().await.told(fleet, name)
+    }
+
+    async fn launched(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
+        let made = launch::launch(&self.site(&order.pool.site()).await?, order).await?;
+        let stand = made.iter().filter_map(|machine| Some((machine.id.clone(), machine.zone.as_ref()?.to_string())));
+        self.zones.lock().await.extend(stand);
+        Ok(made)
+    }
+
+    /// The zone of a machine; `None` where there is no such machine.
+    async fn zone(&self, site: &Site, id: &InstanceId) -> Result<Option<String>, CloudError> {
+        if let Some(zone) = self.zones.lock().await.get(id) {
+            return Ok(Some(zone.clone()));
+        }
+        let found = site.aggregated(&format!("name=\"{id}\""), self.page_size).await?;
+        let zone = found.iter().find(|instance| instance.name.as_deref() == Some(id.as_str())).and_then(listed::zone);
+        let zone = zone.map(str::to_owned);
+        self.zones.lock().await.extend(zone.clone().map(|zone| (id.clone(), zone)));
+        Ok(zone)
+    }
+
+    async fn zone_of(&self, site: &Site, id: &InstanceId) -> Result<String, CloudError> {
+        let zone = self.zone(site, id).await?;
+        zone.ok_or_else(|| refused(format!("there is no machine {id} in {} of project {}", site.region, site.project)))
+    }
+
+    async fn terminate_one(&self, site: &Site, id: &InstanceId) -> Result<(), CloudError> {
+        const CALL: &str = "instances.delete";
+        let Some(zone) = self.zone(site, id).await? else { return Ok(()) };
+        let call = site.client.delete().set_project(&site.project).set_zone(&zone).set_instance(id.as_str()).send();
+        let answer = call.await;
+        if let Some(asked) = answer.as_ref().ok().and_then(|operation| Asked::of(&zone, operation)) {
+            self.ended.lock().await.asked(id, asked);
+        }
+        match site.taken(&zone, CALL, answer, site.patience.other).await {
+            Ok(Stand::Done) => self.ended.lock().await.done(id),
+            Ok(Stand::Running) => {}
+            Err(error) if is_missing(&error) => {}
+            Err(error) => {
+                self.ended.lock().await.failed(id);
+                return Err(error);
+            }
+        }
+        self.zones.lock().await.remove(id);
+        Ok(())
+    }
+
+    async fn stop_one(&self, site: &Site, id: &InstanceId) -> Result<(), CloudError> {
+        let zone = self.zone_of(site, id).await?;
+        let call = site.client.stop().set_project(&site.project).set_zone(&zone).set_instance(id.as_str()).send();
+        site.taken(&zone, "instances.stop", call.await, site.patience.other).await.map(drop)
+    }
+
+    async fn start_one(&self, site: &Site, id: &InstanceId) -> Result<(), CloudError> {
+        const CALL: &str = "instances.start";
+        let zone = self.zone_of(site, id).await?;
+        let call = site.client.start().set_project(&site.project).set_zone(&zone).set_instance(id.as_str());
+        let call = call.with_retry_policy(NeverRetry).send();
+        // CALL_DEADLINE of the loop's is a minute.
+        let patience = site.patience.launch.min(Duration::from_secs(50));
+        match site.taken(&zone, CALL, call.await, patience).await? {
+            Stand::Done => Ok(()),
+            Stand::Running => Err(unknown(CALL)),
+        }
+    }
+
+    async fn console_text(&self, site: &str, id: &InstanceId) -> Result<String, CloudError> {
+        let site = self.site(site).await?;
+        let zone = self.zone_of(&site, id).await?;
+        let call = site.client.get_serial_port_output().set_project(&site.project).set_zone(zone);
+        let answer = call.set_instance(id.as_str()).set_port(SERIAL_PORT).send().await;
+        let answer = answer.map_err(|error| cloud_error("instances.getSerialPortOutput", &error))?;
+        Ok(answer.contents.unwrap_or_default())
+    }
+
+    async fn checked(&self, site: &str) -> Result<String, CloudError> {
+        let site = self.site(site).await?;
+        let call = site.client.aggregated_list().set_project(&site.project).set_max_results(1_u32);
+        call.send().await.map_err(|error| cloud_error(LIST, &error))?;
+        Ok(format!("Compute Engine in {} takes the credentials for project {}", site.region, site.project))
+    }
+}
+
+impl Site {
+    /// Every machine of the region that the filter lets through, all pages. A zone that did not answer spoils the listing.
+    async fn aggregated(&self, filter: &str, page_size: Option<u32>) -> Result<Vec<Instance>, CloudError> {
+        let call = self.client.aggregated_list().set_project(&self.project).set_filter(filter);
+        let mut pages = call.set_or_clear_max_results(page_size).by_page();
+        let mut found = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| cloud_error(LIST, &error))?;
+            let mut silent = page.unreachables.iter().map(String::as_str).filter(|scope| self.is_here(scope));
+            if let Some(scope) = silent.next() {
+                return Err(unreadable(LIST, &format!("{scope} did not answer")));
+            }
+            for (scope, list) in page.items.into_iter().filter(|(scope, _)| self.is_here(scope)) {
+                let code = list.warning.as_ref().and_then(|warning| warning.code.as_ref());
+                if code == Some(&warning::Code::Unreachable) {
+                    return Err(unreadable(LIST, &format!("{scope} did not answer")));
+                }
+                found.extend(list.instances);
+            }
+        }
+        Ok(found)
+    }
+
+    /// Whether a scope, such as `zones/us-central1-a`, is of this region.
+    fn is_here(&self, scope: &str) -> bool {
+        listed::region_of(listed::last(scope)) == self.region
+    }
+
+    async fn get(&self, zone: &str, name: &str) -> Result<Instance, CloudError> {
+        let call = self.client.get().set_project(&self.project).set_zone(zone).set_instance(name);
+        call.send().await.map_err(|error| cloud_error("instances.get", &error))
+    }
+
+    /// What became of a call that was taken, as far as it is known after `patience`.
+    async fn taken(
+        &self,
+        zone: &str,
+        call: &str,
+        answer: Result<Operation, google_cloud_compute_v1::Error>,
+        patience: Duration,
+    ) -> Result<Stand, CloudError> {
+        let operation = answer.map_err(|error| cloud_error(call, &error))?;
+        follow_for(patience, self, zone, call, operation).await.map_err(|no| no.error)
+    }
+}
+
+/// `gcloud` writes the whole path of the service, the client its beginning.
+fn endpoint_of(address: &str) -> String {
+    address.trim_end_matches('/').trim_end_matches("/compute/v1").to_owned()
+}
+
+/// Every one is asked for; the first no is told.
+fn all(answers: Vec<Result<(), CloudError>>) -> Result<(), CloudError> {
+    answers.into_iter().fold(Ok(()), Result::and)
+}
+
+#[async_trait]
+impl Cloud for Gce {
+    async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError> {
+        let answer = self.listed(fleet, region).await;
+        self.settle(region, answer).await
+    }
+
+    async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
+        let answer = self.launched(order).await;
+        self.settle(&order.pool.site(), answer).await
+    }
+
+    async fn terminate(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let site = self.site(region).await?;
+        let answers = join_all(instances.iter().map(|id| self.terminate_one(&site, id))).await;
+        self.settle(region, all(answers)).await
+    }
+
+    async fn stop(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let site = self.site(region).await?;
+        let answers = join_all(instances.iter().map(|id| self.stop_one(&site, id))).await;
+        self.settle(region, all(answers)).await
+    }
+
+    async fn start(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let site = self.site(region).await?;
+        let answers = join_all(instances.iter().map(|id| self.start_one(&site, id))).await;
+        self.settle(region, all(answers)).await
+    }
+
+    async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
+        let answer = self.console_text(region, instance).await;
+        self.settle(region, answer).await
+    }
+
+    async fn check(&self, region: &str) -> Result<String, CloudError> {
+        let answer = self.checked(region).await;
+        self.settle(region, answer).await
+    }
+}

@@ -1,0 +1,232 @@
+//! Google's own description of Compute Engine, and what a call or an answer does that is not in it.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+use regex::Regex;
+use serde_json::{Map, Value};
+
+use crate::support::python::venv;
+
+static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::load);
+
+/// System parameters, which every service takes and the description leaves out.
+const OF_EVERY_SERVICE: [&str; 2] = ["$alt", "$apiVersion"];
+
+/// The description.
+pub(crate) struct Schema {
+    document: Value,
+    methods: Vec<Method>,
+}
+
+struct Method {
+    verb: String,
+    path: Vec<String>,
+    described: Value,
+}
+
+/// A call that the description knows.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    /// `compute.instances.insert`.
+    pub(crate) method: String,
+    /// The parameters of its path and its query.
+    pub(crate) parameters: BTreeMap<String, String>,
+    pub(crate) body: Value,
+}
+
+/// Reads the description, once.
+pub(crate) fn load() {
+    LazyLock::force(&SCHEMA);
+}
+
+/// Reads a call; everything that the description does not have, if there is anything.
+pub(crate) fn read(verb: &str, path: &str, query: &[(String, String)], body: &[u8]) -> Result<Call, Vec<String>> {
+    SCHEMA.read(verb, path, query, body)
+}
+
+/// What is wrong with a value that Google is to answer.
+pub(crate) fn answered(kind: &str, value: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    SCHEMA.check(&serde_json::json!({ "$ref": kind }), value, kind, true, &mut wrong);
+    wrong
+}
+
+impl Schema {
+    fn load() -> Self {
+        let libraries = std::fs::read_dir(venv().join("lib")).unwrap().map(|entry| entry.unwrap().path());
+        let file = "site-packages/googleapiclient/discovery_cache/documents/compute.v1.json";
+        let file = libraries.map(|library| library.join(file)).find(|file| file.exists()).unwrap();
+        let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let mut methods = Vec::new();
+        collect(&document, &mut methods);
+        assert!(methods.len() > 500, "{} methods", methods.len());
+        Self { document, methods }
+    }
+
+    fn read(&self, verb: &str, path: &str, query: &[(String, String)], body: &[u8]) -> Result<Call, Vec<String>> {
+        let Some((method, mut parameters)) = self.find(verb, path) else {
+            return Err(vec![format!("no method is {verb} {path}")]);
+        };
+        let mut wrong = Vec::new();
+        for (name, value) in query {
+            let of_method = &method.described["parameters"][name];
+            let described = if of_method.is_null() { &self.document["parameters"][name] } else { of_method };
+            if described.is_null() && !OF_EVERY_SERVICE.contains(&name.as_str()) {
+                wrong.push(format!("{verb} {path} has no parameter {name}"));
+            }
+            if parameters.insert(name.clone(), value.clone()).is_some() {
+                wrong.push(format!("{name} is there twice"));
+            }
+        }
+        let of_method = method.described["parameters"].as_object().cloned().unwrap_or_default();
+        for (name, described) in of_method {
+            match parameters.get(&name) {
+                Some(text) => check_text(&described, text, &name, &mut wrong),
+                None if described["required"] == true => wrong.push(format!("{name} is missing")),
+                None => {}
+            }
+        }
+        let body = match (&method.described["request"], body) {
+            (Value::Null, []) => Value::Null,
+            (Value::Null, body) if body == b"{}" => Value::Null,
+            (Value::Null, body) => {
+                wrong.push(format!("{verb} {path} takes no body: {}", String::from_utf8_lossy(body)));
+                Value::Null
+            }
+            (request, body) => match serde_json::from_slice(body) {
+                Ok(value) => {
+                    self.check(request, &value, "body", false, &mut wrong);
+                    value
+                }
+                Err(error) => {
+                    wrong.push(format!("the body is no JSON: {error}"));
+                    Value::Null
+                }
+            },
+        };
+        let method = method.described["id"].as_str().unwrap().to_owned();
+        if wrong.is_empty() { Ok(Call { method, parameters, body }) } else { Err(wrong) }
+    }
+
+    fn find(&self, verb: &str, path: &str) -> Option<(&Method, BTreeMap<String, String>)> {
+        let parts: Vec<&str> = path.strip_prefix("/compute/v1/")?.split('/').collect();
+        self.methods.iter().find_map(|method| {
+            let same = method.verb == verb && method.path.len() == parts.len();
+            let pairs = method.path.iter().zip(&parts);
+            let fits = |(wanted, part): (&String, &&str)| wanted.starts_with('{') || wanted == part;
+            (same && pairs.clone().all(fits)).then(|| {
+                let named = pairs.filter(|(wanted, _)| wanted.starts_with('{'));
+                let name = |wanted: &String| wanted.trim_matches(['{', '}']).to_owned();
+                (method, named.map(|(wanted, part)| (name(wanted), (*part).to_owned())).collect())
+            })
+        })
+    }
+
+    /// `answer`: Google itself says it, so that what is only read may be there.
+    fn check(&self, described: &Value, value: &Value, at: &str, answer: bool, wrong: &mut Vec<String>) {
+        if let Some(name) = described["$ref"].as_str() {
+            return self.check(&self.document["schemas"][name], value, at, answer, wrong);
+        }
+        match (described["type"].as_str().unwrap_or_default(), value) {
+            ("object", Value::Object(members)) => self.check_members(described, members, at, answer, wrong),
+            ("array", Value::Array(items)) => {
+                for (place, item) in items.iter().enumerate() {
+                    self.check(&described["items"], item, &format!("{at}[{place}]"), answer, wrong);
+                }
+            }
+            ("string", Value::String(text)) => check_text(described, text, at, wrong),
+            ("boolean", Value::Bool(_)) | ("integer" | "number", Value::Number(_)) | ("any", _) => {}
+            (kind, value) => wrong.push(format!("{at} is {value}, not of type {kind}")),
+        }
+    }
+
+    fn check_members(
+        &self,
+        described: &Value,
+        members: &Map<String, Value>,
+        at: &str,
+        answer: bool,
+        wrong: &mut Vec<String>,
+    ) {
+        for (name, value) in members {
+            let place = format!("{at}.{name}");
+            let member = &described["properties"][name];
+            if !member.is_null() {
+                if member["readOnly"] == true && !answer {
+                    wrong.push(format!("{place} is only read"));
+                }
+                self.check(member, value, &place, answer, wrong);
+            } else if described["additionalProperties"].is_null() {
+                wrong.push(format!("{place} is not known"));
+            } else {
+                self.check(&described["additionalProperties"], value, &place, answer, wrong);
+            }
+        }
+    }
+}
+
+fn check_text(described: &Value, text: &str, at: &str, wrong: &mut Vec<String>) {
+    let whole = |pattern: &str| Regex::new(&format!("^(?:{pattern})$")).unwrap().is_match(text);
+    if let Some(words) = described["enum"].as_array()
+        && !words.iter().any(|word| word == text)
+    {
+        wrong.push(format!("{at} is {text}, none of {}", described["enum"]));
+    }
+    // One pattern of theirs has a range that is none.
+    let pattern = described["pattern"].as_str().map(|pattern| pattern.replace("0-9-_", "0-9_-"));
+    if let Some(pattern) = pattern.filter(|pattern| !whole(pattern)) {
+        wrong.push(format!("{at} is {text}, not like {pattern}"));
+    }
+    let right = match described["format"].as_str() {
+        Some("int64") => text.parse::<i64>().is_ok(),
+        Some("uint64") => text.parse::<u64>().is_ok(),
+        Some("int32") => text.parse::<i32>().is_ok(),
+        Some("uint32") => text.parse::<u32>().is_ok(),
+        _ => described["type"] != "boolean" || ["true", "false"].contains(&text),
+    };
+    if !right {
+        wrong.push(format!("{at} is {text}, not of format {}", described["format"]));
+    }
+}
+
+fn collect(resource: &Value, methods: &mut Vec<Method>) {
+    for described in resource["methods"].as_object().into_iter().flat_map(Map::values) {
+        methods.push(Method {
+            verb: described["httpMethod"].as_str().unwrap().to_owned(),
+            path: described["path"].as_str().unwrap().split('/').map(str::to_owned).collect(),
+            described: described.clone(),
+        });
+    }
+    for inner in resource["resources"].as_object().into_iter().flat_map(Map::values) {
+        collect(inner, methods);
+    }
+}
+
+#[test]
+fn what_google_does_not_describe_is_found() {
+    let path = "/compute/v1/projects/p/zones/us-central1-a/instances";
+    let said = |path: &str, query: &[(&str, &str)], body: &str| {
+        let query: Vec<_> = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        read("POST", path, &query, body.as_bytes()).map_or_else(|wrong| wrong.join("; "), |call| call.method)
+    };
+    assert_eq!(said(path, &[("requestId", "x"), ("$alt", "json")], r#"{"name": "m-1"}"#), "compute.instances.insert");
+    for (path, query, body, wrong) in [
+        ("/compute/v1/projects/p/zones/us-central1-a/machines", &[][..], "{}", "no method is POST"),
+        ("/compute/v1/projects/p/zones/US/instances", &[], "{}", "zone is US, not like"),
+        (path, &[("request_id", "x")], "{}", "has no parameter request_id"),
+        (path, &[], r#"{"nam": "m"}"#, "body.nam is not known"),
+        (path, &[], r#"{"name": "M"}"#, "body.name is M, not like"),
+        (path, &[], r#"{"status": "RUNNING"}"#, "body.status is only read"),
+        (path, &[], r#"{"scheduling": {"provisioningModel": "CHEAP"}}"#, "provisioningModel is CHEAP, none of"),
+        (path, &[], r#"{"scheduling": {"maxRunDuration": {"seconds": 60}}}"#, "seconds is 60, not of type string"),
+        (path, &[], r#"{"scheduling": {"maxRunDuration": {"seconds": "1m"}}}"#, "seconds is 1m, not of format"),
+        (path, &[], r#"{"disks": [{"boot": "yes"}]}"#, "body.disks[0].boot is \"yes\", not of type boolean"),
+        (path, &[], r#"{"labels": {"a": 1}}"#, "body.labels.a is 1, not of type string"),
+    ] {
+        let said = said(path, query, body);
+        assert!(said.contains(wrong), "{body}: {said}");
+    }
+    assert_eq!(answered("Operation", &serde_json::json!({"status": "DONE", "id": "4"})), Vec::<String>::new());
+    assert_eq!(answered("Operation", &serde_json::json!({"id": "x4"})).len(), 1);
+}
