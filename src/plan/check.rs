@@ -656,6 +656,9 @@ mod tests {
         let mut exact = all.clone().set(|settings| settings.budgets[0].limit = "$2.30".parse().unwrap());
         exact.snapshot.instances.clone_from(&unknown.snapshot.instances);
         assert_eq!(judged(&exact, "loop", &[launch(1)]), []);
+        let mut before = all.clone().set(|settings| settings.budgets[0].already_spent = "$1".parse().unwrap());
+        before.ledger.whole_since = Some(ago(3_600));
+        assert_eq!(judged(&before, "loop", &[launch(2), launch(1)]), [(1, 2)]);
         let unpriced = changed(|launch| {
             (launch.vcpu, launch.gpu, launch.rate) = (64, 8, None);
             launch.machine_type = "u1.huge".into();

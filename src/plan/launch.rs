@@ -464,6 +464,20 @@ mod tests {
     }
 
     #[test]
+    fn what_costs_nothing_is_launched_under_a_budget_that_is_spent_but_not_crossed() {
+        let free = |spent: &str| {
+            let mut world = waiting(1).set(|settings| {
+                settings.pools[0].price = Some(Rate::ZERO);
+                settings.budgets = vec![budget("day", BudgetScope::All, "$1")];
+                settings.budgets[0].already_spent = spent.parse().unwrap();
+            });
+            world.ledger.whole_since = Some(ago(60));
+            outcome(&world).0
+        };
+        assert_eq!((free("$1"), free("$1.01")), (1, 0));
+    }
+
+    #[test]
     fn a_reservation_is_boot_task_idle_tail_and_disk() {
         let reserved = |world: &World| match &world.plan().actions[0].action {
             Action::Launch(launch) => launch.reservation,

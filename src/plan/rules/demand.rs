@@ -352,9 +352,10 @@ mod tests {
     use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase, RunningTask};
     use crate::model::ledger::Share;
     use crate::model::observed::QueueEntry;
+    use crate::model::record::{Learned, Samples};
     use crate::model::settings::BudgetScope;
     use crate::model::snapshot::{ForeignWorker, Phantom};
-    use crate::plan::example::{World, ago, budget, drain, hold, instance, interval, pool, queue};
+    use crate::plan::example::{World, ago, budget, drain, hold, instance, interval, pool, queue, secs};
 
     fn of(instance: Instance, change: impl FnOnce(&mut Instance)) -> Instance {
         let mut instance = instance;
@@ -430,6 +431,20 @@ mod tests {
         }
         let world = World::new().waiting("train", 1).intent("gpu", "train");
         assert_eq!(needs(&world), [("train".to_owned(), 0)], "an intent");
+    }
+
+    #[test]
+    fn what_boots_for_a_quarter_longer_than_any_did_is_not_waited_for() {
+        let need = |boots: &[i64], age| {
+            let booting = of(instance("i", Phase::Booting), |i| i.launched = ago(age));
+            let mut world = World::new().waiting("train", 1).with(booting);
+            let boots = Samples::from(boots.iter().map(|took| secs(*took)).collect::<Vec<_>>());
+            world.snapshot.learned = Arc::new(Learned { boots: [("gpu".into(), boots)].into(), ..Learned::default() });
+            needs(&world)[0].1
+        };
+        let five = [90, 100, 80, 60, 70];
+        assert_eq!((need(&five, 125), need(&five, 126)), (0, 1));
+        assert_eq!(need(&five[1..], 126), 0, "four boots say too little");
     }
 
     #[test]
