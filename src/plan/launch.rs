@@ -313,12 +313,12 @@ pub(super) fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>,
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{Origin, Phase};
+    use crate::model::instance::{DrainCause, Instance, Origin, Phase};
     use crate::model::money::{Money, Rate};
     use crate::model::plan::Action;
     use crate::model::record::{Learned, Samples};
     use crate::model::settings::{BudgetScope, Limits, Per, Period, Settings};
-    use crate::plan::example::{World, ago, budget, instance, interval, pool, secs};
+    use crate::plan::example::{World, ago, budget, drain, instance, interval, pool, secs};
 
     fn waiting(count: usize) -> World {
         World::new().waiting("train", count)
@@ -358,6 +358,7 @@ mod tests {
             }
         }
         assert_eq!(outcome(&waiting(5).set(|settings| settings.limits.max = Some(0))).0, 0);
+        assert_eq!(outcome(&waiting(5).set(|settings| settings.limits.max = Some(5))), (5, vec![]), "nothing is short");
         // Lowered under what is up: nothing is launched, and nothing is killed for it.
         let world = waiting(5).with(instance("i-1", Phase::Busy)).with(instance("i-2", Phase::Busy));
         let lowered = world.set(|settings| settings.limits.max = Some(1));
@@ -461,6 +462,24 @@ mod tests {
         ]);
         let free = world.set(|settings| settings.budgets.clear());
         assert!(free.told()[0].contains("2 x u1.huge"), "nothing asks for its price");
+    }
+
+    #[test]
+    fn one_of_a_pool_whose_machines_never_registered_is_on_its_way_at_a_time() {
+        let unregistered = |phase| Instance { registered: false, ..instance("i-1", phase) };
+        let answered = || Some(drain(DrainCause::Person, 9, Some(5)));
+        for (what, machine, launched) in [
+            ("boots", instance("i-1", Phase::Booting), 0),
+            ("drains, and may register", Instance { drain: None, ..unregistered(Phase::Draining) }, 0),
+            ("answered", Instance { drain: answered(), ..unregistered(Phase::Draining) }, 1),
+            ("registered", instance("i-1", Phase::Idle), 1),
+            ("another pool's", Instance { pool: "other".into(), ..instance("i-1", Phase::Booting) }, 1),
+            ("is being stopped", unregistered(Phase::Stopping), 1),
+        ] {
+            let mut world = waiting(5).with(machine);
+            world.snapshot.boots_failed.insert("gpu".into(), 2);
+            assert_eq!(outcome(&world).0, launched, "{what}");
+        }
     }
 
     #[test]

@@ -151,6 +151,17 @@ mod tests {
     }
 
     #[test]
+    fn no_more_are_started_than_are_wanted_and_one_where_none_registers() {
+        let starts = |waiting, failed| {
+            let mut world = keeping(2).waiting("train", waiting).with(off("i-1", 60)).with(off("i-2", 60));
+            world.snapshot.boots_failed.insert("gpu".into(), failed);
+            let told = world.told();
+            told.iter().filter(|told| told.starts_with("grow: ")).count()
+        };
+        assert_eq!([starts(1, 0), starts(2, 0), starts(2, 2)], [1, 2, 1]);
+    }
+
+    #[test]
     fn a_person_ends_it_and_cannot_drain_it() {
         let world = keeping(2).with(off("i-1", 60));
         let stop = Ask::Stop { instance: "i-1".into(), kill: false };
