@@ -318,7 +318,7 @@ mod tests {
     use crate::model::plan::Action;
     use crate::model::record::{Learned, Samples};
     use crate::model::settings::{BudgetScope, Limits, Per, Period, Settings};
-    use crate::plan::example::{World, ago, budget, drain, instance, interval, pool, secs};
+    use crate::plan::example::{World, ago, budget, drain, instance, interval, pool, queue, secs};
 
     fn waiting(count: usize) -> World {
         World::new().waiting("train", count)
@@ -395,6 +395,9 @@ mod tests {
         let reservation = "$1.28";
         let all = |limit| waiting(5).set(|settings| settings.budgets = vec![budget("day", BudgetScope::All, limit)]);
         assert_eq!(outcome(&all("$100")), (5, vec![]));
+        let limited = all("$100").set(|settings| settings.limits.max = Some(2));
+        let tighter = "limits.max is 2: 2 instances used, one more needs 1 instance";
+        assert_eq!(outcome(&limited), (2, vec![tighter.to_owned()]));
         let told = |spent, committed, free| {
             format!(
                 "budget \"day\" is $3.00: {spent} spent, {committed} committed, {free} free, one more reserves {reservation}"
@@ -480,6 +483,14 @@ mod tests {
             world.snapshot.boots_failed.insert("gpu".into(), 2);
             assert_eq!(outcome(&world).0, launched, "{what}");
         }
+        for (pool, launched) in [("gpu", 0), ("other", 1)] {
+            let mut world = waiting(5).intent(pool, "train");
+            world.snapshot.boots_failed.insert("gpu".into(), 2);
+            assert_eq!(outcome(&world).0, launched, "an intent of {pool}");
+        }
+        let mut two = waiting(5).waiting("eval", 5).set(|settings| settings.queues.push(queue("eval", &["gpu"])));
+        two.snapshot.boots_failed.insert("gpu".into(), 2);
+        assert_eq!(outcome(&two).0, 1, "of all its queues");
     }
 
     #[test]

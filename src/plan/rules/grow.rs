@@ -193,6 +193,7 @@ pub(in crate::plan) fn keep(pass: &mut Pass<'_>, rule: Rule, place: usize, reaso
 mod tests {
     use crate::model::breaker::{Breaker, Offering};
     use crate::model::instance::{DrainCause, Phase};
+    use crate::model::settings::Market;
     use crate::model::snapshot::{Ask, ErrorClass, Quota};
     use crate::plan::example::{World, ago, drain, instance, pool, queue};
 
@@ -254,6 +255,16 @@ mod tests {
             &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
             &format!("NOT grow train gpu (2 short): {why}"),
         ]);
+        // Another market's, and other types of the same region, have their own quota.
+        let mut spot = world.clone().intent("gpu", "train");
+        spot.snapshot.intents[0].market = Market::Spot;
+        assert!(spot.told()[0].starts_with("grow: launch 3 x g5.xlarge"));
+        let others = world.clone().waiting("eval", 2).set(|settings| {
+            settings.pools.push(pool("cpu", &["m5.large"]));
+            settings.queues.insert(0, queue("eval", &["cpu"]));
+        });
+        assert!(others.told()[0].starts_with("grow: launch 2 x m5.large"));
+        assert!(others.told()[1].starts_with("grow: launch 3 x g5.xlarge"));
         world.intent("gpu", "train").intent("gpu", "train").expect(&[
             "grow: launch 1 x g5.xlarge in gpu for train: 5 waiting - 0 idle - 2 starting - 0 foreign idle = 3 needed",
             &format!("NOT grow train gpu (2 short): {why}"),

@@ -227,10 +227,10 @@ fn refuse_the_unsure(pass: &mut Pass<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{Fault, Instance, Origin, Phase};
+    use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase};
     use crate::model::money::Rate;
     use crate::model::settings::GuardKind;
-    use crate::plan::example::{World, ago, hold, instance, now};
+    use crate::plan::example::{World, ago, drain, hold, instance, now};
 
     fn idle(count: usize) -> World {
         let machine = |place| instance(&format!("i-{place}"), Phase::Idle);
@@ -295,6 +295,15 @@ mod tests {
     fn what_serves_a_task_is_not_drained_for_an_intent_that_does_not() {
         let world = World::new().waiting("train", 1).with(instance("i-1", Phase::Booting)).intent("gpu", "train");
         world.surplus(&[900]).expect(&[]);
+    }
+
+    #[test]
+    fn what_has_not_heard_that_its_drain_was_taken_back_is_not_drained_again() {
+        for phase in [Phase::Idle, Phase::Draining] {
+            let drain = Drain { cancelled: true, ..drain(DrainCause::Surplus, 60, None) };
+            let returns = Instance { drain: Some(drain), ..instance("i-1", phase) };
+            World::new().waiting("train", 0).with(returns).surplus(&[900]).expect(&[]);
+        }
     }
 
     #[test]
