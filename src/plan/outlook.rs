@@ -44,10 +44,7 @@ impl Seen {
     }
 
     fn count_one(&mut self, index: &Index<'_>, machine: &Machine<'_>, state: State, from: Option<&QueueName>) {
-        let queue = match from {
-            Some(queue) if *queue != machine.seen.home => index.queue_place(queue),
-            _ => machine.home,
-        };
+        let queue = from.map_or(machine.home, |queue| index.queue_place(queue));
         let Some(counts) = queue.and_then(|queue| self.0.get_mut(queue)) else { return };
         match state {
             State::Busy => counts.running += 1,
@@ -164,6 +161,10 @@ mod tests {
         ] {
             assert_eq!(next(&world), told);
         }
+        let shared = idle().waiting("train", 0).waiting("eval", 0).set(|settings| {
+            settings.queues.push(queue("eval", &["gpu"]));
+        });
+        assert_eq!(shared.plan().outlooks[1].next, None, "the idle machine is another queue's");
     }
 
     #[test]
