@@ -1,7 +1,7 @@
 #!/bin/sh
 # Mutants of src/plan, in a crate that holds nothing else: the model is compiled once, and the decisions anew for each
 # mutant within a second, where the whole crate would take a minute and a half. Needs cargo-mutants and a target folder.
-#   tests/mutants.sh [ARGUMENTS OF cargo mutants]       e.g. --list, --iterate, -f src/plan/check.rs
+#   tests/mutants.sh [ARGUMENTS OF cargo mutants]       e.g. --list, --iterate, -F src/plan/check.rs
 # assets/MUTANTS.md says what came of it.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)

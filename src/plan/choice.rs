@@ -221,7 +221,10 @@ mod tests {
         let told = limited(chosen(&THREE, 2), two).told();
         assert_eq!((told.len(), types(&limited(chosen(&THREE, 2), two)).len()), (2, 2), "{told:?}");
         let told = limited(chosen(&THREE, 3), two).told();
-        assert_eq!(told[2], "NOT grow train gpu (1 short): limits.max is 2: 2 instances used, one more needs 1 instance");
+        assert_eq!(
+            told[2],
+            "NOT grow train gpu (1 short): limits.max is 2: 2 instances used, one more needs 1 instance"
+        );
     }
 
     #[test]

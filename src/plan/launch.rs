@@ -65,7 +65,7 @@ impl Pass<'_> {
         self.launch_kinds(want, queue, pool, &pool.kinds, &mut launched);
         if want.rule == Rule::Grow
             && self.forbidden_by_step(want.queue, want.pool, true).is_none()
-            && let Some(reason) = spot::rollback(index, queue, pool, want.count - launched.count)
+            && let Some(reason) = spot::rollback(index, queue, pool, want.count)
         {
             self.launch_kinds(&Want { reason: &reason, ..*want }, queue, pool, &pool.on_demand, &mut launched);
         }

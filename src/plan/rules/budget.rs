@@ -176,6 +176,12 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_forbids_nothing() {
+        let told = at(&[("100%", "warn"), ("120%", "drain")]).waiting("train", 2).told();
+        assert!(told.len() == 1 && told[0].starts_with("grow: launch 2 x"), "{told:?}");
+    }
+
+    #[test]
     fn nothing_is_launched_from_stop_launching_on() {
         for step in ["stop-launching", "stop-idle", "drain", "kill after 1h"] {
             let why = format!("budget \"day\" is $1.00: $1.01 spent, and from 100% on it says {step}");
