@@ -46,8 +46,7 @@ pub(in crate::plan) fn free(
 fn ends_within(until: Until, took: &Samples, horizon: SignedDuration) -> f64 {
     match until {
         Until::Busy(spent) => took.share_over(spent, spent.saturating_add(horizon)),
-        Until::Ready(after) if after < horizon => took.share_over(SignedDuration::ZERO, horizon - after),
-        Until::Ready(_) => 0.0,
+        Until::Ready(after) => took.share_over(SignedDuration::ZERO, horizon.saturating_sub(after)),
     }
 }
 
@@ -89,6 +88,8 @@ mod tests {
         assert_eq!(free(std::iter::repeat_n(Until::Busy(secs(999)), 10), &short, secs(400)), Some(0));
         let ready = |after| std::iter::repeat_n(Until::Ready(secs(after)), 10);
         assert_eq!((free(ready(100), &short, secs(400)), free(ready(400), &short, secs(400))), (Some(6), Some(0)));
+        // Of 150 s that are left three of four need no more: 7.5 less 2.7.
+        assert_eq!((free(ready(100), &short, secs(250)), free(ready(999), &short, secs(400))), (Some(4), Some(0)));
     }
 
     proptest! {

@@ -124,8 +124,21 @@ mod tests {
         };
         expected(&mut world, 10);
         assert_eq!(world.plan().actions, []);
+        let stale = world.clone().last_heard("aws us-east-1", 61).told();
+        assert!(!stale.iter().any(|told| told.contains("ahead")), "nothing was to be started: {stale:?}");
         expected(&mut world, 0);
         assert_eq!(world.plan().actions.len(), 1);
+    }
+
+    #[test]
+    fn what_is_expected_stands_beside_more_alone() {
+        let mut world = sweep();
+        let why = Foreseen { rise: Rise::default(), alike: 20, went_on: 20, more: 1 };
+        let expected = |machines| Expected { until: ago(-10), machines, why: why.clone() };
+        let course = world.snapshot.courses.get_mut("gpu").unwrap();
+        course.expected = [10, 80, 100].map(expected).into();
+        let after = world.plan().courses["gpu"].expected.iter().map(|expected| expected.machines).collect::<Vec<_>>();
+        assert_eq!(after, [100, 80], "four and 76 more");
     }
 
     #[test]
