@@ -51,4 +51,4 @@ opt-level = 2
 END
 
 cd "$crate"
-PROPTEST_CASES=${PROPTEST_CASES:-100} exec cargo mutants --config "$here/.cargo/mutants.toml" --in-place --timeout 30 "$@"
+PROPTEST_CASES=${PROPTEST_CASES:-100} exec cargo mutants --config "$here/.cargo/mutants.toml" --in-place --timeout 20 "$@"

@@ -220,6 +220,10 @@ mod tests {
         machine
     }
 
+    fn marked(drain: Option<Drain>) -> Instance {
+        Instance { replace: Some("bo".into()), drain, ..instance("i-1", Phase::Busy) }
+    }
+
     fn stop(kill: bool) -> Ask {
         Ask::Stop { instance: id(), kill }
     }
@@ -257,6 +261,15 @@ mod tests {
             (busy(), keep.clone(), format!("person: hold i-1 until 2026-11-02 09:00Z: {by}")),
             (held(3_600), keep, "NOT person i-1: i-1 is held so".to_owned()),
             (held(60), Ask::Release(id()), format!("person: release i-1: {by}")),
+            (stopping(), Ask::Replace(id()), "NOT person i-1: i-1 is being stopped".to_owned()),
+            (busy(), Ask::Replace(id()), format!("person: replace i-1 when it is idle: {by}")),
+            (marked(None), Ask::Replace(id()), "NOT person i-1: i-1 is to be replaced".to_owned()),
+            (marked(None), Ask::LetBe(id()), format!("person: let i-1 be: {by}")),
+            (
+                marked(Some(drain(DrainCause::Replaced, 9, None))),
+                Ask::LetBe(id()),
+                "NOT person i-1: i-1 is being drained: cancel the drain".to_owned(),
+            ),
             (held(0), Ask::Release(id()), "NOT person i-1: i-1 is not held".to_owned()),
         ] {
             let told = World::new().with(machine.clone()).asked(ask.clone()).told();
