@@ -89,7 +89,7 @@ impl Free {
     fn machines(&self) -> u32 {
         let mut left = self.tasks;
         let mut machines = 0;
-        for (size, count) in (1_u32..).zip(self.sizes).filter(|(_, count)| *count > 0) {
+        for (size, count) in (1_u32..).zip(self.sizes) {
             let going = count.min(left.checked_div(size).unwrap_or_default());
             (left, machines) = (left - going * size, machines + going);
         }
@@ -352,6 +352,7 @@ mod tests {
     use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase, RunningTask};
     use crate::model::ledger::Share;
     use crate::model::observed::QueueEntry;
+    use crate::model::reason::Reason;
     use crate::model::record::{Learned, Samples};
     use crate::model::settings::BudgetScope;
     use crate::model::snapshot::{ForeignWorker, Phantom};
@@ -458,7 +459,10 @@ mod tests {
         };
         phantoms(World::new().waiting("train", 0))
             .expect(&["NOT demand train: 2 of 2 entries are no waiting tasks: nothing is launched for them"]);
+        let next = |world: &World| world.plan().outlooks[0].next.clone();
+        assert!(matches!(next(&phantoms(World::new().waiting("train", 0))), Some(Reason::Phantoms { .. })));
         let world = phantoms(World::new().waiting("train", 1));
+        assert!(matches!(next(&world), Some(Reason::Waiting { .. })));
         assert_eq!(needs(&world), [("train".to_owned(), 1)]);
         assert_eq!(world.plan().actions.len(), 1);
     }
@@ -600,6 +604,19 @@ mod tests {
         let mixed = four().with(with_four("i-1", Phase::Idle, 0)).with(instance("i-2", Phase::Idle));
         let plan = mixed.surplus(&[900]).waiting("train", 4).plan();
         assert_eq!(plan.actions.iter().map(|planned| planned.action.to_string()).collect::<Vec<_>>(), ["drain i-2"]);
+    }
+
+    #[test]
+    fn the_most_machines_are_surplus_that_fit_in_the_room_that_is_left() {
+        for (sizes, waiting, surplus) in
+            [(vec![1, 4], 0, 2), (vec![1, 4], 1, 1), (vec![1, 1, 4], 0, 3), (vec![2, 4], 1, 1), (vec![2, 4], 5, 0)]
+        {
+            let machine =
+                |size: &u32| of(instance(&format!("i-{size}"), Phase::Idle), |i| i.agents = Agents::whole(*size));
+            let world = sizes.iter().map(machine).fold(four().waiting("train", waiting), World::with);
+            let levels = world.plan().surplus.get("gpu").map_or(0, Vec::len);
+            assert_eq!(levels, surplus, "{sizes:?}, {waiting} wait");
+        }
     }
 
     #[test]

@@ -195,11 +195,12 @@ fn launchable(index: &Index<'_>, pool: &PoolName, queue: &QueueName) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use crate::model::breaker::{Breaker, Offering};
     use crate::model::ids::InstanceId;
     use crate::model::instance::DrainCause;
     use crate::model::instance::{Drain, Instance, Origin, Phase};
     use crate::model::settings::{BudgetScope, GuardKind};
-    use crate::model::snapshot::Ask;
+    use crate::model::snapshot::{Ask, ErrorClass};
     use crate::plan::example::{World, ago, budget, drain, hold, instance};
 
     fn id() -> InstanceId {
@@ -367,6 +368,20 @@ mod tests {
         launch("gpx", "train").expect(&["NOT person train gpx (1 short): there is no pool `gpx`"]);
         launch("gpu", "trian")
             .expect(&["NOT person trian gpu (1 short): the server has no queue `trian`; it is not created"]);
+        let mut second = of_gpu().set(|settings| settings.pools[0].types.push("m5.large".into()));
+        second.snapshot.breakers.push(Breaker {
+            on: Offering { machine_type: Some("g5.xlarge".into()), ..Offering::of_account("aws us-east-1") },
+            since: ago(90),
+            until: ago(-60),
+            class: ErrorClass::Capacity,
+            strikes: 3,
+            at_most: 0,
+            quota: None,
+            message: "none".to_owned(),
+        });
+        let told = second.told();
+        assert_eq!(told[0], "person: launch 1 x m5.large in gpu for train: ann asked");
+        assert!(told[1].starts_with("NOT person train gpu: aws us-east-1 g5.xlarge backs off"), "{told:?}");
         let other = of_gpu().set(|settings| settings.queues[0].pools.clear());
         other.expect(&["NOT person train gpu (1 short): queue.train.pools does not name gpu"]);
         assert_eq!(ago(0), other.now);

@@ -251,6 +251,11 @@ mod tests {
         assert!(!told.iter().any(|line| line.starts_with("warm:")), "{told:?}");
         let told = world().with(marked(Phase::Idle)).told();
         assert!(told[1].starts_with("warm: launch 1 x g5.xlarge"), "{told:?}");
+        // It comes before those that only drifted, however old.
+        let old = Instance { launched: ago(9_000), ..drifted("o", Phase::Idle) };
+        let told = when_idle().with(old).with(marked(Phase::Idle)).told();
+        assert_eq!(told[0], "replace: drain i: ann asked");
+        assert_eq!(told[1], "NOT replace o: i of pool gpu is replaced or starts: one at a time");
         // It is not taken back when a task comes.
         let drained = Instance { drain: Some(drain(DrainCause::Surplus, 9, None)), ..marked(Phase::Idle) };
         let told = World::new().waiting("train", 1).with(drained).told();
