@@ -390,6 +390,8 @@ mod tests {
         assert!(matches!(next, Reason::Waiting { .. }), "{next}");
         assert_eq!(spared(&soon(Phase::Booting, 20)), (4, 6, 20), "after the task that each is there for");
         assert_eq!(spared(&soon(Phase::Idle, 20)).0, 10, "nothing is known of when they take theirs");
+        let told = soon(Phase::Idle, 20).told();
+        assert_eq!(told.len(), 1, "nothing is said of none: {told:?}");
         let two =
             soon(Phase::Busy, 10).waiting("eval", 0).set(|settings| settings.queues.push(queue("eval", &["gpu"])));
         assert_eq!(spared(&two).0, 10, "another queue may take them");

@@ -87,10 +87,15 @@ fn since(place: usize, machine: &Machine<'_>) -> Option<(jiff::Timestamp, usize)
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::model::ids::InstanceId;
-    use crate::model::settings::OnIdle;
+    use crate::model::instance::{DrainCause, Instance, Phase};
+    use crate::model::money::Rate;
+    use crate::model::record::{Learned, Samples};
+    use crate::model::settings::{KeepAlive, Market, OnIdle, PoolSettings};
     use crate::model::snapshot::Ask;
-    use crate::plan::example::{World, ago, hold, off};
+    use crate::plan::example::{World, ago, drain, hold, instance, off, secs};
 
     fn keeping(max_stopped: u32) -> World {
         World::new().set(|settings| {
@@ -148,6 +153,42 @@ mod tests {
         world.snapshot.intents[0].starts = Some(InstanceId::from("i-1"));
         world.expect(&["grow: launch 1 x g5.xlarge in gpu for train: \
              2 waiting - 0 idle - 1 starting - 0 foreign idle = 1 needed"]);
+    }
+
+    /// Gaps of 170 s are worth three minutes of idling where a boot follows, and none where a start of what was kept does.
+    #[test]
+    fn a_machine_that_will_be_kept_idles_for_as_long_as_a_start_is_worth() {
+        let stop = |pool: &mut PoolSettings| (pool.on_idle, pool.max_stopped) = (OnIdle::Stop, 1);
+        let goes = |change: fn(&mut PoolSettings), other: Option<Instance>| {
+            let mut world = World::new().waiting("train", 0).with(instance("i-1", Phase::Idle)).surplus(&[60]);
+            let gaps = Samples::from(vec![secs(170); 100]);
+            world.snapshot.learned = Arc::new(Learned { gaps: [("gpu".into(), gaps)].into(), ..Learned::default() });
+            let world = other.into_iter().fold(world, World::with).set(|settings| {
+                let pool = &mut settings.pools[0];
+                (pool.keep_alive, pool.price) = (KeepAlive::Learned, Some(Rate::from_micros_per_hour(1_006_000)));
+                stop(pool);
+                change(pool);
+            });
+            world.told().iter().any(|told| told.starts_with("shrink: "))
+        };
+        assert!(goes(|_| (), None));
+        assert!(!goes(|pool| pool.max_stopped = 0, None));
+        assert!(!goes(|pool| pool.on_idle = OnIdle::Terminate, None));
+        assert!(!goes(|pool| pool.market = Market::Spot, None), "it would not be kept");
+        let drained = |cause, market| {
+            Some(Instance { drain: Some(drain(cause, 60, None)), market, ..instance("i-2", Phase::Draining) })
+        };
+        for (what, other, room) in [
+            ("one is kept", Some(off("i-2", 86_399)), false),
+            ("it is ended now", Some(off("i-2", 86_400)), true),
+            ("it is held", Some(Instance { hold: Some(hold(60)), ..off("i-2", 86_400) }), false),
+            ("another pool's", Some(Instance { pool: "other".into(), ..off("i-2", 60) }), true),
+            ("one will be kept", drained(DrainCause::Surplus, Market::OnDemand), false),
+            ("one will be ended", drained(DrainCause::Person, Market::OnDemand), true),
+            ("a spot machine will be", drained(DrainCause::Surplus, Market::Spot), true),
+        ] {
+            assert_eq!(goes(|_| (), other), room, "{what}");
+        }
     }
 
     #[test]
