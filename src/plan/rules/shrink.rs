@@ -227,6 +227,7 @@ fn refuse_the_unsure(pass: &mut Pass<'_>) {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::drift::Drift;
     use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase};
     use crate::model::money::Rate;
     use crate::model::settings::GuardKind;
@@ -287,6 +288,9 @@ mod tests {
             drained(&world),
             ["drain i-pending", "drain i-booting", "drain i-dear", "drain i-idle-longer", "drain i-idle"]
         );
+        let mut drifted = world.clone();
+        drifted.snapshot.instances[0].drift = vec![Drift::Image { made: "ami-1".to_owned(), now: "ami-2".to_owned() }];
+        assert_eq!(drained(&drifted)[2], "drain i-idle", "made otherwise than it would be now");
         // One task waits: the idle machines will take it, and only they are not surplus.
         assert_eq!(drained(&world.waiting("train", 1)).len(), 4);
     }
