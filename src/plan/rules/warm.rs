@@ -115,6 +115,16 @@ mod tests {
         machine.drain = Some(drain(DrainCause::Surplus, 9, None));
         let other = Instance { id: "i-2".into(), ..machine.clone() };
         warm(1).with(machine.clone()).with(other).expect(&["warm: cancel the drain of i-1: pool.gpu.min is 1, 0 up"]);
+        let one_up = |min| warm(min).with(instance("i-0", Phase::Busy));
+        let another = Instance { id: "i-2".into(), ..machine.clone() };
+        one_up(2)
+            .with(machine.clone())
+            .with(another)
+            .expect(&["warm: cancel the drain of i-1: pool.gpu.min is 2, 1 up"]);
+        one_up(3).expect(&["warm: launch 2 x g5.xlarge in gpu for train: pool.gpu.min is 3, 1 up"]);
+        one_up(3)
+            .last_heard("clearml", 61)
+            .expect(&["NOT warm train gpu (2 short): clearml has not answered for 1m01, more than 1m00"]);
         warm(3).with(machine.clone()).set(|settings| settings.pools[0].limits.max = Some(2)).expect(&[
             "warm: cancel the drain of i-1: pool.gpu.min is 3, 0 up",
             "warm: launch 1 x g5.xlarge in gpu for train: pool.gpu.min is 3, 0 up",
