@@ -199,7 +199,7 @@ mod tests {
         let mut spent = World::new().with(with(1_800, Some(185))).set(|settings| {
             let steps = [("100%".to_owned(), "kill after 1h".to_owned())].into_iter().collect();
             let (at, already_spent) = (Ladder::read(&steps).unwrap(), "$1".parse().unwrap());
-            settings.budgets = vec![Budget { at, already_spent, ..budget("day", BudgetScope::All, "$1") }];
+            settings.budgets = vec![Budget { already_spent, at, ..budget("day", BudgetScope::All, "$1") }];
         });
         spent.ledger.whole_since = Some(ago(60));
         spent.expect(&[&stop]);
