@@ -458,9 +458,9 @@ mod tests {
     use crate::model::instance::DrainCause;
     use crate::model::plan::Rule;
     use crate::model::reason::Reason;
-    use crate::model::settings::{BudgetScope, SpotStrategy};
+    use crate::model::settings::{BudgetScope, Ladder, SpotStrategy};
     use crate::model::snapshot::Order;
-    use crate::plan::example::{World, ago, budget, drain, instance};
+    use crate::plan::example::{World, ago, budget, drain, instance, interval, off};
 
     fn launch(count: u32) -> Action {
         Action::Launch(Launch {
@@ -526,12 +526,48 @@ mod tests {
         assert_eq!(judged(&pool, "loop", &[launch(2)]), [(0, 1)]);
     }
 
+    #[test]
+    fn what_is_broken_is_told_in_a_line() {
+        let broken = Broken { action: 2, invariant: Invariant::Unknown, what: "i-1 is not gone".to_owned() };
+        assert_eq!(broken.to_string(), "action 2 breaks invariant 6: i-1 is not gone");
+    }
+
+    #[test]
+    fn a_start_is_of_what_is_off_once_and_held_to_the_limits() {
+        let Action::Launch(launch) = launch(1) else { panic!() };
+        let start = |id: &str| Action::Start { instance: id.into(), launch: launch.clone() };
+        let world = World::new().with(off("i-1", 60));
+        let started = |id: &str| {
+            let mut world = world.clone().intent("gpu", "train");
+            world.snapshot.intents[0].starts = Some(id.into());
+            world
+        };
+        let full = |max| world.clone().set(|settings| settings.limits.max = Some(max));
+        let with = |phase, power| World::new().with(Instance { phase, power, ..off("i-1", 60) });
+        for (what, world, broken) in [
+            ("off", world.clone(), false),
+            ("on", World::new().with(instance("i-1", Phase::Idle)), true),
+            ("stopped, and not off", with(Phase::Stopped, Power::On), true),
+            ("off, and on its way", with(Phase::Pending, off("i-1", 60).power), true),
+            ("intended already", started("i-1"), true),
+            ("another is intended", started("i-2"), false),
+            ("what is off takes no place", full(1), false),
+            ("no place for it", full(0), true),
+        ] {
+            let expected: &[_] = if broken { &[(0, 1)] } else { &[] };
+            assert_eq!(judged(&world, "loop", &[start("i-1")]), expected, "{what}");
+        }
+        assert_eq!(judged(&world, "loop", &[start("i-1"), start("i-1")]), [(1, 1)], "twice");
+        let two = world.with(off("i-2", 60));
+        assert_eq!(judged(&two, "loop", &[start("i-1"), start("i-2")]), []);
+    }
+
     /// A launch whose type the cloud chooses must be counted as the largest and dearest of them.
     #[test]
     fn what_the_cloud_may_choose_is_judged_by_the_most_of_it() {
         type Change<'a> = &'a dyn Fn(&mut Launch);
         let world = World::new().waiting("train", 1).set(|settings| {
-            settings.pools[0].types = ["g5.xlarge", "g5.12xlarge"].map(Into::into).into();
+            settings.pools[0].types = ["g5.xlarge", "g5.12xlarge", "u1.huge"].map(Into::into).into();
             settings.pools[0].market = Market::Spot;
             settings.pools[0].launch.spot_strategy = SpotStrategy::PriceCapacityOptimized;
         });
@@ -556,6 +592,16 @@ mod tests {
         for (place, (change, invariant)) in wrong.into_iter().enumerate() {
             assert_eq!(changed(change), [(0, invariant)], "{place}");
         }
+        let come_to = |machine_type: &str, vcpu, gpu, rate: Option<i64>| {
+            changed(&|launch| {
+                let rate = rate.map(Rate::from_micros_per_hour);
+                launch.choices[1] =
+                    Choice { machine_type: machine_type.into(), vcpu, gpu, rate, reservation: launch.reservation };
+                (launch.vcpu, launch.gpu, launch.rate) = (vcpu.max(4), gpu.max(1), launch.choices[0].rate);
+            })
+        };
+        assert_eq!(come_to("m5.large", 2, 0, Some(96_000)), [(0, 1)], "not of the pool");
+        assert_eq!(come_to("u1.huge", 64, 8, None), [(0, 1)], "nobody knows its price");
         let in_order = world.clone().set(|settings| settings.pools[0].launch.spot_strategy = SpotStrategy::InOrder);
         assert_eq!(judged(&in_order, "loop", std::slice::from_ref(&action)), [(0, 1)]);
         let tight = world.clone().set(|settings| settings.limits.max_gpu = Some(3));
@@ -606,6 +652,13 @@ mod tests {
         unknown.snapshot.instances.push(orphan);
         assert_eq!(judged(&unknown, "loop", &[launch(1)]), [(0, 2)]);
         assert_eq!(judged(&all, "loop", &[changed(|launch| launch.reservation = Money::from_micros(9))]), [(0, 2)]);
+        // $0.17 of the $1.30 that are set aside for it are spent.
+        let mut exact = all.clone().set(|settings| settings.budgets[0].limit = "$2.30".parse().unwrap());
+        exact.snapshot.instances.clone_from(&unknown.snapshot.instances);
+        assert_eq!(judged(&exact, "loop", &[launch(1)]), []);
+        let mut before = all.clone().set(|settings| settings.budgets[0].already_spent = "$1".parse().unwrap());
+        before.ledger.whole_since = Some(ago(3_600));
+        assert_eq!(judged(&before, "loop", &[launch(2), launch(1)]), [(1, 2)]);
         let unpriced = changed(|launch| {
             (launch.vcpu, launch.gpu, launch.rate) = (64, 8, None);
             launch.machine_type = "u1.huge".into();
@@ -634,6 +687,9 @@ mod tests {
         let not_read: fn(&mut Instance) = |i| i.drain = Some(drain(DrainCause::Stuck, 64, None));
         let taken_back: fn(&mut Instance) =
             |i| i.drain = Some(Drain { cancelled: true, ..drain(DrainCause::Surplus, 70, Some(60)) });
+        let switched_off = |world: World| judged(&world, "loop", &[Action::SwitchOff { instance: "i-1".into() }]);
+        assert_eq!(switched_off(with(Phase::Draining, answered)), []);
+        assert_eq!(switched_off(with(Phase::Idle, |_| {})), [(0, 3)], "to switch it off is to stop it");
         for (what, world, by, broken) in [
             ("answered", with(Phase::Draining, answered), "loop", false),
             ("answered, asked for", with(Phase::Draining, answered), "ann", false),
@@ -679,6 +735,63 @@ mod tests {
             assert_eq!(judged(&world, "bo", &[stop(true)]), [(0, 3)]);
             assert_eq!(judged(&world, "loop", &[stop(true)]), [(0, 3)]);
         }
+    }
+
+    #[test]
+    fn a_budget_s_step_ends_what_it_drained_for_long_and_no_other() {
+        // $1.01 were spent by others, and $0.17 by the machine; the day began 8 hours ago.
+        let world = |limit: &str, change: fn(&mut World)| {
+            let mut world = World::new().with(instance("i-1", Phase::Busy)).set(|settings| {
+                let steps = [("100%".to_owned(), "kill after 30m".to_owned())].into_iter().collect();
+                let at = Ladder::read(&steps).unwrap();
+                settings.budgets = vec![Budget { at, hard: false, ..budget("day", BudgetScope::All, limit) }];
+            });
+            let mut old = interval(&instance("i-old", Phase::Gone));
+            (old.start, old.end) = (ago(3_600), Some(ago(0)));
+            world.ledger.add_closed(&old);
+            world.snapshot.instances[0].drain = Some(drain(DrainCause::Budget, 1_800, None));
+            change(&mut world);
+            world
+        };
+        let orphan: fn(&mut World) = |world| {
+            let (origin, launched) = (Origin::Orphan, ago(20 * 3_600));
+            world.snapshot.instances.push(Instance { origin, launched, ..instance("i-2", Phase::Busy) });
+        };
+        let before: fn(&mut World) = |world| {
+            world.settings.budgets[0].already_spent = "$1".parse().unwrap();
+            world.ledger.whole_since = Some(ago(3_600));
+        };
+        for (what, limit, change, broken) in [
+            ("as much is spent", "$1", (|_| ()) as fn(&mut World), false),
+            ("less is spent", "$2", |_| (), true),
+            ("less, but for what was spent before", "$2", before, false),
+            // Of its 20 hours 8 are in this day.
+            ("less, but for what is in no ledger", "$9", orphan, false),
+            ("less, by what was in no ledger yesterday", "$10", orphan, true),
+            ("the grace is not over", "$1", |world| world.now = ago(1), true),
+            (
+                "drained for another reason",
+                "$1",
+                |world| world.snapshot.instances[0].drain = Some(drain(DrainCause::Person, 1_800, None)),
+                true,
+            ),
+            (
+                "the drain is taken back",
+                "$1",
+                |world| world.snapshot.instances[0].drain.as_mut().unwrap().cancelled = true,
+                true,
+            ),
+            (
+                "another queue's budget",
+                "$0",
+                |world| world.settings.budgets[0].scope = BudgetScope::Queue("eval".into()),
+                true,
+            ),
+        ] {
+            let expected: &[_] = if broken { &[(0, 3)] } else { &[] };
+            assert_eq!(judged(&world(limit, change), "loop", &[stop(true)]), expected, "{what}");
+        }
+        assert_eq!(judged(&world("$1", |_| ()), "ann", &[stop(true)]), [(0, 3)], "ann did not ask");
     }
 
     #[test]

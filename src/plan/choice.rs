@@ -216,6 +216,28 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_it_from_more_is_said_only_where_more_is_wanted() {
+        let two = Limits { max: Some(2), ..Limits::default() };
+        let told = limited(chosen(&THREE, 2), two).told();
+        assert_eq!((told.len(), types(&limited(chosen(&THREE, 2), two)).len()), (2, 2), "{told:?}");
+        let told = limited(chosen(&THREE, 3), two).told();
+        assert_eq!(
+            told[2],
+            "NOT grow train gpu (1 short): limits.max is 2: 2 instances used, one more needs 1 instance"
+        );
+    }
+
+    #[test]
+    fn where_machines_never_registered_one_is_tried_at_a_time() {
+        let mut world = chosen(&THREE, 3);
+        world.snapshot.boots_failed.insert("gpu".into(), 2);
+        assert_eq!(types(&world), [THREE]);
+        let told = world.told();
+        let canary = "the last 2 machines of pool gpu never registered: one at a time until one does, 1 starting";
+        assert_eq!(told[1..], [format!("NOT grow train gpu (2 short): {canary}")]);
+    }
+
+    #[test]
     fn a_narrow_quota_counts_every_launch_that_may_come_to_the_type() {
         let mut world = chosen(&["g5.xlarge", "m5.large"], 3);
         world.snapshot.breakers = vec![breaker("g5.xlarge", 2)];

@@ -65,7 +65,7 @@ impl Pass<'_> {
         self.launch_kinds(want, queue, pool, &pool.kinds, &mut launched);
         if want.rule == Rule::Grow
             && self.forbidden_by_step(want.queue, want.pool, true).is_none()
-            && let Some(reason) = spot::rollback(index, queue, pool, want.count - launched.count)
+            && let Some(reason) = spot::rollback(index, queue, pool, want.count)
         {
             self.launch_kinds(&Want { reason: &reason, ..*want }, queue, pool, &pool.on_demand, &mut launched);
         }
@@ -304,21 +304,25 @@ fn launch_of(queue: &Queue<'_>, pool: &Pool<'_>, kind: &Kind<'_>, count: u32, re
     }
 }
 
-/// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, at a price with its disks.
+/// What a launch sets aside: the boot, a long task and the idle time until the keep-alive ends it, or before the task that it
+/// was started ahead of, at a price with its disks.
 pub(super) fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, rate: Option<Rate>) -> Money {
     let boot = index.boot_time(pool, UNKNOWN_BOOT);
-    let life = boot.saturating_add(index.task_time(queue)).saturating_add(keep_alive(index, pool, false).0);
+    let (keep_alive, learned) = keep_alive(index, pool);
+    let ahead = learned.and_then(|learned| learned.again).map(|again| again.until.saturating_sub(again.after));
+    let idle = ahead.map_or(keep_alive, |ahead| keep_alive.max(ahead));
+    let life = boot.saturating_add(index.task_time(queue)).saturating_add(idle);
     rate.unwrap_or_default().cost(life.max(crate::model::ledger::MINIMUM_BILLED))
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{Origin, Phase};
+    use crate::model::instance::{DrainCause, Instance, Origin, Phase};
     use crate::model::money::{Money, Rate};
     use crate::model::plan::Action;
     use crate::model::record::{Learned, Samples};
     use crate::model::settings::{BudgetScope, Limits, Per, Period, Settings};
-    use crate::plan::example::{World, ago, budget, instance, interval, pool, secs};
+    use crate::plan::example::{World, ago, budget, drain, instance, interval, pool, queue, secs};
 
     fn waiting(count: usize) -> World {
         World::new().waiting("train", count)
@@ -358,6 +362,7 @@ mod tests {
             }
         }
         assert_eq!(outcome(&waiting(5).set(|settings| settings.limits.max = Some(0))).0, 0);
+        assert_eq!(outcome(&waiting(5).set(|settings| settings.limits.max = Some(5))), (5, vec![]), "nothing is short");
         // Lowered under what is up: nothing is launched, and nothing is killed for it.
         let world = waiting(5).with(instance("i-1", Phase::Busy)).with(instance("i-2", Phase::Busy));
         let lowered = world.set(|settings| settings.limits.max = Some(1));
@@ -394,6 +399,9 @@ mod tests {
         let reservation = "$1.28";
         let all = |limit| waiting(5).set(|settings| settings.budgets = vec![budget("day", BudgetScope::All, limit)]);
         assert_eq!(outcome(&all("$100")), (5, vec![]));
+        let limited = all("$100").set(|settings| settings.limits.max = Some(2));
+        let tighter = "limits.max is 2: 2 instances used, one more needs 1 instance";
+        assert_eq!(outcome(&limited), (2, vec![tighter.to_owned()]));
         let told = |spent, committed, free| {
             format!(
                 "budget \"day\" is $3.00: {spent} spent, {committed} committed, {free} free, one more reserves {reservation}"
@@ -461,6 +469,46 @@ mod tests {
         ]);
         let free = world.set(|settings| settings.budgets.clear());
         assert!(free.told()[0].contains("2 x u1.huge"), "nothing asks for its price");
+    }
+
+    #[test]
+    fn one_of_a_pool_whose_machines_never_registered_is_on_its_way_at_a_time() {
+        let unregistered = |phase| Instance { registered: false, ..instance("i-1", phase) };
+        let answered = || Some(drain(DrainCause::Person, 9, Some(5)));
+        for (what, machine, launched) in [
+            ("boots", instance("i-1", Phase::Booting), 0),
+            ("drains, and may register", Instance { drain: None, ..unregistered(Phase::Draining) }, 0),
+            ("answered", Instance { drain: answered(), ..unregistered(Phase::Draining) }, 1),
+            ("registered", instance("i-1", Phase::Idle), 1),
+            ("another pool's", Instance { pool: "other".into(), ..instance("i-1", Phase::Booting) }, 1),
+            ("is being stopped", unregistered(Phase::Stopping), 1),
+        ] {
+            let mut world = waiting(5).with(machine);
+            world.snapshot.boots_failed.insert("gpu".into(), 2);
+            assert_eq!(outcome(&world).0, launched, "{what}");
+        }
+        for (pool, launched) in [("gpu", 0), ("other", 1)] {
+            let mut world = waiting(5).intent(pool, "train");
+            world.snapshot.boots_failed.insert("gpu".into(), 2);
+            assert_eq!(outcome(&world).0, launched, "an intent of {pool}");
+        }
+        let mut two = waiting(5).waiting("eval", 5).set(|settings| settings.queues.push(queue("eval", &["gpu"])));
+        two.snapshot.boots_failed.insert("gpu".into(), 2);
+        assert_eq!(outcome(&two).0, 1, "of all its queues");
+    }
+
+    #[test]
+    fn what_costs_nothing_is_launched_under_a_budget_that_is_spent_but_not_crossed() {
+        let free = |spent: &str| {
+            let mut world = waiting(1).set(|settings| {
+                settings.pools[0].price = Some(Rate::ZERO);
+                settings.budgets = vec![budget("day", BudgetScope::All, "$1")];
+                settings.budgets[0].already_spent = spent.parse().unwrap();
+            });
+            world.ledger.whole_since = Some(ago(60));
+            outcome(&world).0
+        };
+        assert_eq!((free("$1"), free("$1.01")), (1, 0));
     }
 
     #[test]

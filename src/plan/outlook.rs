@@ -44,10 +44,7 @@ impl Seen {
     }
 
     fn count_one(&mut self, index: &Index<'_>, machine: &Machine<'_>, state: State, from: Option<&QueueName>) {
-        let queue = match from {
-            Some(queue) if *queue != machine.seen.home => index.queue_place(queue),
-            _ => machine.home,
-        };
+        let queue = from.map_or(machine.home, |queue| index.queue_place(queue));
         let Some(counts) = queue.and_then(|queue| self.0.get_mut(queue)) else { return };
         match state {
             State::Busy => counts.running += 1,
@@ -123,7 +120,7 @@ fn next(pass: &Pass<'_>, queue: &Queue<'_>, seen: Counts) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{DrainCause, Fault, Instance, Phase};
+    use crate::model::instance::{Drain, DrainCause, Fault, Instance, Phase};
     use crate::plan::example::{World, ago, drain, instance, queue};
 
     fn next(world: &World) -> String {
@@ -164,6 +161,10 @@ mod tests {
         ] {
             assert_eq!(next(&world), told);
         }
+        let shared = idle().waiting("train", 0).waiting("eval", 0).set(|settings| {
+            settings.queues.push(queue("eval", &["gpu"]));
+        });
+        assert_eq!(shared.plan().outlooks[1].next, None, "the idle machine is another queue's");
     }
 
     #[test]
@@ -187,11 +188,15 @@ mod tests {
             .with(with("i-5", Phase::Draining, |i| i.drain = Some(drain(DrainCause::Person, 9, None))))
             .with(with("i-6", Phase::Idle, |i| i.fault = Some(Fault::NotPulling)))
             .with(with("i-7", Phase::Gone, |_| {}))
+            .with(with("i-8", Phase::Busy, |i| i.task = None))
+            .with(with("i-9", Phase::Busy, |i| {
+                i.drain = Some(Drain { cancelled: true, ..drain(DrainCause::Person, 9, None) });
+            }))
             .intent("gpu", "train");
         let outlooks = world.plan().outlooks;
         let train = &outlooks[0];
         assert_eq!((train.queue.as_str(), train.waiting, train.oldest), ("train", 3, Some(ago(100))));
-        assert_eq!((train.running, train.idle, train.starting, train.draining, train.faults), (1, 1, 2, 1, 1));
+        assert_eq!((train.running, train.idle, train.starting, train.draining, train.faults), (3, 1, 2, 1, 1));
         assert_eq!((outlooks[1].queue.as_str(), outlooks[1].running), ("eval", 1), "in the order of the settings");
     }
 }

@@ -65,6 +65,9 @@ mod tests {
         let nothing = World::new().waiting("train", 0);
         assert_eq!([10, 20, 30, 40].map(|before| after(&nothing, before)), [20, 30, 40, 40]);
         assert_eq!(after(&World::new().waiting("train", 2), 40), 10, "a sweep");
+        assert_eq!(after(&World::new().waiting("train", 1), 40), 40, "a single one");
+        let surplus = World::new().waiting("train", 0).with(instance("i-1", Phase::Idle)).surplus(&[600]);
+        assert_eq!(after(&surplus, 40), 10, "a drain begins");
         let booting = World::new().waiting("train", 1).with(instance("i-1", Phase::Booting));
         assert_eq!(after(&booting, 40), 30);
         let draining = |phase| {

@@ -19,9 +19,11 @@ use crate::model::settings::Limits;
 use crate::model::settings::ladder::Step;
 use crate::model::snapshot::{Ask, Stray};
 
-/// Each property over this many worlds.
+/// Each property over this many worlds, or as many as `PROPTEST_CASES` says: a run over mutants takes fewer.
 fn many() -> ProptestConfig {
-    ProptestConfig { cases: 10_000, failure_persistence: None, ..ProptestConfig::default() }
+    let default = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let asked = std::env::var_os("PROPTEST_CASES").map(|_| default.cases);
+    ProptestConfig { cases: asked.unwrap_or(10_000), ..default }
 }
 
 /// The world in which everything that was planned has been carried out, and nothing else has happened.

@@ -10,7 +10,7 @@ use crate::model::settings::Market;
 /// Why `need` machines of a spot pool are started on demand, if that is to be: every type of it backs off on the spot
 /// market, and the queue's first task has waited since for as long as the pool's settings say.
 pub(super) fn rollback(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>, need: u32) -> Option<Reason> {
-    let rollback = pool.settings.spot.rollback.filter(|_| need > 0 && pool.settings.market == Market::Spot)?;
+    let rollback = pool.settings.spot.rollback?;
     let rows: Option<Vec<_>> = pool.kinds.iter().map(|kind| Some(kind.blocked?.since)).collect();
     let without = rows?.into_iter().max()?.max(queue.oldest()?);
     let lasted = index.now.duration_since(without);
@@ -138,6 +138,8 @@ mod tests {
         assert_eq!(markets(&retried(spot(3), 1)), [(Market::OnDemand, 1), (Market::Spot, 2)]);
         let spot_again = retried(spot(3), 1).set(|settings| settings.pools[0].spot.retry = Market::Spot);
         assert_eq!(markets(&spot_again), [(Market::Spot, 3)]);
+        let no_spot = retried(spot(3), 1).set(|settings| settings.pools[0].market = Market::OnDemand);
+        assert_eq!(markets(&no_spot), [(Market::OnDemand, 3)], "as all are");
         let world = retried(spot(3), 2).set(|settings| {
             settings.pools.push(pool("own", &["g5.xlarge"]));
             settings.queues = vec![queue("train", &["gpu", "own"])];
@@ -158,6 +160,15 @@ mod tests {
         assert_eq!(markets(&elsewhere), [(Market::OnDemand, 1), (Market::Spot, 2)], "not of a pool that serves it");
         let spot_only = retried(spot(3), 1).with(booting(Market::Spot));
         assert_eq!(markets(&spot_only), [(Market::OnDemand, 1), (Market::Spot, 1)]);
+        let intended = |market, queue: &str| {
+            let mut world = retried(spot(3), 1).waiting("eval", 1).intent("gpu", queue);
+            world.snapshot.intents[0].market = market;
+            world
+        };
+        assert_eq!(markets(&intended(Market::OnDemand, "train")), [(Market::Spot, 2)]);
+        assert_eq!(markets(&intended(Market::Spot, "train")), [(Market::OnDemand, 1), (Market::Spot, 1)]);
+        let others = intended(Market::OnDemand, "eval").set(|settings| settings.queues.push(queue("eval", &["gpu"])));
+        assert_eq!(markets(&others), [(Market::OnDemand, 1), (Market::Spot, 2)], "another queue's");
     }
 
     #[test]

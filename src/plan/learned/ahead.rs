@@ -84,8 +84,28 @@ mod tests {
         assert_eq!(foresee(&both, rise(9, 0), &terms(1_006_000)).unwrap().more(), 70);
         assert_eq!(foresee(&both, rise(0, 0), &terms(1_006_000)), None);
         assert_eq!(foresee(&sweeps[..19], rise(9, 0), &terms(1_006_000)), None, "too few");
+        let just_enough = foresee(&sweeps[..20], rise(9, 0), &terms(1_006_000)).unwrap();
+        assert!(matches!(just_enough, Foreseen::Rise { went_on: 20, .. }));
         // A boot of a dear machine is worth more than anyone's waiting.
         assert_eq!(foresee(&sweeps, rise(9, 0), &terms(99_000_000)), None);
+    }
+
+    #[test]
+    fn a_machine_more_pays_where_the_waiting_that_it_spares_is_worth_more_than_the_boots() {
+        let more =
+            |rate: i64| foresee(&[rise(9, 9)].repeat(20), rise(9, 0), &terms(rate)).map(|foreseen| foreseen.more());
+        // The first of nine comes after 30 s, and spares that in 20 of 21 rises: $0.33 at $2/h. A boot is 286 s.
+        assert_eq!((more(3_000_000), more(4_100_000), more(4_300_000)), (Some(9), Some(9), None));
+        let endless = foresee(&[rise(9, 5_000)].repeat(20), rise(9, 0), &terms(1_006_000)).unwrap();
+        assert_eq!(endless.more(), MOST);
+        let worthless = Terms { waiting: Rate::ZERO, ..terms(0) };
+        assert_eq!(foresee(&[rise(9, 9)].repeat(20), rise(9, 0), &worthless), None, "nothing is gained");
+    }
+
+    #[test]
+    fn rises_are_as_far_apart_as_the_ratios_of_their_sizes() {
+        let apart = |one, other| distance(rise(one, 0), rise(other, 0));
+        assert!((apart(5, 1) - 9.0).abs() < 1e-9 && (apart(0, 1) - 4.0).abs() < 1e-9);
     }
 
     proptest! {

@@ -139,6 +139,9 @@ mod tests {
         let rises: Vec<_> = learned(&[(0, 2), (200, 3), (290, 5), (310, 4), (400, 9), (700, 0), (1_000, 0)]);
         let rises: Vec<_> = rises.into_iter().filter(|lesson| lesson.starts_with("rise")).collect();
         assert_eq!(rises, ["rise 0 0 3", "rise 1 1 6", "rise 3 2 4", "rise 7 5 0"]);
+        // What ended a minute ago is not of the last minute.
+        assert_eq!(learned(&[(0, 2), (60, 3), (120, 5), (500, 5)]), ["rise 0 0 3", "rise 1 1 2", "rise 3 2 0"]);
+        assert_eq!(learned(&[(0, 2), (100, 2), (500, 2)]), ["rise 0 0 0"], "what stays the same is none");
     }
 
     proptest! {

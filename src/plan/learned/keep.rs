@@ -86,6 +86,8 @@ mod tests {
 
     #[test]
     fn a_machine_is_kept_where_gaps_are_short_and_not_where_they_are_long() {
+        let free = terms(0, 286, 2_000_000);
+        assert_eq!(keep_alive(None, &free).time, SignedDuration::ZERO, "the shortest of those that cost the same");
         let terms = terms(1_006_000, 286, 2_000_000);
         let kept = |gaps: &[i64]| keep_alive(Some(&samples(gaps)), &terms).time.as_secs();
         assert_eq!(keep_alive(None, &terms).time, SignedDuration::ZERO);

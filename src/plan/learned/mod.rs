@@ -13,7 +13,7 @@ use super::index::{Index, Pool};
 use crate::model::course::Weighed;
 use crate::model::money::{Money, Rate};
 use crate::model::record::Samples;
-use crate::model::settings::KeepAlive;
+use crate::model::settings::{KeepAlive, Market, OnIdle, PoolSettings};
 
 /// From a launch to a registered worker, until the pool has taught it: a system that starts in a minute and a half, and
 /// an agent that is installed in three.
@@ -22,9 +22,11 @@ const UNKNOWN_BOOT: SignedDuration = SignedDuration::from_secs(286);
 /// The same of a machine that was switched off and kept.
 const UNKNOWN_START: SignedDuration = SignedDuration::from_secs(60);
 
-/// How long a surplus machine of the pool is kept, and why, where that was learned. `kept`: it will be switched off and
-/// kept then.
-pub(super) fn keep_alive(index: &Index<'_>, pool: &Pool<'_>, kept: bool) -> (SignedDuration, Option<Weighed>) {
+/// How long a surplus machine of the pool is kept, and why, where that was learned.
+pub(super) fn keep_alive(index: &Index<'_>, pool: &Pool<'_>) -> (SignedDuration, Option<Weighed>) {
+    let PoolSettings { on_idle, market, max_stopped, .. } = *pool.settings;
+    // What is needed again is started then, be it this machine or one that was kept before.
+    let kept = on_idle == OnIdle::Stop && market == Market::OnDemand && max_stopped > 0;
     match pool.settings.keep_alive {
         KeepAlive::For(time) => (time, None),
         KeepAlive::Learned => {

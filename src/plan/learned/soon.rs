@@ -44,8 +44,7 @@ pub(in crate::plan) fn free(
 fn ends_within(until: Until, took: &Samples, horizon: SignedDuration) -> f64 {
     match until {
         Until::Busy(spent) => took.share_over(spent, spent.saturating_add(horizon)),
-        Until::Ready(after) if after < horizon => took.share_over(SignedDuration::ZERO, horizon - after),
-        Until::Ready(_) => 0.0,
+        Until::Ready(after) => took.share_over(SignedDuration::ZERO, horizon.saturating_sub(after)),
     }
 }
 
@@ -80,13 +79,15 @@ mod tests {
         let short = samples((1..=100).map(|second| second * 2));
         let busy = |count| std::iter::repeat_n(Until::Busy(secs(10)), count);
         assert_eq!(free(busy(10), &short, secs(400)), Some(10));
-        assert_eq!(free(busy(1), &short, secs(400)), Some(0), "one may be the exception");
+        assert_eq!(free(busy(1), &short, secs(150)), Some(0), "likely is not enough for one");
         assert_eq!(free(busy(10), &samples((1..=100).map(|second| second * 900)), secs(400)), Some(0));
         assert_eq!(free(busy(10), &samples(1..=5), secs(400)), None, "too little is known");
         // What runs longer than any before may run on.
         assert_eq!(free(std::iter::repeat_n(Until::Busy(secs(999)), 10), &short, secs(400)), Some(0));
         let ready = |after| std::iter::repeat_n(Until::Ready(secs(after)), 10);
         assert_eq!((free(ready(100), &short, secs(400)), free(ready(400), &short, secs(400))), (Some(10), Some(0)));
+        // Of 150 s that are left three of four need no more.
+        assert_eq!((free(ready(100), &short, secs(250)), free(ready(999), &short, secs(400))), (Some(7), Some(0)));
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use crate::plan::index::Pool;
 use crate::plan::launch::Want;
 use crate::plan::learned::{self, Terms, ahead, course};
 use crate::plan::pass::{About, Pass};
-use crate::plan::rules::{grow, kept};
+use crate::plan::rules::grow;
 
 pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
     let index = pass.index;
@@ -31,7 +31,7 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
             foresee(pass, pool, &mut course, needed, asked);
         }
         let rising = course.expected.iter().map(|expected| (expected.machines, expected.why.clone()));
-        let returning = returning(pass, place, pool, &course);
+        let returning = returning(pass, pool, &course);
         let most = rising.chain(returning.map(|why| (needed.saturating_add(why.more()), why)));
         let most = most.max_by_key(|(machines, _)| *machines);
         let machines = most.as_ref().map_or(0, |(machines, _)| *machines);
@@ -60,12 +60,11 @@ fn foresee(pass: &Pass<'_>, pool: &Pool<'_>, course: &mut Course, needed: u32, a
 }
 
 /// The machines that were let go and are likely to be needed again soon, if any.
-fn returning(pass: &Pass<'_>, place: usize, pool: &Pool<'_>, course: &Course) -> Option<Foreseen> {
+fn returning(pass: &Pass<'_>, pool: &Pool<'_>, course: &Course) -> Option<Foreseen> {
     if course.fell.is_empty() {
         return None;
     }
-    let kept = kept::room(pass, place) > 0;
-    let again = learned::keep_alive(pass.index, pool, kept).1?.again?;
+    let again = learned::keep_alive(pass.index, pool).1?.again?;
     let now = pass.index.now;
     let ago = course.fell.iter().map(|fall| now.duration_since(fall.rose));
     let due: Vec<_> = ago.filter(|ago| (again.after..again.until).contains(ago)).collect();
@@ -143,8 +142,21 @@ mod tests {
         };
         expected(&mut world, 10);
         assert_eq!(world.plan().actions, []);
+        let stale = world.clone().last_heard("aws us-east-1", 61).told();
+        assert!(!stale.iter().any(|told| told.contains("ahead")), "nothing was to be started: {stale:?}");
         expected(&mut world, 0);
         assert_eq!(world.plan().actions.len(), 1);
+    }
+
+    #[test]
+    fn what_is_expected_stands_beside_more_alone() {
+        let mut world = sweep();
+        let why = Foreseen::Rise { rise: Rise::default(), alike: 20, went_on: 20, more: 1 };
+        let expected = |machines| Expected { until: ago(-10), machines, why: why.clone() };
+        let course = world.snapshot.courses.get_mut("gpu").unwrap();
+        course.expected = [10, 80, 100].map(expected).into();
+        let after = world.plan().courses["gpu"].expected.iter().map(|expected| expected.machines).collect::<Vec<_>>();
+        assert_eq!(after, [100, 80], "four and 76 more");
     }
 
     #[test]

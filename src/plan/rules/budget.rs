@@ -176,6 +176,12 @@ mod tests {
     }
 
     #[test]
+    fn a_warning_forbids_nothing() {
+        let told = at(&[("100%", "warn"), ("120%", "drain")]).waiting("train", 2).told();
+        assert!(told.len() == 1 && told[0].starts_with("grow: launch 2 x"), "{told:?}");
+    }
+
+    #[test]
     fn nothing_is_launched_from_stop_launching_on() {
         for step in ["stop-launching", "stop-idle", "drain", "kill after 1h"] {
             let why = format!("budget \"day\" is $1.00: $1.01 spent, and from 100% on it says {step}");
@@ -221,6 +227,16 @@ mod tests {
         };
         assert_eq!(acts(&kept(0)), ["budget: drain i-1"]);
         kept(1).expect(&[]);
+        let idle = |step| at(&[("100%", step)]).waiting("train", 0).with(instance("i-1", Phase::Idle));
+        assert!(acts(&idle("stop-launching"))[0].starts_with("NOT shrink gpu: 1 more than needed"));
+        let booting = at(&[("100%", "stop-idle")]).waiting("train", 0).with(instance("i-1", Phase::Booting));
+        assert_eq!(acts(&booting), ["budget: drain i-1"]);
+        for change in [|i: &mut Instance| i.hold = Some(hold(60)), |i: &mut Instance| i.pool = "gone".into()] {
+            let mut machine = instance("i-1", Phase::Idle);
+            change(&mut machine);
+            let told = acts(&at(&[("100%", "stop-idle")]).waiting("train", 0).with(machine));
+            assert!(!told.iter().any(|told| told.starts_with("budget: ")), "{told:?}");
+        }
     }
 
     #[test]
@@ -234,6 +250,12 @@ mod tests {
         at(&[("100%", "drain")]).with(draining(Phase::Busy, 60)).expect(&[]);
         let over = at(&[("200%", "drain")]).with(draining(Phase::Busy, 60));
         over.expect(&["budget: cancel the drain of i-1: no budget's step wants it drained any more"]);
+        let step = |step, machine| acts(&at(&[("100%", step)]).waiting("train", 0).with(machine));
+        assert!(step("stop-idle", draining(Phase::Busy, 60)).is_empty(), "it would be drained again");
+        let answered = Instance { drain: Some(drain(DrainCause::Budget, 60, Some(5))), ..draining(Phase::Idle, 60) };
+        assert!(step("warn", answered)[0].starts_with("drain: stop i-1"), "it takes no task any more");
+        let by_hand = Instance { drain: Some(drain(DrainCause::Person, 60, None)), ..draining(Phase::Busy, 60) };
+        assert!(step("warn", by_hand).is_empty(), "a person's order is not the budget's");
         let stale = over.last_heard("clearml", 61);
         stale.expect(&["NOT budget i-1: clearml has not answered for 1m01, more than 1m00"]);
     }
@@ -249,11 +271,32 @@ mod tests {
             acts(&stale)[0].starts_with("NOT budget i-1: clearml has not answered"),
             "what is unknown is not destroyed"
         );
+        let region =
+            at(&[("100%", "kill after 30m")]).with(draining(Phase::Busy, 30 * 60)).last_heard("aws us-east-1", 61);
+        assert!(acts(&region)[0].starts_with("NOT budget i-1: aws us-east-1 has not answered"));
+        let mut answered = draining(Phase::Busy, 30 * 60);
+        answered.drain = Some(drain(DrainCause::Budget, 30 * 60, Some(5)));
+        assert!(with(answered)[0].starts_with("NOT drain i-1: i-1 runs task"), "it is not killed");
         let held = Instance { hold: Some(hold(60)), ..draining(Phase::Busy, 30 * 60) };
         assert!(with(held)[0].starts_with("NOT budget i-1: held"));
         // One that drains for another reason gets the budget's order, and with it the whole grace.
         let by_hand = Instance { drain: Some(drain(DrainCause::Person, 7_200, None)), ..draining(Phase::Busy, 0) };
         assert_eq!(with(by_hand), ["budget: drain i-1"]);
+    }
+
+    #[test]
+    fn what_is_being_let_go_is_not_kept_for_a_task_where_all_drain() {
+        let mut machine = instance("i-1", Phase::Draining);
+        machine.drain = Some(drain(DrainCause::Surplus, 9, None));
+        let kept = |step| acts(&at(&[("100%", step)]).waiting("train", 1).with(machine.clone()));
+        assert!(kept("stop-launching")[0].starts_with("grow: cancel the drain of i-1"));
+        assert_eq!(kept("drain"), ["NOT grow train gpu (1 short)"]);
+        let least = |step| {
+            let world = at(&[("100%", step)]).waiting("train", 0).set(|settings| settings.pools[0].min = 1);
+            acts(&world.with(machine.clone()))
+        };
+        assert_eq!(least("stop-launching"), ["warm: cancel the drain of i-1: pool.gpu.min is 1, 0 up"]);
+        assert_eq!(least("stop-idle"), ["NOT warm train gpu (1 short)"], "a minimum keeps none that a budget ends");
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Free {
     fn machines(&self) -> u32 {
         let mut left = self.tasks;
         let mut machines = 0;
-        for (size, count) in (1_u32..).zip(self.sizes).filter(|(_, count)| *count > 0) {
+        for (size, count) in (1_u32..).zip(self.sizes) {
             let going = count.min(left.checked_div(size).unwrap_or_default());
             (left, machines) = (left - going * size, machines + going);
         }
@@ -352,9 +352,11 @@ mod tests {
     use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase, RunningTask};
     use crate::model::ledger::Share;
     use crate::model::observed::QueueEntry;
+    use crate::model::reason::Reason;
+    use crate::model::record::{Learned, Samples};
     use crate::model::settings::BudgetScope;
     use crate::model::snapshot::{ForeignWorker, Phantom};
-    use crate::plan::example::{World, ago, budget, drain, hold, instance, interval, pool, queue};
+    use crate::plan::example::{World, ago, budget, drain, hold, instance, interval, pool, queue, secs};
 
     fn of(instance: Instance, change: impl FnOnce(&mut Instance)) -> Instance {
         let mut instance = instance;
@@ -433,6 +435,20 @@ mod tests {
     }
 
     #[test]
+    fn what_boots_for_a_quarter_longer_than_any_did_is_not_waited_for() {
+        let need = |boots: &[i64], age| {
+            let booting = of(instance("i", Phase::Booting), |i| i.launched = ago(age));
+            let mut world = World::new().waiting("train", 1).with(booting);
+            let boots = Samples::from(boots.iter().map(|took| secs(*took)).collect::<Vec<_>>());
+            world.snapshot.learned = Arc::new(Learned { boots: [("gpu".into(), boots)].into(), ..Learned::default() });
+            needs(&world)[0].1
+        };
+        let five = [90, 100, 80, 60, 70];
+        assert_eq!((need(&five, 125), need(&five, 126)), (0, 1));
+        assert_eq!(need(&five[1..], 126), 0, "four boots say too little");
+    }
+
+    #[test]
     fn an_entry_without_a_waiting_task_is_no_demand() {
         let phantoms = |world: World| {
             let mut world = world;
@@ -443,7 +459,10 @@ mod tests {
         };
         phantoms(World::new().waiting("train", 0))
             .expect(&["NOT demand train: 2 of 2 entries are no waiting tasks: nothing is launched for them"]);
+        let next = |world: &World| world.plan().outlooks[0].next.clone();
+        assert!(matches!(next(&phantoms(World::new().waiting("train", 0))), Some(Reason::Phantoms { .. })));
         let world = phantoms(World::new().waiting("train", 1));
+        assert!(matches!(next(&world), Some(Reason::Waiting { .. })));
         assert_eq!(needs(&world), [("train".to_owned(), 1)]);
         assert_eq!(world.plan().actions.len(), 1);
     }
@@ -585,6 +604,19 @@ mod tests {
         let mixed = four().with(with_four("i-1", Phase::Idle, 0)).with(instance("i-2", Phase::Idle));
         let plan = mixed.surplus(&[900]).waiting("train", 4).plan();
         assert_eq!(plan.actions.iter().map(|planned| planned.action.to_string()).collect::<Vec<_>>(), ["drain i-2"]);
+    }
+
+    #[test]
+    fn the_most_machines_are_surplus_that_fit_in_the_room_that_is_left() {
+        for (sizes, waiting, surplus) in
+            [(vec![1, 4], 0, 2), (vec![1, 4], 1, 1), (vec![1, 1, 4], 0, 3), (vec![2, 4], 1, 1), (vec![2, 4], 5, 0)]
+        {
+            let machine =
+                |size: &u32| of(instance(&format!("i-{size}"), Phase::Idle), |i| i.agents = Agents::whole(*size));
+            let world = sizes.iter().map(machine).fold(four().waiting("train", waiting), World::with);
+            let levels = world.plan().surplus.get("gpu").map_or(0, Vec::len);
+            assert_eq!(levels, surplus, "{sizes:?}, {waiting} wait");
+        }
     }
 
     #[test]

@@ -191,10 +191,16 @@ pub(in crate::plan) fn keep(pass: &mut Pass<'_>, rule: Rule, place: usize, reaso
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::model::breaker::{Breaker, Offering};
-    use crate::model::instance::{DrainCause, Phase};
+    use crate::model::instance::{DrainCause, Instance, Phase};
+    use crate::model::plan::Action;
+    use crate::model::reason::Reason;
+    use crate::model::record::{Learned, Samples};
+    use crate::model::settings::Market;
     use crate::model::snapshot::{Ask, ErrorClass, Quota};
-    use crate::plan::example::{World, ago, drain, instance, pool, queue};
+    use crate::plan::example::{World, ago, drain, instance, off, pool, queue, secs};
 
     fn two_pools() -> World {
         World::new().set(|settings| {
@@ -254,6 +260,16 @@ mod tests {
             &format!("grow: launch 3 x g5.xlarge in gpu for train: {WAITING}"),
             &format!("NOT grow train gpu (2 short): {why}"),
         ]);
+        // Another market's, and other types of the same region, have their own quota.
+        let mut spot = world.clone().intent("gpu", "train");
+        spot.snapshot.intents[0].market = Market::Spot;
+        assert!(spot.told()[0].starts_with("grow: launch 3 x g5.xlarge"));
+        let others = world.clone().waiting("eval", 2).set(|settings| {
+            settings.pools.push(pool("cpu", &["m5.large"]));
+            settings.queues.insert(0, queue("eval", &["cpu"]));
+        });
+        assert!(others.told()[0].starts_with("grow: launch 2 x m5.large"));
+        assert!(others.told()[1].starts_with("grow: launch 3 x g5.xlarge"));
         world.intent("gpu", "train").intent("gpu", "train").expect(&[
             "grow: launch 1 x g5.xlarge in gpu for train: 5 waiting - 0 idle - 2 starting - 0 foreign idle = 3 needed",
             &format!("NOT grow train gpu (2 short): {why}"),
@@ -338,6 +354,71 @@ mod tests {
         let mut busy = machine;
         busy.task = instance("i-1", Phase::Busy).task;
         World::new().waiting("train", 1).with(busy).expect(&[&launched]);
+    }
+
+    /// Ten machines, whose tasks, or the last ten of so many, began a minute ago; those of the queue took up to 100 s.
+    fn soon(phase: Phase, waiting: usize) -> World {
+        let mut world = (0..10)
+            .fold(World::new().waiting("train", waiting), |world, n| world.with(instance(&format!("i-{n}"), phase)));
+        let took = Samples::from((1..=100).map(secs).collect::<Vec<_>>());
+        world.snapshot.learned = Arc::new(Learned { tasks: [("train".into(), took)].into(), ..Learned::default() });
+        world
+    }
+
+    /// How many are launched, how many tasks wait for a machine to be free instead, and for how many machines all asked.
+    fn spared(world: &World) -> (u32, u32, u32) {
+        let plan = world.plan();
+        let launched = plan.actions.iter().map(|planned| match &planned.action {
+            Action::Launch(launch) => launch.count,
+            _ => 0,
+        });
+        let spared = plan.refusals.iter().map(|refusal| match refusal.reason {
+            Reason::SoonFree { tasks, .. } => tasks,
+            _ => 0,
+        });
+        (launched.sum(), spared.sum(), plan.courses["gpu"].asked.back().unwrap().1)
+    }
+
+    #[test]
+    fn for_tasks_that_soon_find_a_machine_free_none_is_launched() {
+        // A boot of 286 s, and half of what it is worth: 357 s. All ten are free by then.
+        assert_eq!(spared(&soon(Phase::Busy, 14)), (4, 10, 24));
+        assert_eq!(spared(&soon(Phase::Busy, 5)), (0, 5, 15));
+        let next = soon(Phase::Busy, 5).plan().outlooks[0].next.clone().unwrap();
+        assert!(matches!(next, Reason::SoonFree { .. }), "{next}");
+        let next = soon(Phase::Busy, 14).plan().outlooks[0].next.clone().unwrap();
+        assert!(matches!(next, Reason::Waiting { .. }), "{next}");
+        assert_eq!(spared(&soon(Phase::Booting, 24)), (4, 10, 24), "after the task that each is there for");
+        assert_eq!(spared(&soon(Phase::Idle, 20)).0, 10, "nothing is known of when they take theirs");
+        let told = soon(Phase::Idle, 20).told();
+        assert_eq!(told.len(), 1, "nothing is said of none: {told:?}");
+        let two =
+            soon(Phase::Busy, 10).waiting("eval", 0).set(|settings| settings.queues.push(queue("eval", &["gpu"])));
+        assert_eq!(spared(&two).0, 10, "another queue may take them");
+        let mut others = soon(Phase::Busy, 10).set(|settings| settings.pools.push(pool("other", &["g5.xlarge"])));
+        for machine in &mut others.snapshot.instances {
+            machine.pool = "other".into();
+        }
+        assert_eq!(spared(&others).0, 10, "another pool's are not the queue's");
+        let waited = |seconds| {
+            let mut world = soon(Phase::Busy, 10);
+            for entry in world.snapshot.queues[0].waiting.iter_mut().skip(2) {
+                entry.added = ago(seconds);
+            }
+            world
+        };
+        assert_eq!((spared(&waited(356)).1, spared(&waited(357)).1), (10, 2), "those that have waited so long do not");
+        // One that is kept is there in a minute: 75 s.
+        let off = |pool: &str| soon(Phase::Busy, 10).with(Instance { pool: pool.into(), ..off("i-off", 60) });
+        assert_eq!((spared(&off("gpu")).1, spared(&off("other")).1), (0, 10));
+    }
+
+    #[test]
+    fn none_is_kept_of_a_region_that_is_not_heard() {
+        let mut machine = instance("i-1", Phase::Draining);
+        machine.drain = Some(drain(DrainCause::Surplus, 9, None));
+        let world = World::new().waiting("train", 1).with(machine).last_heard("aws us-east-1", 61);
+        world.expect(&["NOT grow train gpu (1 short): aws us-east-1 has not answered for 1m01, more than 1m00"]);
     }
 
     #[test]

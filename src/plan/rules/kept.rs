@@ -1,31 +1,11 @@
 //! Machines that are switched off and kept: so many in a pool, each for so long. Then they are ended.
 
-use crate::model::instance::{DrainCause, Power};
+use crate::model::instance::Power;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
 use crate::model::settings::{Market, OnIdle};
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
-
-/// How many more machines of a pool may be kept, those counted that are drained to be.
-pub(in crate::plan) fn room(pass: &Pass<'_>, pool: usize) -> u32 {
-    let Some(settings) = pass.index.pools.get(pool).map(|pool| pool.settings) else { return 0 };
-    if settings.on_idle != OnIdle::Stop || settings.market != Market::OnDemand {
-        return 0;
-    }
-    let long = |machine: &Machine<'_>| match machine.seen.power {
-        // It is ended in this pass.
-        Power::Off { since } => machine.hold.is_none() && pass.index.now.duration_since(since) >= settings.stopped_for,
-        _ => false,
-    };
-    let going = |machine: &Machine<'_>| {
-        let drained = machine.state() == State::Draining && machine.seen.market == Market::OnDemand;
-        drained && machine.standing().is_some_and(|drain| drain.cause == DrainCause::Surplus)
-    };
-    let of_pool = pass.machines.iter().filter(|machine| machine.pool == Some(pool));
-    let kept = of_pool.filter(|machine| going(machine) || is_kept(machine) && !long(machine)).count();
-    settings.max_stopped.saturating_sub(u32::try_from(kept).unwrap_or(u32::MAX))
-}
 
 /// Whether one more machine of this one's pool may be kept.
 pub(in crate::plan) fn has_room(pass: &Pass<'_>, place: usize) -> bool {
@@ -87,10 +67,15 @@ fn since(place: usize, machine: &Machine<'_>) -> Option<(jiff::Timestamp, usize)
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use crate::model::ids::InstanceId;
-    use crate::model::settings::OnIdle;
+    use crate::model::instance::{Instance, Phase};
+    use crate::model::money::Rate;
+    use crate::model::record::{Learned, Samples};
+    use crate::model::settings::{KeepAlive, Market, OnIdle, PoolSettings};
     use crate::model::snapshot::Ask;
-    use crate::plan::example::{World, ago, hold, off};
+    use crate::plan::example::{World, ago, hold, instance, off, secs};
 
     fn keeping(max_stopped: u32) -> World {
         World::new().set(|settings| {
@@ -148,6 +133,40 @@ mod tests {
         world.snapshot.intents[0].starts = Some(InstanceId::from("i-1"));
         world.expect(&["grow: launch 1 x g5.xlarge in gpu for train: \
              2 waiting - 0 idle - 1 starting - 0 foreign idle = 1 needed"]);
+    }
+
+    /// Gaps of 170 s are worth three minutes of idling where a boot follows, and none where a start of what was kept does.
+    #[test]
+    fn a_machine_that_will_be_kept_idles_for_as_long_as_a_start_is_worth() {
+        let stop = |pool: &mut PoolSettings| (pool.on_idle, pool.max_stopped) = (OnIdle::Stop, 1);
+        let goes = |change: fn(&mut PoolSettings), other: Option<Instance>| {
+            let mut world = World::new().waiting("train", 0).with(instance("i-1", Phase::Idle)).surplus(&[60]);
+            let gaps = Samples::from(vec![secs(170); 100]);
+            world.snapshot.learned = Arc::new(Learned { gaps: [("gpu".into(), gaps)].into(), ..Learned::default() });
+            let world = other.into_iter().fold(world, World::with).set(|settings| {
+                let pool = &mut settings.pools[0];
+                (pool.keep_alive, pool.price) = (KeepAlive::Learned, Some(Rate::from_micros_per_hour(1_006_000)));
+                stop(pool);
+                change(pool);
+            });
+            world.told().iter().any(|told| told.starts_with("shrink: "))
+        };
+        assert!(goes(|_| (), None));
+        assert!(!goes(|pool| pool.max_stopped = 0, None));
+        assert!(!goes(|pool| pool.on_idle = OnIdle::Terminate, None));
+        assert!(!goes(|pool| pool.market = Market::Spot, None), "it would not be kept");
+        assert!(goes(|_| (), Some(off("i-2", 60))), "one is kept already, and will be started");
+    }
+
+    #[test]
+    fn no_more_are_started_than_are_wanted_and_one_where_none_registers() {
+        let starts = |waiting, failed| {
+            let mut world = keeping(2).waiting("train", waiting).with(off("i-1", 60)).with(off("i-2", 60));
+            world.snapshot.boots_failed.insert("gpu".into(), failed);
+            let told = world.told();
+            told.iter().filter(|told| told.starts_with("grow: ")).count()
+        };
+        assert_eq!([starts(1, 0), starts(2, 0), starts(2, 2)], [1, 2, 1]);
     }
 
     #[test]

@@ -195,11 +195,12 @@ fn launchable(index: &Index<'_>, pool: &PoolName, queue: &QueueName) -> Result<(
 
 #[cfg(test)]
 mod tests {
+    use crate::model::breaker::{Breaker, Offering};
     use crate::model::ids::InstanceId;
     use crate::model::instance::DrainCause;
     use crate::model::instance::{Drain, Instance, Origin, Phase};
     use crate::model::settings::{BudgetScope, GuardKind};
-    use crate::model::snapshot::Ask;
+    use crate::model::snapshot::{Ask, ErrorClass};
     use crate::plan::example::{World, ago, budget, drain, hold, instance};
 
     fn id() -> InstanceId {
@@ -218,6 +219,10 @@ mod tests {
         let mut machine = instance("i-1", Phase::Busy);
         machine.hold = Some(hold(until));
         machine
+    }
+
+    fn marked(drain: Option<Drain>) -> Instance {
+        Instance { replace: Some("bo".into()), drain, ..instance("i-1", Phase::Busy) }
     }
 
     fn stop(kill: bool) -> Ask {
@@ -257,6 +262,15 @@ mod tests {
             (busy(), keep.clone(), format!("person: hold i-1 until 2026-11-02 09:00Z: {by}")),
             (held(3_600), keep, "NOT person i-1: i-1 is held so".to_owned()),
             (held(60), Ask::Release(id()), format!("person: release i-1: {by}")),
+            (stopping(), Ask::Replace(id()), "NOT person i-1: i-1 is being stopped".to_owned()),
+            (busy(), Ask::Replace(id()), format!("person: replace i-1 when it is idle: {by}")),
+            (marked(None), Ask::Replace(id()), "NOT person i-1: i-1 is to be replaced".to_owned()),
+            (marked(None), Ask::LetBe(id()), format!("person: let i-1 be: {by}")),
+            (
+                marked(Some(drain(DrainCause::Replaced, 9, None))),
+                Ask::LetBe(id()),
+                "NOT person i-1: i-1 is being drained: cancel the drain".to_owned(),
+            ),
             (held(0), Ask::Release(id()), "NOT person i-1: i-1 is not held".to_owned()),
         ] {
             let told = World::new().with(machine.clone()).asked(ask.clone()).told();
@@ -354,6 +368,20 @@ mod tests {
         launch("gpx", "train").expect(&["NOT person train gpx (1 short): there is no pool `gpx`"]);
         launch("gpu", "trian")
             .expect(&["NOT person trian gpu (1 short): the server has no queue `trian`; it is not created"]);
+        let mut second = of_gpu().set(|settings| settings.pools[0].types.push("m5.large".into()));
+        second.snapshot.breakers.push(Breaker {
+            on: Offering { machine_type: Some("g5.xlarge".into()), ..Offering::of_account("aws us-east-1") },
+            since: ago(90),
+            until: ago(-60),
+            class: ErrorClass::Capacity,
+            strikes: 3,
+            at_most: 0,
+            quota: None,
+            message: "none".to_owned(),
+        });
+        let told = second.told();
+        assert_eq!(told[0], "person: launch 1 x m5.large in gpu for train: ann asked");
+        assert!(told[1].starts_with("NOT person train gpu: aws us-east-1 g5.xlarge backs off"), "{told:?}");
         let other = of_gpu().set(|settings| settings.queues[0].pools.clear());
         other.expect(&["NOT person train gpu (1 short): queue.train.pools does not name gpu"]);
         assert_eq!(ago(0), other.now);

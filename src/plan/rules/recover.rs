@@ -98,6 +98,7 @@ fn answer(pass: &Pass<'_>, stray: &Stray) -> Result<(Action, Reason), Reason> {
 #[cfg(test)]
 mod tests {
     use crate::model::instance::Phase;
+    use crate::model::plan::Action;
     use crate::model::settings::OnLost;
     use crate::model::snapshot::{Ghost, Stray};
     use crate::plan::example::{World, ago, instance};
@@ -142,6 +143,10 @@ mod tests {
         ] {
             world(vec![lost("t-1", requeues)]).set(|settings| settings.queues[0].on_lost = on_lost).expect(&[told]);
         }
+        let plan = world(vec![lost("t-1", 0)]).plan();
+        let Action::Requeue { worker, started, .. } = &plan.actions[0].action else { panic!("{plan:?}") };
+        let of = (worker.as_ref().map(ToString::to_string), *started);
+        assert_eq!(of, (Some("lab:gpu:g5.xlarge:i-old".to_owned()), Some(ago(500))), "only of that run of it");
     }
 
     #[test]

@@ -117,11 +117,12 @@ fn another(pass: &Pass<'_>, pool: usize) -> Option<Reason> {
 
 #[cfg(test)]
 mod tests {
+    use crate::model::breaker::{Breaker, Offering};
     use crate::model::drift::Drift;
     use crate::model::instance::{DrainCause, Instance, Phase, Power};
     use crate::model::settings::BudgetScope;
     use crate::model::settings::{GuardKind, ReplaceDrifted};
-    use crate::model::snapshot::Ask;
+    use crate::model::snapshot::{Ask, ErrorClass};
     use crate::plan::example::{World, ago, budget, drain, hold, instance, interval};
 
     fn drifted(id: &str, phase: Phase) -> Instance {
@@ -194,6 +195,35 @@ mod tests {
         assert_eq!(told[0], format!("replace: drain i: {WHY}"));
         let poor = warm().set(|settings| settings.budgets = vec![budget("day", BudgetScope::All, "$0.01")]).told();
         assert!(poor[0].starts_with("NOT replace i: budget \"day\""), "{poor:?}");
+        let unpriced = warm().set(|settings| {
+            settings.pools[0].types = vec!["u1.huge".into()];
+            settings.budgets = vec![budget("day", BudgetScope::All, "$100")];
+        });
+        let why = "no price is known for u1.huge of pool gpu, and hard budget \"day\" covers it";
+        assert_eq!(unpriced.told()[0], format!("NOT replace i: {why}"));
+    }
+
+    #[test]
+    fn nothing_goes_while_the_machines_in_its_place_may_never_register() {
+        let warm = || when_idle().set(|settings| settings.pools[0].min = 1).with(drifted("i", Phase::Idle));
+        let mut failed = warm();
+        failed.snapshot.boots_failed.insert("gpu".into(), 2);
+        assert_eq!(failed.told()[0], format!("replace: drain i: {WHY}"));
+        let leaving = Instance { drain: Some(drain(DrainCause::Person, 9, None)), ..instance("n", Phase::Booting) };
+        let why = "the last 2 machines of pool gpu never registered: one at a time until one does, 1 starting";
+        assert_eq!(failed.with(leaving).told()[0], format!("NOT replace i: {why}"));
+        let mut narrow = warm();
+        narrow.snapshot.breakers.push(Breaker {
+            on: Offering::of_account("aws us-east-1"),
+            since: ago(90),
+            until: ago(-60),
+            class: ErrorClass::Quota,
+            strikes: 1,
+            at_most: 1,
+            quota: None,
+            message: "VcpuLimitExceeded".to_owned(),
+        });
+        assert_eq!(narrow.told()[0], format!("replace: drain i: {WHY}"), "one may be asked for");
     }
 
     #[test]
@@ -221,6 +251,11 @@ mod tests {
         assert!(!told.iter().any(|line| line.starts_with("warm:")), "{told:?}");
         let told = world().with(marked(Phase::Idle)).told();
         assert!(told[1].starts_with("warm: launch 1 x g5.xlarge"), "{told:?}");
+        // It comes before those that only drifted, however old.
+        let old = Instance { launched: ago(9_000), ..drifted("o", Phase::Idle) };
+        let told = when_idle().with(old).with(marked(Phase::Idle)).told();
+        assert_eq!(told[0], "replace: drain i: ann asked");
+        assert_eq!(told[1], "NOT replace o: i of pool gpu is replaced or starts: one at a time");
         // It is not taken back when a task comes.
         let drained = Instance { drain: Some(drain(DrainCause::Surplus, 9, None)), ..marked(Phase::Idle) };
         let told = World::new().waiting("train", 1).with(drained).told();

@@ -4,9 +4,8 @@
 
 use std::cmp::Reverse;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 
-use crate::model::course::Weighed;
 use crate::model::instance::DrainCause;
 use crate::model::money::Rate;
 use crate::model::plan::{Action, Rule};
@@ -16,7 +15,6 @@ use crate::plan::index::{Map, Pool};
 use crate::plan::learned;
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
-use crate::plan::rules::kept;
 
 pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
     refuse_the_unsure(pass);
@@ -34,7 +32,7 @@ pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
             continue;
         };
         let lasted = index.now.duration_since(*first);
-        let (keep_alive, learned) = keep_alive(pass, place, pool);
+        let (keep_alive, learned) = learned::keep_alive(index, pool);
         if lasted >= keep_alive {
             expired.insert(place, levels);
         } else {
@@ -93,11 +91,6 @@ fn levels(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> Vec<Timestamp> {
     levels
 }
 
-/// How long a surplus machine of the pool is kept: one that will be switched off and started again costs little to end.
-fn keep_alive(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> (SignedDuration, Option<Weighed>) {
-    learned::keep_alive(pass.index, pool, kept::room(pass, place) > 0)
-}
-
 /// The machines of pools whose surplus lasted, those first that are let go first.
 fn candidates(pass: &Pass<'_>, expired: &Map<usize, Vec<Timestamp>>) -> Map<usize, Vec<usize>> {
     let mut candidates: Map<usize, Vec<usize>> = Map::default();
@@ -129,7 +122,7 @@ fn preference(machine: &Machine<'_>) -> (Reverse<Option<Timestamp>>, bool, Rever
 fn let_go(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, levels: &[Timestamp], candidates: Vec<usize>) -> usize {
     let now = pass.index.now;
     let name = &pool.settings.name;
-    let (keep_alive, learned) = keep_alive(pass, place, pool);
+    let (keep_alive, learned) = learned::keep_alive(pass.index, pool);
     let over = levels.iter().take_while(|since| now.duration_since(**since) >= keep_alive);
     let lasted: Vec<_> = over.map(|since| now.duration_since(*since)).collect();
     if pool.settings.guard == GuardKind::Off {
@@ -227,10 +220,11 @@ fn refuse_the_unsure(pass: &mut Pass<'_>) {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{Fault, Instance, Origin, Phase};
+    use crate::model::drift::Drift;
+    use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase};
     use crate::model::money::Rate;
     use crate::model::settings::GuardKind;
-    use crate::plan::example::{World, ago, hold, instance, now};
+    use crate::plan::example::{World, ago, drain, hold, instance, now};
 
     fn idle(count: usize) -> World {
         let machine = |place| instance(&format!("i-{place}"), Phase::Idle);
@@ -287,6 +281,9 @@ mod tests {
             drained(&world),
             ["drain i-pending", "drain i-booting", "drain i-dear", "drain i-idle-longer", "drain i-idle"]
         );
+        let mut drifted = world.clone();
+        drifted.snapshot.instances[0].drift = vec![Drift::Image { made: "ami-1".to_owned(), now: "ami-2".to_owned() }];
+        assert_eq!(drained(&drifted)[2], "drain i-idle", "made otherwise than it would be now");
         // One task waits: the idle machines will take it, and only they are not surplus.
         assert_eq!(drained(&world.waiting("train", 1)).len(), 4);
     }
@@ -295,6 +292,15 @@ mod tests {
     fn what_serves_a_task_is_not_drained_for_an_intent_that_does_not() {
         let world = World::new().waiting("train", 1).with(instance("i-1", Phase::Booting)).intent("gpu", "train");
         world.surplus(&[900]).expect(&[]);
+    }
+
+    #[test]
+    fn what_has_not_heard_that_its_drain_was_taken_back_is_not_drained_again() {
+        for phase in [Phase::Idle, Phase::Draining] {
+            let drain = Drain { cancelled: true, ..drain(DrainCause::Surplus, 60, None) };
+            let returns = Instance { drain: Some(drain), ..instance("i-1", phase) };
+            World::new().waiting("train", 0).with(returns).surplus(&[900]).expect(&[]);
+        }
     }
 
     #[test]

@@ -108,8 +108,8 @@ fn decide(pass: &Pass<'_>, machine: &Machine<'_>, case: &Case) -> Decision {
 #[cfg(test)]
 mod tests {
     use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase};
-    use crate::model::settings::GuardKind;
-    use crate::plan::example::{World, ago, drain, hold, instance};
+    use crate::model::settings::{Budget, BudgetScope, GuardKind, Ladder};
+    use crate::plan::example::{World, ago, budget, drain, hold, instance};
 
     fn machine(age: i64, drain_age: Option<i64>) -> Instance {
         let mut machine = instance("i-1", Phase::Booting);
@@ -195,6 +195,14 @@ mod tests {
         let mut half = with(1_800, Some(185));
         half.fault = Some(Fault::AgentsMissing);
         World::new().with(half).expect(&[&stop]);
+        // What is stopped is not drained once more because a budget's step says so.
+        let mut spent = World::new().with(with(1_800, Some(185))).set(|settings| {
+            let steps = [("100%".to_owned(), "kill after 1h".to_owned())].into_iter().collect();
+            let (at, already_spent) = (Ladder::read(&steps).unwrap(), "$1".parse().unwrap());
+            settings.budgets = vec![Budget { already_spent, at, ..budget("day", BudgetScope::All, "$1") }];
+        });
+        spent.ledger.whole_since = Some(ago(60));
+        spent.expect(&[&stop]);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(in crate::plan) fn warm(pass: &mut Pass<'_>) {
         let retained = retained.get_or_insert_with(|| let_go(pass));
         let kept = keep(pass, retained.remove(&place).unwrap_or_default(), min - up, &reason);
         let count = min - up - kept;
+        if count == 0 {
+            continue;
+        }
         let by = Actor::the_loop();
         let (rule, on_demand) = (Rule::Warm, false);
         let launched = pass.launch(&Want { rule, by: &by, queue, pool: place, count, on_demand, reason: &reason });
@@ -66,7 +69,7 @@ fn keep(pass: &mut Pass<'_>, machines: Vec<usize>, wanted: u32, reason: &Reason)
 
 #[cfg(test)]
 mod tests {
-    use crate::model::instance::{DrainCause, Phase};
+    use crate::model::instance::{DrainCause, Instance, Phase};
     use crate::plan::example::{World, drain, instance, queue};
 
     fn warm(min: u32) -> World {
@@ -110,6 +113,23 @@ mod tests {
         ]);
         let mut machine = instance("i-1", Phase::Draining);
         machine.drain = Some(drain(DrainCause::Surplus, 9, None));
+        let other = Instance { id: "i-2".into(), ..machine.clone() };
+        warm(1).with(machine.clone()).with(other).expect(&["warm: cancel the drain of i-1: pool.gpu.min is 1, 0 up"]);
+        let one_up = |min| warm(min).with(instance("i-0", Phase::Busy));
+        let another = Instance { id: "i-2".into(), ..machine.clone() };
+        one_up(2)
+            .with(machine.clone())
+            .with(another)
+            .expect(&["warm: cancel the drain of i-1: pool.gpu.min is 2, 1 up"]);
+        one_up(3).expect(&["warm: launch 2 x g5.xlarge in gpu for train: pool.gpu.min is 3, 1 up"]);
+        one_up(3)
+            .last_heard("clearml", 61)
+            .expect(&["NOT warm train gpu (2 short): clearml has not answered for 1m01, more than 1m00"]);
+        warm(3).with(machine.clone()).set(|settings| settings.pools[0].limits.max = Some(2)).expect(&[
+            "warm: cancel the drain of i-1: pool.gpu.min is 3, 0 up",
+            "warm: launch 1 x g5.xlarge in gpu for train: pool.gpu.min is 3, 0 up",
+            "NOT warm train gpu (1 short): pool.gpu.max is 2: 2 instances used, one more needs 1 instance",
+        ]);
         warm(1).with(machine).expect(&["warm: cancel the drain of i-1: pool.gpu.min is 1, 0 up"]);
         warm(1)
             .last_heard("clearml", 61)
