@@ -39,7 +39,9 @@ impl Foreseen {
                 scope: budget.scope.clone(),
                 crossed: budget.spent >= budget.limit,
             };
-            let known = self.known.get(&budget.name).filter(|(of, _)| *of == basis).map(|(_, likely)| *likely);
+            // What is made of the present rate alone is as old as that rate.
+            let known = self.known.get(&budget.name).filter(|(of, likely)| *of == basis && likely.hours > 0);
+            let known = known.map(|(_, likely)| *likely);
             let likely = known.unwrap_or_else(|| likely(budget, ledger, settings, now));
             budget.likely = Some(likely);
             self.known.insert(budget.name.clone(), (basis, likely));
@@ -66,4 +68,26 @@ pub(super) fn likely(budget: &BudgetState, ledger: &Ledger, settings: &Settings,
     };
     let BudgetState { spent, rate, limit, period_end, .. } = *budget;
     Past { by_hour: &by_hour, leaving: &leaving, spent, rate, limit, now, period_end }.likely()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::example;
+    use crate::model::money::Rate;
+
+    #[test]
+    fn until_a_day_is_known_it_follows_the_present_rate_from_look_to_look() {
+        let view = example::view();
+        let (mut foreseen, mut budgets) = (Foreseen::default(), view.spend.budgets.clone());
+        let now = budgets[0].period_start;
+        let mut most = |micros| {
+            budgets[0].rate = Rate::from_micros_per_hour(micros);
+            foreseen.tell(&mut budgets, &Ledger::default(), &view.settings, now);
+            budgets[0].likely.unwrap().most - budgets[0].spent
+        };
+        assert_eq!(most(0), Money::ZERO);
+        assert!(most(1_000_000) > Money::ZERO);
+        assert_eq!(most(0), Money::ZERO);
+    }
 }
