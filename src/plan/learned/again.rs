@@ -5,7 +5,7 @@
 use jiff::SignedDuration;
 
 use super::Terms;
-use super::keep::{ASSUMED, STEP};
+use super::keep::{ASSUMED, LONGEST, STEP};
 use crate::model::course::Again;
 use crate::model::money::Money;
 use crate::model::record::Samples;
@@ -29,8 +29,9 @@ pub(in crate::plan) fn choose(intervals: &Samples, terms: &Terms, kept: Money) -
     Some((Again { after, until, lasted, ended }, Money::from_micros(each)))
 }
 
-/// The longest that is looked ahead.
-const STEPS: usize = 45;
+/// As far as is looked ahead.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a few dozen")]
+const STEPS: usize = (LONGEST.as_secs() / STEP) as usize;
 
 fn seconds(step: usize) -> i64 {
     i64::try_from(step).unwrap_or(i64::MAX).saturating_mul(STEP)
@@ -155,7 +156,6 @@ impl<'a> Intervals<'a> {
 mod tests {
     use super::*;
     use crate::model::money::Rate;
-    use crate::plan::learned::keep::LONGEST;
     use proptest::prelude::*;
 
     fn terms(rate: i64, boot: i64, waiting: i64) -> Terms {

@@ -11,7 +11,7 @@ use crate::model::record::Samples;
 /// No machine is kept idle for longer because of what was learned.
 pub(in crate::plan) const LONGEST: SignedDuration = SignedDuration::from_mins(45);
 
-/// Keep-alives are whole multiples of this.
+/// Keep-alives are whole multiples of so many seconds.
 pub(super) const STEP: i64 = 60;
 
 /// As if so many gaps had been longer than any machine is kept, before the first was seen: what is idle is ended soon
