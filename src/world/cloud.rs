@@ -12,6 +12,8 @@ use crate::model::observed::CloudInstance;
 use crate::model::plan::Launch;
 use crate::model::settings::{Market, PoolSettings, Provider};
 use crate::model::snapshot::{ErrorClass, Quota};
+#[cfg(any(feature = "aws", feature = "gce"))]
+use crate::model::{settings::AccountSettings, site};
 use crate::world::secret::Secret;
 
 /// The clouds of a world, by provider.
@@ -277,4 +279,16 @@ impl CloudError {
             passed_over: Vec::new(),
         }
     }
+}
+
+/// The account of a site, of those that the settings had at the start; `None`: the usual one.
+#[cfg(any(feature = "aws", feature = "gce"))]
+pub(crate) fn account_of<'a>(
+    accounts: &'a [AccountSettings],
+    site: &str,
+) -> Result<Option<&'a AccountSettings>, CloudError> {
+    let Some(name) = site::parts(site).0 else { return Ok(None) };
+    let found = accounts.iter().find(|account| account.name == name);
+    let unknown = || CloudError::refused(format!("no account `{name}` was in the settings at the start"));
+    found.map(Some).ok_or_else(unknown)
 }

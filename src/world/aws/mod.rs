@@ -40,8 +40,8 @@ use crate::model::settings::{AccountSettings, Market};
 use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::account::Ends;
-use crate::world::aws::error::{cloud_error, refused, unreadable};
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Leftover, Newcomer, Right, Sweep};
+use crate::world::aws::error::{cloud_error, unreadable};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Leftover, Newcomer, Right, Sweep, account_of};
 
 /// The tag that says whose machine it is.
 const FLEET_TAG: &str = "tidegate-fleet";
@@ -111,7 +111,8 @@ impl Ec2 {
 
     /// What machines of these types cost on demand: asked of whoever serves the price list to the account of the site.
     async fn on_demand(&self, site: &str, types: &[MachineType]) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
-        let account = account::open(self.given.as_ref(), self.account(site)?, price_list::SERVED_IN).await?;
+        let account =
+            account::open(self.given.as_ref(), account_of(&self.accounts, site)?, price_list::SERVED_IN).await?;
         let timeouts =
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_timeout(CALL_TIMEOUT).build();
         let config = aws_sdk_pricing::config::Builder::from(&account.config);
@@ -120,20 +121,12 @@ impl Ec2 {
         price_list::on_demand(&aws_sdk_pricing::Client::from_conf(config), site::parts(site).1, types).await
     }
 
-    /// The account of a site; `None`: the usual one.
-    fn account(&self, site: &str) -> Result<Option<&AccountSettings>, CloudError> {
-        let Some(name) = site::parts(site).0 else { return Ok(None) };
-        let found = self.accounts.iter().find(|account| account.name == name);
-        let unknown = || refused(format!("no account `{name}` was in the settings at the start"));
-        found.map(Some).ok_or_else(unknown)
-    }
-
     async fn client(&self, site: &str) -> Result<Client, CloudError> {
         let mut clients = self.clients.lock().await;
         if let Some((client, _)) = clients.get(site) {
             return Ok(client.clone());
         }
-        let (account, region) = (self.account(site)?, site::parts(site).1);
+        let (account, region) = (account_of(&self.accounts, site)?, site::parts(site).1);
         let account = account::open(self.given.as_ref(), account, region).await?;
         let mut timeouts = TimeoutConfig::builder()
             .connect_timeout(CONNECT_TIMEOUT)

@@ -34,7 +34,7 @@ use crate::model::observed::CloudInstance;
 use crate::model::settings::AccountSettings;
 use crate::model::site;
 use crate::model::snapshot::ErrorClass;
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, account_of};
 use crate::world::gce::account::Account;
 use crate::world::gce::ended::{Asked, Ended};
 use crate::world::gce::error::{cloud_error, is_missing, refused, unreadable};
@@ -113,20 +113,12 @@ impl Gce {
         Self { patience, ..self }
     }
 
-    /// The account of a site; `None`: the usual one.
-    fn account(&self, site: &str) -> Result<Option<&AccountSettings>, CloudError> {
-        let Some(name) = site::parts(site).0 else { return Ok(None) };
-        let found = self.accounts.iter().find(|account| account.name == name);
-        let unknown = || refused(format!("no account `{name}` was in the settings at the start"));
-        found.map(Some).ok_or_else(unknown)
-    }
-
     async fn site(&self, name: &str) -> Result<Site, CloudError> {
         let mut sites = self.sites.lock().await;
         if let Some(site) = sites.get(name) {
             return Ok(site.clone());
         }
-        let account = self.account(name)?;
+        let account = account_of(&self.accounts, name)?;
         let (endpoint, account) = match &self.given {
             Some(given) => (Some(given.endpoint.clone()), given.account.clone()),
             None => (std::env::var(ENDPOINT_VARIABLE).ok(), account::open(account)?),
