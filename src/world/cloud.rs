@@ -20,7 +20,7 @@ use crate::world::secret::Secret;
 pub type Clouds = BTreeMap<Provider, Arc<dyn Cloud>>;
 
 /// A cloud that rents out machines. A region is that of the usual account, or of one of the settings': see
-/// [`site`](crate::model::site).
+/// [how a site is written](crate::model::site).
 #[async_trait]
 pub trait Cloud: Send + Sync {
     /// Every machine in `region` that carries the fleet's tag, whatever its state, all pages. Machines that
