@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use divan::Bencher;
 use jiff::{SignedDuration, Timestamp};
-use tidegate::engine::seen::facts::{ClearmlFacts, Facts, Observation, Region};
+use tidegate::engine::seen::facts::{ClearmlFacts, Facts, Observation, Region, Workers};
 use tidegate::engine::seen::join::{Parts, join};
 use tidegate::engine::seen::sight::Sights;
 use tidegate::model::catalogue::Catalogue;
@@ -155,8 +155,8 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
     let clearml = ClearmlFacts {
         holds: std::collections::BTreeMap::new(),
         queues: listed.collect(),
-        workers: workers.collect(),
-        mailboxes: None,
+        workers: Workers::Listed(workers.collect()),
+        mailboxes: Vec::new(),
         tasks: None,
         statuses: std::collections::BTreeMap::new(),
         owners: std::collections::BTreeMap::new(),

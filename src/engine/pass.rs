@@ -12,18 +12,17 @@ use crate::engine::act::deed::Deed;
 use crate::engine::backoff::heed;
 use crate::engine::event::Foresight;
 use crate::engine::foresee::Foreseen;
-use crate::engine::run::{EngineError, Loop, MINUTE, Work};
-use crate::engine::seen::facts::{Fresh, Observation, Region};
+use crate::engine::run::{AGAIN, EngineError, Loop, MINUTE, WHOLE_EVERY, Work};
+use crate::engine::seen::facts::{Observation, Region};
 use crate::engine::seen::hold::Held;
-use crate::engine::seen::join::{Parts, ends, join};
+use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice};
-use crate::engine::seen::observe::{Look, observe};
+use crate::engine::seen::observe::{DEADLINE, Look, observe};
 use crate::engine::seen::sight::Sights;
 use crate::engine::spend::spend;
 use crate::engine::stance::Stance;
 use crate::engine::words::{line, refusal_key, refused};
 use crate::model::ids::{InstanceId, IntentId};
-use crate::model::instance::{Fault, Instance, Power};
 use crate::model::journal::EntryKind;
 use crate::model::plan::{Action, Plan, Planned};
 use crate::model::record::{KnownInstance, Record};
@@ -106,7 +105,7 @@ impl Loop {
             self.look_again = true;
             return;
         }
-        let deep = self.looked_deep_at.is_none_or(|last| now.duration_since(last) >= MINUTE);
+        let deep = self.looked_deep_at.is_none_or(|last| now.duration_since(last) >= WHOLE_EVERY);
         if deep {
             self.looked_deep_at = Some(now);
         }
@@ -114,9 +113,9 @@ impl Loop {
             fleet: self.settings.the_loop.fleet.clone(),
             queues: self.settings.queues.iter().map(|queue| queue.name.clone()).collect(),
             regions: self.regions(),
-            mailboxes: deep || self.wants_mailboxes(),
+            workers: (!deep).then(|| Arc::clone(&self.facts.workers_listed)),
             held: self.held_machines(),
-            // A task that waited may be taken elsewhere, and its entry stay: that is seen within a minute.
+            // A task that waited may be taken elsewhere, and its entry stay: that is seen at the next whole look.
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
             owned: self.facts.owners.keys().cloned().collect(),
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
@@ -126,36 +125,12 @@ impl Loop {
         self.looking = Some(look.id());
     }
 
-    /// Whether a mailbox may say something that must not wait for a minute.
-    fn wants_mailboxes(&self) -> bool {
-        // A machine with a task answers when that is over, whatever its drain.
-        let waits = |known: &KnownInstance| {
-            let busy = || self.snapshot.instance(&known.id).is_some_and(|seen| seen.task.is_some());
-            known.drain.as_ref().is_some_and(|drain| drain.cancelled || !busy())
-        };
-        let drained = self.memory.known.values().any(waits) || !self.held_machines().is_empty();
-        let mute = |seen: &Instance| seen.fault == Some(Fault::NotPulling);
-        drained || self.last_words_asked.is_some() || self.snapshot.instances.iter().any(mute)
-    }
-
     /// Machines whose drain is carried out by a hold task.
     fn held_machines(&self) -> BTreeSet<InstanceId> {
         let held = |known: &&KnownInstance| {
             Held::of(known, &self.facts, &self.settings).is_some_and(|held| held.is_wanted(&self.sights))
         };
         self.memory.known.values().filter(held).map(|known| known.id.clone()).collect()
-    }
-
-    /// Whether a machine has just ended without us, and its mailbox was not asked for the reason since.
-    fn lacks_last_words(&self, fresh: &Fresh) -> bool {
-        let ended = |known: &KnownInstance| {
-            let shown = self.facts.machines.get(&known.id);
-            known.stop_sent.is_none()
-                && known.power == Power::On
-                && self.memory.ledger.open().contains_key(&known.id)
-                && shown.is_some_and(ends)
-        };
-        fresh.clearml && !fresh.mailboxes && self.memory.known.values().any(ended)
     }
 
     /// The regions of the settings, and those where machines of ours are or may be.
@@ -175,11 +150,6 @@ impl Loop {
             return Ok(());
         }
         let fresh = self.facts.take(observation);
-        if self.last_words_asked.take().is_none() && self.lacks_last_words(&fresh) {
-            self.last_words_asked = Some(self.setup.clock.now());
-            self.look();
-            return Ok(());
-        }
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         if self.leads() {
             let records = notice(
@@ -435,7 +405,7 @@ pub(super) fn stale_after(settings: &Settings) -> SignedDuration {
         Poll::Auto => SLOW,
         Poll::Every(interval) => interval,
     };
-    interval * 2 + SignedDuration::from_secs(30)
+    interval * 2 + DEADLINE + AGAIN
 }
 
 pub(super) fn is_adoption(plan: &Plan, index: usize) -> bool {

@@ -54,11 +54,12 @@ pub enum EngineError {
     Crashed(#[from] Crashed),
 }
 
-/// How often the loop looks while something moves, and at most when nothing does.
-/// How often the guards are told that the console lives, and the rarer questions are asked.
+/// The workers are listed with their reports, and the tasks by their status, so often.
+pub(super) const WHOLE_EVERY: SignedDuration = SignedDuration::from_mins(3);
+/// How often the guards are told that the console lives.
 pub(super) const MINUTE: SignedDuration = SignedDuration::from_secs(60);
 /// A look that ended badly is tried again after this.
-const AGAIN: SignedDuration = SignedDuration::from_secs(15);
+pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// What the loop waits for.
 pub(super) enum Work {
@@ -96,8 +97,6 @@ pub(super) struct Loop {
     pub(super) look_again: bool,
     /// The look under way began before the clock jumped: what it says is of another time.
     pub(super) looked_away: bool,
-    /// Since when the look under way asks why a machine has ended.
-    pub(super) last_words_asked: Option<Timestamp>,
     pub(super) jumps: JumpWatch,
     pub(super) next_pass: Timestamp,
     pub(super) interval: SignedDuration,
@@ -172,7 +171,6 @@ impl Loop {
             looking: None,
             look_again: false,
             looked_away: false,
-            last_words_asked: None,
             jumps,
             next_pass: now,
             interval: QUICK,

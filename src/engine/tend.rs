@@ -241,7 +241,7 @@ impl Tending<'_> {
     /// they speak of no task that is still to be enqueued again.
     fn is_heard(&self, instance: &InstanceId) -> bool {
         let Some(gone) = self.memory.gone.get(instance) else { return false };
-        if self.facts.mailboxes_asked.is_none_or(|asked| asked <= *gone) {
+        if self.facts.asked.is_none_or(|asked| asked <= *gone) {
             return false;
         }
         let tells = |stray: &Stray| matches!(stray, Stray::StoppedByMachine { instance: of, .. } if of == instance);
@@ -289,7 +289,7 @@ impl Tending<'_> {
             return left.then_some(Deed::CancelDrain { instance, nonce, hold: true });
         }
         let placed = self.delivered.holds.get(&nonce).copied();
-        let looked = placed.is_none_or(|placed| self.facts.mailboxes_asked.is_some_and(|asked| asked > placed));
+        let looked = placed.is_none_or(|placed| self.facts.asked.is_some_and(|asked| asked > placed));
         let another = held.needs_another(self.now) || held.waits_in_vain(self.sights, placed);
         let open = looked && another;
         open.then_some(Deed::PlaceHold { instance, nonce })
@@ -313,7 +313,7 @@ impl Tending<'_> {
         let open = match self.delivered.orders.get(&key) {
             None => true,
             // It arrived, and then somebody removed or overwrote it.
-            Some(at) => self.facts.mailboxes_asked.is_some_and(|asked| asked > *at) && !shows_it(),
+            Some(at) => self.facts.asked.is_some_and(|asked| asked > *at) && !shows_it(),
         };
         open.then_some(deed)
     }

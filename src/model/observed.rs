@@ -39,6 +39,23 @@ pub struct ObservedWorker {
     pub last_report: Option<Timestamp>,
 }
 
+/// What one call shows of a ClearML server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    pub queues: Vec<ObservedQueue>,
+    /// Those that listen to any queue, hidden ones included; one for each user that calls a worker so.
+    pub workers: Vec<GlancedWorker>,
+    pub mailboxes: Vec<Mailbox>,
+}
+
+/// A worker as the queues list it: when it reported last is not told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GlancedWorker {
+    pub id: WorkerId,
+    /// From which queue it came is not told.
+    pub task: Option<ObservedTask>,
+}
+
 /// One row for each id, and the other rows of ids that have several: the server keeps one for each user that calls a
 /// worker so. The one with a task counts, else the one that reported last.
 #[must_use]

@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::observed::{
-    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
+    Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
 use crate::world::secret::Secret;
 
@@ -18,11 +18,11 @@ pub trait Tracker: Send + Sync {
     /// Every visible queue with its entries, all pages.
     async fn queues(&self) -> Result<Vec<ObservedQueue>, TrackerError>;
 
-    /// Every worker that reported within ten minutes; above 500 workers only those of the fleet.
-    async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError>;
+    /// The queues, who listens to them and what they run, and the drain mailboxes: one paged call.
+    async fn glance(&self) -> Result<Glance, TrackerError>;
 
-    /// All drain mailboxes, one paged call.
-    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError>;
+    /// Every worker that reported within ten minutes; above 500 workers only those of the fleet. One call up to there.
+    async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError>;
 
     /// Tasks of these queues (by `execution.queue`) that are in one of the statuses, all pages.
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError>;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::engine::seen::facts::{ClearmlFacts, Facts, Fresh, Observation, Region};
+use crate::engine::seen::facts::{ClearmlFacts, Facts, Fresh, Observation, Region, Workers};
 use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice, opened};
 use crate::engine::seen::sight::Sights;
@@ -219,8 +219,8 @@ impl Fleet {
         let entries = self.waiting.iter().map(entry).collect();
         let clearml = ClearmlFacts {
             queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
-            workers: self.workers.clone(),
-            mailboxes: Some(self.mailboxes.clone()),
+            workers: Workers::Listed(self.workers.clone()),
+            mailboxes: self.mailboxes.clone(),
             holds: self.holds.clone(),
             tasks: Some(self.tasks.clone()),
             statuses: self.statuses.clone(),

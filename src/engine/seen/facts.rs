@@ -6,9 +6,10 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Owner;
-use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, WorkerName, hold_tasks};
+use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, WorkerId, WorkerName, hold_tasks};
 use crate::model::observed::{
-    CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus, one_of_each,
+    CloudInstance, GlancedWorker, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, TaskRecord, TaskStatus,
+    one_of_each,
 };
 use crate::model::settings::{Provider, Settings};
 use crate::model::snapshot::Source;
@@ -41,10 +42,9 @@ pub struct Observation {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ClearmlFacts {
     pub queues: Vec<ObservedQueue>,
-    pub workers: Vec<ObservedWorker>,
-    /// `None`: not asked this time.
-    pub mailboxes: Option<Vec<Mailbox>>,
-    /// The hold tasks that wait or run, of each machine of which they were asked; with the mailboxes only.
+    pub workers: Workers,
+    pub mailboxes: Vec<Mailbox>,
+    /// The hold tasks that wait or run, of each machine of which they were asked.
     pub holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// Tasks of our queues that run or wait by their status; `None`: not asked this time.
     pub tasks: Option<Vec<TaskRecord>>,
@@ -52,6 +52,33 @@ pub struct ClearmlFacts {
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose those are that were not known yet.
     pub owners: BTreeMap<TaskId, Owner>,
+}
+
+/// What ClearML said of its workers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Workers {
+    /// All, with their reports.
+    Listed(Vec<ObservedWorker>),
+    /// What each runs, of those that were listed before; who is not among them listens no more.
+    Glanced(Vec<GlancedWorker>),
+}
+
+impl Default for Workers {
+    fn default() -> Self {
+        Self::Listed(Vec::new())
+    }
+}
+
+impl Workers {
+    /// What they run, and who runs it.
+    pub fn running(&self) -> impl Iterator<Item = (&WorkerId, &ObservedTask)> {
+        let (listed, glanced) = match self {
+            Self::Listed(rows) => (rows.as_slice(), [].as_slice()),
+            Self::Glanced(rows) => ([].as_slice(), rows.as_slice()),
+        };
+        let listed = listed.iter().filter_map(|worker| Some((&worker.id, worker.task.as_ref()?)));
+        listed.chain(glanced.iter().filter_map(|worker| Some((&worker.id, worker.task.as_ref()?))))
+    }
 }
 
 /// The visible queues, found by their id or name.
@@ -98,6 +125,10 @@ pub struct Facts {
     pub queues: Queues,
     /// One that runs nothing but a hold task has no task.
     pub workers: Vec<ObservedWorker>,
+    /// The ids in the newest list of workers.
+    pub workers_listed: Arc<BTreeSet<WorkerId>>,
+    /// The rows as they are, with hold tasks.
+    rows: Vec<ObservedWorker>,
     /// Rows of ids that another row has too; see [`one_of_each`].
     pub doubles: Vec<ObservedWorker>,
     /// Machines whose workers run a hold task.
@@ -113,9 +144,9 @@ pub struct Facts {
     /// Whose the tasks are that wait in our queues or run on a worker, as far as ClearML was asked.
     pub owners: Arc<BTreeMap<TaskId, Owner>>,
     pub machines: BTreeMap<InstanceId, CloudInstance>,
-    /// When the mailboxes were last asked for.
-    pub mailboxes_asked: Option<Timestamp>,
-    /// When ClearML last answered, trusted or not: what its workers said is as old as this.
+    /// When ClearML last answered, trusted or not.
+    pub asked: Option<Timestamp>,
+    /// When the workers' reports were last listed, trusted or not.
     pub workers_asked: Option<Timestamp>,
     clearml: Health,
     regions: BTreeMap<Region, Health>,
@@ -139,11 +170,20 @@ impl Facts {
     pub fn take(&mut self, observation: Observation) -> Fresh {
         let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
         match observation.clearml {
-            Ok(ClearmlFacts { queues, mut workers, mailboxes, holds, tasks, statuses, owners }) => {
+            Ok(ClearmlFacts { mut queues, workers, mailboxes, holds, tasks, statuses, owners }) => {
                 fresh.clearml = true;
-                fresh.mailboxes = mailboxes.is_some();
                 fresh.tasks = tasks.is_some();
-                self.workers_asked = Some(observation.began);
+                self.asked = Some(observation.began);
+                let mut workers = match workers {
+                    Workers::Listed(rows) => {
+                        self.workers_asked = Some(observation.began);
+                        self.workers_listed = Arc::new(rows.iter().map(|worker| worker.id.clone()).collect());
+                        rows
+                    }
+                    Workers::Glanced(glanced) => self.glanced(glanced),
+                };
+                leave_out_begun(&mut queues, &self.rows, &workers);
+                self.rows.clone_from(&workers);
                 self.queues = queues.into();
                 self.statuses.extend(statuses);
                 let listed: BTreeSet<&TaskId> =
@@ -159,12 +199,9 @@ impl Facts {
                 }
                 self.holding = workers.iter_mut().filter_map(without_hold_task).collect();
                 (self.workers, self.doubles) = one_of_each(workers);
-                if let Some(mailboxes) = mailboxes {
-                    self.mailboxes_asked = Some(observation.began);
-                    self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
-                    self.mailboxes_known.extend(self.mailboxes.keys().cloned());
-                    self.holds = holds;
-                }
+                self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
+                self.mailboxes_known.extend(self.mailboxes.keys().cloned());
+                self.holds = holds;
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;
                 }
@@ -192,6 +229,22 @@ impl Facts {
             }
         }
         fresh
+    }
+
+    /// The rows of those that are still there, with what they run now. A task came from the queue that it waited in.
+    fn glanced(&self, glanced: Vec<GlancedWorker>) -> Vec<ObservedWorker> {
+        let before: BTreeMap<&WorkerId, &ObservedWorker> = self.rows.iter().map(|row| (&row.id, row)).collect();
+        let waited = |task: &TaskId| {
+            let queue = self.queues.iter().find(|queue| queue.entries.iter().any(|entry| entry.task == *task));
+            queue.map(|queue| queue.id.clone())
+        };
+        let now = |GlancedWorker { id, task }| {
+            let row = *before.get(&id)?;
+            let same = |task: &ObservedTask| row.task.as_ref().filter(|before| before.id == task.id).cloned();
+            let task = task.map(|task| same(&task).unwrap_or_else(|| ObservedTask { queue: waited(&task.id), ..task }));
+            Some(ObservedWorker { task, ..row.clone() })
+        };
+        glanced.into_iter().filter_map(now).collect()
     }
 
     /// The clock jumped: nothing that was seen before tells how things are now.
@@ -242,6 +295,21 @@ impl Facts {
     }
 }
 
+/// Leaves out the entries of tasks that were taken while ClearML was asked: they are in the queues' answer and in the
+/// workers' too. An entry that stays is told of at the next look.
+fn leave_out_begun(queues: &mut [ObservedQueue], before: &[ObservedWorker], now: &[ObservedWorker]) {
+    let running = |rows: &[ObservedWorker]| -> BTreeSet<TaskId> {
+        rows.iter().filter_map(|worker| worker.task.as_ref()).map(|task| task.id.clone()).collect()
+    };
+    let before = running(before);
+    let begun: BTreeSet<TaskId> = running(now).into_iter().filter(|task| !before.contains(task)).collect();
+    if !begun.is_empty() {
+        for queue in queues {
+            queue.entries.retain(|entry| !begun.contains(&entry.task));
+        }
+    }
+}
+
 /// Takes a hold task out of a worker's row, so that nobody takes it for a task; whose row it was.
 fn without_hold_task(worker: &mut ObservedWorker) -> Option<InstanceId> {
     let task = worker.task.as_ref()?;
@@ -258,7 +326,6 @@ fn without_hold_task(worker: &mut ObservedWorker) -> Option<InstanceId> {
 pub struct Fresh {
     pub at: Timestamp,
     pub clearml: bool,
-    pub mailboxes: bool,
     pub tasks: bool,
     pub regions: Vec<Region>,
 }
@@ -268,5 +335,62 @@ impl Fresh {
     #[must_use]
     pub fn saw(&self, region: &Region) -> bool {
         self.regions.contains(region)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::observed::QueueEntry;
+
+    const AT: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn task(id: &str, queue: Option<&str>) -> ObservedTask {
+        ObservedTask { id: id.into(), name: String::new(), queue: queue.map(QueueId::new) }
+    }
+
+    fn worker(id: &str, running: Option<ObservedTask>) -> ObservedWorker {
+        ObservedWorker { id: id.into(), queues: vec!["q".into()], task: running, registered: AT, last_report: Some(AT) }
+    }
+
+    fn seen(seconds: i64, waiting: &[&str], workers: Workers) -> Observation {
+        let entry = |task: &&str| QueueEntry { task: (*task).into(), added: AT };
+        let entries = waiting.iter().map(entry).collect();
+        let queues = vec![ObservedQueue { id: "q".into(), name: "train".into(), tags: Vec::new(), entries }];
+        Observation {
+            began: AT + SignedDuration::from_secs(seconds),
+            clearml: Ok(ClearmlFacts { queues, workers, ..ClearmlFacts::default() }),
+            regions: Vec::new(),
+            credentials_end: BTreeMap::new(),
+        }
+    }
+
+    fn glanced(all: &[(&str, Option<&str>)]) -> Workers {
+        let glanced = |(id, running): &(&str, Option<&str>)| GlancedWorker {
+            id: (*id).into(),
+            task: running.map(|running| task(running, None)),
+        };
+        Workers::Glanced(all.iter().map(glanced).collect())
+    }
+
+    fn waiting(facts: &Facts) -> Vec<&str> {
+        facts.queues.iter().flat_map(|queue| &queue.entries).map(|entry| entry.task.as_str()).collect()
+    }
+
+    #[test]
+    fn a_glance_tells_what_listed_workers_run_now_and_nothing_of_their_reports() {
+        let mut facts = Facts::default();
+        let listed = ["a", "b", "c"].map(|id| worker(id, (id == "a").then(|| task("t1", Some("q")))));
+        facts.take(seen(0, &["t2", "t3"], Workers::Listed(listed.to_vec())));
+        // t2 was taken while ClearML was asked; `c` listens no more; `d` was never listed.
+        facts.take(seen(9, &["t2", "t3"], glanced(&[("a", Some("t1")), ("b", Some("t2")), ("d", Some("t9"))])));
+        let mut expected = vec![worker("a", Some(task("t1", Some("q")))), worker("b", Some(task("t2", Some("q"))))];
+        assert_eq!(facts.workers, expected);
+        assert_eq!((waiting(&facts), facts.workers_asked), (vec!["t3"], Some(AT)));
+        assert_eq!(facts.asked, Some(AT + SignedDuration::from_secs(9)));
+        // An entry that stays behind its running task is one that stays.
+        facts.take(seen(18, &["t2", "t3"], glanced(&[("a", None), ("b", Some("t2"))])));
+        expected = vec![worker("a", None), worker("b", Some(task("t2", Some("q"))))];
+        assert_eq!((&facts.workers, waiting(&facts)), (&expected, vec!["t2", "t3"]));
     }
 }

@@ -104,7 +104,7 @@ impl<'a> Held<'a> {
         let idle = self.worker().is_some_and(|worker| worker.task.is_none() && is_fresh(worker, self.facts));
         let free = sights.of(&self.known.id).free_since.filter(|_| idle);
         let since = free.map(|free| free.max(self.drain.ordered));
-        let asked = since.zip(self.facts.mailboxes_asked);
+        let asked = since.zip(self.facts.asked);
         asked.is_some_and(|(since, asked)| asked.duration_since(since) > SILENT_GATE)
     }
 
@@ -144,7 +144,7 @@ impl<'a> Held<'a> {
         let free = sights.of(&self.known.id).free_since.filter(|_| !self.facts.holding.contains(&self.known.id));
         let since = waits.and_then(|task| task.status_changed).zip(free).map(|(queued, free)| queued.max(free));
         let since = since.map(|since| placed.map_or(since, |placed| placed.max(since)));
-        let asked = since.zip(self.facts.mailboxes_asked);
+        let asked = since.zip(self.facts.asked);
         self.has_no_gate() && asked.is_some_and(|(since, asked)| asked.duration_since(since) > TAKEN_WITHIN)
     }
 

@@ -59,7 +59,7 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
         {
             records.extend(known.of_workers(machine, rows));
         }
-        if fresh.mailboxes {
+        if fresh.clearml {
             records.extend(known.of_drain(machine));
         }
         if fresh.saw(&Region { provider: machine.provider, name: machine.region.clone() }) {

@@ -1,14 +1,15 @@
 //! Looking at the world: every source in parallel, each with a deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
 
-use crate::engine::seen::facts::{ClearmlFacts, Observation, Region};
+use crate::engine::seen::facts::{ClearmlFacts, Observation, Region, Workers};
 use crate::model::account::Owner;
-use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, WorkerName};
-use crate::model::observed::{CloudInstance, Mailbox, ObservedQueue, ObservedWorker, TaskRecord, TaskStatus};
+use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, WorkerId, WorkerName};
+use crate::model::observed::{CloudInstance, Glance, Mailbox, ObservedQueue, TaskRecord, TaskStatus};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::CloudError;
@@ -24,8 +25,9 @@ pub(in crate::engine) struct Look {
     /// The queues of the settings.
     pub queues: Vec<QueueName>,
     pub regions: Vec<Region>,
-    pub mailboxes: bool,
-    /// Machines whose hold tasks are asked for, with the mailboxes.
+    /// Workers of which all but what they run is known; `None`: all are to be listed.
+    pub workers: Option<Arc<BTreeSet<WorkerId>>>,
+    /// Machines whose hold tasks are asked for.
     pub held: BTreeSet<InstanceId>,
     pub tasks: bool,
     /// Tasks in queues whose status is known: only the others are asked for it.
@@ -66,14 +68,15 @@ async fn clearml(world: &World, clock: Clock, look: &Look) -> Result<ClearmlFact
     seen.unwrap_or_else(|| Err(late())).map_err(|error| error.to_string())
 }
 
-/// Workers before queues: a task that is pulled in between is then neither waiting nor running, which starts nothing.
-/// The other way round it would be both, and a machine would be started for a task that has one.
+/// One call, and those that are seldom needed. The workers are listed where one is new, or one name has two rows.
 async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let tracker = &world.tracker;
-    let workers = tracker.workers(&look.fleet).await?;
-    let mailboxes = if look.mailboxes { Some(tracker.mailboxes().await?) } else { None };
-    let holds = holds(tracker.as_ref(), look, mailboxes.as_deref().unwrap_or_default()).await?;
-    let queues = tracker.queues().await?;
+    let glance = tracker.glance().await?;
+    let are_known = look.workers.as_ref().is_some_and(|known| tells_all(&glance, known));
+    let Glance { queues, workers, mailboxes } = glance;
+    let workers =
+        if are_known { Workers::Glanced(workers) } else { Workers::Listed(tracker.workers(&look.fleet).await?) };
+    let holds = holds(tracker.as_ref(), look, &mailboxes).await?;
     let tasks = if look.tasks {
         let ours = ids(&queues, &look.queues);
         Some(tracker.tasks(&ours, &[TaskStatus::InProgress, TaskStatus::Queued]).await?)
@@ -83,6 +86,11 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let (statuses, owners) =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
     Ok(ClearmlFacts { queues, workers, mailboxes, holds, tasks, statuses, owners })
+}
+
+fn tells_all(glance: &Glance, known: &BTreeSet<WorkerId>) -> bool {
+    let ids: BTreeSet<&WorkerId> = glance.workers.iter().map(|worker| &worker.id).collect();
+    ids.len() == glance.workers.len() && ids.into_iter().all(|id| known.contains(id))
 }
 
 /// What waits or runs of the machines' own queues: nobody but us puts tasks there.
@@ -118,7 +126,7 @@ async fn told(
     tracker: &dyn Tracker,
     look: &Look,
     queues: &[ObservedQueue],
-    workers: &[ObservedWorker],
+    workers: &Workers,
     tasks: &[TaskRecord],
 ) -> Result<Told, TrackerError> {
     let ours = queues.iter().filter(|queue| look.queues.contains(&queue.name));
@@ -130,9 +138,8 @@ async fn told(
             statuses.insert(task.id.clone(), Some(task.status));
         }
     }
-    let of_fleet =
-        workers.iter().filter(|worker| WorkerName::parse(&worker.id).is_some_and(|name| name.fleet == look.fleet));
-    let running = of_fleet.filter_map(|worker| worker.task.as_ref()).map(|task| &task.id);
+    let is_ours = |worker: &WorkerId| WorkerName::parse(worker).is_some_and(|name| name.fleet == look.fleet);
+    let running = workers.running().filter(|(worker, _)| is_ours(worker)).map(|(_, task)| &task.id);
     let unowned = entries.into_iter().chain(running).filter(|task| !look.owned.contains(*task));
     let asked: BTreeSet<&TaskId> = open.iter().copied().chain(unowned).collect();
     let mut owners = BTreeMap::new();

@@ -312,7 +312,7 @@ impl Sights {
                 (None, _) => None,
             };
             let free = !facts.holding.contains(&known.id) && facts.holds.get(&known.id).is_some_and(Vec::is_empty);
-            sight.released_looks = match (&sight.cancelled, fresh.mailboxes) {
+            sight.released_looks = match (&sight.cancelled, fresh.clearml) {
                 (Some(_), true) if free => sight.released_looks.saturating_add(1),
                 (Some(_), false) => sight.released_looks,
                 _ => 0,

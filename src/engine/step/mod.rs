@@ -17,6 +17,7 @@ use crate::engine::act::outcome::{Consequence, settle};
 use crate::engine::act::retry::Retries;
 use crate::engine::backoff::heed;
 use crate::engine::pass::{is_adoption, stale_after};
+use crate::engine::run::WHOLE_EVERY;
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::hold::Held;
 use crate::engine::seen::join::{Parts, join};
@@ -27,7 +28,7 @@ use crate::engine::stance::Stance;
 use crate::engine::tend::{Delivered, Tended, Tending, note_done};
 use crate::model::catalogue::Catalogue;
 use crate::model::course::Courses;
-use crate::model::ids::{InstanceId, IntentId, TaskId, Term};
+use crate::model::ids::{InstanceId, IntentId, TaskId, Term, WorkerId};
 use crate::model::plan::Plan;
 use crate::model::record::{IntentEnd, KnownInstance, Memory, Record};
 use crate::model::settings::Settings;
@@ -37,13 +38,11 @@ use crate::plan::pace::{QUICK, pace};
 use crate::plan::plan;
 use crate::store::settings::SettingsFile;
 
-/// How often the rarer questions are asked.
-const MINUTE: SignedDuration = SignedDuration::from_secs(60);
-
 /// What the next look asks for, beside queues, workers and machines.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked {
-    pub mailboxes: bool,
+    /// Workers of which all but what they run is known; `None`: all are to be listed.
+    pub workers: Option<Arc<BTreeSet<WorkerId>>>,
     pub tasks: bool,
     /// Machines whose hold tasks are asked for.
     pub held: BTreeSet<InstanceId>,
@@ -163,16 +162,15 @@ impl Stepper {
 
     /// What the look at `now` asks for.
     pub(crate) fn asks(&mut self, now: Timestamp) -> Asked {
-        let deep = self.looked_deep_at.is_none_or(|last| now.duration_since(last) >= MINUTE);
+        let deep = self.looked_deep_at.is_none_or(|last| now.duration_since(last) >= WHOLE_EVERY);
         if deep {
             self.looked_deep_at = Some(now);
         }
-        let drained = self.memory.known.values().any(|known| known.drain.is_some());
         let held = |known: &&KnownInstance| {
             Held::of(known, &self.facts, &self.settings).is_some_and(|held| held.is_wanted(&self.sights))
         };
         Asked {
-            mailboxes: deep || drained,
+            workers: (!deep).then(|| Arc::clone(&self.facts.workers_listed)),
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
             held: self.memory.known.values().filter(held).map(|known| known.id.clone()).collect(),
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },

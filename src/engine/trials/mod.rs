@@ -4,6 +4,7 @@ mod guardrails;
 mod holds;
 mod kept;
 mod lead;
+mod looks;
 mod loss;
 mod orders;
 mod phantoms;

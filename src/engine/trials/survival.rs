@@ -120,7 +120,7 @@ async fn a_requeue_that_is_refused_stays_to_be_done() {
 #[tokio::test(start_paused = true)]
 async fn machines_are_not_called_lost_for_a_server_that_does_not_answer() {
     let (mut trial, machine) = Trial::idle().await;
-    trial.world.always("workers", Some(Fate::Refused));
+    trial.world.always("glance", Some(Fate::Refused));
     trial.pass(20 * 60).await;
     let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
     assert_eq!((seen.fault, seen.phase), (None, Phase::Idle));

@@ -10,8 +10,8 @@ use crate::model::account::Owner;
 use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId, hold_task};
 use crate::model::observed::{
-    CloudInstance, CloudState, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry,
-    Tags, TaskFacts, TaskRecord, TaskStatus,
+    CloudInstance, CloudState, Glance, GlancedWorker, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask,
+    ObservedWorker, QueueEntry, Tags, TaskFacts, TaskRecord, TaskStatus,
 };
 use crate::model::settings::{Market, Provider};
 use crate::model::snapshot::ErrorClass;
@@ -234,15 +234,22 @@ impl Tracker for Scripted {
         .await
     }
 
-    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError> {
-        self.asks("mailboxes", |facts, now| {
+    async fn glance(&self) -> Result<Glance, TrackerError> {
+        self.asks("glance", |facts, now| {
             let mailbox = |(instance, metadata): (&InstanceId, &BTreeMap<String, String>)| Mailbox {
                 queue: format!("drain:{instance}").into(),
                 instance: instance.clone(),
                 created: now,
                 metadata: metadata.clone(),
             };
-            facts.mailboxes.iter().map(mailbox).collect()
+            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now };
+            let entries = facts.waiting.iter().map(entry).collect();
+            let worker = |worker: &ObservedWorker| GlancedWorker { id: worker.id.clone(), task: worker.task.clone() };
+            Glance {
+                queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
+                workers: facts.workers.values().map(worker).collect(),
+                mailboxes: facts.mailboxes.iter().map(mailbox).collect(),
+            }
         })
         .await
     }

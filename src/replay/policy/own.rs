@@ -18,7 +18,7 @@ use crate::model::record::Learned;
 use crate::model::settings::key::{Part, Section};
 use crate::model::settings::{Market, OnIdle, PoolSettings, Provider, QueueSettings, Settings, fields};
 use crate::model::snapshot::{ErrorClass, QueueState, Snapshot, Source, Surplus};
-use crate::plan::pace::{QUICK, SLOW, pace};
+use crate::plan::pace::{QUICK, SLOW, SLOWER, pace};
 use crate::plan::plan;
 use crate::replay::trace::{Millis, TraceQueue};
 use crate::replay::week::{Doing, Machine, Week};
@@ -30,6 +30,12 @@ const FRESH: SignedDuration = SignedDuration::from_mins(3);
 
 /// The lease of the fleet is written so often.
 const LEASE: Millis = 60_000;
+
+/// Workers and tasks are listed whole so often, as the engine does.
+const WHOLE: Millis = 180_000;
+
+/// The calls for a machine that ends: its hold tasks are looked for, its mailbox goes, and its worker's row.
+const ENDED: u64 = 3;
 
 /// The engine's first pause after the cloud had no capacity, and its longest.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_mins(1);
@@ -45,6 +51,9 @@ pub struct Own {
     ledger: Ledger,
     interval: SignedDuration,
     leased: Option<Millis>,
+    listed: Option<Millis>,
+    /// Tasks up to this one were asked whose they are.
+    asked: usize,
     /// How often in a row the cloud had no capacity.
     shortage: Option<u32>,
     /// A look found nothing to do, and the world has not changed since.
@@ -123,6 +132,8 @@ impl Own {
             ledger: Ledger::default(),
             interval: QUICK,
             leased: None,
+            listed: None,
+            asked: 0,
             shortage: None,
             still: None,
         })
@@ -156,6 +167,33 @@ impl Own {
         }
     }
 
+    /// The calls of a look: queues, workers and mailboxes in one; all workers where one is new, and with all tasks now and
+    /// then; whose a new task is; the lease.
+    fn count_calls(&mut self, week: &mut Week<'_>) {
+        let mut calls = 1;
+        let registers = |(number, seen): (&usize, &Instance)| {
+            let machine = week.machines().get(*number);
+            !seen.registered && machine.is_some_and(|machine| machine.registers <= week.now())
+        };
+        if self.listed.is_none_or(|at| week.now() - at >= WHOLE) {
+            self.listed = Some(week.now());
+            calls += 2;
+        } else if self.shown.iter().zip(&self.snapshot.instances).any(registers) {
+            calls += 1;
+        }
+        let newest = (0..week.trace.queues.len()).filter_map(|queue| week.waiting(queue).iter().max()).max();
+        if let Some(newest) = newest.filter(|newest| **newest >= self.asked) {
+            self.asked = newest + 1;
+            calls += 1;
+        }
+        if self.leased.is_none_or(|at| week.now() - at >= LEASE) {
+            self.leased = Some(week.now());
+            calls += 1;
+        }
+        week.tally_mut().clearml_calls += calls;
+        week.tally_mut().cloud_calls += 1;
+    }
+
     /// Carries a plan out; whether it did anything.
     fn carry_out(&mut self, week: &mut Week<'_>, now: Timestamp) -> bool {
         let decided = plan(&self.snapshot, &self.settings, &self.ledger, now);
@@ -180,7 +218,7 @@ impl Own {
                 Action::SwitchOff { instance } => {
                     if let Some((number, _)) = self.find(&instance) {
                         week.tally_mut().cloud_calls += 1;
-                        week.tally_mut().clearml_calls += 1;
+                        week.tally_mut().clearml_calls += ENDED;
                         week.switch_off(number);
                     }
                 }
@@ -202,8 +240,7 @@ impl Own {
                 Action::Stop { instance, .. } => {
                     if let Some((number, _)) = self.find(&instance) {
                         week.tally_mut().cloud_calls += 1;
-                        // The mailbox goes with the machine, and its worker's row.
-                        week.tally_mut().clearml_calls += 2;
+                        week.tally_mut().clearml_calls += ENDED;
                         week.terminate(number);
                     }
                 }
@@ -215,6 +252,8 @@ impl Own {
 
     fn launch(&mut self, week: &mut Week<'_>, launch: &Launch, now: Timestamp) {
         week.tally_mut().cloud_calls += 1;
+        // A token for their agents, and a mailbox for each.
+        week.tally_mut().clearml_calls += 1;
         let queue = self.settings.queues.iter().position(|queue| queue.name == launch.queue);
         let Some(queue) = queue else { return };
         let pools = self.settings.queues.get(queue).map(|queue| queue.pools.as_slice()).unwrap_or_default();
@@ -224,6 +263,7 @@ impl Own {
                 self.back_off(launch, now);
                 return;
             };
+            week.tally_mut().clearml_calls += 1;
             self.shown.push(number);
             self.snapshot.instances.push(launched(number, launch, now));
         }
@@ -263,17 +303,7 @@ impl Own {
 impl Policy for Own {
     fn act(&mut self, week: &mut Week<'_>) -> Millis {
         let now = Timestamp::from_millisecond(week.now()).unwrap_or(Timestamp::MAX);
-        let answers = |instance: &Instance| {
-            instance.drain.as_ref().is_some_and(|drain| drain.cancelled || instance.task.is_none())
-        };
-        let drains = self.snapshot.instances.iter().any(answers);
-        // Queues and workers; the mailboxes while one is expected to answer; the lease.
-        week.tally_mut().clearml_calls += 2 + u64::from(drains);
-        week.tally_mut().cloud_calls += 1;
-        if self.leased.is_none_or(|at| week.now() - at >= LEASE) {
-            self.leased = Some(week.now());
-            week.tally_mut().clearml_calls += 1;
-        }
+        self.count_calls(week);
         let expects =
             self.snapshot.courses.values().any(|course| !course.expected.is_empty() || !course.fell.is_empty());
         // Back-offs end, and what waits for a machine that is soon free has waited longer.
@@ -281,7 +311,7 @@ impl Policy for Own {
         let stands = self.still == Some(week.changes()) && self.snapshot.surplus.is_empty() && !expects && !waits;
         if stands && !self.snapshot.instances.iter().any(|instance| !instance.registered) {
             // As `pace` has it when nothing moves.
-            self.interval = (self.interval + QUICK).min(SLOW);
+            self.interval = (self.interval + SLOWER).min(SLOW);
             return week.now() + millis(self.interval);
         }
         self.look(week, now);
@@ -295,7 +325,7 @@ impl Policy for Own {
     fn restart(&mut self, _week: &Week<'_>) {
         (self.snapshot.surplus, self.snapshot.courses) = (Surplus::new(), Courses::new());
         self.snapshot.breakers.clear();
-        (self.leased, self.shortage, self.still) = (None, None, None);
+        (self.leased, self.listed, self.shortage, self.still) = (None, None, None, None);
         self.interval = QUICK;
     }
 }

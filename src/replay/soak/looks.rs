@@ -1,16 +1,16 @@
 //! What the world shows of itself at a look, with what goes wrong with looking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::house::{REGIONS, one};
 use super::kinds::Kind;
 use super::world::{Machine, Millis, World, stamp};
-use crate::engine::seen::facts::{ClearmlFacts, Observation, Region};
+use crate::engine::seen::facts::{ClearmlFacts, Observation, Region, Workers};
 use crate::engine::step::Asked;
-use crate::model::ids::TaskId;
+use crate::model::ids::{TaskId, WorkerId};
 use crate::model::observed::{
-    CloudInstance, CloudState, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, Tags, TaskRecord,
-    TaskStatus,
+    CloudInstance, CloudState, GlancedWorker, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, Tags,
+    TaskRecord, TaskStatus,
 };
 use crate::model::settings::Provider;
 
@@ -77,10 +77,14 @@ impl World {
             let second = ObservedWorker { task: None, ..row.clone() };
             workers.push(second);
         }
+        let workers = match &asked.workers {
+            Some(known) if tells_all(&workers, known) => Workers::Glanced(workers.into_iter().map(glanced).collect()),
+            _ => Workers::Listed(workers),
+        };
         let mailed = self.machines.iter().filter(|machine| machine.mail.is_some());
-        let mailboxes = asked.mailboxes.then(|| mailed.filter_map(Machine::mailbox).collect());
+        let mailboxes = mailed.filter_map(Machine::mailbox).collect();
         let mut holds = BTreeMap::new();
-        for machine in self.machines.iter().filter(|machine| asked.mailboxes && machine.mail.is_some()) {
+        for machine in self.machines.iter().filter(|machine| machine.mail.is_some()) {
             if asked.held.contains(&machine.id) {
                 holds.insert(machine.id.clone(), machine.hold_records());
             }
@@ -160,6 +164,16 @@ impl World {
         }));
         workers
     }
+}
+
+/// As the live look has it: one row for each, and none is new.
+fn tells_all(workers: &[ObservedWorker], known: &BTreeSet<WorkerId>) -> bool {
+    let ids: BTreeSet<&WorkerId> = workers.iter().map(|worker| &worker.id).collect();
+    ids.len() == workers.len() && ids.into_iter().all(|id| known.contains(id))
+}
+
+fn glanced(worker: ObservedWorker) -> GlancedWorker {
+    GlancedWorker { id: worker.id, task: worker.task.map(|task| ObservedTask { queue: None, ..task }) }
 }
 
 impl Machine {

@@ -8,11 +8,11 @@ use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName};
 use crate::model::observed::{HiddenQueue, Mailbox};
 use crate::world::clearml::answer::{subcode, subcode_of};
 use crate::world::clearml::session::{Repeat, Session};
-use crate::world::clearml::wire;
+use crate::world::clearml::{Clearml, wire};
 use crate::world::tracker::TrackerError;
 
 /// The tag that hides a queue from people's lists.
-const HIDING_TAG: &str = "k8s-glue";
+pub(super) const HIDING_TAG: &str = "k8s-glue";
 const MAILBOX_PREFIX: &str = "drain:";
 const FIELDS: &[&str] = &["id", "name", "created", "metadata"];
 
@@ -24,13 +24,8 @@ pub(super) enum Creation {
     Exists,
 }
 
-/// Every drain mailbox.
-pub(super) async fn mailboxes(session: &Session) -> Result<Vec<Mailbox>, TrackerError> {
-    let rows = list(session, &format!("^{MAILBOX_PREFIX}")).await?;
-    Ok(rows.into_iter().filter_map(mailbox).collect())
-}
-
-fn mailbox(row: wire::Hidden) -> Option<Mailbox> {
+/// The drain mailbox that a hidden queue is, if it is one.
+pub(super) fn mailbox(row: wire::Hidden) -> Option<Mailbox> {
     let instance = row.name.strip_prefix(MAILBOX_PREFIX).filter(|id| !id.is_empty())?;
     Some(Mailbox {
         instance: InstanceId::new(instance),
@@ -57,9 +52,16 @@ pub(super) async fn create(session: &Session, name: &QueueName) -> Result<Creati
 }
 
 /// Deletes a hidden queue; one that does not exist is deleted.
-pub(super) async fn delete(session: &Session, name: &QueueName) -> Result<(), TrackerError> {
-    let Some(queue) = find(session, name).await? else { return Ok(()) };
-    delete_by_id(session, &queue.id.into()).await
+pub(super) async fn delete(server: &Clearml, name: &QueueName) -> Result<(), TrackerError> {
+    let seen = server.hidden.lock().await.remove(name);
+    let queue = match seen {
+        Some(queue) => queue,
+        None => match find(&server.console, name).await? {
+            Some(queue) => queue.id.into(),
+            None => return Ok(()),
+        },
+    };
+    delete_by_id(&server.console, &queue).await
 }
 
 /// The same, by its id.
@@ -72,13 +74,24 @@ pub(super) async fn delete_by_id(session: &Session, queue: &QueueId) -> Result<(
 }
 
 /// Writes one key of a hidden queue's metadata, creating the queue if need be. Other keys are left alone.
-pub(super) async fn write(session: &Session, name: &QueueName, key: &str, value: &str) -> Result<(), TrackerError> {
-    let queue = match find(session, name).await? {
+pub(super) async fn write(server: &Clearml, name: &QueueName, key: &str, value: &str) -> Result<(), TrackerError> {
+    let entry = [(key, value.to_owned())];
+    let seen = server.hidden.lock().await.get(name).cloned();
+    if let Some(queue) = seen
+        && write_all(&server.console, &queue, &entry).await?
+    {
+        return Ok(());
+    }
+    let queue = match find(&server.console, name).await? {
         Some(queue) => queue.id.into(),
-        None => create_or_find(session, name).await?,
+        None => create_or_find(&server.console, name).await?,
     };
-    let body = json!({ "queue": queue.as_str(), "metadata": [{ "key": key, "type": "str", "value": value }] });
-    session.call::<Value>("queues.add_or_update_metadata", body, Repeat::Safe).await.map(drop)
+    server.hidden.lock().await.insert(name.clone(), queue.clone());
+    if write_all(&server.console, &queue, &entry).await? {
+        return Ok(());
+    }
+    let message = format!("`{name}` was removed while it was written to");
+    Err(TrackerError::Unreadable { endpoint: "queues.add_or_update_metadata".to_owned(), message })
 }
 
 /// Writes these keys of a hidden queue's metadata. `false`: there is no such queue.

@@ -3,6 +3,7 @@
 pub mod credentials;
 
 mod answer;
+mod glance;
 mod hidden;
 mod history;
 mod hold;
@@ -12,16 +13,18 @@ mod token;
 mod wire;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use jiff::SignedDuration;
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use crate::model::claim::{Claim, ClaimNote};
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
+use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, Term, WorkerId};
 use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
 use crate::model::observed::{
-    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
+    Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
 use crate::world::clearml::credentials::Credentials;
 use crate::world::clearml::session::{Repeat, Session};
@@ -34,7 +37,7 @@ use crate::world::tracker::{Requeue, Tracker, TrackerError};
 const PAGE: usize = 500;
 
 /// Above this many workers only those of the fleet are asked for.
-const ALL_WORKERS: u64 = 500;
+const ALL_WORKERS: usize = 500;
 
 /// The server forgets a worker this long after its last report.
 const WORKER_LIFE: SignedDuration = SignedDuration::from_mins(10);
@@ -49,6 +52,10 @@ pub struct Clearml {
     agents: Session,
     server: String,
     clock: Clock,
+    /// The ids of hidden queues that were seen.
+    hidden: Mutex<BTreeMap<QueueName, QueueId>>,
+    /// The last answer held more workers than are all asked for.
+    crowded: AtomicBool,
 }
 
 impl Clearml {
@@ -61,7 +68,14 @@ impl Clearml {
             agents: Session::new(http, &server, agents, clock),
             server,
             clock,
+            hidden: Mutex::default(),
+            crowded: AtomicBool::default(),
         })
+    }
+
+    async fn workers_where(&self, filter: serde_json::Value) -> Result<Vec<ObservedWorker>, TrackerError> {
+        let answer: wire::Workers = self.console.call("workers.get_all", filter, Repeat::Safe).await?;
+        Ok(wire::workers(answer))
     }
 
     async fn tasks_where(&self, filter: serde_json::Value) -> Result<Vec<TaskRecord>, TrackerError> {
@@ -79,20 +93,22 @@ impl Tracker for Clearml {
         Ok(rows.into_iter().map(ObservedQueue::from).collect())
     }
 
-    async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError> {
-        let mut filter = json!({ "last_seen": WORKER_LIFE.as_secs() });
-        let count: wire::Count = self.console.call("workers.get_count", filter.clone(), Repeat::Safe).await?;
-        if count.count > ALL_WORKERS
-            && let Some(filter) = filter.as_object_mut()
-        {
-            filter.insert("worker_pattern".to_owned(), json!(format!("{fleet}:*")));
-        }
-        let answer: wire::Workers = self.console.call("workers.get_all", filter, Repeat::Safe).await?;
-        Ok(wire::workers(answer))
+    async fn glance(&self) -> Result<Glance, TrackerError> {
+        glance::glance(self).await
     }
 
-    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError> {
-        hidden::mailboxes(&self.console).await
+    async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError> {
+        let all = json!({ "last_seen": WORKER_LIFE.as_secs() });
+        if self.crowded.load(Ordering::Relaxed) {
+            let count: wire::Count = self.console.call("workers.get_count", all.clone(), Repeat::Safe).await?;
+            if count.count > ALL_WORKERS {
+                let ours = json!({ "last_seen": WORKER_LIFE.as_secs(), "worker_pattern": format!("{fleet}:*") });
+                return self.workers_where(ours).await;
+            }
+        }
+        let workers = self.workers_where(all).await?;
+        self.crowded.store(workers.len() > ALL_WORKERS, Ordering::Relaxed);
+        Ok(workers)
     }
 
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {
@@ -124,15 +140,15 @@ impl Tracker for Clearml {
 
     async fn delete_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         hold::delete(self, instance).await?;
-        hidden::delete(&self.console, &mailbox_queue(instance)).await
+        hidden::delete(self, &mailbox_queue(instance)).await
     }
 
     async fn order_drain(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
-        hidden::write(&self.console, &mailbox_queue(instance), "want", &format!("drain:{nonce}")).await
+        hidden::write(self, &mailbox_queue(instance), "want", &format!("drain:{nonce}")).await
     }
 
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
-        hidden::write(&self.console, &mailbox_queue(instance), "want", "run").await
+        hidden::write(self, &mailbox_queue(instance), "want", "run").await
     }
 
     async fn place_hold(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
@@ -144,7 +160,7 @@ impl Tracker for Clearml {
     }
 
     async fn renew_lease(&self, fleet: &FleetId, value: &str) -> Result<(), TrackerError> {
-        hidden::write(&self.console, &lease_queue(fleet), "lease", value).await
+        hidden::write(self, &lease_queue(fleet), "lease", value).await
     }
 
     async fn claims(&self, fleet: &FleetId) -> Result<Vec<Claim>, TrackerError> {

@@ -29,7 +29,7 @@ pub(super) async fn requeue_lost(server: &Clearml, lost: &LostTask) -> Result<Re
     let done = stop_and_enqueue(server, lost).await;
     // A claim is kept only while it is open what became of our calls; the next reader decides by the status.
     if matches!(done, Ok(_) | Err(TrackerError::Refused { .. })) {
-        hidden::delete(&server.console, &claim).await?;
+        hidden::delete(server, &claim).await?;
     }
     done
 }

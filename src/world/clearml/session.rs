@@ -76,7 +76,7 @@ impl Session {
         }
     }
 
-    /// Every row of a list: page by page, in the order of the ids, so that no page shifts another.
+    /// Every row of a list, with these fields, or all where none is named: page by page, in the order of the ids, so that no page shifts another.
     pub(super) async fn pages<T: DeserializeOwned>(
         &self,
         endpoint: &str,
@@ -86,7 +86,9 @@ impl Session {
     ) -> Result<Vec<T>, TrackerError> {
         let mut rows = Vec::new();
         let Value::Object(mut body) = filter else { return Ok(rows) };
-        body.insert("only_fields".to_owned(), json!(fields));
+        if !fields.is_empty() {
+            body.insert("only_fields".to_owned(), json!(fields));
+        }
         body.insert("order_by".to_owned(), json!(["id"]));
         body.insert("page_size".to_owned(), json!(PAGE));
         for page in 0_usize.. {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use crate::model::account::Owner;
 use crate::model::ids::TaskId;
 use crate::model::observed::{
-    ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskFacts, TaskRecord, TaskStatus,
+    GlancedWorker, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskFacts, TaskRecord, TaskStatus,
 };
 
 pub(super) const TASK_FIELDS: &[&str] =
@@ -27,7 +27,7 @@ pub(super) struct Login {
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Count {
-    pub(super) count: u64,
+    pub(super) count: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -64,6 +64,12 @@ pub(super) struct Named {
     pub(super) name: Option<String>,
 }
 
+impl Named {
+    fn observed(self) -> Option<ObservedTask> {
+        Some(ObservedTask { id: self.id?.into(), name: self.name.unwrap_or_default(), queue: None })
+    }
+}
+
 #[derive(Debug, Deserialize)]
 pub(super) struct Queue {
     id: String,
@@ -87,6 +93,68 @@ impl From<Queue> for ObservedQueue {
             name: queue.name.into(),
             tags: queue.tags,
             entries: queue.entries.into_iter().map(|e| QueueEntry { task: e.task.into(), added: e.added }).collect(),
+        }
+    }
+}
+
+/// A queue with the names of its tasks, and who listens to it.
+#[derive(Debug, Deserialize)]
+pub(super) struct WholeQueue {
+    id: String,
+    name: String,
+    created: Option<Timestamp>,
+    #[serde(default)]
+    tags: Vec<String>,
+    #[serde(default)]
+    system_tags: Vec<String>,
+    #[serde(default)]
+    entries: Vec<NamedEntry>,
+    #[serde(default)]
+    workers: Vec<Listener>,
+    #[serde(default, deserialize_with = "metadata")]
+    metadata: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct NamedEntry {
+    task: Option<Named>,
+    added: Timestamp,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listener {
+    name: String,
+    /// Older servers tell none.
+    key: Option<String>,
+    task: Option<Named>,
+}
+
+impl WholeQueue {
+    /// Who listens, by a key of its own.
+    pub(super) fn listeners(&mut self) -> impl Iterator<Item = (String, GlancedWorker)> {
+        std::mem::take(&mut self.workers).into_iter().map(|listener| {
+            let task = listener.task.and_then(Named::observed);
+            (listener.key.unwrap_or_else(|| listener.name.clone()), GlancedWorker { id: listener.name.into(), task })
+        })
+    }
+
+    pub(super) fn is_tagged(&self, system_tag: &str) -> bool {
+        self.system_tags.iter().any(|tag| tag == system_tag)
+    }
+
+    pub(super) fn into_hidden(self) -> Hidden {
+        Hidden { id: self.id, name: self.name, created: self.created, metadata: self.metadata }
+    }
+}
+
+impl From<WholeQueue> for ObservedQueue {
+    fn from(queue: WholeQueue) -> Self {
+        let entry = |entry: NamedEntry| Some(QueueEntry { task: entry.task?.id?.into(), added: entry.added });
+        Self {
+            id: queue.id.into(),
+            name: queue.name.into(),
+            tags: queue.tags,
+            entries: queue.entries.into_iter().filter_map(entry).collect(),
         }
     }
 }
@@ -143,10 +211,7 @@ pub(super) fn workers(answer: Workers) -> Vec<ObservedWorker> {
 
 fn observed(worker: Worker) -> ObservedWorker {
     let queue = worker.queue.and_then(|queue| queue.id).map(Into::into);
-    let task = worker.task.and_then(|task| {
-        let id = task.id?;
-        Some(ObservedTask { id: id.into(), name: task.name.unwrap_or_default(), queue })
-    });
+    let task = worker.task.and_then(Named::observed).map(|task| ObservedTask { queue, ..task });
     ObservedWorker {
         id: worker.id.into(),
         queues: worker.queues.into_iter().filter_map(|queue| queue.id).map(Into::into).collect(),
@@ -285,6 +350,7 @@ mod tests {
         fn any_text_is_an_answer_or_none(text: String, time: String) {
             let _ = serde_json::from_str::<Workers>(&text);
             let _ = serde_json::from_str::<Queue>(&text);
+            let _ = serde_json::from_str::<WholeQueue>(&text);
             let _ = serde_json::from_str::<Task>(&text);
             let entry = serde_json::json!({ "task": "t", "added": time });
             let _ = serde_json::from_value::<Entry>(entry);

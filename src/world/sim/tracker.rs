@@ -10,8 +10,8 @@ use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, Term, WorkerId};
 use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
 use crate::model::observed::{
-    HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, TaskFacts, TaskRecord,
-    TaskStatus,
+    Glance, GlancedWorker, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry,
+    TaskFacts, TaskRecord, TaskStatus,
 };
 use crate::world::secret::Secret;
 use crate::world::sim::Shared;
@@ -47,11 +47,8 @@ impl Tracker for Shared {
         self.tracker_call(Call::Read, "workers.get_all", |state| Ok(state.observed_workers(fleet))).await
     }
 
-    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError> {
-        self.tracker_call(Call::Read, "queues.get_all", |state| {
-            Ok(state.server.queues(true).filter_map(mailbox).collect())
-        })
-        .await
+    async fn glance(&self) -> Result<Glance, TrackerError> {
+        self.tracker_call(Call::Read, "queues.get_all_ex", |state| Ok(state.glance())).await
     }
 
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {
@@ -283,6 +280,23 @@ impl State {
             workers.retain(|worker| worker.id.as_str().starts_with(&prefix));
         }
         workers.into_iter().map(|worker| self.observed_worker(worker)).collect()
+    }
+
+    fn glance(&mut self) -> Glance {
+        self.report_all();
+        let now = self.time();
+        let listening = self.server.workers(now, None).filter(|worker| !worker.queues.is_empty());
+        let workers: Vec<Worker> = listening.cloned().collect();
+        let glanced = workers.into_iter().map(|worker| {
+            let ObservedWorker { id, task, .. } = self.observed_worker(worker);
+            GlancedWorker { id, task: task.map(|task| ObservedTask { queue: None, ..task }) }
+        });
+        let server = &self.server;
+        Glance {
+            workers: glanced.collect(),
+            queues: server.queues(false).map(observed_queue).collect(),
+            mailboxes: server.queues(true).filter_map(mailbox).collect(),
+        }
     }
 
     fn observed_worker(&self, worker: Worker) -> ObservedWorker {

@@ -231,17 +231,61 @@ async fn no_filter_is_never_sent_empty() {
 
 #[tokio::test]
 async fn above_500_workers_only_the_fleet_s_are_asked_for() {
-    for (count, pattern) in [(500, Value::Null), (501, json!("research:*"))] {
+    let row = |n: usize| json!({ "id": format!("w{n}"), "register_time": "2026-11-23T17:00:00+00:00" });
+    for (there, still, patterns) in [
+        (500, 501, vec![Value::Null; 3]),
+        (501, 501, vec![Value::Null, json!("research:*"), json!("research:*")]),
+        (501, 500, vec![Value::Null, Value::Null, Value::Null]),
+    ] {
         let stub = Stub::start(move |call| match call.endpoint.as_str() {
             "auth.login" => Reply::Data(Value::Null),
-            "workers.get_count" => Reply::Data(json!({ "count": count })),
-            _ => Reply::Data(json!({ "workers": [] })),
+            "workers.get_count" => Reply::Data(json!({ "count": still })),
+            _ => {
+                let listed = if call.nth == 0 { there } else { still };
+                let listed = if call.body["worker_pattern"].is_null() { listed } else { 3 };
+                Reply::Data(json!({ "workers": (0..listed).map(row).collect::<Vec<_>>() }))
+            }
         })
         .await;
-        stub.client(Clock::Wall).workers(&"research".into()).await.unwrap();
+        let client = stub.client(Clock::Wall);
+        for _ in 0..3 {
+            client.workers(&"research".into()).await.unwrap();
+        }
         let calls = stub.calls();
-        assert_eq!((&calls[1].body["worker_pattern"], &calls[1].body["last_seen"]), (&pattern, &json!(600)));
+        let lists: Vec<_> = calls.iter().filter(|call| call.endpoint == "workers.get_all").collect();
+        assert_eq!(lists.iter().map(|call| call.body["worker_pattern"].clone()).collect::<Vec<_>>(), patterns);
+        assert!(lists.iter().all(|call| call.body["last_seen"] == json!(600)));
     }
+}
+
+#[tokio::test]
+async fn one_call_shows_queues_workers_and_mailboxes() {
+    let answers = recorded(include_str!("recorded/answers.json"));
+    let mut queues = answers["queues.get_all_ex busy"]["queues"].as_array().unwrap().clone();
+    let key = queues[0]["workers"][0]["key"].clone();
+    let listener = json!({ "name": queues[0]["workers"][0]["name"], "key": key, "task": null });
+    let want = json!({ "want": { "key": "want", "type": "str", "value": "run" } });
+    let hidden = |name: &str| {
+        json!({ "id": name, "name": name, "created": "2026-11-23T17:37:40.959000+00:00", "system_tags": ["k8s-glue"],
+            "workers": [queues[0]["workers"][0].clone()], "metadata": want })
+    };
+    let [mailbox, lease] = ["drain:i-0aaa", "tidegate:research"].map(hidden);
+    let elsewhere = json!({ "id": "q2", "name": "other", "workers": [{ "name": "by hand", "task": null }],
+        "entries": [{ "task": null, "added": "2026-11-23T17:37:41.123000+00:00" }] });
+    queues.extend([mailbox, lease, elsewhere]);
+    queues[0]["workers"].as_array_mut().unwrap().push(listener);
+    let stub = Stub::start(move |call| usual(call, || Reply::Data(json!({ "queues": queues })))).await;
+    let glance = stub.client(Clock::Wall).glance().await.unwrap();
+    let names: Vec<&str> = glance.queues.iter().map(|queue| queue.name.as_str()).collect();
+    assert_eq!((names, glance.queues[0].entries.len()), (vec!["gpu-a100", "other"], 2));
+    assert_eq!(glance.queues[1].entries, [], "an entry of no task");
+    let workers: Vec<_> = glance.workers.iter().map(|worker| worker.id.as_str()).collect();
+    assert_eq!(workers, ["by hand", "dynamic_worker:a100:p4d.24xlarge:i-0aaa"], "one for each key");
+    let mailboxes: Vec<_> = glance.mailboxes.iter().map(|mailbox| mailbox.instance.as_str()).collect();
+    assert_eq!(mailboxes, ["i-0aaa"]);
+    let asked = stub.calls().pop().unwrap();
+    assert_eq!((asked.endpoint.as_str(), &asked.body["search_hidden"]), ("queues.get_all_ex", &json!(true)));
+    assert!(asked.body.get("only_fields").is_none(), "an empty choice is none");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use jiff::{SignedDuration, Timestamp};
 use tidegate::model::ids::{InstanceId, QueueId, QueueName, Revision, Term, WorkerName};
 use tidegate::model::money::Money;
-use tidegate::model::observed::{CloudInstance, CloudState, LostTask, ObservedWorker, TaskRecord, TaskStatus};
+use tidegate::model::observed::{CloudInstance, CloudState, Glance, LostTask, ObservedWorker, TaskRecord, TaskStatus};
 use tidegate::model::plan::Launch;
 use tidegate::model::settings::{KeepAlive, LaunchSettings, Market, PoolSettings, Provider};
 use tidegate::world::clock::Clock;
@@ -164,7 +164,7 @@ impl Console {
 
     /// What a machine's mailbox says under a key.
     pub(super) async fn mail(&self, instance: &InstanceId, key: &str) -> Option<String> {
-        let boxes = self.tracker().mailboxes().await.unwrap();
+        let boxes = self.tracker().glance().await.unwrap().mailboxes;
         boxes.into_iter().find(|one| one.instance == *instance)?.metadata.remove(key)
     }
 
@@ -210,9 +210,8 @@ impl Console {
     async fn pass(&mut self) -> Option<()> {
         let (tracker, cloud, clock) = (self.tracker(), self.cloud(), self.clock);
         let _ = clock.deadline(DEADLINE, tracker.renew_lease(&FLEET.into(), &clock.now().to_string())).await;
-        let queues = clock.deadline(DEADLINE, tracker.queues()).await?.ok()?;
+        let Glance { queues, mailboxes, .. } = clock.deadline(DEADLINE, tracker.glance()).await?.ok()?;
         let workers = clock.deadline(DEADLINE, tracker.workers(&FLEET.into())).await?.ok()?;
-        let mailboxes = clock.deadline(DEADLINE, tracker.mailboxes()).await?.ok()?;
         let ids: Vec<QueueId> = queues.iter().map(|queue| queue.id.clone()).collect();
         let statuses = [TaskStatus::Queued, TaskStatus::InProgress, TaskStatus::Stopped];
         let tasks = clock.deadline(DEADLINE, tracker.tasks(&ids, &statuses)).await?.ok()?;

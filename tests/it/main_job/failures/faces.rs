@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate::model::claim::{Claim, ClaimNote};
 use tidegate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use tidegate::model::observed::{
-    CloudInstance, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
+    CloudInstance, Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
 use tidegate::world::World;
 use tidegate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
@@ -109,8 +109,8 @@ impl Tracker for TrackerFace {
         Ok(self.naive.workers(self.tracker.workers(fleet).await?))
     }
 
-    async fn mailboxes(&self) -> Result<Vec<Mailbox>, TrackerError> {
-        self.tracker.mailboxes().await
+    async fn glance(&self) -> Result<Glance, TrackerError> {
+        self.tracker.glance().await
     }
 
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {

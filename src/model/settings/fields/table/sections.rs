@@ -59,7 +59,7 @@ pub(super) const LOOP: &[Field] = &[
         kind: Kind::Span { min: SignedDuration::from_secs(1), max: SignedDuration::from_mins(10), word: Some("auto") },
         unset: Unset::Is("auto"),
         takes: Takes::AtOnce,
-        doc: "How often the loop looks at the world. `auto` is 10 s while an answer is awaited or a sweep comes in, 30 s while machines boot, and up to 40 s else; and when a keep-alive is over.",
+        doc: "How often the loop looks at the world. `auto` is 10 s while an answer is awaited or a sweep comes in, and up to 25 s else; and when a keep-alive is over.",
         example: "10s",
         later: &[],
         lens: at!(Loop, poll),

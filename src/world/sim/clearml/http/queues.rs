@@ -78,7 +78,8 @@ fn get_all_ex(call: &mut Call<'_>) -> Result<Value, Refused> {
         }
         row
     });
-    Ok(json!({ "queues": rows.collect::<Vec<_>>() }))
+    let rows = rows.collect();
+    select::whole(call, "queues", rows)
 }
 
 fn extend(call: &Call<'_>, row: &mut Map<String, Value>, queue: &Queue, workers: &[Worker], most: Option<usize>) {

@@ -41,18 +41,24 @@ pub(super) fn tagged(wanted: Option<&Vec<&str>>, tags: &[String]) -> bool {
 }
 
 /// Orders, cuts and projects the rows, under the list's name.
-pub(super) fn list(call: &mut Call<'_>, name: &str, mut rows: Vec<Value>) -> Result<Value, Refused> {
+pub(super) fn list(call: &mut Call<'_>, name: &str, rows: Vec<Value>) -> Result<Value, Refused> {
+    let fields: Vec<String> = call.texts("only_fields").into_iter().flatten().map(str::to_owned).collect();
+    let mut answer = whole(call, name, rows)?;
+    if let (false, Some(Value::Array(rows))) = (fields.is_empty(), answer.get_mut(name)) {
+        let tree = Tree::of(&fields.iter().map(String::as_str).collect::<Vec<_>>());
+        for row in rows {
+            *row = tree.project(row);
+        }
+    }
+    Ok(answer)
+}
+
+/// Orders and cuts the rows, under the list's name.
+pub(super) fn whole(call: &mut Call<'_>, name: &str, mut rows: Vec<Value>) -> Result<Value, Refused> {
     for field in call.texts("order_by").into_iter().flatten().rev() {
         sort(&mut rows, field);
     }
     let (rows, scroll) = cut(call, &rows)?;
-    let rows = match call.texts("only_fields") {
-        Some(fields) if !fields.is_empty() => {
-            let tree = Tree::of(&fields);
-            rows.iter().map(|row| tree.project(row)).collect()
-        }
-        _ => rows,
-    };
     let mut answer = Map::from_iter([(name.to_owned(), Value::Array(rows))]);
     if let Some(scroll) = scroll {
         answer.insert("scroll_id".to_owned(), json!(scroll));
