@@ -212,8 +212,10 @@ impl Desk {
     }
 
     fn refuse(&mut self, path: &str, value: &Value, why: &str, pools: &[usize]) {
-        let (text, _) = without_secrets(&shown(value));
+        let (text, secrets) = without_secrets(&shown(value));
         self.comment(path, &text, pools);
+        // What is wrong with a value shows a piece of it.
+        let why = if secrets.is_empty() { why } else { "it holds a secret" };
         self.tell(path, format!("refused, kept as a comment: {why}"));
     }
 

@@ -249,8 +249,13 @@ mod tests {
         let text = format!(
             r#"{{"gcp": {{"gcp_credentials": {key}, "other_key": {key}}}, "instance_queue_list": [{{"machine_type": "e2-small", "gpu_type": {key}}}]}}"#
         );
-        let told = told(&import(&text, "t", None).unwrap());
-        assert!(!told.contains("hush"), "{told}");
+        let texts = GCP
+            .replace("nvidia-tesla-t4", r#"{\"private_key\": \"hush\"}"#)
+            .replace("us-central1-a", r#"{\"private_key\": \"hush\"}"#);
+        for text in [text, texts] {
+            let told = told(&import(&text, "t", None).unwrap());
+            assert!(!told.contains("hush"), "{told}");
+        }
     }
 
     #[test]
