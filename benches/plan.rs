@@ -139,6 +139,7 @@ fn settings(queues: usize) -> Settings {
             price_of_waiting: Rate::from_micros_per_hour(2_000_000),
             on_exit: OnExit::Leave,
             time_zone: TimeZone::UTC,
+            gce_metadata: std::collections::BTreeMap::new(),
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),

@@ -14,7 +14,7 @@ SERVICE = os.environ.get("TIDEGATE_IMDS", "http://169.254.169.254").rstrip("/")
 
 def read(path):
     request = urllib.request.Request(
-        SERVICE + "/computeMetadata/v1/instance/" + path, headers={"Metadata-Flavor": "Google"})
+        SERVICE + "/computeMetadata/v1/" + path, headers={"Metadata-Flavor": "Google"})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=2) as answer:
         return answer.read().decode().strip()
@@ -34,11 +34,11 @@ def told(what, text, tries):
 
 def main(what):
     if what == "id":
-        return told("metadata", lambda: read("name"), 30)
+        return told("metadata", lambda: read("instance/name"), 30)
     if what == "type":
-        return told("metadata", lambda: read("machine-type").rsplit("/", 1)[-1], 30)
+        return told("metadata", lambda: read("instance/machine-type").rsplit("/", 1)[-1], 30)
     try:
-        if read("preempted") != "TRUE":
+        if read("instance/preempted") != "TRUE":
             return 1
     except OSError:
         return 1

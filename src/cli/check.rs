@@ -106,7 +106,12 @@ fn broad(pool: &PoolSettings) -> Option<Finding> {
     let gce = &pool.launch.gce;
     let scope = gce.whole_scopes().find(|scope| BROAD.iter().any(|broad| scope.ends_with(broad)))?;
     let account = gce.service_account.as_deref().unwrap_or_default();
-    let said = format!("the scope {scope} is broad: a task on its machines may do all that {account} may");
+    let needed = pool
+        .agent
+        .secrets()
+        .next()
+        .map_or("", |_| ", and the Secret Manager takes no other: give the account few roles");
+    let said = format!("the scope {scope} is broad: a task on its machines may do all that {account} may{needed}");
     Some(Finding { what: format!("pool {}", pool.name), ok: true, said })
 }
 

@@ -58,6 +58,10 @@ fn of_machines(settings: &Settings, name: &str) -> Result<(), Failure> {
     let pool = settings.pools.iter().find(|pool| pool.name.as_str() == name);
     let pool =
         pool.ok_or_else(|| Failure::Usage(format!("no pool is called `{name}`{}", did_you_mean(name, names()))))?;
+    if pool.provider == Provider::Gce && pool.agent.secrets().next().is_some() {
+        complain("for each secret by itself, not for the project: the machine reads these and nothing else");
+        return say(&format!("{}\n", role::machine(pool).join("\n")));
+    }
     let Some(policy) = policy::machine(pool) else {
         complain(&format!("machines of {name} read no secret: their role needs no right for the boot script"));
         return Ok(());

@@ -17,7 +17,7 @@ pub(super) fn order(
     token: Secret,
 ) -> LaunchOrder {
     let queues: Vec<_> = settings.queues_of(&pool.name).map(|queue| queue.name.clone()).collect();
-    let mut pool = pool.clone();
+    let mut pool = settings.as_made(pool);
     // A share is of a price that no trial knows.
     pool.launch.spot_max_price = pool.launch.spot_max_price.filter(|cap| matches!(cap, SpotCap::Price(_)));
     let cap = pool.launch.spot_max_price.and_then(|cap| cap.rate(None));

@@ -60,7 +60,7 @@ impl Settings {
     /// See [`PoolSettings::fingerprint`].
     #[must_use]
     pub fn fingerprints(&self) -> Fingerprints {
-        self.pools.iter().map(|pool| (pool.name.clone(), pool.fingerprint())).collect()
+        self.pools.iter().map(|pool| (pool.name.clone(), self.as_made(pool).fingerprint())).collect()
     }
 }
 
@@ -82,7 +82,7 @@ impl PoolSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::settings::{GuardKind, KeepAlive, Market};
+    use crate::model::settings::{GuardKind, KeepAlive, Market, Provider};
 
     fn pool() -> PoolSettings {
         let mut pool = PoolSettings::with_defaults("gpu");
@@ -121,6 +121,23 @@ mod tests {
         ] {
             assert!(!changes, "{what}");
         }
+    }
+
+    #[test]
+    fn metadata_of_all_machines_of_googles_is_part_of_each_but_of_no_other() {
+        let mut settings = Settings::blank(crate::model::ids::Revision::new("0"));
+        settings.pools = vec![PoolSettings { provider: Provider::Gce, ..pool() }, pool()];
+        settings.pools[1].name = "other".into();
+        settings.pools[0].launch.gce.metadata = [("a", "own"), ("b", "own")].map(|(k, v)| (k.into(), v.into())).into();
+        let before = settings.fingerprints();
+        settings.the_loop.gce_metadata = [("b", "of all"), ("c", "of all")].map(|(k, v)| (k.into(), v.into())).into();
+        let made = settings.as_made(&settings.pools[0]).launch.gce.metadata;
+        assert_eq!(
+            made.into_iter().map(|(k, v)| format!("{k}={v}")).collect::<Vec<_>>(),
+            ["a=own", "b=own", "c=of all"]
+        );
+        let after = settings.fingerprints();
+        assert!(before["gpu"] != after["gpu"] && before["other"] == after["other"]);
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Intent {
     #[must_use]
     pub fn choice(&self) -> Option<String> {
         let types = u64::try_from(self.choices.len()).unwrap_or(u64::MAX);
-        (types > 1).then(|| format!("EC2 chooses among {}", counted(types, "type")))
+        (types > 1).then(|| format!("{} chooses among {}", self.provider.name(), counted(types, "type")))
     }
 
     /// Whether its machine may be of this type.

@@ -266,10 +266,8 @@ impl<'a> Judge<'a> {
             let spent =
                 self.ledger.spent(&scope, start, self.now) + budget.spent_before_ledger(start, self.ledger.whole_since);
             let unbilled = self.snapshot.instances.iter().filter(|other| self.is_unbilled(other));
-            let unbilled = unbilled.filter(|other| scope.of_launch(&other.pool, &other.home)).map(|other| {
-                let until = |instant| other.rate.unwrap_or_default().cost_between(other.launched, instant);
-                until(self.now) - until(start)
-            });
+            let unbilled = unbilled.filter(|other| scope.of_launch(&other.pool, &other.home));
+            let unbilled = unbilled.map(|other| self.run_up(other, start));
             let spent = spent + unbilled.sum();
             let grace = budget.at.rungs().iter().find_map(|rung| match rung.step {
                 Step::Kill { after } if spent >= rung.amount(budget.limit) => Some(after),
@@ -419,9 +417,8 @@ impl<'a> Judge<'a> {
             gone.push((&intent.pool, &intent.queue, money));
         }
         for orphan in self.snapshot.instances.iter().filter(|instance| self.is_unbilled(instance)) {
-            let until = |instant| orphan.rate.unwrap_or_default().cost_between(orphan.launched, instant);
-            let spent = since.iter().map(|since| until(self.now) - until(*since)).collect();
-            let committed = (orphan.reservation - until(self.now)).max(Money::ZERO);
+            let spent = since.iter().map(|since| self.run_up(orphan, *since)).collect();
+            let committed = (orphan.reservation - self.run_up(orphan, orphan.launched)).max(Money::ZERO);
             gone.push((&orphan.pool, &orphan.home, AccountMoney { spent, committed }));
         }
         let left = |(budget, bounds): (&'a Budget, &Bounds)| {
@@ -432,6 +429,13 @@ impl<'a> Judge<'a> {
             (coverage, budget.name.clone(), budget.limit - gone - before)
         };
         budgets().zip(windows.bounds()).map(left).collect()
+    }
+
+    /// What a machine has cost since an instant; its first minute is billed whole.
+    fn run_up(&self, machine: &Instance, since: Timestamp) -> Money {
+        let until = |instant| machine.rate.unwrap_or_default().cost_between(machine.launched, instant);
+        let minute = machine.launched.saturating_add(MINIMUM_BILLED).unwrap_or(machine.launched);
+        until(self.now.max(minute)) - until(since)
     }
 
     /// It costs money that no ledger knows of yet.
@@ -757,6 +761,10 @@ mod tests {
             let (origin, launched) = (Origin::Orphan, ago(20 * 3_600));
             world.snapshot.instances.push(Instance { origin, launched, ..instance("i-2", Phase::Busy) });
         };
+        let newborn: fn(&mut World) = |world| {
+            let (origin, launched) = (Origin::Orphan, ago(5));
+            world.snapshot.instances.push(Instance { origin, launched, ..instance("i-2", Phase::Busy) });
+        };
         let before: fn(&mut World) = |world| {
             world.settings.budgets[0].already_spent = "$1".parse().unwrap();
             world.ledger.whole_since = Some(ago(3_600));
@@ -768,6 +776,9 @@ mod tests {
             // Of its 20 hours 8 are in this day.
             ("less, but for what is in no ledger", "$9", orphan, false),
             ("less, by what was in no ledger yesterday", "$10", orphan, true),
+            // Its first minute is billed whole: $0.0168 after five seconds.
+            ("less, but for the minute of what was just found", "$1.19", newborn, false),
+            ("less, even with that minute", "$1.191", newborn, true),
             ("the grace is not over", "$1", |world| world.now = ago(1), true),
             (
                 "drained for another reason",

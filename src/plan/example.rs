@@ -232,6 +232,7 @@ impl World {
                 price_of_waiting: Rate::from_micros_per_hour(2_000_000),
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
+                gce_metadata: std::collections::BTreeMap::new(),
             },
             limits: Limits::default(),
             accounts: Vec::new(),

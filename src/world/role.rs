@@ -1,4 +1,5 @@
-//! The least that Google's IAM must allow for the settings in use, as a custom role: what `gcloud iam roles create` takes.
+//! The least that Google's IAM must allow for the settings in use, as a custom role: what `gcloud iam roles create` takes; and
+//! what the machines' own service account must be allowed, as the commands that do so.
 //! Pure: nobody is asked.
 
 use std::collections::BTreeSet;
@@ -61,6 +62,29 @@ fn of_pool(pool: &PoolSettings) -> Vec<&'static str> {
     ALWAYS.into_iter().chain(LAUNCH).chain(sometimes).collect()
 }
 
+/// What makes the service account of a pool's machines one that reads what the settings name, for the boot script. Empty: it
+/// reads nothing there.
+#[must_use]
+pub fn machine(pool: &PoolSettings) -> Vec<String> {
+    let account = match pool.launch.gce.service_account.as_deref() {
+        None | Some("default") => "PROJECT_NUMBER-compute@developer.gserviceaccount.com",
+        Some(account) => account,
+    };
+    let command = |(_, place): (&str, &str)| {
+        let name = place.split_once(':')?.1;
+        let parts: Vec<&str> = name.split('/').collect();
+        let secret = match parts.as_slice() {
+            ["projects", project, "secrets", secret, ..] => format!("{secret} --project {project}"),
+            _ => name.to_owned(),
+        };
+        Some(format!(
+            "gcloud secrets add-iam-policy-binding {secret} --member serviceAccount:{account} --role \
+             roles/secretmanager.secretAccessor"
+        ))
+    };
+    pool.agent.secrets().filter_map(command).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -88,6 +112,22 @@ mod tests {
         ] {
             assert!(change.contains(permission) && !plain.contains(permission), "{permission}: {change}");
         }
+    }
+
+    #[test]
+    fn a_machine_reads_its_own_secrets_only() {
+        let mut pool = PoolSettings { provider: Provider::Gce, ..PoolSettings::with_defaults("l4") };
+        assert!(machine(&pool).is_empty());
+        pool.launch.gce.service_account = Some("tasks@lab.iam.gserviceaccount.com".to_owned());
+        pool.agent.agent_credentials = Some("secretmanager:agents".to_owned());
+        pool.agent.git_credentials = Some("secretmanager:projects/keys/secrets/git/versions/3".to_owned());
+        let command = |secret: &str| {
+            format!(
+                "gcloud secrets add-iam-policy-binding {secret} --member serviceAccount:tasks@lab.iam.gserviceaccount.com \
+                 --role roles/secretmanager.secretAccessor"
+            )
+        };
+        assert_eq!(machine(&pool), [command("agents"), command("git --project keys")]);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The new settings, and the report of what became of the old ones.
 
+mod unasked;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
@@ -8,21 +10,19 @@ use serde_json::Value;
 
 use super::Imported;
 use super::adopt::OldNames;
-use super::read::{Old, Resource, plain};
-use super::rows::{self, Becomes, PREFIX, USE_PROFILE};
-use super::secrets::without_secrets;
-use super::values::{self, is_empty, is_true, shown};
+use super::google;
+use super::read::{Kind, Old, Resource, plain};
+use super::rows::{self, Becomes, PREFIX};
+use super::secrets::{is_secret, without_secrets};
+use super::values::{self, is_empty, shown};
 use crate::model::settings::fields::{self, Written};
 use crate::model::settings::key::{Key, Part, Section, word};
 use crate::store::settings::{Problem, parse};
 
 /// What theirs takes where nothing is said.
 const THEIR_PREFIX: &str = "dynamic_worker";
-const THEIR_DISK: i64 = 80;
-const THEIR_DEVICE: &str = "/dev/sda1";
-
-/// Whether the timeout counts.
-const ROLLBACK: &str = "regular_instance_rollback";
+/// The account that an old file's project becomes.
+const ACCOUNT: &str = "gcp";
 
 /// A section under way.
 #[derive(Debug, Default)]
@@ -34,9 +34,11 @@ struct Draft {
 
 /// Everything under way.
 struct Desk {
+    kind: Kind,
     pools: Vec<(String, Draft)>,
     the_loop: Draft,
     clearml: Draft,
+    account: Draft,
     report: Vec<[String; 2]>,
 }
 
@@ -46,23 +48,26 @@ pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
     let theirs = prefix.to_owned();
     let fleet = fleet.map_or_else(|| house_name(&format!("{prefix}-tidegate")), str::to_owned);
     let old_workers = format!("{prefix}:RESOURCE:TYPE:ID");
-    let (clearml, report) = (Draft::default(), Vec::new());
-    let mut desk = Desk { pools: Vec::new(), the_loop: Draft::default(), clearml, report };
+    let mut desk = Desk {
+        kind: old.kind,
+        pools: Vec::new(),
+        the_loop: Draft::default(),
+        clearml: Draft::default(),
+        account: Draft::default(),
+        report: Vec::new(),
+    };
     let mut names = BTreeMap::new();
     for resource in &old.resources {
         let name = desk.pool(resource, &mut names);
         let place = desk.pools.len() - 1;
-        desk.fields(&format!("{}.", resource.name), &resource.fields, &[place]);
+        desk.fields(&format!("{}.", resource.name), resource.fields.iter(), &[place]);
         if name != resource.name {
             desk.tell(&resource.name, format!("pool `{name}`: a pool's name has no spaces, `:` and `/`"));
         }
     }
     let all: Vec<usize> = (0..desk.pools.len()).collect();
-    for (path, value) in &old.general {
-        desk.field(path, value, &all);
-    }
-    desk.their_disks();
-    desk.their_containers();
+    desk.fields("", old.general.iter().map(|(path, value)| (path, value)), &all);
+    desk.unasked();
     let queues = desk.queues(old, &names);
     let mut settings = text(&desk, &queues, from, &fleet, &old_workers);
     // What is right by itself may not fit what stands beside it.
@@ -96,34 +101,34 @@ impl Desk {
             more += 1;
         }
         let mut draft = Draft::default();
-        draft.lines.insert("provider", (Written::Text("aws".to_owned()), String::new()));
+        draft.lines.insert("provider", (Written::Text(self.kind.provider().word().to_owned()), String::new()));
         self.pools.push((name.clone(), draft));
         names.insert(resource.name.clone(), name.clone());
         name
     }
 
-    fn fields(&mut self, path: &str, fields: &serde_json::Map<String, Value>, pools: &[usize]) {
-        let use_profile = fields.iter().find(|(name, _)| USE_PROFILE.contains(&plain(name).as_str()));
-        let no_profile = use_profile.is_some_and(|(_, value)| is_true(value) == Some(false));
-        let rollback = fields.iter().find(|(name, _)| plain(name) == ROLLBACK);
-        let no_rollback = rollback.is_some_and(|(_, value)| is_true(value) == Some(false));
+    fn fields<'a>(
+        &mut self,
+        path: &str,
+        fields: impl Iterator<Item = (&'a String, &'a Value)> + Clone,
+        pools: &[usize],
+    ) {
+        let hidden = rows::hidden(self.kind, fields.clone());
         for (name, value) in fields {
-            if no_rollback && plain(name).ends_with("rollback_timeout") {
+            if hidden.contains(&plain(name).as_str()) && !is_empty(value) {
                 self.tell(&format!("{path}{name}"), "not used: there it is switched off");
-                continue;
+            } else {
+                self.field(&format!("{path}{name}"), value, pools);
             }
-            if no_profile && ["iam_arn", "iam_name", "arn"].contains(&plain(name).as_str()) && !is_empty(value) {
-                self.tell(&format!("{path}{name}"), "not used: there it is switched off");
-                continue;
-            }
-            self.field(&format!("{path}{name}"), value, pools);
         }
     }
 
     /// One field, of these pools where it is a pool's.
     fn field(&mut self, path: &str, value: &Value, pools: &[usize]) {
-        let Some(row) = rows::find(path) else {
-            return self.tell(path, "refused: nobody knows this field");
+        let Some(row) = rows::find(self.kind, path) else {
+            let other = self.kind.other();
+            let known = rows::is_only_of(other, path).then(|| format!("refused: it is a field of {}", other.words()));
+            return self.tell(path, known.unwrap_or_else(|| "refused: nobody knows this field".to_owned()));
         };
         if is_empty(value) {
             return self.tell(path, "empty: nothing to bring over");
@@ -146,6 +151,43 @@ impl Desk {
                     self.told(path, value, told, "", pools);
                 }
                 None => self.refuse(path, value, "it is of another shape than theirs", pools),
+            },
+            Becomes::Zones => match values::list(value) {
+                Some(Written::List(zones)) => {
+                    let region = zones.first().and_then(|zone| google::region(zone)).map(str::to_owned);
+                    let told = match region {
+                        Some(region) => {
+                            let zones = self.put(Part::Pool, "zones", Written::List(zones), path, pools);
+                            let region = self.put(Part::Pool, "region", Written::Text(region), path, pools);
+                            zones.and_then(|zones| Ok(format!("{zones}; {}", region?)))
+                        }
+                        None => Err("it is no zone of Google's, such as `us-central1-a`".to_owned()),
+                    };
+                    self.told(path, value, told, "", pools);
+                }
+                _ => self.refuse(path, value, "it is of another shape than theirs", pools),
+            },
+            Becomes::GoogleImage => match values::text(value) {
+                Some(Written::Text(image)) => {
+                    let told = self.put(Part::Pool, google::image(&image), Written::Text(image), path, pools);
+                    self.told(path, value, told, "", pools);
+                }
+                _ => self.refuse(path, value, "it is of another shape than theirs", pools),
+            },
+            Becomes::Metadata(part, field) => match values::tags(value) {
+                Some(Written::Table(entries)) => {
+                    let (secret, plain): (BTreeMap<_, _>, BTreeMap<_, _>) = entries
+                        .into_iter()
+                        .partition(|(name, text)| is_secret(name) || !without_secrets(text).1.is_empty());
+                    let secrets: Vec<String> = secret.into_keys().collect();
+                    let told = if plain.is_empty() {
+                        Ok("nothing is left of it".to_owned())
+                    } else {
+                        self.put(*part, field, Written::Table(plain), path, pools)
+                    };
+                    self.told(path, &Value::Null, told, &left_out(&secrets), pools);
+                }
+                _ => self.refuse(path, value, "it is of another shape than theirs", pools),
             },
             Becomes::Script(field) => {
                 let (text, secrets) = without_secrets(&shown(value));
@@ -170,8 +212,10 @@ impl Desk {
     }
 
     fn refuse(&mut self, path: &str, value: &Value, why: &str, pools: &[usize]) {
-        let (text, _) = without_secrets(&shown(value));
+        let (text, secrets) = without_secrets(&shown(value));
         self.comment(path, &text, pools);
+        // What is wrong with a value shows a piece of it.
+        let why = if secrets.is_empty() { why } else { "it holds a secret" };
         self.tell(path, format!("refused, kept as a comment: {why}"));
     }
 
@@ -200,6 +244,7 @@ impl Desk {
         match part {
             Part::Loop => drop(self.the_loop.lines.insert(rule.name, line)),
             Part::Clearml => drop(self.clearml.lines.insert(rule.name, line)),
+            Part::Account => drop(self.account.lines.insert(rule.name, line)),
             _ => {
                 let mut taken = false;
                 for pool in pools {
@@ -232,6 +277,7 @@ impl Desk {
             }
             Section::Loop => Some(&mut self.the_loop),
             Section::Clearml => Some(&mut self.clearml),
+            Section::Account(_) => Some(&mut self.account),
             _ => None,
         };
         let Some(draft) = draft else { return false };
@@ -241,33 +287,6 @@ impl Desk {
         draft.comments.push(format!("{}: {taken}", key.field.name));
         self.tell(&key.to_string(), format!("refused, kept as a comment: {}", problem.message));
         true
-    }
-
-    /// A disk of theirs has a size, whether the file says one or not.
-    fn their_disks(&mut self) {
-        for (_, draft) in &mut self.pools {
-            let size = (Written::Whole(THEIR_DISK), "theirs where nothing is said".to_owned());
-            draft.lines.entry("disk_gb").or_insert(size);
-            let by_parameter = draft.lines.get("ami").is_some_and(|(ami, _)| ami.to_string().starts_with("ssm:"));
-            if by_parameter {
-                let device = (Written::Text(THEIR_DEVICE.to_owned()), "theirs where nothing is said".to_owned());
-                draft.lines.entry("disk_device").or_insert(device);
-            }
-        }
-    }
-
-    /// With an image theirs is in docker mode, unless it is switched off: then neither image nor arguments count.
-    fn their_containers(&mut self) {
-        for (_, draft) in &mut self.pools {
-            let Some((_, from)) = draft.lines.get("docker_image") else { continue };
-            let on = (Written::Flag(true), from.clone());
-            if draft.lines.entry("docker").or_insert(on).0 == Written::Flag(false) {
-                for field in ["docker_image", "docker_arguments"] {
-                    let line = draft.lines.remove(field);
-                    draft.comments.extend(line.map(|(written, _)| format!("{field}: {}", written.to_toml())));
-                }
-            }
-        }
     }
 
     /// Each queue with its pools; how many machines a pool may have goes to the pool.
@@ -334,14 +353,14 @@ fn text(desk: &Desk, queues: &[(String, Vec<String>)], from: &str, fleet: &str, 
     let mut text = format!(
         "# Brought over from {from} by `tidegate import`. Read it, then: tidegate check\n\
          # Stop the old autoscaler first: while it runs, both start machines for the same queues. Its machines, with\n\
-         # workers {}, are foreign here: counted while they are idle, never acted on, until\n         # `tidegate import FILE --adopt` takes them over.\n",
+         # workers {}, are foreign here: counted while they are idle, never acted on, until\n# `tidegate import FILE --adopt` takes them over.\n",
         old_workers.chars().filter(|letter| !letter.is_control()).collect::<String>()
     );
     if !desk.clearml.lines.is_empty() {
-        section(&mut text, "[clearml]", &desk.clearml);
+        section(&mut text, "[clearml]", &desk.clearml, Part::Clearml);
     }
     let mut the_loop = format!("\n[loop]\nfleet = {}\n", Written::Text(fleet.to_owned()).to_toml());
-    lines(&mut the_loop, &desk.the_loop);
+    lines(&mut the_loop, &desk.the_loop, Part::Loop);
     text.push_str(&the_loop);
     let maxima: Option<Vec<i64>> = desk
         .pools
@@ -360,24 +379,27 @@ fn text(desk: &Desk, queues: &[(String, Vec<String>)], from: &str, fleet: &str, 
         "\n# The old one knew no money. A hard budget is never passed by a launch:\n\
          # [[budget]]\n# name = \"all\"\n# per = \"month\"\n# limit = \"$1000\"\n",
     );
+    if !desk.account.lines.is_empty() {
+        section(&mut text, &format!("[{}]", Section::new(Part::Account, ACCOUNT)), &desk.account, Part::Account);
+    }
     for (queue, pools) in queues {
         let pools = Written::List(pools.clone()).to_toml();
         let _ = write!(text, "\n[{}]\npools = {pools}\n", Section::new(Part::Queue, queue));
     }
     for (pool, draft) in &desk.pools {
-        section(&mut text, &format!("[pool.{}]", word(pool)), draft);
+        section(&mut text, &format!("[pool.{}]", word(pool)), draft, Part::Pool);
     }
     text
 }
 
-fn section(text: &mut String, heading: &str, draft: &Draft) {
+fn section(text: &mut String, heading: &str, draft: &Draft, part: Part) {
     let _ = write!(text, "\n{heading}\n");
-    lines(text, draft);
+    lines(text, draft, part);
 }
 
-fn lines(text: &mut String, draft: &Draft) {
-    for field in fields::all() {
-        if let Some((written, from)) = draft.lines.get(field.name).filter(|_| of_draft(field, draft)) {
+fn lines(text: &mut String, draft: &Draft, part: Part) {
+    for field in fields::of(part) {
+        if let Some((written, from)) = draft.lines.get(field.name) {
             let from: String = from.chars().filter(|letter| !letter.is_control()).collect();
             let value = written.to_toml();
             let was = if from.is_empty() || value.contains('\n') { String::new() } else { format!(" # {from}") };
@@ -390,10 +412,4 @@ fn lines(text: &mut String, draft: &Draft) {
             let _ = writeln!(text, "# {line}");
         }
     }
-}
-
-/// Names are shared between sections: `max`, `credentials`.
-fn of_draft(field: &fields::Field, draft: &Draft) -> bool {
-    let is_pool = draft.lines.contains_key("provider");
-    if is_pool { field.part() == Part::Pool } else { matches!(field.part(), Part::Loop | Part::Clearml) }
 }

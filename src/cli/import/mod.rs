@@ -1,8 +1,9 @@
-//! `import`: the settings of ClearML's AWS autoscaler, of the open example's file or of the app's export, as settings of
-//! ours. Every field is mapped, kept as a comment, or refused by name.
+//! `import`: the settings of ClearML's AWS autoscaler, of the open example's file or of the app's export, or of its GCP
+//! autoscaler, of the app's export, as settings of ours. Every field is mapped, kept as a comment, or refused by name.
 
 mod adopt;
 mod draft;
+mod google;
 mod read;
 mod rows;
 mod secrets;
@@ -18,15 +19,15 @@ use super::say::{complain, say};
 use super::table::{Side, table};
 use crate::store::settings::{create, parse};
 
-/// Bring over the configuration of ClearML's AWS autoscaler: `aws_autoscaler.yaml`, or what its app exported
+/// Bring over the configuration of a ClearML autoscaler: `aws_autoscaler.yaml`, or what its AWS or GCP app exported
 ///
-/// The settings go to standard output, or to a new file; what became of each field is told on standard error. Secrets are
+/// Whose it is, its fields say. The settings go to standard output, or to a new file; what became of each field is told on standard error. Secrets are
 /// never written: they become references, with what to export. Machines of the old autoscaler stay foreign: they are counted
 /// while they are idle, and never acted on. With --adopt they are taken into the settings in use, once those are written:
 /// they then count in the limits and in the ledger, and are stopped by hand, since no guard runs on them.
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The autoscaler's YAML, or the app's JSON
+    /// The autoscaler's YAML, or an app's JSON
     file: PathBuf,
     /// Write the settings to this new file
     #[arg(long, short, value_name = "FILE")]
@@ -87,12 +88,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::settings::autoscaler::STANDINGS;
+    use crate::cli::import::read::Kind;
+    use crate::model::settings::autoscaler::{STANDINGS, gcp};
 
     /// The open example's file with every field set.
     const EXAMPLE: &str = include_str!("example.yaml");
     /// What the app exports, as far as it is known.
     const APP: &str = include_str!("app.json");
+    /// What the GCP app exports, likewise: its flat shape and its list of machines are known, of most fields the form's words.
+    const GCP: &str = include_str!("gcp.json");
 
     fn told(imported: &Imported) -> String {
         let report = table([("FIELD", Side::Left), ("WHAT BECAME OF IT", Side::Left)], &imported.report);
@@ -114,8 +118,15 @@ mod tests {
     }
 
     #[test]
+    fn the_gcp_app_s_export_becomes_settings_that_hold() {
+        let imported = import(GCP, "gcp.json", Some("lab")).unwrap();
+        insta::assert_snapshot!("gcp", told(&imported));
+        parse(&imported.settings, Path::new("t")).unwrap();
+    }
+
+    #[test]
     fn no_secret_is_written_anywhere() {
-        for (text, name) in [(EXAMPLE, "aws_autoscaler.yaml"), (APP, "app.json")] {
+        for (text, name) in [(EXAMPLE, "aws_autoscaler.yaml"), (APP, "app.json"), (GCP, "gcp.json")] {
             assert!(text.contains("hush"));
             let told = told(&import(text, name, None).unwrap());
             assert!(!told.contains("hush"), "{told}");
@@ -124,10 +135,126 @@ mod tests {
 
     #[test]
     fn every_field_of_the_open_autoscaler_has_a_row() {
-        let known: BTreeSet<&str> = rows::ROWS.iter().flat_map(|row| row.names.iter().copied()).collect();
+        let known: BTreeSet<&str> = rows::of(Kind::Aws).flat_map(|row| row.names.iter().copied()).collect();
         let structure = ["queues", "resource_configurations"];
         for name in STANDINGS.iter().flat_map(|standing| standing.sdk).filter(|name| !structure.contains(name)) {
             assert!(known.contains(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_documentation_of_the_gcp_app_has_every_name_that_is_taken_and_no_other() {
+        let known: BTreeSet<&str> = rows::of(Kind::Gcp).flat_map(|row| row.names.iter().copied()).collect();
+        let lists = read::NAMES.iter().chain(&read::QUEUES).chain(&read::MAXIMA).copied();
+        let taken: BTreeSet<&str> = known.into_iter().chain(lists).collect();
+        let told: BTreeSet<&str> = gcp::STANDINGS.iter().flat_map(|standing| standing.sdk.iter().copied()).collect();
+        // Of the open autoscaler, which has no driver for Google.
+        let open = [
+            "default_docker_image",
+            "docker_image",
+            "docker_mode",
+            "max_idle_time",
+            "polling_interval",
+            "max_spin_up_time_min",
+            "max_spin_up_time",
+            "extra_vm_bash_script",
+            "bash_script",
+            "startup_bash_script",
+            "extra_clearml_conf",
+            "extra_trains_conf",
+            "clearml_conf",
+            "api_server",
+            "web_server",
+            "files_server",
+            "access_key",
+            "secret_key",
+            "auth_token",
+            "session",
+            "cloud_provider",
+        ];
+        let of_gcp = taken.iter().filter(|name| !open.contains(name)).copied().collect::<BTreeSet<_>>();
+        assert_eq!(of_gcp.difference(&told).collect::<Vec<_>>(), Vec::<&&str>::new());
+        assert_eq!(told.difference(&taken).collect::<Vec<_>>(), Vec::<&&str>::new());
+    }
+
+    #[test]
+    fn whose_an_export_is_its_fields_say() {
+        let machine = |fields: &str| format!(r#"{{"instance_queue_list": [{{"queue_name": "q", {fields}}}]}}"#);
+        let provider = |text: &str| {
+            let imported = import(text, "t", None).unwrap();
+            imported.settings.lines().find_map(|line| line.strip_prefix("provider = ")).unwrap().to_owned()
+        };
+        assert_eq!(provider(&machine(r#""instance_type": "g5.xlarge""#)), "\"aws\"");
+        assert_eq!(provider(&machine(r#""machine_type": "g2-standard-4""#)), "\"gce\"");
+        let odd = import(&machine(r#""machine_type": "g2-standard-4", "gpu_type": "x", "ami_id": "ami-1""#), "t", None);
+        let odd = odd.unwrap().report;
+        let row = odd.iter().find(|row| row[0] == "resource-1.ami_id").unwrap();
+        assert_eq!(row[1], "refused: it is a field of ClearML's AWS autoscaler");
+        let both = import(&machine(r#""machine_type": "g2-standard-4", "ami_id": "ami-1""#), "t", None).unwrap_err();
+        assert!(
+            both.to_string().contains("`ami_id` is a field of ClearML's AWS autoscaler, `machine_type` of its GCP")
+        );
+    }
+
+    #[test]
+    fn a_bad_value_of_the_gcp_app_is_refused_by_the_name_of_its_field() {
+        for (right, wrong, row) in [
+            (
+                r#""gcp_zone": "us-central1-a""#,
+                r#""gcp_zone": "america""#,
+                "gcp_zone: refused, kept as a comment: it is no zone of Google's, such as `us-central1-a`",
+            ),
+            (
+                r#""gcp_zone": "us-central1-a""#,
+                r#""gcp_zone": 17"#,
+                "gcp_zone: refused, kept as a comment: it is of another shape than theirs",
+            ),
+            (
+                r#""gcp_project_id": "research-4711""#,
+                r#""gcp_project_id": "Research 4711""#,
+                "gcp_project_id: refused, kept as a comment: `Research 4711` is not the id of a project, such as `research-4711`",
+            ),
+            (
+                r#""disc_size_gb": "100""#,
+                r#""disc_size_gb": "much""#,
+                "spot t4.disc_size_gb: refused, kept as a comment: it is of another shape than theirs",
+            ),
+            (
+                r#""preemptible_provision_model": "SPOT","#,
+                r#""preemptible_provision_model": "FLEX","#,
+                "spot t4.preemptible_provision_model: refused, kept as a comment: it is of another shape than theirs",
+            ),
+            (
+                r#""service_account_scopes": "storage-rw,logging-write""#,
+                r#""service_account_scopes": "storage rw""#,
+                "spot t4.service_account_scopes: refused, kept as a comment: `storage rw` is not an access scope",
+            ),
+            (
+                r#""metadata": "Owner=Admin,API_TOKEN=hush""#,
+                r#""metadata": "startup-script=echo""#,
+                "spot t4.metadata: refused, kept as a comment: `startup-script` is not a name of metadata",
+            ),
+        ] {
+            assert!(GCP.contains(right), "{right}");
+            let imported = import(&GCP.replacen(right, wrong, 1), "t", None).unwrap();
+            let told: Vec<String> = imported.report.iter().map(|row| row.join(": ")).collect();
+            assert!(told.iter().any(|told| told.starts_with(row)), "{row}\n{}", told.join("\n"));
+        }
+    }
+
+    /// A key that stands as an object, as it was downloaded, is not taken apart.
+    #[test]
+    fn a_key_in_json_is_no_field_and_is_written_nowhere() {
+        let key = r#"{"type": "service_account", "private_key": "hush", "client_email": "hush@x"}"#;
+        let text = format!(
+            r#"{{"gcp": {{"gcp_credentials": {key}, "other_key": {key}}}, "instance_queue_list": [{{"machine_type": "e2-small", "gpu_type": {key}}}]}}"#
+        );
+        let texts = GCP
+            .replace("nvidia-tesla-t4", r#"{\"private_key\": \"hush\"}"#)
+            .replace("us-central1-a", r#"{\"private_key\": \"hush\"}"#);
+        for text in [text, texts] {
+            let told = told(&import(&text, "t", None).unwrap());
+            assert!(!told.contains("hush"), "{told}");
         }
     }
 
@@ -146,7 +273,7 @@ mod tests {
         }
     }
 
-    fn value() -> impl Strategy<Value = serde_json::Value> {
+    fn value(kind: Kind) -> impl Strategy<Value = serde_json::Value> {
         let leaf = prop_oneof![
             Just(serde_json::Value::Null),
             any::<bool>().prop_map(Into::into),
@@ -154,8 +281,8 @@ mod tests {
             any::<f64>().prop_map(Into::into),
             ".{0,12}".prop_map(Into::into),
         ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            let names = prop::sample::select(rows::ROWS.iter().flat_map(|row| row.names).copied().collect::<Vec<_>>());
+        leaf.prop_recursive(3, 24, 4, move |inner| {
+            let names = prop::sample::select(rows::of(kind).flat_map(|row| row.names).copied().collect::<Vec<_>>());
             prop_oneof![
                 prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
                 prop::collection::vec((names, inner), 0..6)
@@ -170,9 +297,40 @@ mod tests {
             let _ = import(&text, "t", None);
         }
 
+        #[test]
+        fn any_bytes_are_read_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), at in 0..GCP.len()) {
+            // In the middle of an export.
+            let whole = [GCP.as_bytes().get(..at).unwrap(), &bytes, GCP.as_bytes().get(at..).unwrap()].concat();
+            let _ = import(&String::from_utf8_lossy(&whole), "t", None);
+            let _ = import(&String::from_utf8_lossy(&bytes), "t", None);
+        }
+
         /// Whatever the fields hold, what is written is TOML whose every value is allowed.
         #[test]
-        fn any_values_become_valid_settings(general in value(), resource in value(), max in value(), name in ".{0,8}") {
+        fn any_values_of_the_gcp_app_become_valid_settings(
+            general in value(Kind::Gcp), resource in value(Kind::Gcp), max in value(Kind::Gcp), name in ".{0,8}"
+        ) {
+            let mut machine = resource.as_object().cloned().unwrap_or_default();
+            machine.insert("machine_type".to_owned(), "g2-standard-4".into());
+            machine.insert("resource_name".to_owned(), name.into());
+            machine.insert("queue_name".to_owned(), "q".into());
+            machine.insert("max_number_of_instances".to_owned(), max);
+            let text = serde_json::json!({ "general": general, "instance_queue_list": [machine] });
+            if let Ok(imported) = import(&text.to_string(), "t", None)
+                && let Err(problems) = parse(&imported.settings, Path::new("t"))
+            {
+                for problem in problems.problems {
+                    let missing = problem.message.starts_with("is missing");
+                    prop_assert!(missing, "{} {:?}\n{}", problem.message, problem.key, imported.settings);
+                }
+            }
+        }
+
+        /// Whatever the fields hold, what is written is TOML whose every value is allowed.
+        #[test]
+        fn any_values_become_valid_settings(
+            general in value(Kind::Aws), resource in value(Kind::Aws), max in value(Kind::Aws), name in ".{0,8}"
+        ) {
             let text = serde_json::json!({
                 "hyper_params": general,
                 "configurations": {

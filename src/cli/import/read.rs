@@ -2,9 +2,45 @@
 
 use serde_json::{Map, Value};
 
+use super::rows;
+use crate::model::settings::Provider;
+
+/// Whose file it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Kind {
+    /// The AWS app, or the open autoscaler.
+    #[default]
+    Aws,
+    Gcp,
+}
+
+impl Kind {
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Aws => Self::Gcp,
+            Self::Gcp => Self::Aws,
+        }
+    }
+
+    pub(super) fn provider(self) -> Provider {
+        match self {
+            Self::Aws => Provider::Aws,
+            Self::Gcp => Provider::Gce,
+        }
+    }
+
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::Aws => "ClearML's AWS autoscaler",
+            Self::Gcp => "ClearML's GCP autoscaler",
+        }
+    }
+}
+
 /// What the file holds.
 #[derive(Debug, Default)]
 pub(super) struct Old {
+    pub(super) kind: Kind,
     /// Fields over everything: their path and value.
     pub(super) general: Vec<(String, Value)>,
     pub(super) resources: Vec<Resource>,
@@ -27,10 +63,15 @@ pub(super) enum NotRead {
     #[error("this is neither YAML nor JSON: {0}")]
     Syntax(String),
     #[error(
-        "this is no configuration of ClearML's AWS autoscaler: it has no machines, in `configurations.resource_configurations` \
-         or in a list whose items have an `instance_type`"
+        "this is no configuration of a ClearML autoscaler: it has no machines, in `configurations.resource_configurations` \
+         or in a list whose items have an `instance_type`, or a `machine_type` on Google"
     )]
     NoMachines,
+    #[error(
+        "whose configuration is this? `{aws}` is a field of ClearML's AWS autoscaler, `{gcp}` of its GCP autoscaler, and it has \
+         as many of the one as of the other: take one kind out"
+    )]
+    OfBoth { aws: String, gcp: String },
 }
 
 /// Reads YAML, of which JSON is a part.
@@ -45,7 +86,25 @@ pub(super) fn read(text: &str) -> Result<Old, NotRead> {
         old = Old::default();
         app(&root, String::new(), &mut old);
     }
-    if old.resources.is_empty() { Err(NotRead::NoMachines) } else { Ok(old) }
+    if old.resources.is_empty() {
+        return Err(NotRead::NoMachines);
+    }
+    old.kind = kind(&old)?;
+    Ok(old)
+}
+
+/// Whose it is: its fields are most often of one kind.
+fn kind(old: &Old) -> Result<Kind, NotRead> {
+    let of_machines = old.resources.iter().flat_map(|resource| resource.fields.keys());
+    let names: Vec<&String> = old.general.iter().map(|(path, _)| path).chain(of_machines).collect();
+    let only = |kind| names.iter().filter(move |name| rows::is_only_of(kind, name));
+    let (aws, gcp) = (only(Kind::Aws).count(), only(Kind::Gcp).count());
+    match (only(Kind::Aws).next(), only(Kind::Gcp).next()) {
+        (Some(of_aws), Some(of_gcp)) if aws == gcp => {
+            Err(NotRead::OfBoth { aws: (**of_aws).clone(), gcp: (**of_gcp).clone() })
+        }
+        _ => Ok(if gcp > aws { Kind::Gcp } else { Kind::Aws }),
+    }
 }
 
 /// `hyper_params` and `configurations`, as the open example has them.
@@ -94,19 +153,27 @@ fn app(value: &Value, path: String, old: &mut Old) {
                     machine(item, old);
                 }
             }
-            _ if value.is_object() => app(value, path, old),
+            // A table of texts is one field's, and a key in JSON must not be taken apart.
+            _ if value.is_object() && !is_field(&path) => app(value, path, old),
             _ => old.general.push((path, value.clone())),
         }
     }
 }
 
 fn is_machine(item: &Value) -> bool {
-    item.as_object().is_some_and(|item| item.keys().any(|name| plain(name) == "instance_type"))
+    let is_type = |name: &String| TYPES.contains(&plain(name).as_str());
+    item.as_object().is_some_and(|item| item.keys().any(is_type))
 }
 
-const NAMES: [&str; 3] = ["resource_name", "name", "resource"];
-const QUEUES: [&str; 3] = ["queue_name", "monitored_queue", "queue"];
-const MAXIMA: [&str; 5] =
+fn is_field(path: &str) -> bool {
+    [Kind::Aws, Kind::Gcp].into_iter().any(|kind| rows::find(kind, path).is_some())
+}
+
+const TYPES: [&str; 3] = ["instance_type", "machine_type", "gcp_machine_type"];
+
+pub(super) const NAMES: [&str; 3] = ["resource_name", "name", "resource"];
+pub(super) const QUEUES: [&str; 3] = ["queue_name", "monitored_queue", "queue"];
+pub(super) const MAXIMA: [&str; 5] =
     ["max_number_of_instances", "max_instances", "num_instances", "number_of_instances", "maximum_number_of_instances"];
 
 fn machine(item: &Map<String, Value>, old: &mut Old) {

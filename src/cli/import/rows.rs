@@ -1,7 +1,11 @@
-//! What becomes of each field: one row, one field. The names are those of the open autoscaler first, then those of the app.
+//! What becomes of each field: one row, one field. The names are those of the open autoscaler first, then those of the apps.
+
+mod aws;
+mod gcp;
 
 use serde_json::Value;
 
+use super::read::{Kind, plain};
 use super::values;
 use crate::model::settings::fields::Written;
 use crate::model::settings::key::Part;
@@ -20,6 +24,12 @@ pub(super) enum Becomes {
     Setting(Part, &'static str, fn(&Value) -> Option<Written>),
     /// The image of containers, and arguments behind it.
     Container,
+    /// Zones of Google's, and the region that they are of.
+    Zones,
+    /// An image of Google's, or one of a whole machine.
+    GoogleImage,
+    /// Texts by name, without those whose name is a secret's.
+    Metadata(Part, &'static str),
     /// A text that may hold secrets, without the lines that do.
     Script(&'static str),
     /// Kept as a comment, without lines that set secrets; why.
@@ -37,37 +47,26 @@ const fn row(names: &'static [&'static str], becomes: Becomes) -> Row {
     Row { names, becomes }
 }
 
+/// A field that says whether others count.
+#[derive(Debug)]
+pub(super) struct Switch {
+    pub(super) names: &'static [&'static str],
+    /// With this value...
+    pub(super) when: bool,
+    /// ...these do not count.
+    pub(super) hides: &'static [&'static str],
+}
+
 /// The prefix of the old workers, of which the fleet's name is made.
 pub(super) const PREFIX: &str = "workers_prefix";
-/// Whether the instance profile counts.
-pub(super) const USE_PROFILE: [&str; 2] = ["use_iam_instance_profile", "iam_instance_profile"];
 
-pub(super) const ROWS: &[Row] = &[
-    row(
-        &["cloud_credentials_key", "aws_access_key_id", "access_key_id"],
-        Secret("export AWS_ACCESS_KEY_ID, or use a profile or a role"),
-    ),
-    row(
-        &["cloud_credentials_secret", "aws_secret_access_key", "secret_access_key"],
-        Secret("export AWS_SECRET_ACCESS_KEY, or use a profile or a role"),
-    ),
-    row(
-        &["cloud_credentials_token", "aws_session_token"],
-        Secret("export AWS_SESSION_TOKEN, or use a profile or a role"),
-    ),
-    row(&["use_credentials_chain", "use_iam_role"], Dropped("credentials always come from AWS's own chain")),
-    row(&["cloud_credentials_region", "aws_region", "region"], Setting(Pool, "region", values::text)),
-    row(&["cloud_provider"], Dropped("it does nothing in theirs; every pool of theirs is `aws`")),
-    row(
-        &["git_user", "git_username"],
-        Comment(
-            "put `USER:TOKEN` into the Systems Manager or the Secrets Manager, and name the place in git_credentials",
-        ),
-    ),
-    row(
-        &["git_pass", "git_password", "git_token", "git_password_personal_access_token", "personal_access_token"],
-        Secret("put it, with the user, where git_credentials says; the machine fetches it with its role"),
-    ),
+const ROLLBACK: &[&str] = &["regular_instance_rollback"];
+const ROLLBACK_TIMEOUT: &[&str] = &["regular_instance_rollback_timeout", "rollback_timeout"];
+
+const SWITCHES: &[Switch] = &[Switch { names: ROLLBACK, when: false, hides: ROLLBACK_TIMEOUT }];
+
+/// Fields of both apps.
+const COMMON: &[Row] = &[
     row(&["default_docker_image", "docker_image", "base_docker_image"], Container),
     row(&["use_docker_mode", "docker_mode"], Setting(Pool, "docker", values::flag)),
     row(&["max_idle_time_min", "max_idle_time"], Setting(Pool, "keep_alive", values::minutes)),
@@ -87,39 +86,70 @@ pub(super) const ROWS: &[Row] = &[
         Secret("export CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, or name their place in clearml.credentials"),
     ),
     row(&["session"], Dropped("made by the program itself")),
+    row(&["autoscaler_instance_name", "instance_name"], Dropped("the fleet's name tells settings apart")),
+    row(
+        &[
+            "warn_if_more_than_one_instance_is_executing_the_same_task",
+            "warn_more_than_one_instance_executing_same_task",
+            "warn_multiple_instances",
+        ],
+        Dropped("two machines with one worker's name are a fault that is shown, and no task is started twice"),
+    ),
+    row(
+        &["apply_task_owner_vault_configuration", "apply_task_owner_vault", "apply_vault"],
+        Comment("of ClearML Enterprise's vaults: the agent itself reads its user's"),
+    ),
+    row(
+        &["ignore_vault_parsing_errors", "run_with_service_account"],
+        Dropped("it is for the app's own task on ClearML's server"),
+    ),
     // Of a machine.
-    row(&["instance_type", "machine_type"], Setting(Pool, "types", values::list)),
     row(&["cpu_only", "run_in_cpu_mode", "cpu_mode"], Setting(Pool, "cpu_only", values::flag)),
-    row(&["is_spot", "use_spot_instance", "use_spot_instances", "use_spot"], Setting(Pool, "market", values::market)),
-    row(&["regular_instance_rollback"], Dropped("it is on where spot_rollback says how long")),
-    row(&["regular_instance_rollback_timeout", "rollback_timeout"], Setting(Pool, "spot_rollback", values::minutes)),
-    row(&["spot_instance_blackout_period", "spot_blackout_period"], Setting(Pool, "spot_blackout", values::minutes)),
-    row(&["ami_id", "ami_id_image_name_or_ssm_alias", "ami"], Setting(Pool, "ami", values::image)),
-    row(&["availability_zone", "availability_zones"], Setting(Pool, "zones", values::list)),
-    row(&["subnet_id", "subnet_ids", "vpc_subnet_id"], Setting(Pool, "subnets", values::list)),
-    row(
-        &["security_group_ids", "security_group_id", "security_groups"],
-        Setting(Pool, "security_groups", values::list),
-    ),
-    row(&["key_name", "instance_key_pair"], Setting(Pool, "key_name", values::text)),
-    row(&["ebs_device_name", "ebs_device"], Setting(Pool, "disk_device", values::text)),
-    row(&["ebs_volume_size", "ebs_size"], Setting(Pool, "disk_gb", values::whole)),
-    row(&["ebs_volume_type", "ebs_type"], Setting(Pool, "disk_type", values::text)),
-    row(&["ebs_snapshot_id"], Setting(Pool, "disk_snapshot", values::text)),
-    row(&["tags", "ec2_tags"], Setting(Pool, "tags", values::tags)),
-    row(
-        &["place_tags_on_resources"],
-        Dropped("tags are on the machine, its disks and its interface from their first moment"),
-    ),
-    row(&["iam_arn", "arn"], Setting(Pool, "instance_profile", values::text)),
-    row(&["iam_name"], Setting(Pool, "instance_profile", values::text)),
-    row(&USE_PROFILE, Dropped("there is a profile where instance_profile names one")),
-    row(&["extra_configurations", "custom_launch_spec"], Setting(Pool, "run_instances", values::members)),
-    row(&["enable_monitoring", "monitoring"], Setting(Pool, "monitoring", values::flag)),
+    row(ROLLBACK, Dropped("it is on where spot_rollback says how long")),
+    row(ROLLBACK_TIMEOUT, Setting(Pool, "spot_rollback", values::minutes)),
 ];
 
+/// The rows that only this app has.
+fn own(kind: Kind) -> &'static [Row] {
+    match kind {
+        Kind::Aws => aws::ROWS,
+        Kind::Gcp => gcp::ROWS,
+    }
+}
+
+/// Every row of an app.
+pub(super) fn of(kind: Kind) -> impl Iterator<Item = &'static Row> {
+    COMMON.iter().chain(own(kind))
+}
+
 /// The row of a field.
-pub(super) fn find(name: &str) -> Option<&'static Row> {
-    let name = super::read::plain(name);
-    ROWS.iter().find(|row| row.names.contains(&name.as_str()))
+pub(super) fn find(kind: Kind, name: &str) -> Option<&'static Row> {
+    let name = plain(name);
+    of(kind).find(|row| row.names.contains(&name.as_str()))
+}
+
+/// Whether only this app has such a field.
+pub(super) fn is_only_of(kind: Kind, name: &str) -> bool {
+    let name = plain(name);
+    let other = match kind {
+        Kind::Aws => Kind::Gcp,
+        Kind::Gcp => Kind::Aws,
+    };
+    let has = |kind| own(kind).iter().any(|row| row.names.contains(&name.as_str()));
+    has(kind) && !has(other)
+}
+
+/// The fields that do not count, for what others of them say, by their plain names.
+pub(super) fn hidden<'a>(kind: Kind, fields: impl Iterator<Item = (&'a String, &'a Value)>) -> Vec<&'static str> {
+    let switches = match kind {
+        Kind::Aws => aws::SWITCHES,
+        Kind::Gcp => gcp::SWITCHES,
+    };
+    let hides = |(name, value): (&'a String, &'a Value)| {
+        let name = plain(name);
+        let of_field = move |switch: &&Switch| switch.names.contains(&name.as_str());
+        let off = move |switch: &&'static Switch| values::is_true(value) == Some(switch.when);
+        SWITCHES.iter().chain(switches).filter(of_field).filter(off).flat_map(|switch| switch.hides.iter().copied())
+    };
+    fields.flat_map(hides).collect()
 }

@@ -3,6 +3,12 @@
 /// What the name of a secret has in it.
 const MARKS: [&str; 7] = ["pass", "secret", "token", "access_key", "accesskey", "credential", "private_key"];
 
+/// Whether a name is that of a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    MARKS.iter().any(|mark| name.contains(mark))
+}
+
 /// The text without lines that set a secret, and the names that they set.
 pub(super) fn without_secrets(text: &str) -> (String, Vec<String>) {
     let mut names = Vec::new();
@@ -25,10 +31,7 @@ pub(super) fn without_secrets(text: &str) -> (String, Vec<String>) {
 /// The name that the line gives a value, where that is a secret's.
 fn secret_of(line: &str) -> Option<String> {
     let words = line.split(|letter: char| !(letter.is_ascii_alphanumeric() || "_-.".contains(letter)));
-    let name = words.into_iter().find(|word| {
-        let word = word.to_ascii_lowercase();
-        MARKS.iter().any(|mark| word.contains(mark))
-    })?;
+    let name = words.into_iter().find(|word| is_secret(word))?;
     let rest = line.split_once(name).map(|(_, rest)| rest.trim_start_matches(['"', '\'', ' ', '\t']))?;
     let is_option = name.starts_with('-') && rest.starts_with(|letter: char| letter.is_ascii_alphanumeric());
     let sets = rest.starts_with(['=', ':', '{']) || is_option;

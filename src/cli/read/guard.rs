@@ -11,8 +11,8 @@ use crate::cli::live::{Ground, world};
 use crate::cli::say::{VERSION, say};
 use crate::cli::trial;
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::Settings;
-use crate::world::guard::boot_script;
+use crate::model::settings::{Provider, Settings};
+use crate::world::guard::{boot_script, startup_script};
 use crate::world::secret::Secret;
 
 /// What stands in place of a secret.
@@ -70,7 +70,12 @@ fn shown(settings: &Settings, name: &str, api_server: String) -> Result<Shown, F
         Failure::Usage(format!("no pool is called `{name}`{hint}"))
     })?;
     let order = trial::order(settings, pool, HIDDEN.into(), api_server, Secret::new(HIDDEN));
-    let script = boot_script(&order).map_err(|error| Failure::Settings(error.to_string()))?;
+    let script = match pool.provider {
+        Provider::Aws => boot_script(&order),
+        // It is told its name there, which no machine has yet.
+        Provider::Gce => startup_script(&order, HIDDEN),
+    };
+    let script = script.map_err(|error| Failure::Settings(error.to_string()))?;
     let sha256 = format!("{:x}", Sha256::digest(&script));
     Ok(Shown { pool: name.to_owned(), sha256, script })
 }

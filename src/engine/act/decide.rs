@@ -170,7 +170,7 @@ impl Ground<'_> {
 
     /// Each machine of the call gets an intent of its own; the batch is the call's idempotency token.
     fn launch(&self, launch: &Launch, told: Line, naming: &mut Naming) -> Option<Decision> {
-        let pool = self.settings.pool(&launch.pool)?;
+        let pool = &self.settings.as_made(self.settings.pool(&launch.pool)?);
         let (batch, bids) = (naming.batch(), self.bids(pool, launch));
         let intents = (0..launch.count).map(|place| Record::IntentOpened(self.intent(launch, pool, &batch, place)));
         let mut records: Vec<Record> = intents.collect();

@@ -137,7 +137,8 @@ impl LaunchDeed {
             (0, subnets) => format!("and {}", counted(subnets, "subnet")),
             (zones, _) => format!("and {}", counted(zones, "zone")),
         };
-        Some(format!("EC2 chose {machine_type} among {} {places}", counted(number(self.bids.len()), "type")))
+        let (cloud, types) = (self.pool.provider.name(), counted(number(self.bids.len()), "type"));
+        Some(format!("{cloud} chose {machine_type} among {types} {places}"))
     }
 }
 

@@ -141,7 +141,7 @@ impl Known<'_> {
             let mut line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known).intent(Some(&intent.id));
             if !intent.choices.is_empty() {
                 let types = counted(u64::try_from(intent.choices.len()).unwrap_or(u64::MAX), "type");
-                line = line.because(&format!("EC2 chose {machine_type} among {types}"));
+                line = line.because(&format!("{} chose {machine_type} among {types}", intent.provider.name()));
             }
             let closed = Record::IntentClosed { id: intent.id.clone(), end: IntentEnd::Made };
             return vec![Record::Opened(Box::new(opened)), closed, line.record()];

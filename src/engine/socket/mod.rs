@@ -93,6 +93,7 @@ mod tests {
                     price_of_waiting: crate::model::money::Rate::from_micros_per_hour(2_000_000),
                     on_exit: OnExit::Leave,
                     time_zone: jiff::tz::TimeZone::UTC,
+                    gce_metadata: std::collections::BTreeMap::new(),
                 },
                 limits: Limits::default(),
                 accounts: Vec::new(),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::settings::Provider;
+
 /// How a machine is prepared, and how clearml-agent is started there.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AgentSettings {
@@ -97,9 +99,43 @@ fn reserved(argument: &str, options: &[(&str, &'static str)]) -> Option<&'static
     options.iter().find(|(known, _)| is(known)).map(|(_, why)| *why)
 }
 
-/// A place in a secret store of the cloud: `ssm:NAME` or `secretsmanager:NAME`, by name or ARN.
+/// Whose secret store a place is in, by the store's name before the colon.
+pub(super) fn store_of(place: &str) -> Option<(Provider, &str)> {
+    match place.split_once(':')?.0 {
+        store @ ("ssm" | "secretsmanager") => Some((Provider::Aws, store)),
+        store @ "secretmanager" => Some((Provider::Gce, store)),
+        _ => None,
+    }
+}
+
+/// A place in a secret store of the cloud: `ssm:NAME` or `secretsmanager:NAME` of AWS's, by name or ARN; `secretmanager:NAME` of
+/// Google's, by the secret's name or the whole name of it or of a version.
 pub(super) fn is_cloud_secret(text: &str) -> bool {
-    let Some(("ssm" | "secretsmanager", name)) = text.split_once(':') else { return false };
+    let name = text.split_once(':').map_or("", |(_, name)| name);
+    match store_of(text) {
+        Some((Provider::Aws, _)) => is_aws_secret(name),
+        Some((Provider::Gce, _)) => is_google_secret(name),
+        None => false,
+    }
+}
+
+fn is_google_secret(name: &str) -> bool {
+    let is_name = |text: &str| {
+        let plain = |letter: char| letter.is_ascii_alphanumeric() || "_-.:".contains(letter);
+        !text.is_empty() && text.chars().all(plain)
+    };
+    let is_secret = |text: &str| is_name(text) && !text.contains(['.', ':']);
+    match name.split('/').collect::<Vec<_>>().as_slice() {
+        [secret] => is_secret(secret),
+        ["projects", project, "secrets", secret] => is_name(project) && is_secret(secret),
+        ["projects", project, "secrets", secret, "versions", version] => {
+            is_name(project) && is_secret(secret) && is_secret(version)
+        }
+        _ => false,
+    }
+}
+
+fn is_aws_secret(name: &str) -> bool {
     let plain = |letter: char| letter.is_ascii_alphanumeric() || "/_.-+=@".contains(letter);
     let is_arn = name.starts_with("arn:") && name.split(':').count() >= 6;
     !name.is_empty() && name.chars().all(|letter| plain(letter) || (is_arn && letter == ':'))
@@ -163,10 +199,28 @@ mod tests {
             "ssm:/tidegate/git",
             "secretsmanager:agents",
             "secretsmanager:arn:aws:secretsmanager:eu-west-1:123456789012:secret:agents-AbCdEf",
+            "secretmanager:git",
+            "secretmanager:projects/example.com:lab/secrets/git",
+            "secretmanager:projects/lab/secrets/git/versions/3",
         ] {
             assert!(is_cloud_secret(right), "{right}");
         }
-        for wrong in ["", "ssm:", "robot:t0ken", "env:GIT", "ssm:a b", "ssm:a:b", "secretsmanager:arn:aws", "/git"] {
+        for wrong in [
+            "",
+            "ssm:",
+            "robot:t0ken",
+            "env:GIT",
+            "ssm:a b",
+            "ssm:a:b",
+            "secretsmanager:arn:aws",
+            "/git",
+            "secretmanager:",
+            "secretmanager:/git",
+            "secretmanager:robot:t0ken",
+            "secretmanager:projects/lab/git",
+            "secretmanager:a/../b",
+            "secretmanager:projects/lab/secrets/git/versions/",
+        ] {
             assert!(!is_cloud_secret(wrong), "{wrong}");
         }
     }

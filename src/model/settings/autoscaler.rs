@@ -1,5 +1,7 @@
-//! Where each field of ClearML's AWS autoscaler went: of the closed app by the words of its form, of the open
-//! `AutoScaler` and `AWSDriver` by their names. The documentation's table and what is told of an import are from here.
+//! Where each field of ClearML's autoscalers went: of the closed apps by the words of their forms, of the open
+//! `AutoScaler` and `AWSDriver` by their names. The documentation's tables and what is told of an import are from here.
+
+pub mod gcp;
 
 use std::fmt::Write;
 
@@ -11,7 +13,7 @@ use crate::model::settings::reference;
 pub struct Standing {
     /// In the app's form; empty: it has none.
     pub app: &'static str,
-    /// In the open autoscaler's file and classes.
+    /// In the open autoscaler's file and classes, or in an app's export.
     pub sdk: &'static [&'static str],
     /// Our settings, by their patterns.
     pub keys: &'static [&'static str],
@@ -166,7 +168,12 @@ pub fn markdown() -> String {
         A setting of a pool changes machines that are started later, unless it says otherwise; see SETTINGS.md.\n\n\
         | the app's form | the open autoscaler | here | takes | without it | note |\n|---|---|---|---|---|---|\n"
         .to_owned();
-    for Standing { app, sdk, keys, note } in STANDINGS {
+    rows(&mut text, STANDINGS);
+    text
+}
+
+fn rows(text: &mut String, standings: &[Standing]) {
+    for Standing { app, sdk, keys, note } in standings {
         let fields: Vec<_> = keys.iter().filter_map(|key| field(key)).collect();
         let each = |tell: fn(&Field) -> String| fields.iter().map(|field| tell(field)).collect::<Vec<_>>().join("<br>");
         let sdk = sdk.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -174,7 +181,6 @@ pub fn markdown() -> String {
         let without = each(reference::without);
         let _ = writeln!(text, "| {app} | {sdk} | {names} | {takes} | {without} | {note} |");
     }
-    text
 }
 
 fn field(pattern: &str) -> Option<&'static Field> {
@@ -189,11 +195,12 @@ mod tests {
 
     #[test]
     fn every_key_is_a_setting_and_no_field_is_left_without_a_word() {
-        let keys: BTreeSet<&str> = STANDINGS.iter().flat_map(|standing| standing.keys.iter().copied()).collect();
+        let standings = || STANDINGS.iter().chain(gcp::STANDINGS);
+        let keys: BTreeSet<&str> = standings().flat_map(|standing| standing.keys.iter().copied()).collect();
         for key in &keys {
             assert!(field(key).is_some(), "there is no {key}");
         }
-        for standing in STANDINGS {
+        for standing in standings() {
             assert!(!standing.keys.is_empty() || !standing.note.is_empty(), "{}: nothing stands for it", standing.app);
             assert!(!standing.app.is_empty() || !standing.sdk.is_empty());
         }

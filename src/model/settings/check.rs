@@ -179,12 +179,6 @@ fn of_pool(pool: &PoolSettings) -> Vec<Complaint> {
         };
         complaints.extend(unknown.map(|name| say(Some("run_instances"), message(name))));
     }
-    if let (Some((field, _)), None, Provider::Aws) =
-        (pool.agent.secrets().next(), &pool.launch.instance_profile, pool.provider)
-    {
-        complaints
-            .push(say(Some(field), "no instance_profile is there, with whose role a machine could read it".to_owned()));
-    }
     complaints.extend(pool.agent.complaints().map(|(field, message)| say(Some(field), message)));
     for machine_type in repeated(&pool.types) {
         complaints.push(say(Some("types"), format!("`{machine_type}` is there twice")));

@@ -29,6 +29,7 @@ pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use schedule::Schedule;
 pub use spot::SpotSettings;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::tz::TimeZone;
@@ -73,6 +74,18 @@ impl Settings {
     #[must_use]
     pub fn pool(&self, name: &PoolName) -> Option<&PoolSettings> {
         self.pools.iter().find(|pool| pool.name == *name)
+    }
+
+    /// The pool as its machines are made: on Google's also with the metadata of all of them, beneath its own.
+    #[must_use]
+    pub fn as_made(&self, pool: &PoolSettings) -> PoolSettings {
+        let mut made = pool.clone();
+        if pool.provider == Provider::Gce {
+            let own = std::mem::take(&mut made.launch.gce.metadata);
+            made.launch.gce.metadata = self.the_loop.gce_metadata.clone();
+            made.launch.gce.metadata.extend(own);
+        }
+        made
     }
 
     /// The queues that a pool may serve, by priority (highest first), then in file order.
@@ -124,6 +137,9 @@ pub struct LoopSettings {
     /// Budgets per day and month begin at midnight here.
     #[serde(with = "jiff::fmt::serde::tz::required")]
     pub time_zone: TimeZone,
+    /// Metadata of every machine of Google's, beneath its pool's own.
+    #[serde(default)]
+    pub gce_metadata: BTreeMap<String, String>,
 }
 
 /// How often the loop looks at the world.
@@ -360,6 +376,15 @@ impl Provider {
         match self {
             Self::Aws => "aws",
             Self::Gce => "gce",
+        }
+    }
+
+    /// What its machines are rented from, as people call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Aws => "EC2",
+            Self::Gce => "Compute Engine",
         }
     }
 }

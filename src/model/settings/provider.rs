@@ -2,12 +2,13 @@
 
 use jiff::SignedDuration;
 
+use crate::model::settings::agent::store_of;
 use crate::model::settings::fields;
 use crate::model::settings::gce::has_own_gpus;
 use crate::model::settings::{AccountSettings, Market, PoolSettings, Provider, Provisioning, Settings};
 use crate::model::span::Exact;
 
-const OF_AWS: [&str; 19] = [
+const OF_AWS: [&str; 17] = [
     "ami",
     "ami_owner",
     "security_groups",
@@ -25,8 +26,6 @@ const OF_AWS: [&str; 19] = [
     "spot_strategy",
     "tags",
     "run_instances",
-    "agent_credentials",
-    "git_credentials",
 ];
 
 const OF_GCE: [&str; 11] = [
@@ -42,6 +41,9 @@ const OF_GCE: [&str; 11] = [
     "scopes",
     "provisioning",
 ];
+
+/// The end of the scope that the Secret Manager asks for.
+const ALL_SCOPES: &str = "/auth/cloud-platform";
 
 /// Google's limit on the life of a machine that ends by itself is 120 days; ours ends a little earlier.
 const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24 * 119);
@@ -62,10 +64,44 @@ pub(super) fn complaints(settings: &Settings, pool: &PoolSettings) -> Vec<(&'sta
         Provider::Aws => {}
         Provider::Gce => complaints.extend(of_gce(pool)),
     }
+    complaints.extend(of_secrets(pool));
     let account = pool.account.as_ref().and_then(|account| settings.account(account));
     let set = account.into_iter().flat_map(set_for_another(pool.provider));
     complaints
         .extend(set.map(|field| ("account", format!("has a {field}, which is not for {}", pool.provider.word()))));
+    complaints
+}
+
+/// A machine reads its secrets with who it is in its own cloud.
+fn of_secrets(pool: &PoolSettings) -> Vec<(&'static str, String)> {
+    let gce = &pool.launch.gce;
+    let may_ask = gce.whole_scopes().any(|scope| scope.ends_with(ALL_SCOPES));
+    let mut complaints = Vec::new();
+    for (field, place) in pool.agent.secrets() {
+        let Some((provider, store)) = store_of(place) else { continue };
+        let word = pool.provider.word();
+        let says = match (pool.provider, provider) {
+            (Provider::Aws, Provider::Gce) => {
+                format!("`{store}:` is Google's store: a machine of {word} reads `ssm:NAME` or `secretsmanager:NAME`")
+            }
+            (Provider::Gce, Provider::Aws) => {
+                format!("`{store}:` is AWS's store: a machine of {word} reads `secretmanager:NAME`")
+            }
+            (Provider::Aws, Provider::Aws) if pool.launch.instance_profile.is_none() => {
+                "no instance_profile is there, with whose role a machine could read it".to_owned()
+            }
+            (Provider::Gce, Provider::Gce) if gce.service_account.is_none() => {
+                "no service_account is there, with which a machine could read it".to_owned()
+            }
+            (Provider::Gce, Provider::Gce) if !may_ask => {
+                "the pool's scopes keep a machine from the Secret Manager: it takes `cloud-platform` only; what the machine may do \
+                 then is what the roles of its service_account say"
+                    .to_owned()
+            }
+            _ => continue,
+        };
+        complaints.push((field, says));
+    }
     complaints
 }
 

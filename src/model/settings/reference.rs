@@ -141,7 +141,7 @@ fn of_part(part: Part) -> &'static str {
         Part::Budget => "Money for a period; any number of them.",
         Part::Schedule => "Hours at which settings are others, such as a lower limit at night. Any number of them.",
         Part::Account => {
-            "An account of the cloud's, beside the one that every AWS tool would use; pools name it. Any number of them."
+            "An account of the cloud's, beside the one that every tool of the cloud's would use; pools name it. Any number of them."
         }
         Part::Queue => "A ClearML queue that is served, by its name; it is never created. Any number of them.",
         Part::Pool => "A kind of machine that may be rented. Any number of them; the name holds no spaces, `:` or `/`.",
@@ -198,6 +198,7 @@ mod tests {
             ("config/tidegate.toml", toml()),
             ("assets/SETTINGS.md", markdown()),
             ("assets/AWS_AUTOSCALER.md", autoscaler::markdown()),
+            ("assets/GCP_AUTOSCALER.md", autoscaler::gcp::markdown()),
         ] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
             if std::env::var_os(REGENERATE).is_some() {

@@ -23,6 +23,13 @@ pub(super) struct Account {
     pub(super) credentials: Credentials,
 }
 
+impl Account {
+    /// The same in the project that the settings' account names.
+    pub(super) fn of(self, account: Option<&AccountSettings>) -> Self {
+        Self { project: account.and_then(|account| account.project.clone()).unwrap_or(self.project), ..self }
+    }
+}
+
 /// Finds out who we are. Nobody is called yet.
 pub(super) fn open(account: Option<&AccountSettings>) -> Result<Account, CloudError> {
     let key = account.and_then(|account| account.credentials.as_ref()).map(named).transpose()?;

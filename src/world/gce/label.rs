@@ -14,6 +14,10 @@ pub(super) const INTENT: &str = "tidegate-intent";
 pub(super) const REVISION: &str = "tidegate-revision";
 pub(super) const TERM: &str = "tidegate-term";
 pub(super) const SETTINGS: &str = "tidegate-settings";
+/// Who took the machine over from another autoscaler.
+pub(super) const BROUGHT_OVER: &str = "tidegate-brought-over";
+/// What such a machine's worker calls it: Google's number of it, or its name.
+pub(super) const ID: &str = "tidegate-id";
 
 /// What no label can hold, by the label's name: it is in the machine's metadata.
 pub(super) fn too_long<'a>(

@@ -5,12 +5,12 @@ use google_cloud_compute_v1::model::instance::Status;
 use google_cloud_compute_v1::model::scheduling::ProvisioningModel;
 use jiff::Timestamp;
 
-use crate::model::ids::{MachineType, Revision, Term, Zone};
+use crate::model::ids::{InstanceId, MachineType, Revision, Term, Zone};
 use crate::model::observed::{CloudInstance, CloudState, Tags};
 use crate::model::settings::{Market, Provider};
 use crate::world::cloud::CloudError;
 use crate::world::gce::error::unreadable;
-use crate::world::gce::label;
+use crate::world::gce::{label, newcomer};
 
 /// Reads one machine of a listing; one that cannot be read spoils the listing, for it must not be missed.
 pub(super) fn read(call: &str, instance: &Instance, site: &str) -> Result<CloudInstance, CloudError> {
@@ -20,7 +20,7 @@ pub(super) fn read(call: &str, instance: &Instance, site: &str) -> Result<CloudI
     };
     let state = state(instance);
     Ok(CloudInstance {
-        id: instance.name.as_deref().ok_or_else(|| odd("a name"))?.into(),
+        id: id(instance).ok_or_else(|| odd("a name"))?,
         provider: Provider::Gce,
         region: site.to_owned(),
         machine_type: MachineType::from(last(instance.machine_type.as_deref().ok_or_else(|| odd("a type"))?)),
@@ -36,6 +36,13 @@ pub(super) fn read(call: &str, instance: &Instance, site: &str) -> Result<CloudI
         state_reason: instance.status_message.clone().filter(|text| !text.is_empty()),
         tags: tags(instance),
     })
+}
+
+/// Our name for it; of one that another autoscaler made, what its worker calls it. Google takes its number wherever it takes
+/// its name.
+fn id(instance: &Instance) -> Option<InstanceId> {
+    let theirs = label::of(instance, label::ID).filter(|id| newcomer::is(instance, id));
+    theirs.or_else(|| instance.name.clone()).map(InstanceId::new)
 }
 
 /// The zone that a machine stands in.
@@ -106,7 +113,7 @@ fn tags(instance: &Instance) -> Tags {
         revision: tag(label::REVISION).map(Revision::new),
         term: tag(label::TERM).and_then(|term| term.parse().ok()).map(Term),
         settings: tag(label::SETTINGS),
-        brought_over: false,
+        brought_over: tag(label::BROUGHT_OVER).is_some(),
     }
 }
 
@@ -134,6 +141,19 @@ mod tests {
         assert_eq!((read.zone, read.region.as_str()), (Some("us-central1-a".into()), "lab@us-central1"));
         assert_eq!(read.launched, "2026-11-29T08:00:00Z".parse().unwrap());
         assert_eq!(region_of("us-central1-a"), "us-central1");
+    }
+
+    #[test]
+    fn a_machine_of_another_autoscaler_s_is_called_as_its_worker_calls_it() {
+        let of = |id: &str| {
+            let labels = [(label::ID, id), (label::BROUGHT_OVER, "ann")];
+            let read = read("list", &machine().set_id(4711_u64).set_labels(labels), "r").unwrap();
+            (read.id.to_string(), read.tags.brought_over)
+        };
+        assert_eq!(of("4711"), ("4711".to_owned(), true));
+        assert_eq!(of("m-1"), ("m-1".to_owned(), true));
+        // A label that somebody copied to another machine says nothing.
+        assert_eq!(of("4712"), ("m-1".to_owned(), true));
     }
 
     #[test]

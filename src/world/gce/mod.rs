@@ -8,6 +8,7 @@ mod error;
 mod label;
 mod launch;
 mod listed;
+mod newcomer;
 mod operation;
 mod request;
 
@@ -34,7 +35,7 @@ use crate::model::observed::CloudInstance;
 use crate::model::settings::AccountSettings;
 use crate::model::site;
 use crate::model::snapshot::ErrorClass;
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, account_of};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Newcomer, account_of};
 use crate::world::gce::account::Account;
 use crate::world::gce::ended::{Asked, Ended};
 use crate::world::gce::error::{cloud_error, is_missing, refused, unreadable};
@@ -120,7 +121,7 @@ impl Gce {
         }
         let account = account_of(&self.accounts, name)?;
         let (endpoint, account) = match &self.given {
-            Some(given) => (Some(given.endpoint.clone()), given.account.clone()),
+            Some(given) => (Some(given.endpoint.clone()), given.account.clone().of(account)),
             None => (std::env::var(ENDPOINT_VARIABLE).ok(), account::open(account)?),
         };
         let builder = Instances::builder()
@@ -196,8 +197,8 @@ impl Gce {
         if let Some(zone) = self.zones.lock().await.get(id) {
             return Ok(Some(zone.clone()));
         }
-        let found = site.aggregated(&format!("name=\"{id}\""), self.page_size).await?;
-        let zone = found.iter().find(|instance| instance.name.as_deref() == Some(id.as_str())).and_then(listed::zone);
+        let found = site.aggregated(&newcomer::filter(id.as_str()), self.page_size).await?;
+        let zone = found.iter().find(|instance| newcomer::is(instance, id.as_str())).and_then(listed::zone);
         let zone = zone.map(str::to_owned);
         self.zones.lock().await.extend(zone.clone().map(|zone| (id.clone(), zone)));
         Ok(zone)
@@ -353,6 +354,14 @@ impl Cloud for Gce {
 
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
         let answer = self.console_text(region, instance).await;
+        self.settle(region, answer).await
+    }
+
+    async fn bring_over(&self, region: &str, newcomer: &Newcomer) -> Result<(), CloudError> {
+        let answer = match self.site(region).await {
+            Ok(site) => newcomer::bring_over(&site, region, newcomer).await,
+            Err(error) => Err(error),
+        };
         self.settle(region, answer).await
     }
 

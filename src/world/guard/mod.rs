@@ -24,7 +24,8 @@ const GATE: &str = include_str!("../../../assets/guard/gate.py");
 const SERVER: &str = include_str!("../../../assets/guard/server.py");
 const AWS: &str = include_str!("../../../assets/guard/aws.py");
 const GCE: &str = include_str!("../../../assets/guard/gce.py");
-const SECRET: &str = include_str!("../../../assets/guard/secret.py");
+const AWS_SECRET: &str = include_str!("../../../assets/guard/secret.py");
+const GCE_SECRET: &str = include_str!("../../../assets/guard/gce_secret.py");
 
 /// Ends a file inside the script; no line of ours is this.
 const END_OF_FILE: &str = "TIDEGATE_END_OF_FILE";
@@ -141,11 +142,11 @@ fn script(order: &LaunchOrder, machine: &str) -> Result<String, GuardError> {
     script.push_str(&agent::command(agent, &order.queues)?);
     let Some((preparation, work)) = BOOT.split_once("# --- the files\n") else { return Ok(script + BOOT) };
     script.push_str(&bare(preparation));
-    let cloud = match pool.provider {
-        Provider::Aws => AWS,
-        Provider::Gce => GCE,
+    let (cloud, store) = match pool.provider {
+        Provider::Aws => (AWS, AWS_SECRET),
+        Provider::Gce => (GCE, GCE_SECRET),
     };
-    let secret = agent.secrets().next().map(|_| ("secret.py", SECRET));
+    let secret = agent.secrets().next().map(|_| ("secret.py", store));
     for (name, text) in [("gate.py", GATE), ("server.py", SERVER), ("cloud.py", cloud)].into_iter().chain(secret) {
         script.extend(["cat >\"$RUN/", name, "\" <<'", END_OF_FILE, "'\n", &bare(text), END_OF_FILE, "\n"]);
     }
@@ -248,7 +249,7 @@ mod tests {
         }
         assert!(!script.contains("--create-queue") && !script.contains("set -x"));
         assert!(script.find("shutdown -P") < script.find("\"$INIT_SCRIPT\" ]"));
-        for text in [GATE, SERVER, AWS, GCE, SECRET] {
+        for text in [GATE, SERVER, AWS, GCE, AWS_SECRET, GCE_SECRET] {
             assert!(text.ends_with('\n') && text.lines().all(|line| line != END_OF_FILE));
         }
     }
@@ -261,6 +262,10 @@ mod tests {
         let script = startup_script(&order, "tidegate-b1-0").unwrap();
         assert!(script.contains("\nMACHINE='tidegate-b1-0'\n") && script.contains("Metadata-Flavor"));
         assert!(sh(&["-n"], &script).is_some() && !script.contains("X-aws-ec2"));
+        order.pool.agent.git_credentials = Some("secretmanager:git".to_owned());
+        let script = startup_script(&order, "m").unwrap();
+        assert!(script.contains("secretmanager.googleapis.com") && !script.contains("AWS4-HMAC"));
+        assert!(sh(&["-n"], &script).is_some());
         order.pool.agent.init_script = Some("#".repeat(METADATA_LIMIT));
         assert!(matches!(startup_script(&order, "m"), Err(GuardError::ScriptTooLarge { .. })));
     }

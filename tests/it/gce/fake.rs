@@ -157,7 +157,11 @@ impl State {
         if token != format!("Bearer {}", self.token) {
             return no(401, "authError", "Request had invalid authentication credentials.");
         }
-        let of = |name: &str| call.parameters.get(name).cloned().unwrap_or_default();
+        let mut parameters = call.parameters.clone();
+        if let Some(machine) = parameters.get_mut("instance") {
+            *machine = self.named(machine);
+        }
+        let of = |name: &str| parameters.get(name).cloned().unwrap_or_default();
         let twist = self.twist(&call.method, &of("zone"));
         if let Some(No::Http(status, reason)) = twist {
             return no(status, reason, &format!("{reason}, it is said"));
@@ -188,9 +192,30 @@ impl State {
                 let name = self.begin(&of("zone"), kind, &of("instance"), twist);
                 self.operation(&name)
             }
+            "compute.instances.setLabels" => self.set_labels(&of("zone"), &of("instance"), &call.body),
             "compute.zoneOperations.get" => self.asked_after(&of("zone"), &of("operation")),
             other => no(501, "notImplemented", other),
         }
+    }
+
+    /// The name of a machine that was named by its number.
+    fn named(&self, said: &str) -> String {
+        let has = |(_, machine): &(&(String, String), &Value)| machine["id"] == said;
+        self.machines.iter().find(has).map_or_else(|| said.to_owned(), |((_, name), _)| name.clone())
+    }
+
+    /// Labels are set as a whole, and only over those that the caller saw.
+    fn set_labels(&mut self, zone: &str, name: &str, body: &Value) -> (u16, String) {
+        let Some(machine) = self.machines.get_mut(&(zone.to_owned(), name.to_owned())) else {
+            return no(404, "notFound", "The resource was not found");
+        };
+        if body["labelFingerprint"] != machine["labelFingerprint"] {
+            return no(412, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed");
+        }
+        machine["labels"] = body["labels"].clone();
+        machine["labelFingerprint"] = json!("bmV4dA==");
+        let operation = self.begin(zone, "setLabels", name, None);
+        self.operation(&operation)
     }
 
     fn twist(&mut self, method: &str, zone: &str) -> Option<No> {
@@ -272,6 +297,7 @@ impl State {
         let kind = machine["machineType"].as_str().unwrap().to_owned();
         machine["machineType"] = json!(format!("{path}/{kind}"));
         machine["creationTimestamp"] = json!(self.time(MADE));
+        machine["labelFingerprint"] = json!("Zmlyc3Q=");
         machine["status"] = json!("PROVISIONING");
         machine["selfLink"] = json!(format!("{path}/zones/{zone}/instances/{name}"));
         self.machines.insert((zone.to_owned(), name), machine);

@@ -4,6 +4,7 @@ pub(crate) mod fake;
 mod fields;
 mod launches;
 mod machines;
+mod newcomers;
 mod schema;
 
 use std::sync::{Arc, Mutex};

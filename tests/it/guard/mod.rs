@@ -3,6 +3,7 @@
 mod console;
 mod docker;
 mod endings;
+mod google_secrets;
 mod hold;
 mod install;
 mod model;

@@ -55,8 +55,8 @@ cpu_only = true
 
 /// Google: it runs the machines that it lists, with the very startup script that it was given, and switches off those that
 /// switch themselves off.
-struct Google {
-    fake: Fake,
+pub(super) struct Google {
+    pub(super) fake: Fake,
     running: BTreeMap<(String, String), Machine>,
     /// Machines that ever were.
     made: usize,
@@ -64,7 +64,7 @@ struct Google {
 }
 
 impl Google {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let fake = runtime.block_on(Fake::start());
         fake.state().by_the_wall = true;
@@ -72,7 +72,7 @@ impl Google {
     }
 
     /// Where the program finds it, and who it is there: by the metadata service, as on a machine of Google's.
-    fn variables(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", format!("{}/compute/v1/", self.fake.url)),
             ("GOOGLE_CLOUD_PROJECT", "proj-1".to_owned()),
@@ -80,13 +80,14 @@ impl Google {
         ]
     }
 
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let machines = self.fake.state().machines.clone();
         for (key, machine) in &machines {
-            if machine["status"] == "RUNNING" && !self.running.contains_key(key) {
+            let script = script(machine).filter(|_| machine["status"] == "RUNNING" && !self.running.contains_key(key));
+            if let Some(script) = script {
                 // The script knows the machine's name by itself.
                 let settings = [("TIDEGATE_DEATHS", "1"), ("TIDEGATE_INSTANCE", "")];
-                self.running.insert(key.clone(), Machine::boot(&script(machine), &key.1, &settings));
+                self.running.insert(key.clone(), Machine::boot(&script, &key.1, &settings));
                 self.made += 1;
             }
         }
@@ -103,10 +104,11 @@ impl Google {
     }
 }
 
-fn script(machine: &Value) -> String {
-    let items = machine["metadata"]["items"].as_array().unwrap();
-    let script = items.iter().find(|item| item["key"] == "startup-script").unwrap();
-    script["value"].as_str().unwrap().to_owned()
+/// Of a machine that we made.
+fn script(machine: &Value) -> Option<String> {
+    let items = machine["metadata"]["items"].as_array()?;
+    let script = items.iter().find(|item| item["key"] == "startup-script")?;
+    script["value"].as_str().map(str::to_owned)
 }
 
 #[test]

@@ -9,6 +9,8 @@ mod failures;
 mod faults;
 #[cfg(feature = "aws")]
 mod imported;
+#[cfg(all(feature = "aws", feature = "gce"))]
+mod imported_google;
 #[cfg(feature = "aws")]
 mod killed;
 mod leaders;

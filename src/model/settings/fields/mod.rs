@@ -236,7 +236,7 @@ mod tests {
                 "AKIA:hush",
                 "the value (not shown, it may be a secret) is not `env:NAME` or `file:PATH`, the place where a secret is",
             ),
-            ("pool.p.zones", "a, b c", "`b c` is not a zone, such as `us-east-1a`"),
+            ("pool.p.zones", "a, b c", "`b c` is not a zone, such as `us-east-1a` or `us-central1-a`"),
             ("pool.p.types", "", "`[]` is empty: at least one is needed"),
             (
                 "pool.p.extra_clearml_conf",

@@ -176,6 +176,7 @@ impl Settings {
                 price_of_waiting: Rate::ZERO,
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
+                gce_metadata: BTreeMap::new(),
             },
             limits: Limits::default(),
             budgets: Vec::new(),

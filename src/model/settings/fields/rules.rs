@@ -51,8 +51,8 @@ pub(super) const ACCOUNT: Rule = Rule { holds: is_account, is: "the name of an a
 pub(super) const PROFILE_NAME: Rule = Rule { holds: is_line, is: "the name of a profile" };
 pub(super) const ROLE: Rule = Rule { holds: is_role, is: "a role, such as `arn:aws:iam::123456789012:role/tidegate`" };
 pub(super) const WORD: Rule = Rule { holds: is_word, is: "a text without spaces" };
-pub(super) const TYPE: Rule = Rule { holds: is_word, is: "a machine type, such as `g5.xlarge`" };
-pub(super) const ZONE: Rule = Rule { holds: is_word, is: "a zone, such as `us-east-1a`" };
+pub(super) const TYPE: Rule = Rule { holds: is_word, is: "a machine type, such as `g5.xlarge` or `g2-standard-4`" };
+pub(super) const ZONE: Rule = Rule { holds: is_word, is: "a zone, such as `us-east-1a` or `us-central1-a`" };
 pub(super) const AMI: Rule = Rule {
     holds: is_image,
     is: "an image: `ami-0123456789abcdef0`, `name:PATTERN` for the newest of that name, or `ssm:PARAMETER`",
@@ -65,7 +65,8 @@ pub(super) const SNAPSHOT: Rule = Rule { holds: is_snapshot, is: "a snapshot, su
 pub(super) const VOLUME: Rule = Rule { holds: is_one::<Volume>, is: volume::GRAMMAR };
 pub(super) const DISCOUNT: Rule = Rule { holds: is_one::<Discount>, is: discount::GRAMMAR };
 pub(super) const SPOT_CAP: Rule = Rule { holds: is_one::<SpotCap>, is: spot_cap::GRAMMAR };
-pub(super) const SUBNET: Rule = Rule { holds: is_word, is: "a subnet, such as `subnet-0123456789abcdef0`" };
+pub(super) const SUBNET: Rule =
+    Rule { holds: is_word, is: "a subnet, such as `subnet-0123456789abcdef0`, or of Google's its name or whole path" };
 pub(super) const GROUP: Rule = Rule { holds: is_line, is: "a security group, such as `sg-0123456789abcdef0`" };
 pub(super) const KEY_NAME: Rule = Rule { holds: is_line, is: "the name of a key pair" };
 pub(super) const PROFILE: Rule = Rule { holds: is_word, is: "the name or ARN of an instance profile" };
@@ -77,8 +78,10 @@ pub(super) const TAG_TEXT: Rule = Rule { holds: is_tag_text, is: "a tag's text o
 pub(super) const VERSION: Rule = Rule { holds: is_version, is: "an exact version, such as `3.0.3`" };
 pub(super) const REQUIREMENT: Rule =
     Rule { holds: is_requirement, is: "a version with the hashes of its files: `NAME==VERSION --hash=sha256:...`" };
-pub(super) const CLOUD_SECRET: Rule =
-    Rule { holds: is_cloud_secret, is: "`ssm:NAME` or `secretsmanager:NAME`, the place where the cloud keeps it" };
+pub(super) const CLOUD_SECRET: Rule = Rule {
+    holds: is_cloud_secret,
+    is: "`ssm:NAME` or `secretsmanager:NAME` of AWS's, or `secretmanager:NAME` of Google's: the place where the cloud keeps it",
+};
 pub(super) const IMAGE: Rule =
     Rule { holds: is_image_name, is: "the name of a container's image, such as `python:3.12`" };
 pub(super) const ARGUMENT: Rule = Rule { holds: is_line, is: "one argument on one line" };

@@ -44,7 +44,9 @@ pub(super) const AGENT: &[Field] = &[
         unset: Unset::Means("a token for the boot, minted by the console"),
         takes: Takes::NewMachines,
         doc: "Where the cloud keeps the agents' ClearML key, `KEY:SECRET` or JSON with `access_key` and `secret_key`. The machine reads it \
-              with the role of its `instance_profile`, which may `ssm:GetParameter` or `secretsmanager:GetSecretValue`.",
+              with the role of its `instance_profile`, which may `ssm:GetParameter` or `secretsmanager:GetSecretValue`; of Google's with its \
+              `service_account`, which has the role `secretmanager.secretAccessor` there. A name alone is a secret of the machine's own project, in its \
+              latest version; `projects/P/secrets/NAME/versions/V` says more.",
         example: "ssm:/tidegate/agents",
         later: &[],
         lens: at!(Pool, agent.agent_credentials),

@@ -42,7 +42,7 @@ pub(super) const LAUNCH: &[Field] = &[
     Field {
         name: "zones",
         kind: Kind::List { item: ZONE, some: false },
-        unset: Unset::Means("any"),
+        unset: Unset::Means("any; `gce` needs one"),
         takes: Takes::NewMachines,
         doc: "Availability zones, tried in order; Google's must be named. Where there are subnets too: the zone of each of them, one to one.",
         example: "us-east-1a",

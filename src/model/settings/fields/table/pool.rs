@@ -179,8 +179,9 @@ pub(super) const POOL: &[Field] = &[
         kind: Kind::Flag,
         unset: Unset::Is("false"),
         takes: Takes::NewMachines,
-        doc: "Whether this pool's machines have a public IPv4 address, as they do in AWS's default subnets: its $0.005/h is \
-              counted. It changes nothing about the machines.",
+        doc: "Whether this pool's machines have a public IPv4 address: its $0.005/h is counted. On AWS the subnet decides, and its default \
+              ones give one: this changes nothing about the machines. On Google it gives each of them one; without it they need a \
+              Cloud NAT to reach anything.",
         example: "true",
         later: &[],
         lens: at!(Pool, public_address),

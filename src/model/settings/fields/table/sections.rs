@@ -2,7 +2,10 @@
 
 use jiff::SignedDuration;
 
-use super::super::rules::{ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, PERCENT, POOL, SCOPE, SECRET, STEP, TIME_ZONE};
+use super::super::google::METADATA_NAME;
+use super::super::rules::{
+    ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, PERCENT, POOL, SCOPE, SCRIPT, SECRET, STEP, TIME_ZONE,
+};
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
 use crate::model::money::{Money, Rate};
@@ -105,6 +108,17 @@ pub(super) const LOOP: &[Field] = &[
         example: "Europe/Berlin",
         later: &[],
         lens: at!(Loop, time_zone),
+    },
+    Field {
+        name: "gce_metadata",
+        kind: Kind::Table { name: METADATA_NAME, text: SCRIPT },
+        unset: Unset::Means("none but our own"),
+        takes: Takes::NewMachines,
+        doc: "More metadata for the machines of all pools of Google's; of a name that a pool's `metadata` has too, the pool's own counts. \
+              Whatever runs on a machine can read it.",
+        example: "enable-oslogin = TRUE",
+        later: &[],
+        lens: at!(Loop, gce_metadata),
     },
 ];
 
