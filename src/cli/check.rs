@@ -11,6 +11,7 @@ use serde_json::json;
 use super::Place;
 use super::failure::Failure;
 use super::live::{Ground, price_table, world};
+use super::policy::CREATE_ROLE;
 use super::say::{VERSION, say};
 use super::{policy, trial};
 use crate::engine::act::naming::Naming;
@@ -80,8 +81,9 @@ impl Check {
             say(&format!("{}\n", json!({ "version": VERSION, "check": findings })))?;
         } else {
             say(&text(&findings))?;
-            for account in lacking {
-                say(&format!("\n{}\n{}\n", heading(account.as_ref()), policy::text(&settings, account.as_ref())?))?;
+            for (cloud, account) in lacking {
+                let least = policy::text(&settings, cloud, account.as_ref())?;
+                say(&format!("\n{}\n{least}\n", heading(cloud, account.as_ref())))?;
             }
         }
         reachable?;
@@ -146,7 +148,7 @@ async fn clearml(world: &World, settings: &Settings) -> Vec<Finding> {
 }
 
 /// What the clouds say, and the accounts in which a right is missing.
-async fn clouds(world: &World, settings: &Settings) -> (Vec<Finding>, BTreeSet<Option<AccountName>>) {
+async fn clouds(world: &World, settings: &Settings) -> (Vec<Finding>, BTreeSet<(Provider, Option<AccountName>)>) {
     let mut sites: BTreeMap<(Provider, String), Vec<&PoolSettings>> = BTreeMap::new();
     for pool in &settings.pools {
         sites.entry((pool.provider, pool.site())).or_default().push(pool);
@@ -172,7 +174,7 @@ async fn clouds(world: &World, settings: &Settings) -> (Vec<Finding>, BTreeSet<O
         match cloud.rights(&settings.the_loop.fleet, &site, &orders(world, settings, &pools)).await {
             Ok(tried) => {
                 let refused = tried.iter().any(|right| matches!(right.answer, Answer::Refused(_)));
-                lacking.extend(refused.then(|| site::parts(&site).0));
+                lacking.extend(refused.then(|| (provider, site::parts(&site).0)));
                 findings.extend(rights(&tried).into_iter().map(|(ok, said)| finding(ok, said)));
             }
             Err(error) => findings.push(finding(false, error.to_string())),
@@ -205,9 +207,12 @@ fn rights(tried: &[Right]) -> Vec<(bool, String)> {
     told.into_iter().chain(others).collect()
 }
 
-fn heading(account: Option<&AccountName>) -> String {
+fn heading(cloud: Provider, account: Option<&AccountName>) -> String {
     let of = account.map(|account| format!(" in account {account}")).unwrap_or_default();
-    format!("The least that IAM must allow{of}, ready to paste:")
+    match cloud {
+        Provider::Aws => format!("The least that IAM must allow{of}, ready to paste:"),
+        Provider::Gce => format!("The least that Google must allow{of}, as a custom role for `{CREATE_ROLE}`:"),
+    }
 }
 
 fn shown(right: &Right) -> String {

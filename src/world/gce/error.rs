@@ -52,7 +52,7 @@ const BAD_REQUEST: &[&str] = &[
 ];
 
 /// A code that is a definite no of a class; `None`: one that we do not know.
-fn class_of(code: &str) -> Option<ErrorClass> {
+pub(super) fn class_of(code: &str) -> Option<ErrorClass> {
     if CREDENTIALS.contains(&code) {
         Some(ErrorClass::Credentials)
     } else if THROTTLE.contains(&code) {
@@ -73,7 +73,7 @@ fn class_of(code: &str) -> Option<ErrorClass> {
     }
 }
 
-fn class_of_status(status: u16) -> ErrorClass {
+pub(super) fn class_of_status(status: u16) -> ErrorClass {
     match status {
         401 | 403 => ErrorClass::Credentials,
         429 => ErrorClass::Throttle,
@@ -103,6 +103,12 @@ pub(super) fn name_exists(error: &CloudError) -> bool {
 /// Whether what was named is not there.
 pub(super) fn is_missing(error: &CloudError) -> bool {
     error.code.as_deref().is_some_and(|code| code == "notFound" || code.ends_with("NOT_FOUND"))
+}
+
+/// Whether something has what was to be deleted.
+pub(super) fn is_in_use(error: &CloudError) -> bool {
+    let codes = ["RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "resourceInUseByAnotherResource"];
+    error.code.as_deref().is_some_and(|code| codes.contains(&code))
 }
 
 /// Whether the zone does not offer what was asked for.

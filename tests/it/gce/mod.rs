@@ -3,7 +3,10 @@
 pub(crate) mod fake;
 mod fields;
 mod launches;
+mod leftovers;
 mod machines;
+mod preempted;
+mod rights;
 mod schema;
 
 use std::sync::{Arc, Mutex};

@@ -75,6 +75,8 @@ impl Google {
     fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", format!("{}/compute/v1/", self.fake.url)),
+            ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", self.fake.url.clone()),
+            ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBILLING", self.fake.url.clone()),
             ("GOOGLE_CLOUD_PROJECT", "proj-1".to_owned()),
             ("GCE_METADATA_HOST", self.fake.url.trim_start_matches("http://").to_owned()),
         ]
@@ -123,6 +125,7 @@ fn money_that_is_set_aside_on_one_cloud_refuses_a_launch_on_the_other() {
         checked.contains("pool l4: the scope https://www.googleapis.com/auth/cloud-platform is broad"),
         "{checked}"
     );
+    assert!(checked.contains("ok    gce us-central1: permits compute.disks.create, compute.disks.delete"), "{checked}");
     let policy = rig.done(&["policy"]);
     assert!(policy.contains("ec2:RunInstances") && policy.contains("compute.instances.create"), "{policy}");
     rig.start_loop(&variables);
