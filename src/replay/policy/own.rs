@@ -374,6 +374,7 @@ fn launched(number: usize, launch: &Launch, now: Timestamp) -> Instance {
         power: Power::On,
         drift: Vec::new(),
         replace: None,
+        off_outside: None,
         no_start_until: None,
     }
 }
