@@ -15,10 +15,11 @@ use super::policy::CREATE_ROLE;
 use super::say::{VERSION, say};
 use super::{policy, trial};
 use crate::engine::act::naming::Naming;
-use crate::model::catalogue::Catalogue;
-use crate::model::ids::AccountName;
+use crate::model::catalogue::{Catalogue, Priced};
+use crate::model::ids::{AccountName, MachineType};
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::{PoolSettings, Provider, Settings};
+use crate::model::prices::{believed, priced};
+use crate::model::settings::{Market, PoolSettings, Provider, Settings};
 use crate::model::site;
 use crate::model::snapshot::Source;
 use crate::world::World;
@@ -60,7 +61,7 @@ impl Check {
         let rails = guarded.chain(read_only);
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
         findings.extend(settings.pools.iter().filter_map(broad));
-        findings.extend(prices(&settings, &price_table()?, Clock::Wall.now()));
+        let (mut catalogue, now) = (price_table()?, Clock::Wall.now());
         let mut lacking = BTreeSet::new();
         let reachable = match world(&settings) {
             Ok((world, warnings)) => {
@@ -70,6 +71,7 @@ impl Check {
                 let (found, accounts) = clouds(&world, &settings).await;
                 findings.extend(found);
                 lacking = accounts;
+                ask_prices(&world, &settings, &mut catalogue, now).await;
                 Ok(())
             }
             Err(error) => {
@@ -77,6 +79,7 @@ impl Check {
                 Err(error)
             }
         };
+        findings.extend(prices(&settings, &catalogue, now));
         if self.json {
             say(&format!("{}\n", json!({ "version": VERSION, "check": findings })))?;
         } else {
@@ -110,6 +113,26 @@ fn broad(pool: &PoolSettings) -> Option<Finding> {
     let account = gce.service_account.as_deref().unwrap_or_default();
     let said = format!("the scope {scope} is broad: a task on its machines may do all that {account} may");
     Some(Finding { what: format!("pool {}", pool.name), ok: true, said })
+}
+
+/// Asks the clouds for the prices that the table does not have, as the loop will.
+async fn ask_prices(world: &World, settings: &Settings, catalogue: &mut Catalogue, now: Timestamp) {
+    for pool in &settings.pools {
+        let known = |kind| catalogue.offer(pool, kind, pool.market, now).rate.is_some();
+        let cloud = world.cloud(pool.provider).ok().filter(|cloud| cloud.tells_prices());
+        let Some(cloud) = cloud.filter(|_| !pool.types.iter().all(known)) else { continue };
+        let (site, types): (_, Vec<MachineType>) = (pool.site(), priced(pool).collect());
+        for market in BTreeSet::from([Market::OnDemand, pool.market]) {
+            // Without an answer they are not known: that is what is said then.
+            for (kind, rate) in cloud.prices(&site, &types, market, now).await.unwrap_or_default() {
+                let listed = catalogue.spec_near(pool.provider, &site, &kind);
+                if let Ok(rate) = believed(&kind, market, rate, listed) {
+                    let price = Priced { market, rate, source: "told by the cloud".to_owned() };
+                    catalogue.set_price(pool.provider, &site, &kind, price);
+                }
+            }
+        }
+    }
 }
 
 /// Pools of which no price is known, where a hard budget would keep them from starting.

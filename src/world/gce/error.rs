@@ -82,6 +82,23 @@ pub(super) fn class_of_status(status: u16) -> ErrorClass {
     }
 }
 
+/// A reason for a status that comes without one.
+pub(super) fn code_of_status(status: u16) -> Option<&'static str> {
+    match status {
+        401 => Some("UNAUTHENTICATED"),
+        403 => Some("forbidden"),
+        404 => Some("notFound"),
+        409 => Some("alreadyExists"),
+        _ => None,
+    }
+}
+
+/// Whether Google does not know us at all, whatever we ask: there is no token, or none that it takes.
+pub(super) fn is_of_caller(error: &CloudError) -> bool {
+    let codes = ["UNAUTHENTICATED", "authError", "required"];
+    error.class == ErrorClass::Credentials && error.code.as_deref().is_none_or(|code| codes.contains(&code))
+}
+
 /// A no, and where Google says that there is room.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct No {
@@ -174,8 +191,7 @@ fn answered(call: &str, status: u16, error: &Error) -> CloudError {
         ErrorClass::Unknown => !(400..500).contains(&status) || status == 408,
         _ => false,
     };
-    let code = code.or_else(|| (status == 409).then(|| "alreadyExists".to_owned()));
-    let code = code.or_else(|| (status == 404).then(|| "notFound".to_owned()));
+    let code = code.or_else(|| code_of_status(status).map(str::to_owned));
     let said = said.unwrap_or_else(|| "no text".to_owned());
     CloudError { class, code, may_have_acted, ..CloudError::refused(format!("{call}: HTTP {status}: {said}")) }
 }

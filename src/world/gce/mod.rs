@@ -10,7 +10,9 @@ mod launch;
 mod leftovers;
 mod listed;
 mod operation;
+mod parts;
 mod preempted;
+mod price_list;
 mod request;
 mod rest;
 mod rights;
@@ -19,6 +21,7 @@ mod site;
 pub use operation::Patience;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,24 +30,30 @@ use google_cloud_auth::credentials::Credentials;
 use google_cloud_compute_v1::model::operation::Status;
 use google_cloud_gax::options::RequestOptionsBuilder as _;
 use google_cloud_gax::retry_policy::NeverRetry;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use crate::model::ids::{FleetId, InstanceId};
+use crate::model::ids::{FleetId, InstanceId, MachineType};
 use crate::model::label::written;
+use crate::model::money::Rate;
 use crate::model::observed::CloudInstance;
-use crate::model::settings::AccountSettings;
+use crate::model::settings::{AccountSettings, Market};
+use crate::model::site as site_of;
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Leftover, Right, Sweep, account_of};
 use crate::world::gce::account::Account;
 use crate::world::gce::ended::{Asked, Ended};
-use crate::world::gce::error::{cloud_error, is_missing, refused};
+use crate::world::gce::error::{cloud_error, is_missing, is_of_caller, refused};
 use crate::world::gce::operation::{Stand, unknown};
 use crate::world::gce::preempted::Preempted;
+use crate::world::gce::price_list::PriceList;
 use crate::world::gce::site::Site;
 
 /// The port that the boot and the boot script write on.
 const SERIAL_PORT: i32 = 1;
+
+/// For so long a price list that was read serves all who ask; the loop itself asks seldom.
+const PRICES_KEPT: SignedDuration = SignedDuration::from_mins(10);
 
 const LIST: &str = "instances.aggregatedList";
 
@@ -68,6 +77,8 @@ pub struct Gce {
     preempted: Mutex<Preempted>,
     /// Since when disks without a machine have been seen, by site.
     leftovers: Mutex<BTreeMap<String, BTreeMap<String, Timestamp>>>,
+    /// When it was read; it is the same for every account.
+    price_list: Mutex<Option<(Timestamp, Arc<PriceList>)>>,
     page_size: Option<u32>,
     patience: Patience,
 }
@@ -82,7 +93,7 @@ impl Gce {
     /// With an endpoint, a project and credentials of the caller's.
     #[must_use]
     pub fn with_endpoint(endpoint: &str, project: &str, credentials: Credentials) -> Self {
-        let account = Account { project: project.to_owned(), credentials };
+        let account = Account { project: project.to_owned(), credentials, kind: None };
         Self { given: Some(Given { endpoint: endpoint.to_owned(), account }), ..Self::default() }
     }
 
@@ -122,10 +133,26 @@ impl Gce {
     /// Passes an answer on. After a no to the credentials they are looked for afresh: a person may have renewed them
     /// meanwhile.
     async fn settle<T>(&self, site: &str, answer: Result<T, CloudError>) -> Result<T, CloudError> {
-        if answer.as_ref().is_err_and(|error| error.class == ErrorClass::Credentials) {
-            self.sites.lock().await.remove(site);
+        let Err(mut error) = answer else { return answer };
+        if error.class == ErrorClass::Credentials {
+            let kind = self.sites.lock().await.remove(site).and_then(|site| site.account.kind);
+            if let Some(kind) = kind.filter(|_| is_of_caller(&error)) {
+                error.message = format!("{}; we are {}: {}", error.message, kind.told(), kind.mended_by());
+            }
         }
-        answer
+        Err(error)
+    }
+
+    /// What machines cost: the catalogue is read once for all who ask at the same time.
+    async fn price_list(&self, site: &str, now: Timestamp) -> Result<Arc<PriceList>, CloudError> {
+        let mut known = self.price_list.lock().await;
+        let fresh = |at: Timestamp| (SignedDuration::ZERO..PRICES_KEPT).contains(&now.duration_since(at));
+        if let Some((_, list)) = known.as_ref().filter(|(at, _)| fresh(*at)) {
+            return Ok(Arc::clone(list));
+        }
+        let list = Arc::new(PriceList::ask(&self.site(site).await?).await?);
+        *known = Some((now, Arc::clone(&list)));
+        Ok(list)
     }
 
     async fn listed(&self, fleet: &FleetId, name: &str) -> Result<Vec<CloudInstance>, CloudError> {
@@ -245,7 +272,8 @@ impl Gce {
         let site = self.site(site).await?;
         let call = site.client.aggregated_list().set_project(&site.project).set_max_results(1_u32);
         call.send().await.map_err(|error| cloud_error(LIST, &error))?;
-        Ok(format!("Compute Engine in {} takes the credentials for project {}", site.region, site.project))
+        let who = site.account.kind.map(|kind| format!(": {}, renewed by itself", kind.told())).unwrap_or_default();
+        Ok(format!("Compute Engine in {} takes the credentials for project {}{who}", site.region, site.project))
     }
 }
 
@@ -297,6 +325,25 @@ impl Cloud for Gce {
     async fn rights(&self, _fleet: &FleetId, region: &str, orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
         let answer = rights::tried(&self.site(region).await?, orders).await;
         self.settle(region, answer).await
+    }
+
+    fn tells_prices(&self) -> bool {
+        true
+    }
+
+    fn spot_prices_move(&self) -> bool {
+        false
+    }
+
+    async fn prices(
+        &self,
+        region: &str,
+        types: &[MachineType],
+        market: Market,
+        now: Timestamp,
+    ) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
+        let answer = self.price_list(region, now).await;
+        Ok(self.settle(region, answer).await?.prices(site_of::parts(region).1, types, market))
     }
 
     fn may_leave_behind(&self) -> bool {

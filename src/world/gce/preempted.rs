@@ -2,12 +2,16 @@
 //! the listing: the zone's operations do. They are asked only when a spot machine runs no more and nobody here wanted that.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+use futures::future::join_all;
 use google_cloud_compute_v1::model::Operation;
 use google_cloud_gax::options::RequestOptionsBuilder as _;
 use google_cloud_gax::paginator::Paginator as _;
 use google_cloud_gax::retry_policy::NeverRetry;
 use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 use crate::model::ids::{FleetId, InstanceId, Zone};
 use crate::model::observed::{CloudInstance, CloudState};
@@ -24,6 +28,9 @@ const ASKED: u32 = 6;
 
 /// A machine that was taken and deleted is told of in so many listings.
 const TOLD: u32 = 60;
+
+/// For so long a listing waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Pages of a zone's preemptions that are read, of 500 each; Google forgets them after two weeks.
 const PAGES: usize = 10;
@@ -136,11 +143,11 @@ impl Preempted {
 }
 
 /// Asks the zones for what was taken there. What is not known now may be at the next look.
-pub(super) async fn ask(site: &Site, zones: BTreeSet<String>, preempted: &tokio::sync::Mutex<Preempted>) {
-    for zone in zones {
-        if let Ok(operations) = operations(site, &zone).await {
-            preempted.lock().await.heard(&operations);
-        }
+pub(super) async fn ask(site: &Site, zones: BTreeSet<String>, preempted: &Mutex<Preempted>) {
+    let asked = join_all(zones.iter().map(|zone| operations(site, zone)));
+    let Ok(answers) = timeout(PATIENCE, asked).await else { return };
+    for operations in answers.into_iter().flatten() {
+        preempted.lock().await.heard(&operations);
     }
 }
 

@@ -11,15 +11,13 @@ use serde_json::Value;
 
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::CloudError;
-use crate::world::gce::error::{class_of, class_of_status, refused, unreadable};
+use crate::world::gce::error::{class_of, class_of_status, code_of_status, refused, unreadable};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// What Google says of a service that a project has not switched on.
 const DISABLED: [&str; 2] = ["SERVICE_DISABLED", "accessNotConfigured"];
-
-const UNAUTHENTICATED: &str = "UNAUTHENTICATED";
 
 /// A service of Google's.
 #[derive(Debug)]
@@ -69,7 +67,14 @@ impl Rest {
         Ok(Self { http, credentials: credentials.clone(), address: address.trim_end_matches('/').to_owned() })
     }
 
-    /// What is posted to `path` is answered by, as text. `call` names it in errors.
+    /// What is at `path`, as text. `call` names it in errors.
+    pub(super) async fn get(&self, call: &str, path: &str, query: &[(&str, &str)]) -> Result<String, CloudError> {
+        let mut address = reqwest::Url::parse(&format!("{}{path}", self.address))
+            .map_err(|error| refused(format!("{call}: {}{path}: {error}", self.address)))?;
+        address.query_pairs_mut().extend_pairs(query);
+        self.send(call, self.http.get(address)).await
+    }
+
     pub(super) async fn post(&self, call: &str, path: &str, body: &Value) -> Result<String, CloudError> {
         self.send(call, self.http.post(format!("{}{path}", self.address)).json(body)).await
     }
@@ -96,14 +101,11 @@ impl Rest {
     }
 }
 
-/// Whether the project has not switched the service on.
-pub(super) fn is_disabled(error: &CloudError) -> bool {
-    error.code.as_deref().is_some_and(|code| DISABLED.contains(&code))
-}
-
-/// Whether the credentials are none, whatever is asked with them.
-pub(super) fn is_of_caller(error: &CloudError) -> bool {
-    error.class == ErrorClass::Credentials && error.code.as_deref().is_none_or(|code| code == UNAUTHENTICATED)
+/// What to do about a service that the project has not switched on; nothing of any other error.
+pub(super) fn switched_on_by(service: &Service, error: &CloudError, project: &str) -> String {
+    let is_off = error.code.as_deref().is_some_and(|code| DISABLED.contains(&code));
+    let how = || format!("; switch it on with `gcloud services enable {} --project {project}`", service.name);
+    if is_off { how() } else { String::new() }
 }
 
 /// A refusal, classed.
@@ -111,11 +113,7 @@ fn no(call: &str, status: u16, text: &str) -> CloudError {
     let told = serde_json::from_str::<Refusal>(text).unwrap_or_default().error;
     let reasons = told.details.iter().chain(&told.errors).filter_map(|detail| detail.get("reason")?.as_str());
     let code = reasons.map(str::to_owned).next().or(told.status);
-    let code = match status {
-        401 => Some(UNAUTHENTICATED.to_owned()),
-        403 => code.or_else(|| Some("forbidden".to_owned())),
-        _ => code,
-    };
+    let code = code.or_else(|| code_of_status(status).map(str::to_owned));
     let class = code.as_deref().and_then(class_of).unwrap_or_else(|| class_of_status(status));
     let said = if told.message.is_empty() { "no text" } else { told.message.as_str() };
     CloudError { class, code, ..refused(format!("{call}: HTTP {status}: {said}")) }
@@ -138,6 +136,7 @@ fn causes(error: &reqwest::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::gce::error::is_of_caller;
     use proptest::prelude::*;
 
     #[test]
@@ -145,13 +144,16 @@ mod tests {
         let disabled = r#"{"error": {"code": 403, "message": "it is off", "status": "PERMISSION_DENIED",
             "details": [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "SERVICE_DISABLED"}]}}"#;
         let error = no("call", 403, disabled);
-        assert!(is_disabled(&error), "{error}");
+        let service = Service { name: "x.googleapis.com", variable: "NO_SUCH" };
+        let hint = switched_on_by(&service, &error, "p");
+        assert_eq!(hint, "; switch it on with `gcloud services enable x.googleapis.com --project p`");
         assert_eq!((error.class, error.message.as_str()), (ErrorClass::Credentials, "call: HTTP 403: it is off"));
         let old = r#"{"error": {"code": 403, "errors": [{"reason": "rateLimitExceeded"}], "message": "slow"}}"#;
         assert_eq!(no("call", 403, old).class, ErrorClass::Throttle);
         assert!(is_of_caller(&no("call", 401, "")) && !is_of_caller(&no("call", 403, "")));
         assert_eq!(no("call", 503, "<html>").class, ErrorClass::Unknown);
-        assert!(!is_disabled(&no("call", 403, r#"{"error": {"status": "PERMISSION_DENIED"}}"#)));
+        let other = no("call", 403, r#"{"error": {"status": "PERMISSION_DENIED"}}"#);
+        assert_eq!(switched_on_by(&service, &other, "p"), "");
     }
 
     proptest! {

@@ -8,8 +8,9 @@ use serde_json::json;
 use crate::model::settings::PoolSettings;
 use crate::world::cloud::{Answer, CloudError, LaunchOrder, Right};
 use crate::world::gce::Site;
-use crate::world::gce::error::unreadable;
-use crate::world::gce::rest::{Service, is_disabled, is_of_caller};
+use crate::world::gce::error::{is_of_caller, unreadable};
+use crate::world::gce::price_list;
+use crate::world::gce::rest::{Service, switched_on_by};
 use crate::world::role;
 
 const CALL: &str = "projects.testIamPermissions";
@@ -33,24 +34,24 @@ struct Has {
 pub(super) async fn tried(site: &Site, orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
     let pools: Vec<&PoolSettings> = orders.iter().map(|order| &order.pool).collect();
     let needed = needed(&pools, &site.project);
+    let mut rights = Vec::new();
     match asked(site, needed.keys().copied().collect()).await {
         Ok(has) => {
             let right = |(action, elsewhere)| {
                 let answer = answer(action, has.contains(action), elsewhere);
                 Right { action, of: String::new(), answer }
             };
-            Ok(needed.into_iter().map(right).collect())
+            rights.extend(needed.into_iter().map(right));
         }
-        Err(error) if is_of_caller(&error) => Err(error),
+        Err(error) if is_of_caller(&error) => return Err(error),
         Err(error) => {
-            let hint = is_disabled(&error).then(|| {
-                let (service, project) = (RESOURCE_MANAGER.name, &site.project);
-                format!("; switch it on with `gcloud services enable {service} --project {project}`")
-            });
-            let said = format!("no right could be tried: {error}{}", hint.unwrap_or_default());
-            Ok(vec![Right { action: ASKING, of: String::new(), answer: Answer::Unclear(said) }])
+            let hint = switched_on_by(&RESOURCE_MANAGER, &error, &site.project);
+            let said = format!("no right could be tried: {error}{hint}");
+            rights.push(Right { action: ASKING, of: String::new(), answer: Answer::Unclear(said) });
         }
     }
+    rights.push(price_list::see(site).await);
+    Ok(rights)
 }
 
 async fn asked(site: &Site, permissions: Vec<&str>) -> Result<BTreeSet<String>, CloudError> {

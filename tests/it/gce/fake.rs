@@ -25,6 +25,10 @@ pub(crate) struct State {
     pub(crate) leaks: bool,
     /// What the caller may not do in the project.
     pub(crate) lacks: BTreeSet<&'static str>,
+    /// The lines of the price list; each page holds two.
+    pub(crate) skus: Vec<Value>,
+    /// Nobody is given a token, and no token that was given is taken.
+    pub(crate) revoked: bool,
     /// What Google itself did, as operations.
     events: Vec<Value>,
     /// Questions after which an operation has ended.
@@ -164,7 +168,7 @@ impl State {
         // The metadata service of the machine that the console runs on: its service account's token.
         if let Some(what) = path.strip_prefix("/computeMetadata/v1/") {
             let token = json!({"access_token": self.token, "expires_in": 3_600, "token_type": "Bearer"});
-            let is_token = what.ends_with("/service-accounts/default/token");
+            let is_token = what.ends_with("/service-accounts/default/token") && !self.revoked;
             return if is_token { (200, token.to_string()) } else { (404, String::new()) };
         }
         let call = match schema::read(verb, path, query, body) {
@@ -177,7 +181,7 @@ impl State {
         };
         self.asked.push(call.clone());
         let no = if call.method.starts_with("compute.") { no } else { new_no };
-        if token != format!("Bearer {}", self.token) {
+        if self.revoked || token != format!("Bearer {}", self.token) {
             return no(401, "authError", "Request had invalid authentication credentials.");
         }
         let of = |name: &str| call.parameters.get(name).cloned().unwrap_or_default();
@@ -235,6 +239,15 @@ impl State {
                     self.operation(&name)
                 }
             },
+            "cloudbilling.services.skus.list" => {
+                let from = of("pageToken").parse().unwrap_or(0);
+                let page: Vec<_> = self.skus.iter().skip(from).take(2).collect();
+                let mut said = json!({ "skus": page });
+                if from + 2 < self.skus.len() {
+                    said["nextPageToken"] = json!((from + 2).to_string());
+                }
+                self.said("ListSkusResponse", &said)
+            }
             "cloudresourcemanager.projects.testIamPermissions" => {
                 let asked = call.body["permissions"].as_array().unwrap().iter();
                 let has: Vec<_> = asked.filter(|one| !self.lacks.contains(one.as_str().unwrap())).collect();

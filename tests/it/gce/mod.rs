@@ -6,6 +6,7 @@ mod launches;
 mod leftovers;
 mod machines;
 mod preempted;
+mod prices;
 mod rights;
 mod schema;
 

@@ -9,6 +9,7 @@ use crate::gce::fake::{Fake, No};
 use crate::gce::{REGION, gce, order};
 
 const TEST: &str = "cloudresourcemanager.projects.testIamPermissions";
+const PRICES: &str = "cloudbilling.services.skus.list";
 
 async fn rights(fake: &Fake) -> Vec<Right> {
     let mut spot = order("b1", 1);
@@ -34,7 +35,7 @@ async fn each_permission_is_granted_or_named_with_the_role_that_holds_it() {
     assert!(matches!(&no[2].answer, Answer::Unclear(said) if said.contains("the service account itself")), "{no:?}");
     assert_eq!(fake.state().machines.len(), 0);
     let calls: Vec<_> = fake.state().asked.iter().map(|call| call.method.clone()).collect();
-    assert_eq!(calls, [TEST, TEST], "nothing is tried on a machine");
+    assert_eq!(calls, [TEST, PRICES, TEST, PRICES], "nothing is tried on a machine");
 }
 
 #[tokio::test]
@@ -50,7 +51,9 @@ async fn where_nobody_can_be_asked_no_right_is_taken_for_granted() {
     ] {
         fake.state().noes = vec![(TEST, "", no)];
         let told = rights(&fake).await;
-        let [Right { action: TEST, answer: Answer::Unclear(said), .. }] = told.as_slice() else { panic!("{told:?}") };
+        let [Right { action: TEST, answer: Answer::Unclear(said), .. }, _] = told.as_slice() else {
+            panic!("{told:?}")
+        };
         assert!(said.starts_with("no right could be tried: ") && said.contains(words), "{said}");
     }
     fake.take_only("another");
