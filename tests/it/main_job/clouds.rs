@@ -55,16 +55,16 @@ cpu_only = true
 
 /// Google: it runs the machines that it lists, with the very startup script that it was given, and switches off those that
 /// switch themselves off.
-struct Google {
-    fake: Fake,
+pub(super) struct Google {
+    pub(super) fake: Fake,
     running: BTreeMap<(String, String), Machine>,
     /// Machines that ever were.
-    made: usize,
+    pub(super) made: usize,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Google {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let fake = runtime.block_on(Fake::start());
         fake.state().by_the_wall = true;
@@ -72,7 +72,7 @@ impl Google {
     }
 
     /// Where the program finds it, and who it is there: by the metadata service, as on a machine of Google's.
-    fn variables(&self) -> Vec<(&'static str, String)> {
+    pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", format!("{}/compute/v1/", self.fake.url)),
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", self.fake.url.clone()),
@@ -82,7 +82,7 @@ impl Google {
         ]
     }
 
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let machines = self.fake.state().machines.clone();
         for (key, machine) in &machines {
             if machine["status"] == "RUNNING" && !self.running.contains_key(key) {
@@ -97,11 +97,25 @@ impl Google {
                 machine.power_cut();
                 return false;
             }
-            if machine.is_off() {
+            if machine.is_off() && machines[key]["status"] != "TERMINATED" {
                 self.fake.state().switched_off(&key.0, &key.1);
             }
             true
         });
+    }
+
+    /// The only machine that there is: its zone and its name.
+    pub(super) fn only(&self) -> (String, String) {
+        let machines = &self.fake.state().machines;
+        assert_eq!(machines.len(), 1, "{machines:?}");
+        machines.keys().next().unwrap().clone()
+    }
+
+    /// The only machine's power goes, as when a task switches it off.
+    pub(super) fn power_cut(&mut self) {
+        let key = self.only();
+        self.running[&key].power_cut();
+        self.fake.state().switched_off(&key.0, &key.1);
     }
 }
 
