@@ -240,6 +240,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         power: Power::On,
         drift: Vec::new(),
         replace: None,
+        off_outside: None,
         no_start_until: None,
     }
 }

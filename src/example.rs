@@ -63,6 +63,7 @@ fn instance(id: &str, phase: Phase) -> Instance {
         power: Power::On,
         drift: Vec::new(),
         replace: None,
+        off_outside: None,
         no_start_until: None,
     }
 }

@@ -11,13 +11,15 @@ use serde_json::json;
 use super::Place;
 use super::failure::Failure;
 use super::live::{Ground, price_table, world};
+use super::policy::CREATE_ROLE;
 use super::say::{VERSION, say};
 use super::{policy, trial};
 use crate::engine::act::naming::Naming;
-use crate::model::catalogue::Catalogue;
-use crate::model::ids::AccountName;
+use crate::model::catalogue::{Catalogue, Priced};
+use crate::model::ids::{AccountName, MachineType};
 use crate::model::nearest::did_you_mean;
-use crate::model::settings::{PoolSettings, Provider, Settings};
+use crate::model::prices::{believed, priced};
+use crate::model::settings::{Market, PoolSettings, Provider, Settings};
 use crate::model::site;
 use crate::model::snapshot::Source;
 use crate::world::World;
@@ -59,7 +61,7 @@ impl Check {
         let rails = guarded.chain(read_only);
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
         findings.extend(settings.pools.iter().filter_map(broad));
-        findings.extend(prices(&settings, &price_table()?, Clock::Wall.now()));
+        let (mut catalogue, now) = (price_table()?, Clock::Wall.now());
         let mut lacking = BTreeSet::new();
         let reachable = match world(&settings) {
             Ok((world, warnings)) => {
@@ -69,6 +71,7 @@ impl Check {
                 let (found, accounts) = clouds(&world, &settings).await;
                 findings.extend(found);
                 lacking = accounts;
+                ask_prices(&world, &settings, &mut catalogue, now).await;
                 Ok(())
             }
             Err(error) => {
@@ -76,12 +79,14 @@ impl Check {
                 Err(error)
             }
         };
+        findings.extend(prices(&settings, &catalogue, now));
         if self.json {
             say(&format!("{}\n", json!({ "version": VERSION, "check": findings })))?;
         } else {
             say(&text(&findings))?;
-            for account in lacking {
-                say(&format!("\n{}\n{}\n", heading(account.as_ref()), policy::text(&settings, account.as_ref())?))?;
+            for (cloud, account) in lacking {
+                let least = policy::text(&settings, cloud, account.as_ref())?;
+                say(&format!("\n{}\n{least}\n", heading(cloud, account.as_ref())))?;
             }
         }
         reachable?;
@@ -113,6 +118,26 @@ fn broad(pool: &PoolSettings) -> Option<Finding> {
         .map_or("", |_| ", and the Secret Manager takes no other: give the account few roles");
     let said = format!("the scope {scope} is broad: a task on its machines may do all that {account} may{needed}");
     Some(Finding { what: format!("pool {}", pool.name), ok: true, said })
+}
+
+/// Asks the clouds for the prices that the table does not have, as the loop will.
+async fn ask_prices(world: &World, settings: &Settings, catalogue: &mut Catalogue, now: Timestamp) {
+    for pool in &settings.pools {
+        let known = |kind| catalogue.offer(pool, kind, pool.market, now).rate.is_some();
+        let cloud = world.cloud(pool.provider).ok().filter(|cloud| cloud.tells_prices());
+        let Some(cloud) = cloud.filter(|_| !pool.types.iter().all(known)) else { continue };
+        let (site, types): (_, Vec<MachineType>) = (pool.site(), priced(pool).collect());
+        for market in BTreeSet::from([Market::OnDemand, pool.market]) {
+            // Without an answer they are not known: that is what is said then.
+            for (kind, rate) in cloud.prices(&site, &types, market, now).await.unwrap_or_default() {
+                let listed = catalogue.spec_near(pool.provider, &site, &kind);
+                if let Ok(rate) = believed(&kind, market, rate, listed) {
+                    let price = Priced { market, rate, source: "told by the cloud".to_owned() };
+                    catalogue.set_price(pool.provider, &site, &kind, price);
+                }
+            }
+        }
+    }
 }
 
 /// Pools of which no price is known, where a hard budget would keep them from starting.
@@ -151,7 +176,7 @@ async fn clearml(world: &World, settings: &Settings) -> Vec<Finding> {
 }
 
 /// What the clouds say, and the accounts in which a right is missing.
-async fn clouds(world: &World, settings: &Settings) -> (Vec<Finding>, BTreeSet<Option<AccountName>>) {
+async fn clouds(world: &World, settings: &Settings) -> (Vec<Finding>, BTreeSet<(Provider, Option<AccountName>)>) {
     let mut sites: BTreeMap<(Provider, String), Vec<&PoolSettings>> = BTreeMap::new();
     for pool in &settings.pools {
         sites.entry((pool.provider, pool.site())).or_default().push(pool);
@@ -177,7 +202,7 @@ async fn clouds(world: &World, settings: &Settings) -> (Vec<Finding>, BTreeSet<O
         match cloud.rights(&settings.the_loop.fleet, &site, &orders(world, settings, &pools)).await {
             Ok(tried) => {
                 let refused = tried.iter().any(|right| matches!(right.answer, Answer::Refused(_)));
-                lacking.extend(refused.then(|| site::parts(&site).0));
+                lacking.extend(refused.then(|| (provider, site::parts(&site).0)));
                 findings.extend(rights(&tried).into_iter().map(|(ok, said)| finding(ok, said)));
             }
             Err(error) => findings.push(finding(false, error.to_string())),
@@ -210,9 +235,12 @@ fn rights(tried: &[Right]) -> Vec<(bool, String)> {
     told.into_iter().chain(others).collect()
 }
 
-fn heading(account: Option<&AccountName>) -> String {
+fn heading(cloud: Provider, account: Option<&AccountName>) -> String {
     let of = account.map(|account| format!(" in account {account}")).unwrap_or_default();
-    format!("The least that IAM must allow{of}, ready to paste:")
+    match cloud {
+        Provider::Aws => format!("The least that IAM must allow{of}, ready to paste:"),
+        Provider::Gce => format!("The least that Google must allow{of}, as a custom role for `{CREATE_ROLE}`:"),
+    }
 }
 
 fn shown(right: &Right) -> String {

@@ -12,6 +12,9 @@ use crate::model::nearest::did_you_mean;
 use crate::model::settings::{PoolSettings, Provider, Settings};
 use crate::world::{policy, role};
 
+/// How Google takes a role.
+pub(super) const CREATE_ROLE: &str = "gcloud iam roles create tidegate --project PROJECT --file FILE";
+
 /// Print the least IAM policy for the settings in use, ready to paste; of Google's, the least custom role
 ///
 /// What is ended and tagged is so by the fleet's own tag only. `tidegate check` tries the rights, without starting anything.
@@ -35,10 +38,10 @@ impl Policy {
         let mine = |pool: &&PoolSettings| pool.account.as_ref() == account;
         let role = role::console(&settings, account);
         if role.is_none() || settings.pools.iter().filter(mine).any(|pool| pool.provider == Provider::Aws) {
-            say(&format!("{}\n", text(&settings, account)?))?;
+            say(&format!("{}\n", text(&settings, Provider::Aws, account)?))?;
         }
         if let Some(role) = role {
-            complain("Google takes a custom role: `gcloud iam roles create tidegate --project PROJECT --file FILE`");
+            complain(&format!("Google takes a custom role: `{CREATE_ROLE}`"));
             say(&format!("{}\n", pretty(&role)?))?;
         }
         if settings.pools.iter().filter(mine).any(|pool| pool.launch.instance_profile.is_some()) {
@@ -74,9 +77,12 @@ fn pretty(policy: &Value) -> Result<String, Failure> {
     serde_json::to_string_pretty(policy).map_err(|error| Failure::Failed(error.to_string()))
 }
 
-/// The policy as IAM takes it.
-pub(super) fn text(settings: &Settings, account: Option<&AccountName>) -> Result<String, Failure> {
-    pretty(&policy::console(settings, account))
+/// The policy as AWS takes it, or the role as Google does.
+pub(super) fn text(settings: &Settings, cloud: Provider, account: Option<&AccountName>) -> Result<String, Failure> {
+    pretty(&match cloud {
+        Provider::Aws => policy::console(settings, account),
+        Provider::Gce => role::console(settings, account).unwrap_or_default(),
+    })
 }
 
 fn known<'a>(settings: &'a Settings, name: &str) -> Result<&'a AccountName, Failure> {

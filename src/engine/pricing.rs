@@ -13,7 +13,7 @@ use crate::model::catalogue::{Catalogue, Priced};
 use crate::model::ids::MachineType;
 use crate::model::journal::EntryKind;
 use crate::model::money::Rate;
-use crate::model::prices::{PriceSource, believed};
+use crate::model::prices::{PriceSource, believed, priced};
 use crate::model::settings::Market;
 use crate::world::cloud::CloudError;
 
@@ -31,6 +31,8 @@ type Asked = (Region, Market);
 pub(super) struct Told {
     of: Asked,
     result: Result<BTreeMap<MachineType, Rate>, String>,
+    /// After an answer it is asked again so much later.
+    again: SignedDuration,
 }
 
 /// The prices that were told, and when they are asked for again.
@@ -63,12 +65,14 @@ impl Loop {
             }
             // Should it end badly, it is asked again.
             self.pricing.due.insert(of.clone(), now.saturating_add(FAILED_AGAIN).unwrap_or(Timestamp::MAX));
+            let often = of.1 == Market::Spot && cloud.spot_prices_move();
+            let again = if often { SPOT_AGAIN } else { LIST_AGAIN };
             let clock = self.setup.clock;
             self.work.spawn(async move {
                 let types: Vec<MachineType> = types.into_iter().collect();
                 let answer = clock.deadline(DEADLINE, cloud.prices(&of.0.name, &types, of.1, now)).await;
                 let answer = answer.unwrap_or_else(|| Err(CloudError::deadline("the price list")));
-                Work::Priced(Told { of, result: answer.map_err(|error| error.to_string()) })
+                Work::Priced(Told { of, result: answer.map_err(|error| error.to_string()), again })
             });
         }
     }
@@ -79,7 +83,7 @@ impl Loop {
         for pool in &self.settings.pools {
             let region = Region { provider: pool.provider, name: pool.site() };
             for market in BTreeSet::from([Market::OnDemand, pool.market]) {
-                types.entry((region.clone(), market)).or_default().extend(pool.types.iter().cloned());
+                types.entry((region.clone(), market)).or_default().extend(priced(pool));
             }
         }
         types
@@ -103,7 +107,7 @@ impl Pricing {
     /// Takes in what was told; what is believed of it goes into the catalogue. Gives the source when it tells other things
     /// than before that are not believed.
     fn take(&mut self, told: Told, catalogue: &mut Catalogue, now: Timestamp) -> Option<PriceSource> {
-        let Told { of, result } = told;
+        let Told { of, result, again } = told;
         let (region, market) = (&of.0, of.1);
         let source = self.sources.entry(of.clone()).or_insert_with(|| PriceSource {
             provider: region.provider,
@@ -121,7 +125,6 @@ impl Pricing {
                 return None;
             }
         };
-        let again = if market == Market::Spot { SPOT_AGAIN } else { LIST_AGAIN };
         self.due.insert(of.clone(), now.saturating_add(again).unwrap_or(Timestamp::MAX));
         let before = std::mem::take(&mut source.refused);
         (source.error, source.good, source.believed) = (None, Some(now), 0);
@@ -162,7 +165,7 @@ mod tests {
                 prices.iter().map(|(name, micros)| ((*name).into(), Rate::from_micros_per_hour(*micros))).collect()
             };
             let result = result.map(prices).map_err(str::to_owned);
-            let news = pricing.take(Told { of: of.clone(), result }, &mut catalogue, now);
+            let news = pricing.take(Told { of: of.clone(), result, again: LIST_AGAIN }, &mut catalogue, now);
             let offer = |name: &str, pool: &PoolSettings| {
                 catalogue.offer(pool, &name.into(), market, now).rate.map(Rate::micros_per_hour)
             };

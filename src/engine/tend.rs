@@ -204,7 +204,9 @@ impl Tending<'_> {
             let held = Held::of(known, self.facts, self.settings);
             let another = held.and_then(|held| self.open_hold(known, held));
             // It may have a task by now: until another hold task proves that it has none, it is not stopped.
-            let waits = held.is_some_and(|held| !held.may_end(now));
+            // On what is off nothing has one.
+            let off = self.facts.machines.get(&known.id).is_some_and(|shown| shown.state == CloudState::Stopped);
+            let waits = !off && held.is_some_and(|held| !held.may_end(now));
             match (known.stop_sent, &known.drain) {
                 (Some(_), _) if waits => {}
                 (Some(_), _) => match self.stop_stands(known) {

@@ -101,16 +101,44 @@ impl Catalogue {
             Provider::Aws => 0,
             Provider::Gce => pool.launch.gce.attached_gpus(),
         };
-        // The table has the price of the type alone.
-        let whole = self.spec(pool.provider, &pool.region, machine_type).filter(|_| attached == 0);
-        let listed = whole.and_then(|spec| match market {
-            Market::OnDemand => spec.on_demand,
-            // Without a spot price the on-demand one is the most that it can cost.
-            Market::Spot => spec.spot.or(spec.on_demand),
-        });
+        let priced = |kind: &MachineType| {
+            let spec = self.spec(pool.provider, &pool.region, kind)?;
+            match market {
+                Market::OnDemand => spec.on_demand,
+                // Without a spot price the on-demand one is the most that it can cost.
+                Market::Spot => spec.spot.or(spec.on_demand),
+            }
+        };
+        let listed = match pool.launch.gce.gpu_type.as_deref().filter(|_| attached > 0) {
+            None => priced(machine_type),
+            // Google prices the type alone, and each GPU.
+            Some(gpu) => priced(machine_type)
+                .zip(priced(&gpu.into()))
+                .map(|(alone, gpu)| (0..attached).fold(alone, |sum, _| sum + gpu)),
+        };
         let paid = listed.map(|listed| pool.discount.map_or(listed, |discount| discount.of(listed, now)));
         let own = pool.price.filter(|_| market == pool.market);
         let extras = Extras::of(pool).rate();
         Offer { vcpu, gpu: gpu + attached, rate: own.or(paid).map(|machine| machine + extras) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attached_gpus_are_priced_beside_their_machine() {
+        let (mut catalogue, now) = (Catalogue::default(), Timestamp::UNIX_EPOCH);
+        let rate = Rate::from_micros_per_hour;
+        let mut pool = PoolSettings { provider: Provider::Gce, ..PoolSettings::with_defaults("t4") };
+        pool.region = "us-central1".to_owned();
+        (pool.launch.gce.gpu_type, pool.launch.gce.gpu_count) = (Some("nvidia-tesla-t4".to_owned()), Some(2));
+        let offer = |catalogue: &Catalogue| catalogue.offer(&pool, &"n1-standard-4".into(), Market::OnDemand, now);
+        for (name, micros, whole) in [("n1-standard-4", 190_000, None), ("nvidia-tesla-t4", 350_000, Some(890_000))] {
+            let price = Priced { market: Market::OnDemand, rate: rate(micros), source: "told".to_owned() };
+            catalogue.set_price(Provider::Gce, "us-central1", &name.into(), price);
+            assert_eq!(offer(&catalogue), Offer { vcpu: 4, gpu: 2, rate: whole.map(rate) }, "{name}");
+        }
     }
 }

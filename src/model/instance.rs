@@ -114,6 +114,14 @@ pub enum Origin {
     BroughtOver,
 }
 
+/// A machine is switched off, as its cloud shows it, and nobody here did that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OffOutside {
+    pub since: Timestamp,
+    /// It said that it switches itself off, or its cloud took it: nobody has plans for it.
+    pub for_good: bool,
+}
+
 /// One machine, known by the cloud's id.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Instance {
@@ -163,6 +171,9 @@ pub struct Instance {
     pub drain: Option<Drain>,
     pub hold: Option<Hold>,
     pub power: Power,
+    /// `None` where it is not off, or we did it.
+    #[serde(default)]
+    pub off_outside: Option<OffOutside>,
     /// In what it differs from a machine that would be made now.
     #[serde(default)]
     pub drift: Vec<Drift>,

@@ -244,7 +244,9 @@ impl CloudInstance {
     /// Whether the cloud itself took it back.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        self.state_reason.as_ref().is_some_and(|reason| reason.contains("Spot"))
+        // EC2's `Server.SpotInstanceTermination`, Google's `compute.instances.preempted`.
+        let of_cloud = |reason: &String| ["Spot", "instances.preempted"].iter().any(|word| reason.contains(word));
+        self.state_reason.as_ref().is_some_and(of_cloud)
     }
 }
 

@@ -7,7 +7,7 @@ use crate::model::catalogue::TypeSpec;
 use crate::model::ids::MachineType;
 use crate::model::money::Rate;
 use crate::model::reason::counted;
-use crate::model::settings::{Market, Provider};
+use crate::model::settings::{Market, PoolSettings, Provider};
 use crate::model::span::Short;
 
 /// A price that is this many times the table's, or a part as small of it, is not believed.
@@ -61,6 +61,12 @@ impl PriceSource {
         };
         format!("{market} in {}", self.site)
     }
+}
+
+/// What of a pool has a price of its own: its types, and the GPUs that Google attaches to them.
+pub fn priced(pool: &PoolSettings) -> impl Iterator<Item = MachineType> + '_ {
+    let attached = pool.launch.gce.gpu_type.as_deref().filter(|_| pool.provider == Provider::Gce);
+    pool.types.iter().cloned().chain(attached.map(MachineType::from))
 }
 
 /// Whether a price that the cloud told is believed, held against the table's; else why not.

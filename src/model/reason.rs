@@ -97,6 +97,11 @@ pub enum Reason {
         kept: u32,
         max_stopped: u32,
     },
+    /// Switched off for `off`, and nobody here did that.
+    OffOutside {
+        off: SignedDuration,
+        for_good: bool,
+    },
     /// The cloud shows a machine of our fleet that the store does not know.
     Unknown {
         age: SignedDuration,
@@ -383,6 +388,10 @@ impl fmt::Display for Reason {
             }
             Self::KeptTooMany { pool, kept, max_stopped } => {
                 write!(f, "{kept} are switched off, pool.{pool} keeps {max_stopped}")
+            }
+            Self::OffOutside { off, for_good } => {
+                let by = if *for_good { "by itself or its cloud" } else { "and not by us" };
+                write!(f, "switched off for {}, {by}", Short(*off))
             }
             Self::Unknown { age } => write!(f, "our fleet's tag, {} old, not in the store: adopted", Short(*age)),
             Self::MachineGone { instance, attempt, allowed } => {

@@ -241,7 +241,9 @@ impl<'a> Judge<'a> {
             }
             return;
         }
-        if seen.phase == Phase::Stopped && !self.started.contains(id) {
+        // Nothing runs on what is off.
+        let off = seen.phase == Phase::Stopped || seen.off_outside.is_some();
+        if off && !self.started.contains(id) {
             return;
         }
         let standing = seen.drain.as_ref().filter(|drain| !drain.cancelled && !self.ordered_now.contains(id));

@@ -12,7 +12,9 @@ use crate::model::breaker::{Breaker, Offering};
 use crate::model::course::{Course, Fall, Rise};
 use crate::model::drift::Drift;
 use crate::model::ids::{InstanceId, PoolName, QueueName};
-use crate::model::instance::{Agents, Drain, DrainCause, Fault, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::instance::{
+    Agents, Drain, DrainCause, Fault, Instance, OffOutside, Origin, Phase, Power, RunningTask,
+};
 use crate::model::ledger::Share;
 use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
@@ -256,6 +258,8 @@ impl Dice {
         }
         if phase == Phase::Stopping && self.in_hundred(40) {
             instance.power = Power::SwitchingOff { at: ago(10) };
+        } else if phase == Phase::Stopping && self.in_hundred(50) {
+            instance.off_outside = Some(OffOutside { since: ago(self.seconds(0, 300)), for_good: self.in_hundred(30) });
         }
         if phase == Phase::Draining || self.in_hundred(12) {
             instance.drain = self.drain();

@@ -33,10 +33,10 @@ use crate::model::settings::Settings;
 use crate::model::snapshot::Snapshot;
 use index::Index;
 use pass::Pass;
-use rules::{ahead, budget, demand, drain, grow, kept, person, recover, replace, shrink, stuck, sweep, warm};
+use rules::{ahead, budget, demand, drain, grow, kept, off, person, recover, replace, shrink, stuck, sweep, warm};
 
 /// The rules, in the order in which they are asked; actions are carried out in that order too.
-const RULES: [fn(&mut Pass<'_>); 14] = [
+const RULES: [fn(&mut Pass<'_>); 15] = [
     // Take every machine that carries our tag into the ledger.
     sweep::adopt,
     // Do what people ask; the loop then works around it.
@@ -65,6 +65,8 @@ const RULES: [fn(&mut Pass<'_>); 14] = [
     drain::stop,
     // End machines that have been off for long, or are more than their pool keeps.
     kept::end,
+    // End machines that were switched off outside.
+    off::end,
 ];
 
 /// Decides one pass: what to do, what not to do, and why.

@@ -74,7 +74,7 @@ fn carry_out(world: &mut World, planned: &Planned) {
             machine.drain.as_mut().unwrap().cancelled = true;
             machine.replace = None;
         }
-        (Action::Stop { .. }, Some(machine)) => machine.phase = Phase::Stopping,
+        (Action::Stop { .. }, Some(machine)) => (machine.phase, machine.off_outside) = (Phase::Stopping, None),
         (Action::Adopt { .. }, Some(machine)) => ledger.open_interval(example::interval(machine)),
         (Action::Hold { hold, .. }, Some(machine)) => machine.hold = Some(hold.clone()),
         (Action::Release { .. }, Some(machine)) => machine.hold = None,
@@ -216,6 +216,10 @@ proptest! {
                 prop_assert!(by_person || (planned.rule == Rule::Budget && by_budget));
                 continue;
             }
+            if machine.off_outside.is_some() {
+                // Nothing runs on what is off.
+                continue;
+            }
             let answered = machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
             let for_long = |since: Option<jiff::Timestamp>| {
                 since.is_some_and(|since| world.now.duration_since(since) >= example::secs(600))
@@ -342,6 +346,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "NoSuchPool",
         "NoSuchQueue",
         "NotOffered",
+        "OffOutside",
         "OneAtATime",
         "OwnerSpent",
         "PartlySilent",

@@ -64,7 +64,13 @@ pub trait Cloud: Send + Sync {
         false
     }
 
-    /// What machines of these types cost there on a market at `now`; those that it does not know are not in the answer.
+    /// Whether spot prices change by the minute, so that they are asked for often.
+    fn spot_prices_move(&self) -> bool {
+        true
+    }
+
+    /// What machines of these types cost there on a market at `now`; those that it does not know are not in the answer. A
+    /// kind of GPU that is attached to machines stands for a type, too.
     async fn prices(
         &self,
         _region: &str,

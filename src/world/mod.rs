@@ -13,6 +13,8 @@ pub mod prices;
 pub mod role;
 pub mod secret;
 pub mod sim;
+#[cfg(any(feature = "aws", feature = "gce"))]
+mod since;
 pub mod tracker;
 
 use std::sync::Arc;

@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::model::ids::AccountName;
-use crate::model::settings::{OnIdle, PoolSettings, Provider, Settings};
+use crate::model::settings::{Market, OnIdle, PoolSettings, Provider, Settings};
 
-/// Seeing machines, and what became of a call.
-const ALWAYS: [&str; 5] = [
+/// Seeing and ending machines and the disks that they leave, and what became of a call.
+const ALWAYS: [&str; 7] = [
+    "compute.disks.delete",
+    "compute.disks.list",
     "compute.instances.delete",
     "compute.instances.get",
     "compute.instances.getSerialPortOutput",
@@ -41,7 +43,8 @@ pub fn console(settings: &Settings, account: Option<&AccountName>) -> Option<Val
     })
 }
 
-fn of_pool(pool: &PoolSettings) -> Vec<&'static str> {
+/// What a pool of Google's needs.
+pub(super) fn of_pool(pool: &PoolSettings) -> Vec<&'static str> {
     let gce = &pool.launch.gce;
     let own_network = pool.launch.subnets.is_empty();
     let sometimes = [
@@ -57,6 +60,8 @@ fn of_pool(pool: &PoolSettings) -> Vec<&'static str> {
         (gce.service_account.is_some(), "iam.serviceAccounts.actAs"),
         (pool.on_idle == OnIdle::Stop, "compute.instances.stop"),
         (pool.on_idle == OnIdle::Stop, "compute.instances.start"),
+        // Who took a machine back.
+        (pool.market == Market::Spot, "compute.zoneOperations.list"),
     ];
     let sometimes = sometimes.into_iter().filter(|(needed, _)| *needed).map(|(_, permission)| permission);
     ALWAYS.into_iter().chain(LAUNCH).chain(sometimes).collect()
@@ -109,6 +114,7 @@ mod tests {
             (of(|pool| pool.launch.gce.machine_image = Some("x".to_owned())), "compute.machineImages.useReadOnly"),
             (of(|pool| pool.launch.gce.network_tags = vec!["x".to_owned()]), "compute.instances.setTags"),
             (of(|pool| pool.public_address = true), "compute.subnetworks.useExternalIp"),
+            (of(|pool| pool.market = Market::Spot), "compute.zoneOperations.list"),
         ] {
             assert!(change.contains(permission) && !plain.contains(permission), "{permission}: {change}");
         }

@@ -67,7 +67,7 @@ fn left_behind(leftover: &Leftover, region: &str, now: Timestamp) -> Record {
         Leftover::Disk { id, gigabytes, deleted_at } => {
             let until = deleted_at.strftime("%H:%M:%SZ");
             let what = format!("the disk {id} in {region}, {gigabytes} GiB, has no machine");
-            (EntryKind::Alarm, format!("{what}: it is deleted after {until}; take its tag off to keep it"))
+            (EntryKind::Alarm, format!("{what}: it is deleted after {until}; take its tag or label off to keep it"))
         }
         Leftover::DiskDeleted { id, gigabytes } => {
             (EntryKind::Done, format!("the disk {id} in {region}, {gigabytes} GiB, was deleted: it had no machine"))
@@ -469,7 +469,7 @@ mod tests {
         assert_eq!(
             told,
             [
-                "the disk vol-1 in us-east-1, 100 GiB, has no machine: it is deleted after 00:00:00Z; take its tag off to keep it",
+                "the disk vol-1 in us-east-1, 100 GiB, has no machine: it is deleted after 00:00:00Z; take its tag or label off to keep it",
                 "the disk vol-1 in us-east-1, 100 GiB, was deleted: it had no machine",
                 "the launch template tidegate-b in us-east-1 was deleted: its launch was cut short",
                 "the spot request sir-1 in us-east-1 was cancelled: it was still open, and would have been a machine that nobody decided",

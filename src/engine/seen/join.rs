@@ -15,7 +15,7 @@ use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::Courses;
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId, WorkerName};
-use crate::model::instance::{Agents, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::instance::{Agents, Instance, OffOutside, Origin, Phase, Power, RunningTask};
 use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, Mailbox, QueueEntry, TaskRecord, TaskStatus};
@@ -185,11 +185,23 @@ fn instance(
         drain: known.drain.clone(),
         hold: known.hold.clone(),
         power: known.power,
+        off_outside: off_outside(known, machine, facts),
         // Told by who knows how machines are made now.
         drift: Vec::new(),
         replace: known.replace.clone(),
         no_start_until: sight.no_start_until,
     }
+}
+
+/// That a machine is off which we have neither ended nor switched off.
+fn off_outside(known: &KnownInstance, machine: Option<&CloudInstance>, facts: &Facts) -> Option<OffOutside> {
+    let machine = machine.filter(|machine| machine.state == CloudState::Stopped)?;
+    let mailbox = facts.mailboxes.get(&known.id);
+    let for_good = machine.is_interrupted() || mailbox.is_some_and(|mailbox| mailbox.gone().is_some());
+    let ours = known.stop_sent.is_some() || known.power != Power::On;
+    // A list that is behind shows an earlier time off.
+    let since = machine.ended.filter(|since| !ours && *since >= known.launched);
+    since.map(|since| OffOutside { since, for_good })
 }
 
 /// The step of a boot, and when it was: `init script begun 40s after power-on`.
@@ -332,6 +344,7 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         power: Power::On,
         drift: Vec::new(),
         replace: None,
+        off_outside: None,
         no_start_until: None,
     }
 }
@@ -566,6 +579,29 @@ mod tests {
                 assert_eq!(fleet.instance("i-1").unwrap().fault, fault, "{what}, 20 minutes later");
             }
         }
+    }
+
+    #[test]
+    fn what_is_off_is_off_outside_unless_we_did_that() {
+        let off = |change: &dyn Fn(&mut Fleet)| {
+            let mut fleet = Fleet::new().machine("i-1", CloudState::Stopped, 30).known();
+            fleet.last().ended = Some(fleet.now);
+            change(&mut fleet);
+            fleet.look();
+            fleet.instance("i-1").unwrap().off_outside.map(|off| off.for_good)
+        };
+        let record = |record: Record| move |fleet: &mut Fleet| fleet.memory.apply(&record);
+        let (instance, at) = (InstanceId::from("i-1"), Timestamp::UNIX_EPOCH);
+        assert_eq!(off(&|_| ()), Some(false));
+        assert_eq!(
+            off(&|fleet| fleet.last().state_reason = Some("compute.instances.preempted".to_owned())),
+            Some(true)
+        );
+        assert_eq!(off(&record(Record::StopSent { instance: instance.clone(), at })), None);
+        assert_eq!(off(&record(Record::PowerSet { instance, power: Power::SwitchingOff { at } })), None);
+        assert_eq!(off(&|fleet| fleet.last().ended = None), None, "nobody says since when");
+        assert_eq!(off(&|fleet| fleet.last().ended = Some(at)), None, "that was before its last start");
+        assert_eq!(off(&|fleet| fleet.last().state = CloudState::Terminated), None);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::Trial;
 use crate::engine::command::Command;
 use crate::model::instance::{Fault, Phase};
+use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudState, TaskRecord, TaskStatus};
 
 /// The cloud takes a machine back while its guard, which has stopped the task, does not come to enqueue it.
@@ -96,4 +97,31 @@ async fn a_silent_machine_that_speaks_again_is_left_alone() {
     assert_eq!((trial.world.calls("terminate"), trial.world.state(&machine)), (0, Some(CloudState::Running)));
     let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
     assert_eq!((seen.fault, seen.phase), (None, Phase::Draining));
+}
+
+/// On a cloud that keeps what was switched off from within.
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_is_off_and_not_by_us_is_ended_at_once_or_after_a_moment_and_its_task_goes_on() {
+    for (words, told) in [(Some("the agent died"), "by itself or its cloud"), (None, "and not by us")] {
+        let (mut trial, machine) = Trial::idle().await;
+        trial.world.runs(&machine, "t0");
+        trial.pass(70).await;
+        {
+            let mut facts = trial.world.facts();
+            facts.tasks.push(in_progress("t0", &machine));
+            facts.workers.clear();
+            let shown = facts.machines.get_mut(machine.as_str()).unwrap();
+            (shown.state, shown.ended) = (CloudState::Stopped, Some(trial.clock.now()));
+            if let Some(words) = words {
+                facts.mailboxes.entry(machine.as_str().into()).or_default().insert("gone".to_owned(), words.to_owned());
+            }
+        }
+        trial.pass(90).await;
+        assert_eq!(trial.world.calls("terminate"), usize::from(words.is_some()), "{told}");
+        trial.pass(4 * 60).await;
+        assert_eq!((trial.world.calls("terminate"), trial.world.calls("requeue_lost")), (1, 1), "{told}");
+        assert_eq!(trial.world.facts().waiting, ["t0".into()]);
+        let decided = trial.lines(EntryKind::Decided);
+        assert!(decided.iter().any(|line| line.contains("stop") && line.contains(&machine)), "{decided:?}");
+    }
 }

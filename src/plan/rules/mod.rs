@@ -6,6 +6,7 @@ pub(super) mod demand;
 pub(super) mod drain;
 pub(super) mod grow;
 pub(super) mod kept;
+pub(super) mod off;
 pub(super) mod person;
 pub(super) mod recover;
 pub(super) mod replace;

@@ -404,6 +404,7 @@ fn launched(number: usize, launch: &Launch, now: Timestamp) -> Instance {
         power: Power::On,
         drift: Vec::new(),
         replace: None,
+        off_outside: None,
         no_start_until: None,
     }
 }

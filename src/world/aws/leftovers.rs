@@ -12,9 +12,7 @@ use crate::model::ids::FleetId;
 use crate::world::aws::error::{cloud_error, unreadable};
 use crate::world::aws::{FLEET_TAG, listed, template};
 use crate::world::cloud::{CloudError, Leftover, Sweep};
-
-/// For so long a disk may be without a machine before it is deleted: whoever wants it can take the tag off.
-const GRACE: SignedDuration = SignedDuration::from_hours(1);
+use crate::world::since::{DISK_GRACE, due};
 
 /// A launch takes two minutes at most.
 const LAUNCHES_TAKE: SignedDuration = SignedDuration::from_mins(5);
@@ -43,20 +41,6 @@ pub(super) async fn sweep(client: &Client, sweep: &Sweep, since: &mut Since) -> 
     }
 }
 
-/// Those of `seen` that are new, and those that have been seen for `grace`.
-fn due(
-    since: &mut BTreeMap<String, Timestamp>,
-    seen: &BTreeSet<&String>,
-    grace: SignedDuration,
-    now: Timestamp,
-) -> (Vec<String>, Vec<String>) {
-    since.retain(|id, _| seen.contains(id));
-    let new: Vec<String> = seen.iter().filter(|id| !since.contains_key(**id)).map(|id| (*id).clone()).collect();
-    since.extend(new.iter().map(|id| (id.clone(), now)));
-    let due = since.iter().filter(|(_, first)| now.duration_since(**first) >= grace).map(|(id, _)| id.clone());
-    (new, due.collect())
-}
-
 async fn disks(
     client: &Client,
     sweep: &Sweep,
@@ -64,9 +48,9 @@ async fn disks(
     told: &mut Vec<Leftover>,
 ) -> Result<(), CloudError> {
     let seen = available(client, &sweep.fleet).await?;
-    let (new, due) = due(since, &seen.keys().collect(), GRACE, sweep.now);
+    let (new, due) = due(since, &seen.keys().collect(), DISK_GRACE, sweep.now);
     let gigabytes = |id: &String| seen.get(id).copied().unwrap_or_default();
-    let deleted_at = sweep.now.saturating_add(GRACE).unwrap_or(Timestamp::MAX);
+    let deleted_at = sweep.now.saturating_add(DISK_GRACE).unwrap_or(Timestamp::MAX);
     told.extend(new.into_iter().map(|id| Leftover::Disk { gigabytes: gigabytes(&id), id, deleted_at }));
     for id in due {
         if let Err(error) = client.delete_volume().volume_id(&id).send().await {

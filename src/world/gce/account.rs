@@ -1,5 +1,7 @@
 //! Who we are in a project of Google's: an account of the settings, or whoever every Google tool would be.
 
+use std::path::PathBuf;
+
 use google_cloud_auth::credentials::{
     Builder, Credentials, external_account, impersonated, service_account, user_account,
 };
@@ -16,11 +18,61 @@ const PROJECT_VARIABLES: [&str; 3] = ["GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PRO
 /// Where the key of a service account is looked for that is not named.
 const KEY_VARIABLE: &str = "GOOGLE_APPLICATION_CREDENTIALS";
 
+/// Where the login of a user is kept, below the folder of their settings.
+const LOGIN: &str = "gcloud/application_default_credentials.json";
+
 /// A project, and who we are in it.
 #[derive(Debug, Clone)]
 pub(super) struct Account {
     pub(super) project: String,
     pub(super) credentials: Credentials,
+    /// `None`: the caller's own.
+    pub(super) kind: Option<Kind>,
+}
+
+/// What our credentials are. Google's client renews each kind by itself and tells nobody until when one holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Person,
+    ServiceAccount,
+    Workload,
+    Impersonated,
+    /// The machine's own, by its metadata service.
+    Machine,
+}
+
+impl Kind {
+    fn of_key(kind: &str) -> Option<Self> {
+        Some(match kind {
+            "authorized_user" => Self::Person,
+            "service_account" => Self::ServiceAccount,
+            "external_account" => Self::Workload,
+            "impersonated_service_account" => Self::Impersonated,
+            _ => return None,
+        })
+    }
+
+    /// In words.
+    pub(super) fn told(self) -> &'static str {
+        match self {
+            Self::Person => "a person's login",
+            Self::ServiceAccount => "a service account's key",
+            Self::Workload => "a workload identity",
+            Self::Impersonated => "an impersonated service account",
+            Self::Machine => "the service account of this machine",
+        }
+    }
+
+    /// What to do once Google takes them no more.
+    pub(super) fn mended_by(self) -> &'static str {
+        match self {
+            Self::Person => "log in again: `gcloud auth application-default login`",
+            Self::ServiceAccount => "see whether the key was deleted or its account disabled, and give another",
+            Self::Workload => "see whether the provider of the identity still gives its token",
+            Self::Impersonated => "see whether we may still act as that account, and log in again",
+            Self::Machine => "see whether this machine still has a service account, and that one is not disabled",
+        }
+    }
 }
 
 impl Account {
@@ -33,6 +85,10 @@ impl Account {
 /// Finds out who we are. Nobody is called yet.
 pub(super) fn open(account: Option<&AccountSettings>) -> Result<Account, CloudError> {
     let key = account.and_then(|account| account.credentials.as_ref()).map(named).transpose()?;
+    let kind = match &key {
+        Some((key, _)) => key.get("type").and_then(Value::as_str).and_then(Kind::of_key),
+        None => Some(usual_kind()),
+    };
     let credentials = match &key {
         Some((key, from)) => of_key(key, from)?,
         None => Builder::default().build().map_err(|error| no(format!("no credentials of Google's: {error}")))?,
@@ -46,7 +102,7 @@ pub(super) fn open(account: Option<&AccountSettings>) -> Result<Account, CloudEr
             PROJECT_VARIABLES[0]
         ))
     })?;
-    Ok(Account { project, credentials })
+    Ok(Account { project, credentials, kind })
 }
 
 fn no(message: String) -> CloudError {
@@ -97,6 +153,19 @@ fn usual_project() -> Option<String> {
     PROJECT_VARIABLES.iter().find_map(variable).or_else(of_key)
 }
 
+/// What every Google tool would use: a key that is named, else the login of the user, else the machine's own.
+fn usual_kind() -> Kind {
+    let home = |name: &str, below: &str| Some(PathBuf::from(std::env::var_os(name)?).join(below));
+    let logins = [home("APPDATA", LOGIN), home("HOME", ".config").map(|folder| folder.join(LOGIN))];
+    let named = std::env::var_os(KEY_VARIABLE).map(PathBuf::from);
+    let texts = std::iter::once(named).chain(logins).flatten().filter_map(|path| std::fs::read_to_string(path).ok());
+    let mut kinds = texts.filter_map(|text| {
+        let key: Value = serde_json::from_str(&text).ok()?;
+        key.get("type").and_then(Value::as_str).and_then(Kind::of_key)
+    });
+    kinds.next().unwrap_or(Kind::Machine)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,7 +211,8 @@ mod tests {
         let file = key_file(key);
         for (project, found) in [(Some("of-the-account"), "of-the-account"), (None, "of-the-key")] {
             let account = account(project, SecretRef::File(file.path().to_owned()));
-            assert_eq!(open(Some(&account)).unwrap().project, found);
+            let opened = open(Some(&account)).unwrap();
+            assert_eq!((opened.project.as_str(), opened.kind), (found, Some(Kind::Person)));
         }
     }
 }

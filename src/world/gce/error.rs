@@ -52,7 +52,7 @@ const BAD_REQUEST: &[&str] = &[
 ];
 
 /// A code that is a definite no of a class; `None`: one that we do not know.
-fn class_of(code: &str) -> Option<ErrorClass> {
+pub(super) fn class_of(code: &str) -> Option<ErrorClass> {
     if CREDENTIALS.contains(&code) {
         Some(ErrorClass::Credentials)
     } else if THROTTLE.contains(&code) {
@@ -73,13 +73,30 @@ fn class_of(code: &str) -> Option<ErrorClass> {
     }
 }
 
-fn class_of_status(status: u16) -> ErrorClass {
+pub(super) fn class_of_status(status: u16) -> ErrorClass {
     match status {
         401 | 403 => ErrorClass::Credentials,
         429 => ErrorClass::Throttle,
         400 | 404 | 405 | 409 | 410 | 412 | 413 => ErrorClass::BadRequest,
         _ => ErrorClass::Unknown,
     }
+}
+
+/// A reason for a status that comes without one.
+pub(super) fn code_of_status(status: u16) -> Option<&'static str> {
+    match status {
+        401 => Some("UNAUTHENTICATED"),
+        403 => Some("forbidden"),
+        404 => Some("notFound"),
+        409 => Some("alreadyExists"),
+        _ => None,
+    }
+}
+
+/// Whether Google does not know us at all, whatever we ask: there is no token, or none that it takes.
+pub(super) fn is_of_caller(error: &CloudError) -> bool {
+    let codes = ["UNAUTHENTICATED", "authError", "required"];
+    error.class == ErrorClass::Credentials && error.code.as_deref().is_none_or(|code| codes.contains(&code))
 }
 
 /// A no, and where Google says that there is room.
@@ -103,6 +120,12 @@ pub(super) fn name_exists(error: &CloudError) -> bool {
 /// Whether what was named is not there.
 pub(super) fn is_missing(error: &CloudError) -> bool {
     error.code.as_deref().is_some_and(|code| code == "notFound" || code.ends_with("NOT_FOUND"))
+}
+
+/// Whether something has what was to be deleted.
+pub(super) fn is_in_use(error: &CloudError) -> bool {
+    let codes = ["RESOURCE_IN_USE_BY_ANOTHER_RESOURCE", "resourceInUseByAnotherResource"];
+    error.code.as_deref().is_some_and(|code| codes.contains(&code))
 }
 
 /// Whether the zone does not offer what was asked for.
@@ -168,8 +191,7 @@ fn answered(call: &str, status: u16, error: &Error) -> CloudError {
         ErrorClass::Unknown => !(400..500).contains(&status) || status == 408,
         _ => false,
     };
-    let code = code.or_else(|| (status == 409).then(|| "alreadyExists".to_owned()));
-    let code = code.or_else(|| (status == 404).then(|| "notFound".to_owned()));
+    let code = code.or_else(|| code_of_status(status).map(str::to_owned));
     let said = said.unwrap_or_else(|| "no text".to_owned());
     CloudError { class, code, may_have_acted, ..CloudError::refused(format!("{call}: HTTP {status}: {said}")) }
 }

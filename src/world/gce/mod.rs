@@ -7,48 +7,54 @@ mod ended;
 mod error;
 mod label;
 mod launch;
+mod leftovers;
 mod listed;
 mod newcomer;
 mod operation;
+mod parts;
+mod preempted;
+mod price_list;
 mod request;
+mod rest;
+mod rights;
+mod site;
 
 pub use operation::Patience;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures::future::join_all;
 use google_cloud_auth::credentials::Credentials;
-use google_cloud_compute_v1::client::Instances;
-use google_cloud_compute_v1::model::instances_scoped_list::warning;
 use google_cloud_compute_v1::model::operation::Status;
-use google_cloud_compute_v1::model::{Instance, Operation};
 use google_cloud_gax::options::RequestOptionsBuilder as _;
-use google_cloud_gax::paginator::Paginator as _;
-use google_cloud_gax::retry_policy::{Aip194Strict, NeverRetry, RetryPolicyExt as _};
+use google_cloud_gax::retry_policy::NeverRetry;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
-use crate::model::ids::{FleetId, InstanceId};
+use crate::model::ids::{FleetId, InstanceId, MachineType};
 use crate::model::label::written;
+use crate::model::money::Rate;
 use crate::model::observed::CloudInstance;
-use crate::model::settings::AccountSettings;
-use crate::model::site;
+use crate::model::settings::{AccountSettings, Market};
+use crate::model::site as site_of;
 use crate::model::snapshot::ErrorClass;
-use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Newcomer, account_of};
+use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Leftover, Newcomer, Right, Sweep, account_of};
 use crate::world::gce::account::Account;
 use crate::world::gce::ended::{Asked, Ended};
-use crate::world::gce::error::{cloud_error, is_missing, refused, unreadable};
-use crate::world::gce::operation::{Stand, follow_for, unknown};
-
-/// Where `gcloud` looks for another address of the service's.
-const ENDPOINT_VARIABLE: &str = "CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE";
-
-const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
-const ATTEMPTS: u32 = 3;
+use crate::world::gce::error::{cloud_error, is_missing, is_of_caller, refused};
+use crate::world::gce::operation::{Stand, unknown};
+use crate::world::gce::preempted::Preempted;
+use crate::world::gce::price_list::PriceList;
+use crate::world::gce::site::Site;
 
 /// The port that the boot and the boot script write on.
 const SERIAL_PORT: i32 = 1;
+
+/// For so long a price list that was read serves all who ask; the loop itself asks seldom.
+const PRICES_KEPT: SignedDuration = SignedDuration::from_mins(10);
 
 const LIST: &str = "instances.aggregatedList";
 
@@ -57,15 +63,6 @@ const LIST: &str = "instances.aggregatedList";
 struct Given {
     endpoint: String,
     account: Account,
-}
-
-/// A project's region, and how it is asked.
-#[derive(Debug, Clone)]
-struct Site {
-    client: Instances,
-    project: String,
-    region: String,
-    patience: Patience,
 }
 
 /// Compute Engine in every region that is asked for, of the usual project and those of the settings' accounts:
@@ -78,6 +75,11 @@ pub struct Gce {
     /// Where machines stand: each call but a list must name it.
     zones: Mutex<BTreeMap<InstanceId, String>>,
     ended: Mutex<Ended>,
+    preempted: Mutex<Preempted>,
+    /// Since when disks without a machine have been seen, by site.
+    leftovers: Mutex<BTreeMap<String, BTreeMap<String, Timestamp>>>,
+    /// When it was read; it is the same for every account.
+    price_list: Mutex<Option<(Timestamp, Arc<PriceList>)>>,
     page_size: Option<u32>,
     patience: Patience,
 }
@@ -92,7 +94,7 @@ impl Gce {
     /// With an endpoint, a project and credentials of the caller's.
     #[must_use]
     pub fn with_endpoint(endpoint: &str, project: &str, credentials: Credentials) -> Self {
-        let account = Account { project: project.to_owned(), credentials };
+        let account = Account { project: project.to_owned(), credentials, kind: None };
         Self { given: Some(Given { endpoint: endpoint.to_owned(), account }), ..Self::default() }
     }
 
@@ -122,22 +124,9 @@ impl Gce {
         let account = account_of(&self.accounts, name)?;
         let (endpoint, account) = match &self.given {
             Some(given) => (Some(given.endpoint.clone()), given.account.clone().of(account)),
-            None => (std::env::var(ENDPOINT_VARIABLE).ok(), account::open(account)?),
+            None => (None, account::open(account)?),
         };
-        let builder = Instances::builder()
-            .with_credentials(account.credentials)
-            .with_retry_policy(Aip194Strict.with_attempt_limit(ATTEMPTS))
-            .with_attempt_timeout(ATTEMPT_TIMEOUT);
-        let builder = match endpoint.as_deref().map(endpoint_of) {
-            Some(endpoint) => builder.with_endpoint(endpoint),
-            None => builder,
-        };
-        let client = builder.build().await.map_err(|error| CloudError {
-            class: ErrorClass::Credentials,
-            ..refused(format!("Compute Engine cannot be asked: {error}"))
-        })?;
-        let region = site::parts(name).1.to_owned();
-        let site = Site { client, project: account.project, region, patience: self.patience };
+        let site = Site::open(name, account, endpoint, self.patience).await?;
         sites.insert(name.to_owned(), site.clone());
         Ok(site)
     }
@@ -145,10 +134,26 @@ impl Gce {
     /// Passes an answer on. After a no to the credentials they are looked for afresh: a person may have renewed them
     /// meanwhile.
     async fn settle<T>(&self, site: &str, answer: Result<T, CloudError>) -> Result<T, CloudError> {
-        if answer.as_ref().is_err_and(|error| error.class == ErrorClass::Credentials) {
-            self.sites.lock().await.remove(site);
+        let Err(mut error) = answer else { return answer };
+        if error.class == ErrorClass::Credentials {
+            let kind = self.sites.lock().await.remove(site).and_then(|site| site.account.kind);
+            if let Some(kind) = kind.filter(|_| is_of_caller(&error)) {
+                error.message = format!("{}; we are {}: {}", error.message, kind.told(), kind.mended_by());
+            }
         }
-        answer
+        Err(error)
+    }
+
+    /// What machines cost: the catalogue is read once for all who ask at the same time.
+    async fn price_list(&self, site: &str, now: Timestamp) -> Result<Arc<PriceList>, CloudError> {
+        let mut known = self.price_list.lock().await;
+        let fresh = |at: Timestamp| (SignedDuration::ZERO..PRICES_KEPT).contains(&now.duration_since(at));
+        if let Some((_, list)) = known.as_ref().filter(|(at, _)| fresh(*at)) {
+            return Ok(Arc::clone(list));
+        }
+        let list = Arc::new(PriceList::ask(&self.site(site).await?).await?);
+        *known = Some((now, Arc::clone(&list)));
+        Ok(list)
     }
 
     async fn listed(&self, fleet: &FleetId, name: &str) -> Result<Vec<CloudInstance>, CloudError> {
@@ -166,6 +171,9 @@ impl Gce {
         zones.extend(stand);
         drop(zones);
         machines.extend(self.ended(&site, fleet, name, &machines).await);
+        let asked = self.preempted.lock().await.list(fleet, name, &machines);
+        preempted::ask(&site, asked, &self.preempted).await;
+        self.preempted.lock().await.tell(fleet, name, &mut machines);
         Ok(machines)
     }
 
@@ -212,6 +220,7 @@ impl Gce {
     async fn terminate_one(&self, site: &Site, id: &InstanceId) -> Result<(), CloudError> {
         const CALL: &str = "instances.delete";
         let Some(zone) = self.zone(site, id).await? else { return Ok(()) };
+        self.preempted.lock().await.ends_by_us(id);
         let call = site.client.delete().set_project(&site.project).set_zone(&zone).set_instance(id.as_str()).send();
         let answer = call.await;
         if let Some(asked) = answer.as_ref().ok().and_then(|operation| Asked::of(&zone, operation)) {
@@ -232,6 +241,7 @@ impl Gce {
 
     async fn stop_one(&self, site: &Site, id: &InstanceId) -> Result<(), CloudError> {
         let zone = self.zone_of(site, id).await?;
+        self.preempted.lock().await.ends_by_us(id);
         let call = site.client.stop().set_project(&site.project).set_zone(&zone).set_instance(id.as_str()).send();
         site.taken(&zone, "instances.stop", call.await, site.patience.other).await.map(drop)
     }
@@ -239,6 +249,7 @@ impl Gce {
     async fn start_one(&self, site: &Site, id: &InstanceId) -> Result<(), CloudError> {
         const CALL: &str = "instances.start";
         let zone = self.zone_of(site, id).await?;
+        self.preempted.lock().await.starts(id);
         let call = site.client.start().set_project(&site.project).set_zone(&zone).set_instance(id.as_str());
         let call = call.with_retry_policy(NeverRetry).send();
         // CALL_DEADLINE of the loop's is a minute.
@@ -262,59 +273,9 @@ impl Gce {
         let site = self.site(site).await?;
         let call = site.client.aggregated_list().set_project(&site.project).set_max_results(1_u32);
         call.send().await.map_err(|error| cloud_error(LIST, &error))?;
-        Ok(format!("Compute Engine in {} takes the credentials for project {}", site.region, site.project))
+        let who = site.account.kind.map(|kind| format!(": {}, renewed by itself", kind.told())).unwrap_or_default();
+        Ok(format!("Compute Engine in {} takes the credentials for project {}{who}", site.region, site.project))
     }
-}
-
-impl Site {
-    /// Every machine of the region that the filter lets through, all pages. A zone that did not answer spoils the listing.
-    async fn aggregated(&self, filter: &str, page_size: Option<u32>) -> Result<Vec<Instance>, CloudError> {
-        let call = self.client.aggregated_list().set_project(&self.project).set_filter(filter);
-        let mut pages = call.set_or_clear_max_results(page_size).by_page();
-        let mut found = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(|error| cloud_error(LIST, &error))?;
-            let mut silent = page.unreachables.iter().map(String::as_str).filter(|scope| self.is_here(scope));
-            if let Some(scope) = silent.next() {
-                return Err(unreadable(LIST, &format!("{scope} did not answer")));
-            }
-            for (scope, list) in page.items.into_iter().filter(|(scope, _)| self.is_here(scope)) {
-                let code = list.warning.as_ref().and_then(|warning| warning.code.as_ref());
-                if code == Some(&warning::Code::Unreachable) {
-                    return Err(unreadable(LIST, &format!("{scope} did not answer")));
-                }
-                found.extend(list.instances);
-            }
-        }
-        Ok(found)
-    }
-
-    /// Whether a scope, such as `zones/us-central1-a`, is of this region.
-    fn is_here(&self, scope: &str) -> bool {
-        listed::region_of(listed::last(scope)) == self.region
-    }
-
-    async fn get(&self, zone: &str, name: &str) -> Result<Instance, CloudError> {
-        let call = self.client.get().set_project(&self.project).set_zone(zone).set_instance(name);
-        call.send().await.map_err(|error| cloud_error("instances.get", &error))
-    }
-
-    /// What became of a call that was taken, as far as it is known after `patience`.
-    async fn taken(
-        &self,
-        zone: &str,
-        call: &str,
-        answer: Result<Operation, google_cloud_compute_v1::Error>,
-        patience: Duration,
-    ) -> Result<Stand, CloudError> {
-        let operation = answer.map_err(|error| cloud_error(call, &error))?;
-        follow_for(patience, self, zone, call, operation).await.map_err(|no| no.error)
-    }
-}
-
-/// `gcloud` writes the whole path of the service, the client its beginning.
-fn endpoint_of(address: &str) -> String {
-    address.trim_end_matches('/').trim_end_matches("/compute/v1").to_owned()
 }
 
 /// Every one is asked for; the first no is told.
@@ -368,5 +329,41 @@ impl Cloud for Gce {
     async fn check(&self, region: &str) -> Result<String, CloudError> {
         let answer = self.checked(region).await;
         self.settle(region, answer).await
+    }
+
+    async fn rights(&self, _fleet: &FleetId, region: &str, orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
+        let answer = rights::tried(&self.site(region).await?, orders).await;
+        self.settle(region, answer).await
+    }
+
+    fn tells_prices(&self) -> bool {
+        true
+    }
+
+    fn spot_prices_move(&self) -> bool {
+        false
+    }
+
+    async fn prices(
+        &self,
+        region: &str,
+        types: &[MachineType],
+        market: Market,
+        now: Timestamp,
+    ) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
+        let answer = self.price_list(region, now).await;
+        Ok(self.settle(region, answer).await?.prices(site_of::parts(region).1, types, market))
+    }
+
+    fn may_leave_behind(&self) -> bool {
+        true
+    }
+
+    async fn sweep(&self, sweep: &Sweep) -> Result<Vec<Leftover>, CloudError> {
+        let site = self.site(&sweep.region).await?;
+        let mut leftovers = self.leftovers.lock().await;
+        let answer = leftovers::sweep(&site, sweep, leftovers.entry(sweep.region.clone()).or_default()).await;
+        drop(leftovers);
+        self.settle(&sweep.region, answer).await
     }
 }

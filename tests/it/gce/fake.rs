@@ -1,7 +1,7 @@
 //! A Compute Engine for what no emulator does: every call and every answer of its own is held against Google's description,
 //! operations take their time, and each step can fail.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use axum::Router;
@@ -19,6 +19,18 @@ pub(crate) const TOKEN: &str = "t0ken-of-the-console";
 pub(crate) struct State {
     /// By zone and name.
     pub(crate) machines: BTreeMap<(String, String), Value>,
+    /// Likewise; each machine has one that is called as it is.
+    pub(crate) disks: BTreeMap<(String, String), Value>,
+    /// Disks stay when their machines end.
+    pub(crate) leaks: bool,
+    /// What the caller may not do in the project.
+    pub(crate) lacks: BTreeSet<&'static str>,
+    /// The lines of the price list; each page holds two.
+    pub(crate) skus: Vec<Value>,
+    /// Nobody is given a token, and no token that was given is taken.
+    pub(crate) revoked: bool,
+    /// What Google itself did, as operations.
+    events: Vec<Value>,
     /// Questions after which an operation has ended.
     pub(crate) polls: u32,
     /// What the next calls of a method are told, in a zone or anywhere (`""`).
@@ -37,6 +49,8 @@ pub(crate) struct State {
     /// Its times are the wall's, not those that tests know.
     pub(crate) by_the_wall: bool,
 }
+
+const PATH: &str = "https://www.googleapis.com/compute/v1/projects/proj-1";
 
 /// When machines are made, switched off and on, and when they end.
 const MADE: &str = "2026-11-29T00:00:00.000-08:00";
@@ -110,8 +124,7 @@ impl Fake {
 
     /// The calls of a method so far.
     pub(crate) fn asked(&self, method: &str) -> Vec<Call> {
-        let method = format!("compute.{method}");
-        self.state().asked.iter().filter(|call| call.method == method).cloned().collect()
+        self.state().asked.iter().filter(|call| short(&call.method) == method).cloned().collect()
     }
 }
 
@@ -122,6 +135,19 @@ impl Drop for Fake {
             assert!(wrong.is_empty(), "not as Google describes it:\n{}", wrong.join("\n"));
         }
     }
+}
+
+/// Methods of Compute Engine are called without its name.
+fn short(method: &str) -> &str {
+    method.strip_prefix("compute.").unwrap_or(method)
+}
+
+/// As newer services refuse.
+fn new_no(status: u16, reason: &str, message: &str) -> (u16, String) {
+    let word = if status == 401 { "UNAUTHENTICATED" } else { "PERMISSION_DENIED" };
+    let kind = "type.googleapis.com/google.rpc.ErrorInfo";
+    let details = json!([{"@type": kind, "reason": reason, "domain": "googleapis.com"}]);
+    (status, json!({"error": {"code": status, "message": message, "status": word, "details": details}}).to_string())
 }
 
 fn no(status: u16, reason: &str, message: &str) -> (u16, String) {
@@ -142,7 +168,7 @@ impl State {
         // The metadata service of the machine that the console runs on: its service account's token.
         if let Some(what) = path.strip_prefix("/computeMetadata/v1/") {
             let token = json!({"access_token": self.token, "expires_in": 3_600, "token_type": "Bearer"});
-            let is_token = what.ends_with("/service-accounts/default/token");
+            let is_token = what.ends_with("/service-accounts/default/token") && !self.revoked;
             return if is_token { (200, token.to_string()) } else { (404, String::new()) };
         }
         let call = match schema::read(verb, path, query, body) {
@@ -154,7 +180,8 @@ impl State {
             }
         };
         self.asked.push(call.clone());
-        if token != format!("Bearer {}", self.token) {
+        let no = if call.method.starts_with("compute.") { no } else { new_no };
+        if self.revoked || token != format!("Bearer {}", self.token) {
             return no(401, "authError", "Request had invalid authentication credentials.");
         }
         let mut parameters = call.parameters.clone();
@@ -172,7 +199,10 @@ impl State {
         }
         match call.method.as_str() {
             "compute.instances.insert" => self.insert(&call, twist),
-            "compute.instances.aggregatedList" => self.aggregated(&of("filter"), &of("maxResults"), &of("pageToken")),
+            "compute.instances.aggregatedList" => {
+                let list = List { kind: "InstanceAggregatedList", member: "instances" };
+                self.aggregated(&list, &of("filter"), &of("maxResults"), &of("pageToken"))
+            }
             "compute.instances.get" => match self.machines.get(&(of("zone"), of("instance"))) {
                 Some(machine) => self.said("Instance", &machine.clone()),
                 None => no(404, "notFound", "The resource was not found"),
@@ -194,6 +224,40 @@ impl State {
             }
             "compute.instances.setLabels" => self.set_labels(&of("zone"), &of("instance"), &call.body),
             "compute.zoneOperations.get" => self.asked_after(&of("zone"), &of("operation")),
+            "compute.zoneOperations.list" => {
+                let here = format!("/zones/{}/", of("zone"));
+                let here = self.events.iter().filter(|event| event["targetLink"].as_str().unwrap().contains(&here));
+                let fits: Vec<_> = here.filter(|event| fits(&of("filter"), event)).cloned().collect();
+                self.said("OperationList", &json!({"id": "list", "items": fits}))
+            }
+            "compute.disks.aggregatedList" => {
+                let list = List { kind: "DiskAggregatedList", member: "disks" };
+                self.aggregated(&list, &of("filter"), &of("maxResults"), &of("pageToken"))
+            }
+            "compute.disks.delete" => match self.disks.get(&(of("zone"), of("disk"))) {
+                None => no(404, "notFound", "The resource was not found"),
+                Some(disk) if disk["users"].is_array() => {
+                    no(400, "resourceInUseByAnotherResource", "The disk resource is already being used")
+                }
+                Some(_) => {
+                    let name = self.begin(&of("zone"), "deleteDisk", &of("disk"), twist);
+                    self.operation(&name)
+                }
+            },
+            "cloudbilling.services.skus.list" => {
+                let from = of("pageToken").parse().unwrap_or(0);
+                let page: Vec<_> = self.skus.iter().skip(from).take(2).collect();
+                let mut said = json!({ "skus": page });
+                if from + 2 < self.skus.len() {
+                    said["nextPageToken"] = json!((from + 2).to_string());
+                }
+                self.said("ListSkusResponse", &said)
+            }
+            "cloudresourcemanager.projects.testIamPermissions" => {
+                let asked = call.body["permissions"].as_array().unwrap().iter();
+                let has: Vec<_> = asked.filter(|one| !self.lacks.contains(one.as_str().unwrap())).collect();
+                self.said("TestIamPermissionsResponse", &json!({ "permissions": has }))
+            }
             other => no(501, "notImplemented", other),
         }
     }
@@ -219,9 +283,7 @@ impl State {
     }
 
     fn twist(&mut self, method: &str, zone: &str) -> Option<No> {
-        let fits = |(of, at, _): &(&str, &str, No)| {
-            method.strip_prefix("compute.") == Some(*of) && (at.is_empty() || *at == zone)
-        };
+        let fits = |(of, at, _): &(&str, &str, No)| short(method) == *of && (at.is_empty() || *at == zone);
         let place = self.noes.iter().position(fits)?;
         Some(self.noes.remove(place).2)
     }
@@ -240,6 +302,20 @@ impl State {
     pub(crate) fn switched_off(&mut self, zone: &str, name: &str) {
         let operation = Operation { kind: "stop".to_owned(), ..self.of_machine(zone, name) };
         self.end(&operation);
+    }
+
+    /// Google takes a machine back.
+    pub(crate) fn preempt(&mut self, zone: &str, name: &str) {
+        let machine = self.machines[&(zone.to_owned(), name.to_owned())].clone();
+        let kept = machine["scheduling"]["instanceTerminationAction"] != "DELETE";
+        let kind = if kept { "stop" } else { "delete" };
+        let operation = Operation { kind: kind.to_owned(), ..self.of_machine(zone, name) };
+        self.end(&operation);
+        let (number, at) = (self.number(), self.time(END));
+        self.events.push(json!({"name": format!("systemevent-{number}"), "id": number.to_string(), "status": "DONE",
+            "operationType": "compute.instances.preempted", "statusMessage": "Instance was preempted.",
+            "targetLink": machine["selfLink"], "targetId": machine["id"], "user": "system", "progress": 100,
+            "zone": machine["zone"], "insertTime": at, "startTime": at, "endTime": at}));
     }
 
     /// Every operation that is under way ends, and whoever asks hears it.
@@ -288,10 +364,25 @@ impl State {
         self.operation(&operation)
     }
 
+    /// A disk that somebody made.
+    pub(crate) fn add_disk(&mut self, zone: &str, name: &str, labels: &Value, user: Option<&str>) {
+        let zone_path = format!("{PATH}/zones/{zone}");
+        let mut disk = json!({"name": name, "sizeGb": "50", "labels": labels, "status": "READY", "zone": zone_path,
+            "selfLink": format!("{zone_path}/disks/{name}")});
+        if let Some(user) = user {
+            disk["users"] = json!([format!("{zone_path}/instances/{user}")]);
+        }
+        self.disks.insert((zone.to_owned(), name.to_owned()), disk);
+    }
+
     /// A machine that somebody made.
     pub(crate) fn add(&mut self, zone: &str, mut machine: Value) {
-        let path = "https://www.googleapis.com/compute/v1/projects/proj-1";
+        let path = PATH;
         let name = machine["name"].as_str().unwrap().to_owned();
+        let labels = machine["disks"][0]["initializeParams"]["labels"].clone();
+        if labels.is_object() {
+            self.add_disk(zone, &name, &labels, Some(&name));
+        }
         machine["id"] = json!(self.number().to_string());
         machine["zone"] = json!(format!("{path}/zones/{zone}"));
         let kind = machine["machineType"].as_str().unwrap().to_owned();
@@ -325,8 +416,17 @@ impl State {
 
     fn end(&mut self, operation: &Operation) {
         let key = (operation.zone.clone(), operation.target.clone());
+        if operation.kind == "deleteDisk" {
+            self.disks.remove(&key);
+            return;
+        }
         if operation.kind == "delete" {
             self.machines.remove(&key);
+            let disk = self.disks.remove(&key).filter(|_| self.leaks);
+            self.disks.extend(disk.map(|mut disk| {
+                disk.as_object_mut().unwrap().remove("users");
+                (key, disk)
+            }));
             return;
         }
         let (off, on) = (self.time(OFF), self.time(ON));
@@ -360,31 +460,41 @@ impl State {
         self.said("Operation", &said)
     }
 
-    fn aggregated(&mut self, filter: &str, most: &str, after: &str) -> (u16, String) {
-        let (field, wanted) = filter.split_once('=').unwrap_or_default();
-        let wanted = wanted.trim_matches('"');
-        let value = |machine: &Value| match field.strip_prefix("labels.") {
-            Some(label) => machine["labels"][label].clone(),
-            None => machine[field].clone(),
-        };
-        let fits: Vec<_> =
-            self.machines.iter().filter(|(_, machine)| filter.is_empty() || value(machine) == wanted).collect();
+    fn aggregated(&mut self, list: &List, filter: &str, most: &str, after: &str) -> (u16, String) {
+        let all = if list.member == "disks" { &self.disks } else { &self.machines };
+        let fits: Vec<_> = all.iter().filter(|(_, one)| fits(filter, one)).collect();
         let (from, most) = (after.parse().unwrap_or(0), most.parse().unwrap_or(500));
         let mut items = json!({"regions/us-central1": {"warning": {"code": "NO_RESULTS_ON_PAGE"}}});
-        for ((zone, _), machine) in fits.iter().skip(from).take(most) {
+        for ((zone, _), one) in fits.iter().skip(from).take(most) {
             let scope = &mut items[format!("zones/{zone}")];
             if scope.is_null() {
-                *scope = json!({ "instances": [] });
+                *scope = json!({ list.member: [] });
             }
-            scope["instances"].as_array_mut().unwrap().push((*machine).clone());
+            scope[list.member].as_array_mut().unwrap().push((*one).clone());
         }
-        let mut said = json!({ "items": items, "kind": "compute#instanceAggregatedList" });
+        let mut said = json!({ "items": items, "kind": "compute#list" });
         if from + most < fits.len() {
             said["nextPageToken"] = json!((from + most).to_string());
         }
         if let Some(scope) = self.unreachable {
             said["unreachables"] = json!([scope]);
         }
-        self.said("InstanceAggregatedList", &said)
+        self.said(list.kind, &said)
     }
+}
+
+/// A list over all zones: what Google calls it, and what is in it.
+struct List {
+    kind: &'static str,
+    member: &'static str,
+}
+
+/// Whether something is as a filter such as `labels.a="b"` wants it.
+fn fits(filter: &str, one: &Value) -> bool {
+    let (field, wanted) = filter.split_once('=').unwrap_or_default();
+    let value = match field.strip_prefix("labels.") {
+        Some(label) => &one["labels"][label],
+        None => &one[field],
+    };
+    filter.is_empty() || *value == wanted.trim_matches('"')
 }

@@ -3,8 +3,12 @@
 pub(crate) mod fake;
 mod fields;
 mod launches;
+mod leftovers;
 mod machines;
 mod newcomers;
+mod preempted;
+mod prices;
+mod rights;
 mod schema;
 
 use std::sync::{Arc, Mutex};

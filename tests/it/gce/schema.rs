@@ -1,4 +1,5 @@
-//! Google's own description of Compute Engine, and what a call or an answer does that is not in it.
+//! Google's own descriptions of Compute Engine and of what is asked beside it, and what a call or an answer does that is
+//! not in them.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -8,13 +9,19 @@ use serde_json::{Map, Value};
 
 use crate::support::python::venv;
 
-static SCHEMA: LazyLock<Schema> = LazyLock::new(Schema::load);
+static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
+    [("compute", "/compute/v1/"), ("cloudresourcemanager", "/"), ("cloudbilling", "/")]
+        .map(|(service, begins)| Schema::load(service, begins))
+        .into()
+});
 
 /// System parameters, which every service takes and the description leaves out.
 const OF_EVERY_SERVICE: [&str; 2] = ["$alt", "$apiVersion"];
 
-/// The description.
+/// The description of a service.
 pub(crate) struct Schema {
+    /// How every path begins.
+    begins: &'static str,
     document: Value,
     methods: Vec<Method>,
 }
@@ -37,31 +44,35 @@ pub(crate) struct Call {
 
 /// Reads the description, once.
 pub(crate) fn load() {
-    LazyLock::force(&SCHEMA);
+    LazyLock::force(&SCHEMAS);
 }
 
 /// Reads a call; everything that the description does not have, if there is anything.
 pub(crate) fn read(verb: &str, path: &str, query: &[(String, String)], body: &[u8]) -> Result<Call, Vec<String>> {
-    SCHEMA.read(verb, path, query, body)
+    let has = |schema: &&Schema| schema.find(verb, path).is_some();
+    let known = SCHEMAS.iter().find(has).ok_or_else(|| vec![format!("no method is {verb} {path}")])?;
+    known.read(verb, path, query, body)
 }
 
 /// What is wrong with a value that Google is to answer.
 pub(crate) fn answered(kind: &str, value: &Value) -> Vec<String> {
     let mut wrong = Vec::new();
-    SCHEMA.check(&serde_json::json!({ "$ref": kind }), value, kind, true, &mut wrong);
+    let has = |schema: &&Schema| !schema.document["schemas"][kind].is_null();
+    let known = SCHEMAS.iter().find(has).unwrap();
+    known.check(&serde_json::json!({ "$ref": kind }), value, kind, true, &mut wrong);
     wrong
 }
 
 impl Schema {
-    fn load() -> Self {
+    fn load(service: &str, begins: &'static str) -> Self {
         let libraries = std::fs::read_dir(venv().join("lib")).unwrap().map(|entry| entry.unwrap().path());
-        let file = "site-packages/googleapiclient/discovery_cache/documents/compute.v1.json";
-        let file = libraries.map(|library| library.join(file)).find(|file| file.exists()).unwrap();
+        let file = format!("site-packages/googleapiclient/discovery_cache/documents/{service}.v1.json");
+        let file = libraries.map(|library| library.join(&file)).find(|file| file.exists()).unwrap();
         let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
         let mut methods = Vec::new();
         collect(&document, &mut methods);
-        assert!(methods.len() > 500, "{} methods", methods.len());
-        Self { document, methods }
+        assert!(!methods.is_empty());
+        Self { begins, document, methods }
     }
 
     fn read(&self, verb: &str, path: &str, query: &[(String, String)], body: &[u8]) -> Result<Call, Vec<String>> {
@@ -110,16 +121,20 @@ impl Schema {
     }
 
     fn find(&self, verb: &str, path: &str) -> Option<(&Method, BTreeMap<String, String>)> {
-        let parts: Vec<&str> = path.strip_prefix("/compute/v1/")?.split('/').collect();
-        self.methods.iter().find_map(|method| {
-            let same = method.verb == verb && method.path.len() == parts.len();
-            let pairs = method.path.iter().zip(&parts);
-            let fits = |(wanted, part): (&String, &&str)| wanted.starts_with('{') || wanted == part;
-            (same && pairs.clone().all(fits)).then(|| {
-                let named = pairs.filter(|(wanted, _)| wanted.starts_with('{'));
-                let name = |wanted: &String| wanted.trim_matches(['{', '}']).to_owned();
-                (method, named.map(|(wanted, part)| (name(wanted), (*part).to_owned())).collect())
-            })
+        let parts: Vec<&str> = path.strip_prefix(self.begins)?.split('/').collect();
+        let mut of_verb = self.methods.iter().filter(|method| method.verb == verb);
+        // What stands for several parts is told from others by its pattern.
+        let fits = |method: &Method, names: &BTreeMap<String, String>| {
+            let pattern = |name: &String| method.described["parameters"][name]["pattern"].as_str().map(Regex::new);
+            let several = |name: &String| method.path.iter().any(|part| part.starts_with(&format!("{{+{name}}}")));
+            names
+                .iter()
+                .filter(|(name, _)| several(name))
+                .all(|(name, text)| pattern(name).is_none_or(|pattern| pattern.unwrap().is_match(text)))
+        };
+        of_verb.find_map(|method| {
+            let names = named(&method.path, &parts)?;
+            fits(method, &names).then_some((method, names))
         })
     }
 
@@ -164,6 +179,27 @@ impl Schema {
             }
         }
     }
+}
+
+/// What the parts of a path are called, where they are those of a method: `{zone}` is one, `{+parent}` several,
+/// `{resource}:get` one with an ending.
+fn named(path: &[String], parts: &[&str]) -> Option<BTreeMap<String, String>> {
+    let mut left = parts;
+    let mut names = BTreeMap::new();
+    for wanted in path {
+        let many = if wanted.starts_with("{+") { (parts.len() + 1).checked_sub(path.len())? } else { 1 };
+        let (these, others) = left.split_at_checked(many)?;
+        left = others;
+        let text = these.join("/");
+        let Some((name, ending)) = wanted.strip_prefix('{').and_then(|wanted| wanted.split_once('}')) else {
+            if text == *wanted {
+                continue;
+            }
+            return None;
+        };
+        names.insert(name.trim_start_matches('+').to_owned(), text.strip_suffix(ending)?.to_owned());
+    }
+    left.is_empty().then_some(names)
 }
 
 fn check_text(described: &Value, text: &str, at: &str, wrong: &mut Vec<String>) {
@@ -229,4 +265,11 @@ fn what_google_does_not_describe_is_found() {
     }
     assert_eq!(answered("Operation", &serde_json::json!({"status": "DONE", "id": "4"})), Vec::<String>::new());
     assert_eq!(answered("Operation", &serde_json::json!({"id": "x4"})).len(), 1);
+    for (verb, path, method) in [
+        ("POST", "/v1/projects/p:testIamPermissions", "cloudresourcemanager.projects.testIamPermissions"),
+        ("GET", "/v1/services/6F81-5844-456A/skus", "cloudbilling.services.skus.list"),
+    ] {
+        assert_eq!(read(verb, path, &[], b"{}").unwrap().method, method);
+    }
+    assert!(read("GET", "/v1/things/1/skus", &[], b"").is_err());
 }

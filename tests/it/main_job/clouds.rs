@@ -59,7 +59,7 @@ pub(super) struct Google {
     pub(super) fake: Fake,
     running: BTreeMap<(String, String), Machine>,
     /// Machines that ever were.
-    made: usize,
+    pub(super) made: usize,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -75,6 +75,8 @@ impl Google {
     pub(super) fn variables(&self) -> Vec<(&'static str, String)> {
         vec![
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", format!("{}/compute/v1/", self.fake.url)),
+            ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", self.fake.url.clone()),
+            ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBILLING", self.fake.url.clone()),
             ("GOOGLE_CLOUD_PROJECT", "proj-1".to_owned()),
             ("GCE_METADATA_HOST", self.fake.url.trim_start_matches("http://").to_owned()),
         ]
@@ -96,11 +98,25 @@ impl Google {
                 machine.power_cut();
                 return false;
             }
-            if machine.is_off() {
+            if machine.is_off() && machines[key]["status"] != "TERMINATED" {
                 self.fake.state().switched_off(&key.0, &key.1);
             }
             true
         });
+    }
+
+    /// The only machine that there is: its zone and its name.
+    pub(super) fn only(&self) -> (String, String) {
+        let machines = &self.fake.state().machines;
+        assert_eq!(machines.len(), 1, "{machines:?}");
+        machines.keys().next().unwrap().clone()
+    }
+
+    /// The only machine's power goes, as when a task switches it off.
+    pub(super) fn power_cut(&mut self) {
+        let key = self.only();
+        self.running[&key].power_cut();
+        self.fake.state().switched_off(&key.0, &key.1);
     }
 }
 
@@ -125,6 +141,7 @@ fn money_that_is_set_aside_on_one_cloud_refuses_a_launch_on_the_other() {
         checked.contains("pool l4: the scope https://www.googleapis.com/auth/cloud-platform is broad"),
         "{checked}"
     );
+    assert!(checked.contains("ok    gce us-central1: permits compute.disks.create, compute.disks.delete"), "{checked}");
     let policy = rig.done(&["policy"]);
     assert!(policy.contains("ec2:RunInstances") && policy.contains("compute.instances.create"), "{policy}");
     rig.start_loop(&variables);

@@ -3,6 +3,8 @@
 mod chosen;
 #[cfg(all(feature = "aws", feature = "gce"))]
 mod clouds;
+#[cfg(all(feature = "aws", feature = "gce"))]
+mod clouds_troubles;
 mod crashes;
 mod drift;
 mod failures;

@@ -35,8 +35,8 @@ pub(super) const GCE: &[Field] = &[
         kind: Kind::Text(ACCELERATOR),
         unset: Unset::Means("what the machine type has"),
         takes: Takes::NewMachines,
-        doc: "GPUs that are attached to machines of Google's whose type has none of its own. The price table does not have them: \
-              under a budget such a pool needs `price`.",
+        doc: "GPUs that are attached to machines of Google's whose type has none of its own. Their price \
+              is Google's own, where that can be asked; the price table does not have them.",
         example: "nvidia-tesla-t4",
         later: &[],
         lens: at!(Pool, launch.gce.gpu_type),
