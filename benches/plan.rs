@@ -252,6 +252,8 @@ fn interval(instance: &Instance) -> Interval {
         home: instance.home.clone(),
         rate: instance.rate,
         extras: Rate::ZERO,
+        disks: Rate::ZERO,
+        off: false,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,

@@ -339,6 +339,7 @@ pub(crate) fn view() -> View {
             waste_today: Waste {
                 boot: Money::from_micros(310_000),
                 idle: Money::from_micros(1_250_000),
+                switched_off: Money::from_micros(40_000),
                 ..Waste::default()
             },
             queue_today: vec![("train".into(), Money::from_micros(12_400_000))],

@@ -437,7 +437,7 @@ impl<'a> Judge<'a> {
     /// It costs money that no ledger knows of yet.
     fn is_unbilled(&self, instance: &Instance) -> bool {
         let ending = matches!(instance.phase, Phase::Gone | Phase::Stopping);
-        instance.origin != Origin::Launched && !ending && !self.ledger.open().contains_key(&instance.id)
+        instance.origin != Origin::Launched && !ending && self.ledger.of(&instance.id).is_none()
     }
 }
 

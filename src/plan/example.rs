@@ -169,6 +169,8 @@ pub(super) fn interval(instance: &Instance) -> Interval {
         home: instance.home.clone(),
         rate: instance.rate,
         extras: Rate::ZERO,
+        disks: Rate::ZERO,
+        off: false,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,

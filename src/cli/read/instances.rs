@@ -136,9 +136,8 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         Origin::Orphan => notes.push("adopted".to_owned()),
         Origin::BroughtOver => notes.push("brought over: no guard, stopped by hand".to_owned()),
     }
-    if instance.power.is_off() {
-        notes.push("kept; its disks cost, and are not in the ledger".to_owned());
-    } else if instance.rate.is_none() {
+    notes.extend(instance.kept_told());
+    if !instance.power.is_off() && instance.rate.is_none() {
         notes.push("no price known".to_owned());
     }
     let acts = view.acts.iter().filter(|act| act.instance.as_ref() == Some(&instance.id));

@@ -141,7 +141,7 @@ fn take_back(pass: &mut Pass<'_>, place: usize) {
 #[cfg(test)]
 mod tests {
     use crate::model::instance::{DrainCause, Instance, Phase};
-    use crate::model::settings::{BudgetScope, GuardKind, Ladder, Market, Settings};
+    use crate::model::settings::{BudgetScope, GuardKind, Ladder, Market, OnIdle, Settings};
     use crate::plan::example::{World, ago, budget, drain, hold, instance, pool, queue};
 
     /// A soft budget of $1 a day over everything, of which machines have used more, with these steps.
@@ -258,6 +258,19 @@ mod tests {
         assert!(step("warn", by_hand).is_empty(), "a person's order is not the budget's");
         let stale = over.last_heard("clearml", 61);
         stale.expect(&["NOT budget i-1: clearml has not answered for 1m01, more than 1m00"]);
+    }
+
+    #[test]
+    fn what_is_switched_off_is_ended_from_stop_idle_on_as_its_disks_cost() {
+        let with = |step: &str| {
+            let machine = crate::plan::example::off("i-1", 60);
+            acts(&at(&[("100%", step)]).with(machine).waiting("train", 0).set(|settings| {
+                (settings.pools[0].on_idle, settings.pools[0].max_stopped) = (OnIdle::Stop, 5);
+            }))
+        };
+        assert_eq!(with("stop-idle"), ["kept: stop i-1"]);
+        assert_eq!(with("kill after 1h"), ["kept: stop i-1"]);
+        assert_eq!(with("stop-launching"), Vec::<String>::new());
     }
 
     #[test]

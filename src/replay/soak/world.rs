@@ -432,6 +432,10 @@ impl World {
         if matches!(machine.state, CloudState::ShuttingDown | CloudState::Terminated) {
             return;
         }
+        // Of one that is off the cloud tells from now on when it ended, not when it was switched off.
+        if matches!(machine.state, CloudState::Stopping | CloudState::Stopped) {
+            machine.ended = None;
+        }
         let ended = *machine.ended.get_or_insert(now);
         (machine.state, machine.reason, machine.changes_at) = (CloudState::ShuttingDown, reason, now + takes);
         self.graves.insert(machine.id.clone(), (machine.launched, ended));
