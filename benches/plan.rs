@@ -204,6 +204,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         acknowledged: Some(ago(now, 10)),
         cancelled: false,
         held: false,
+        end_asked: None,
     };
     Instance {
         id: name("i", place).into(),

@@ -92,6 +92,7 @@ fn instances() -> Vec<Instance> {
         acknowledged: Some(ago(50)),
         cancelled: false,
         held: false,
+        end_asked: None,
     });
     vec![busy, stuck, held, drained]
 }

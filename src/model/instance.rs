@@ -294,6 +294,9 @@ pub struct Drain {
     /// The answer is not the gate's: a hold task runs there, or did. It counts only for as long as one does.
     #[serde(default)]
     pub held: bool,
+    /// When the machine was asked to have its tasks write what they have and go back to their queues.
+    #[serde(default)]
+    pub end_asked: Option<Timestamp>,
 }
 
 /// Why a machine is drained.

@@ -133,6 +133,7 @@ pub(super) fn drain(cause: DrainCause, ordered: i64, acknowledged: Option<i64>) 
         acknowledged: acknowledged.map(ago),
         cancelled: false,
         held: false,
+        end_asked: None,
     }
 }
 

@@ -122,7 +122,11 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         None => fault.word().to_owned(),
     }));
     if let Some(drain) = &instance.drain {
-        let order = if drain.cancelled { "drain cancelled" } else { "drain ordered" };
+        let order = match (drain.cancelled, drain.end_asked) {
+            (true, _) => "drain cancelled",
+            (false, Some(_)) => "asked to checkpoint",
+            (false, None) => "drain ordered",
+        };
         notes.push(format!("{order} by {}", drain.by));
     }
     notes.extend(eta(instance, view).map(|eta| format!("drained in {eta}")));

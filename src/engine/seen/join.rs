@@ -484,6 +484,7 @@ mod tests {
             acknowledged: None,
             cancelled,
             held: false,
+            end_asked: None,
         };
         Record::DrainSet { instance: "i-1".into(), drain: Some(drain) }
     }

@@ -746,6 +746,7 @@ mod tests {
             acknowledged: None,
             cancelled,
             held: false,
+            end_asked: None,
         };
         let set = |drain| Record::DrainSet { instance: "i-1".into(), drain: Some(drain) };
         let mailbox = |fleet: &mut Fleet, state: &str| {

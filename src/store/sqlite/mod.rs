@@ -153,8 +153,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn drain()(nonce in name(), by in name(), ordered in instant(), acknowledged in option::of(instant()), cancelled: bool, held: bool) -> Drain {
-            Drain { nonce, cause: DrainCause::Person, by: by.into(), ordered, acknowledged, cancelled, held }
+        fn drain()(nonce in name(), by in name(), ordered in instant(), acknowledged in option::of(instant()), cancelled: bool, held: bool, end_asked in option::of(instant())) -> Drain {
+            Drain { nonce, cause: DrainCause::Person, by: by.into(), ordered, acknowledged, cancelled, held, end_asked }
         }
     }
 

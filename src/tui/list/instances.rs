@@ -136,6 +136,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
     if let Some(drain) = &instance.drain {
         let order = match (drain.cancelled, drain.acknowledged) {
             (true, _) => "drain cancelled",
+            (false, None) if drain.end_asked.is_some() => "asked to checkpoint",
             (false, None) => "drain ordered",
             (false, Some(_)) => "drained",
         };
