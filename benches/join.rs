@@ -104,6 +104,8 @@ fn memory(queues: usize, now: Timestamp) -> Memory {
             home: known.home.clone(),
             rate: Some(Rate::from_micros_per_hour(1_006_000)),
             extras: Rate::ZERO,
+            disks: Rate::ZERO,
+            off: false,
             reservation: Money::ZERO,
             start: known.launched,
             end: None,

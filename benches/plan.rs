@@ -205,6 +205,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         acknowledged: Some(ago(now, 10)),
         cancelled: false,
         held: false,
+        end_asked: None,
     };
     Instance {
         id: name("i", place).into(),
@@ -254,6 +255,8 @@ fn interval(instance: &Instance) -> Interval {
         home: instance.home.clone(),
         rate: instance.rate,
         extras: Rate::ZERO,
+        disks: Rate::ZERO,
+        off: false,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,

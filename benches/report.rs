@@ -80,6 +80,8 @@ fn machine(row: i64, rows: i64) -> Vec<Record> {
         home: queue(),
         rate: Some(Rate::from_micros_per_hour(1_006_000 + row % 97)),
         extras: Rate::ZERO,
+        disks: Rate::ZERO,
+        off: false,
         reservation: Money::ZERO,
         start,
         end: None,

@@ -93,6 +93,7 @@ fn instances() -> Vec<Instance> {
         acknowledged: Some(ago(50)),
         cancelled: false,
         held: false,
+        end_asked: None,
     });
     vec![busy, stuck, held, drained]
 }
@@ -341,6 +342,7 @@ pub(crate) fn view() -> View {
             waste_today: Waste {
                 boot: Money::from_micros(310_000),
                 idle: Money::from_micros(1_250_000),
+                switched_off: Money::from_micros(40_000),
                 ..Waste::default()
             },
             queue_today: vec![("train".into(), Money::from_micros(12_400_000))],

@@ -257,7 +257,7 @@ taken_back() {
     for look in 1 2 3; do
         cordon && break
         every close_gate
-        server requeue || break
+        server requeue "spot notice" || break
     done
     off "spot notice"
 }
@@ -304,7 +304,7 @@ tend() {
 }
 trap stop TERM INT
 
-server_at=0 lease='' lease_at=$(clock) busy_at=$(clock) drained_at=''
+server_at=0 lease='' ended='' lease_at=$(clock) busy_at=$(clock) drained_at=''
 every start "$@"
 phase "agent started"
 while :; do
@@ -333,6 +333,9 @@ while :; do
         heard=$(server lease) && [ "$heard" != "$lease" ] && lease=$heard lease_at=$now
         some said nogate && server set state nogate
         has_no_gate && { server idle || busy_at=$now; }
+        # A drain whose tasks may not go on: they write what they have, wait again, and the drain is answered as any.
+        end=$(server end) && [ -n "$end" ] && [ "$end" != "$ended" ] && say "tasks are to end" &&
+            server requeue "asked to checkpoint" && ended=$end
     fi
     if [ $((now - lease_at)) -ge "$LEASE_LIFE" ] && [ $((now - busy_at)) -ge "$IDLE_LIFE" ]; then
         cordon && off "console lost, idle"

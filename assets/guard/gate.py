@@ -4,7 +4,7 @@ The agent's own polling thread reads the order and gives the answer: it polls on
 an answered drain proves that nothing runs and that nothing will be taken.
 
 The mailbox is the metadata of the hidden queue $TIDEGATE_MAILBOX (nobody listens to that queue where there is a gate):
-  want  = drain:<nonce> | run             written by the console
+  want  = drain:<nonce> | run             written by the console; so is `end`, for the boot script
   state = drained:<nonce> | run:<nonce>   written here
 A mailbox that cannot be read or answered closes the gate: no task is taken until it can be.
 Of several agents each proves it for itself, in its file `state`; the one that finds the proofs of all answers.

@@ -4,12 +4,13 @@
   set KEY VALUE    writes into the mailbox
   log FILE         writes the file's last lines into the mailbox, without what looks like a secret
   lease            prints the value of the fleet's lease; empty when there is none
+  end              prints the nonce of the drain whose tasks are to end now; empty when none are
   renew            replaces the token by a fresh one
   login            makes the first token, of what stands on standard input: KEY:SECRET, or a token
   idle             fails when something runs here, by the agent's own row
   hold             holds the agent by a task that sleeps in the mailbox's queue: it runs then, and nothing else does. Fails, and
                    leaves nothing behind, when the agent does not take it
-  requeue          stops the tasks that run here and enqueues them again, once; the mailbox says so meanwhile, for the
+  requeue WHY      stops the tasks that run here and enqueues them again, once; the mailbox says so meanwhile, for the
                    console to finish it should the machine end before
 """
 import base64
@@ -160,11 +161,11 @@ def hold():
         raise TimeoutError("the agent does not take it")
 
 
-def stop(job, asked):
+def stop(job, asked, why):
     """Whether the task has ended, and waits again where we asked for it. A stop during its set-up is overwritten: repeat."""
     status = call("tasks.get_by_id", {"task": job[0]})["task"]["status"]
     if status == "in_progress":
-        call("tasks.stop", {"task": job[0], "status_reason": "spot notice"})
+        call("tasks.stop", {"task": job[0], "status_reason": why})
         asked.add(job)
         return False
     if job in running():
@@ -178,7 +179,7 @@ def stop(job, asked):
     return True
 
 
-def requeue():
+def requeue(why):
     until, jobs = time.monotonic() + NOTICE_LIFE, running()
     if not jobs:
         return
@@ -189,7 +190,7 @@ def requeue():
     while jobs:
         for job in list(jobs):
             try:
-                if stop(job, asked):
+                if stop(job, asked, why):
                     jobs.remove(job)
             except Exception as error:  # the other agents' tasks are not lost for it
                 failed = error
@@ -203,9 +204,18 @@ def requeue():
     put("requeue", "")
 
 
+def read(name, key):
+    metadata = (find(name) or {}).get("metadata") or {}
+    return (metadata.get(key) or {}).get("value") or ""
+
+
 def lease():
-    metadata = (find(LEASE) or {}).get("metadata") or {}
-    print((metadata.get("lease") or {}).get("value") or "")
+    print(read(LEASE, "lease"))
+
+
+def end():
+    nonce = read(MAILBOX, "end")
+    print(nonce if nonce and read(MAILBOX, "want") == "drain:" + nonce else "")
 
 
 def login():
@@ -225,6 +235,6 @@ def renew(authorization=None):
 
 try:
     {"create": create, "set": put, "lease": lease, "renew": renew, "login": login, "requeue": requeue, "log": log,
-     "idle": idle, "hold": hold}[sys.argv[1]](*sys.argv[2:])
+     "end": end, "idle": idle, "hold": hold}[sys.argv[1]](*sys.argv[2:])
 except Exception as error:
     sys.exit("tidegate guard: %s: %s: %s" % (" ".join(sys.argv[1:3]), type(error).__name__, error))

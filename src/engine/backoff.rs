@@ -21,7 +21,8 @@ pub(super) fn heed(records: &[Record], memory: &Memory, settings: &Settings, bre
     for record in records {
         match record {
             Record::Closed { instance, .. } => {
-                if let Some(known) = memory.known.get(instance) {
+                // What is off has left its quota before.
+                if let Some(known) = memory.known.get(instance).filter(|known| !known.power.is_off()) {
                     let account = account(known.provider, &known.region);
                     breakers.ended(&account, known.machine_type.quota_family(), known.market);
                 }

@@ -9,7 +9,8 @@ use crate::model::account::{AccountOf, NOBODY};
 use crate::model::bound::{Bound, Exposure, Runner};
 use crate::model::calendar::{Bounds, Windows, bounds};
 use crate::model::ids::PoolName;
-use crate::model::instance::Origin;
+use crate::model::instance::{Origin, Power};
+use crate::model::ledger::Interval;
 use crate::model::money::{Money, Rate};
 use crate::model::record::{Intent, Memory};
 use crate::model::settings::ladder::Step;
@@ -52,7 +53,7 @@ pub fn spend(memory: &Memory, settings: &Settings, now: Timestamp) -> Spend {
             rate: ledger.rate(&coverage),
         }
     };
-    let unpriced = ledger.open().values().filter(|interval| interval.rate.is_none());
+    let unpriced = ledger.running().filter(|interval| interval.rate.is_none());
     Spend {
         rate: ledger.rate(&BudgetScope::All.among(pools)),
         total: ledger.total(now),
@@ -97,15 +98,27 @@ fn bound(
     let home = |intent: &Intent| {
         may_charge(budget, AccountOf { pool: &intent.pool, queue: &intent.queue, owner: &NOBODY }, settings)
     };
+    let off = memory.ledger.off().values().filter(|interval| may_charge(budget, interval.charged(), settings));
+    let off = off.map(|interval| {
+        let ends = stays_off(interval, memory, settings).map(|lasts| (lasts, true));
+        runner(interval.rate, interval.start, now, ends)
+    });
     let intents = memory.intents.values().filter(|intent| home(intent));
     let intents = intents.map(|intent| runner(intent.rate, now, intent.opened, ends(&intent.pool, true)));
-    let runners: Vec<Runner> = up.chain(intents).collect();
+    let runners: Vec<Runner> = up.chain(off).chain(intents).collect();
     let kill = budget.at.rungs().iter().find_map(|rung| match rung.step {
         Step::Kill { after } => Some((rung.amount(budget.limit), after)),
         _ => None,
     });
     let period_end = matches!(budget.per, Per::Calendar(_)).then_some(span.end);
     Exposure { spent, runners: &runners, kill, period_end, now }.bound()
+}
+
+/// For how long at most a machine that we switched off is kept; `None`: nothing ends it.
+fn stays_off(interval: &Interval, memory: &Memory, settings: &Settings) -> Option<SignedDuration> {
+    let known = memory.known.get(&interval.instance).filter(|known| known.power != Power::On)?;
+    let held = known.hold.as_ref().map(|hold| hold.until.duration_since(interval.start)).unwrap_or_default();
+    Some(settings.pool(&interval.pool)?.stopped_for.max(held))
 }
 
 /// Whether a machine's time may come to be a budget's: of a queue's budget all that may serve the queue, of a project's or
@@ -151,6 +164,38 @@ region = "us-east-1"
 types = ["g5.xlarge"]
 ami = "ami-1"
 "#;
+
+    #[test]
+    fn a_bound_counts_what_machines_that_are_off_go_on_costing() {
+        let text = SETTINGS.replace("ami =", "on_idle = \"stop\"\nstopped_for = \"10h\"\ndisk_gb = 1000\nami =");
+        let settings = crate::store::settings::parse(&text, std::path::Path::new("settings")).unwrap();
+        let off: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
+        let start = off - SignedDuration::from_hours(1);
+        let id: crate::model::ids::InstanceId = "i-1".into();
+        let opened =
+            crate::engine::seen::notice::opened(&intent("b.0", start), id.clone(), &"g5.xlarge".into(), start, None);
+        let opened = opened.with_extras(settings.pool(&"gpu".into()));
+        let disks = opened.interval.switched_off(off);
+        assert_eq!(disks.rate, Some(Rate::from_micros_per_hour(109_589)));
+        let mut memory = Memory::default();
+        let record = |memory: &mut Memory, record| memory.apply(&record);
+        record(&mut memory, Record::Opened(Box::new(opened)));
+        record(&mut memory, Record::Closed { instance: id.clone(), end: off });
+        record(&mut memory, Record::PowerSet { instance: id.clone(), power: Power::Off { since: off } });
+        let bound = |memory: &Memory| spend(memory, &settings, off).budgets[1].bound.unwrap();
+        let without = bound(&memory).most;
+        record(&mut memory, Record::DisksBilled(Box::new(disks)));
+        // Ten hours, and the time that is given to the loop's looks.
+        let most = (bound(&memory).most - without).micros();
+        assert!((1_095_890..1_150_000).contains(&most), "{most}");
+        let hold = |hours| crate::model::instance::Hold {
+            until: off + SignedDuration::from_hours(hours),
+            by: "ann".into(),
+            why: String::new(),
+        };
+        record(&mut memory, Record::HoldSet { instance: id, hold: Some(hold(100)) });
+        assert!((bound(&memory).most - without).micros() > 10_958_900, "as long as a person holds it");
+    }
 
     proptest! {
         /// However machines come and go, every view of the same money agrees.

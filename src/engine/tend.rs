@@ -38,7 +38,7 @@ const SWEEP_AGAIN: SignedDuration = SignedDuration::from_mins(15);
 /// What this process knows to have arrived.
 #[derive(Debug, Default)]
 pub(super) struct Delivered {
-    /// Nonces of orders, and of cancelled ones `run:<nonce>`, by when their mailbox took them.
+    /// Nonces of orders, of cancelled ones `run:<nonce>`, and of those to end tasks `end:<nonce>`, by when their mailbox took them.
     orders: BTreeMap<String, Timestamp>,
     /// When the last hold task for an order of that nonce was placed.
     holds: BTreeMap<String, Timestamp>,
@@ -74,7 +74,8 @@ impl Delivered {
         if !self.orders.is_empty() {
             let standing: Vec<&str> =
                 known.values().filter_map(|known| known.drain.as_ref()).map(|drain| drain.nonce.as_str()).collect();
-            self.orders.retain(|key, _| standing.contains(&key.strip_prefix("run:").unwrap_or(key)));
+            let nonce = |key: &str| key.split_once(':').map_or_else(|| key.to_owned(), |(_, nonce)| nonce.to_owned());
+            self.orders.retain(|key, _| standing.contains(&nonce(key).as_str()));
             self.holds.retain(|key, _| standing.contains(&key.as_str()));
         }
     }
@@ -107,6 +108,7 @@ pub(super) fn note_done(
         }
         Deed::PlaceHold { nonce, .. } => drop(delivered.holds.insert(nonce.clone(), now)),
         Deed::CancelDrain { nonce, .. } => drop(delivered.orders.insert(cancelled(nonce), now)),
+        Deed::AskEnd { nonce, .. } => drop(delivered.orders.insert(ended(nonce), now)),
         Deed::Stop { instance, .. } => {
             let times = delivered.stops.get(instance).map_or(1, |(_, times)| times.saturating_add(1));
             delivered.stops.insert(instance.clone(), (now, times));
@@ -301,23 +303,34 @@ impl Tending<'_> {
     fn open_order(&self, known: &KnownInstance, drain: &Drain) -> Option<Deed> {
         let (instance, nonce) = (known.id.clone(), drain.nonce.clone());
         let hold = Held::of(known, self.facts, self.settings).is_some_and(|held| held.is_wanted(self.sights));
-        let (key, want, deed) = if drain.cancelled {
-            (cancelled(&nonce), "run".to_owned(), Deed::CancelDrain { instance, nonce, hold })
-        } else if drain.acknowledged.is_none() {
-            (nonce.clone(), format!("drain:{nonce}"), Deed::Drain { instance, nonce, hold })
-        } else {
+        if drain.cancelled {
+            let deed = Deed::CancelDrain { instance, hold, nonce: nonce.clone() };
+            return self.is_open(known, &cancelled(&nonce), "want", "run").then_some(deed);
+        }
+        if drain.acknowledged.is_some() {
             return None;
-        };
-        let shows_it = || {
-            let shown = self.facts.mailboxes.get(&known.id).and_then(|mailbox| mailbox.metadata.get("want"));
-            shown.is_some_and(|shown| *shown == want)
-        };
-        let open = match self.delivered.orders.get(&key) {
+        }
+        if self.is_open(known, &nonce, "want", &format!("drain:{nonce}")) {
+            return Some(Deed::Drain { instance, nonce, hold });
+        }
+        let asks = drain.end_asked.is_some()
+            && !self.shows(known, "end", &nonce)
+            && self.is_open(known, &ended(&nonce), "end", &nonce);
+        asks.then_some(Deed::AskEnd { instance, nonce })
+    }
+
+    fn shows(&self, known: &KnownInstance, key: &str, value: &str) -> bool {
+        let shown = self.facts.mailboxes.get(&known.id).and_then(|mailbox| mailbox.metadata.get(key));
+        shown.is_some_and(|shown| shown == value)
+    }
+
+    /// Whether an order is not known to have reached its mailbox, or is not there any more.
+    fn is_open(&self, known: &KnownInstance, order: &str, key: &str, value: &str) -> bool {
+        match self.delivered.orders.get(order) {
             None => true,
             // It arrived, and then somebody removed or overwrote it.
-            Some(at) => self.facts.asked.is_some_and(|asked| asked > *at) && !shows_it(),
-        };
-        open.then_some(deed)
+            Some(at) => self.facts.asked.is_some_and(|asked| asked > *at) && !self.shows(known, key, value),
+        }
     }
 }
 
@@ -333,6 +346,11 @@ enum Stand {
 
 fn stop(known: &KnownInstance) -> Deed {
     Deed::Stop { provider: known.provider, region: known.region.clone(), instance: known.id.clone() }
+}
+
+/// How an order to end tasks is remembered beside the order to drain.
+fn ended(nonce: &str) -> String {
+    format!("end:{nonce}")
 }
 
 /// How a cancelled order is remembered beside the order.

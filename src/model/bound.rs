@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::money::{Money, Rate};
+use crate::model::settings::ladder::CHECKPOINT_TAKES;
 
 /// A machine's own clock begins with its boot, minutes after its launch, and its bill ends a little after it does.
 const AFTER_LIFE: SignedDuration = SignedDuration::from_mins(15);
@@ -99,7 +100,8 @@ impl Exposure<'_> {
         let rate: Rate = self.runners.iter().map(|runner| runner.rate).sum();
         let unseen = |runner: &Runner| runner.rate.cost_between(runner.unbilled.min(self.now), self.now) + ROUNDING;
         let unseen: Money = self.runners.iter().map(unseen).sum();
-        Some(self.spent.max(at) + unseen + rate.cost(grace.saturating_add(AFTER_GRACE)))
+        let ends = grace.saturating_add(CHECKPOINT_TAKES).saturating_add(AFTER_GRACE);
+        Some(self.spent.max(at) + unseen + rate.cost(ends))
     }
 }
 
@@ -122,7 +124,9 @@ mod tests {
     }
 
     fn bound(runners: &[Runner], kill: Option<(&str, i64)>, period_hours: Option<i64>) -> Option<(String, Ends)> {
-        let kill = kill.map(|(at, hours)| (at.parse().unwrap(), SignedDuration::from_hours(hours) - AFTER_GRACE));
+        let kill = kill.map(|(at, hours)| {
+            (at.parse().unwrap(), SignedDuration::from_hours(hours) - CHECKPOINT_TAKES - AFTER_GRACE)
+        });
         let spent = "$10".parse().unwrap();
         let exposure = Exposure { spent, runners, kill, period_end: period_hours.map(at), now: at(0) };
         exposure.bound().map(|bound| (bound.most.to_string(), bound.by))

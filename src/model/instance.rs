@@ -256,6 +256,15 @@ impl Instance {
         self.hold.as_ref().is_some_and(|hold| hold.until > now)
     }
 
+    /// What it goes on costing while it is switched off and kept.
+    #[must_use]
+    pub fn kept_told(&self) -> Option<String> {
+        self.power.is_off().then(|| match self.rate {
+            Some(Rate::ZERO) | None => "kept; what its disks cost is not known: no disk_gb is set".to_owned(),
+            Some(disks) => format!("kept; its disks cost {disks}"),
+        })
+    }
+
     /// In what it differs from a machine that would be made now, and who wants it replaced: a note each.
     #[must_use]
     pub fn replaced_told(&self) -> Vec<String> {
@@ -296,6 +305,9 @@ pub struct Drain {
     /// The answer is not the gate's: a hold task runs there, or did. It counts only for as long as one does.
     #[serde(default)]
     pub held: bool,
+    /// When the machine was asked to have its tasks write what they have and go back to their queues.
+    #[serde(default)]
+    pub end_asked: Option<Timestamp>,
 }
 
 /// Why a machine is drained.

@@ -9,8 +9,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{Account, AccountOf, Coverage, NOBODY, Owner};
+use crate::model::extras::Extras;
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId};
 use crate::model::money::{Money, Rate};
+use crate::model::settings::PoolSettings;
 use crate::model::waste::{Standing, Use, Waste};
 
 /// Clouds bill at least this long for each start (AWS and Google, per second, Linux).
@@ -35,6 +37,12 @@ pub struct Interval {
     /// The part of `rate` that is not the machine itself: its disks and its address.
     #[serde(default)]
     pub extras: Rate,
+    /// What its disks go on costing when it is switched off and kept.
+    #[serde(default)]
+    pub disks: Rate,
+    /// It is switched off, and billed for its disks alone, without a minimum.
+    #[serde(default)]
+    pub off: bool,
     /// What was set aside at its launch; committed until it is spent or the interval is closed.
     pub reservation: Money,
     pub start: Timestamp,
@@ -67,9 +75,37 @@ impl Share {
     pub fn boot(from: Timestamp, home: QueueName) -> Self {
         Self { standing: Standing::Boot, ..Self::idle(from, home) }
     }
+
+    /// While it is switched off: nobody's.
+    #[must_use]
+    pub fn off(from: Timestamp, home: QueueName) -> Self {
+        Self { standing: Standing::Off, ..Self::idle(from, home) }
+    }
 }
 
 impl Interval {
+    /// With what its pool's settings say of its disks and its address; of a machine without a price these are no part of it.
+    #[must_use]
+    pub fn with_extras(self, pool: Option<&PoolSettings>) -> Self {
+        let extras = pool.map(|pool| Extras::within(pool, self.rate)).unwrap_or_default();
+        Self { extras, disks: pool.map(|pool| Extras::of(pool).disks).unwrap_or_default(), ..self }
+    }
+
+    /// The bill that follows this one where the machine is switched off and kept.
+    #[must_use]
+    pub fn switched_off(&self, from: Timestamp) -> Self {
+        Self {
+            rate: Some(self.disks),
+            extras: self.disks,
+            off: true,
+            reservation: Money::ZERO,
+            start: from,
+            end: None,
+            shares: vec![Share::off(from, self.home.clone())],
+            ..self.clone()
+        }
+    }
+
     /// What has been billed up to `now`, the minimum included.
     #[must_use]
     pub fn cost(&self, now: Timestamp) -> Money {
@@ -85,7 +121,8 @@ impl Interval {
 
     /// When the bill ends, or has come to by `now`.
     fn billed_end(&self, now: Timestamp) -> Timestamp {
-        let least = self.start.saturating_add(MINIMUM_BILLED).unwrap_or(self.start);
+        let least = if self.off { SignedDuration::ZERO } else { MINIMUM_BILLED };
+        let least = self.start.saturating_add(least).unwrap_or(self.start);
         self.end.unwrap_or(now).max(least)
     }
 
@@ -160,6 +197,9 @@ pub type MoneyByAccount<'l> = HashMap<AccountOf<'l>, AccountMoney, foldhash::fas
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
     open: BTreeMap<InstanceId, Interval>,
+    /// Of machines that are switched off and kept.
+    #[serde(default)]
+    off: BTreeMap<InstanceId, Interval>,
     closed: BTreeMap<i64, BTreeMap<Arc<Account>, Money>>,
     closed_waste: BTreeMap<i64, Waste>,
     closed_total: Money,
@@ -168,14 +208,41 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// The bills of machines that are on.
     #[must_use]
     pub fn open(&self) -> &BTreeMap<InstanceId, Interval> {
         &self.open
     }
 
-    /// Begins a machine's bill; a second opening of the same machine changes nothing.
+    /// The bills of machines that are switched off and kept: their disks.
+    #[must_use]
+    pub fn off(&self) -> &BTreeMap<InstanceId, Interval> {
+        &self.off
+    }
+
+    /// Every bill that runs.
+    pub fn running(&self) -> impl Iterator<Item = &Interval> {
+        self.open.values().chain(self.off.values())
+    }
+
+    /// A machine's bill that runs.
+    #[must_use]
+    pub fn of(&self, instance: &InstanceId) -> Option<&Interval> {
+        self.open.get(instance).or_else(|| self.off.get(instance))
+    }
+
+    /// Begins a machine's bill; a second opening of the same machine changes nothing. That of one that is on again ends
+    /// that of its disks.
     pub fn open_interval(&mut self, interval: Interval) {
-        self.open.entry(interval.instance.clone()).or_insert(interval);
+        if self.open.contains_key(&interval.instance) {
+            return;
+        }
+        if interval.off {
+            self.off.entry(interval.instance.clone()).or_insert(interval);
+            return;
+        }
+        self.close(&interval.instance, interval.start);
+        self.open.insert(interval.instance.clone(), interval);
     }
 
     /// Charges an open machine's time to someone else from `share.from` on.
@@ -187,7 +254,7 @@ impl Ledger {
 
     /// Ends a machine's bill; closing twice changes nothing.
     pub fn close(&mut self, instance: &InstanceId, end: Timestamp) {
-        if let Some(mut interval) = self.open.remove(instance) {
+        if let Some(mut interval) = self.open.remove(instance).or_else(|| self.off.remove(instance)) {
             interval.end = Some(end);
             self.add_closed(&interval);
         }
@@ -225,17 +292,17 @@ impl Ledger {
         self.closed_waste = self.closed_waste.split_off(&instant.as_second());
     }
 
-    /// What the machines that are up cost, for a scope: each is charged to its newest share.
+    /// What the machines that are there cost, for a scope: each is charged to its newest share.
     #[must_use]
     pub fn rate(&self, scope: &Coverage<'_>) -> Rate {
-        let charged = self.open.values().filter(|interval| scope.covers(interval.charged()));
+        let charged = self.running().filter(|interval| scope.covers(interval.charged()));
         charged.filter_map(|interval| interval.rate).sum()
     }
 
     /// Everything ever billed, up to `now`.
     #[must_use]
     pub fn total(&self, now: Timestamp) -> Money {
-        self.closed_total + self.open.values().map(|interval| interval.cost(now)).sum()
+        self.closed_total + self.running().map(|interval| interval.cost(now)).sum()
     }
 
     /// Spent on a scope from `from` up to `now`. `from` is a midnight or an hour: a multiple of 15 minutes.
@@ -248,7 +315,7 @@ impl Ledger {
             .filter(|(account, _)| scope.covers(account.borrowed()))
             .map(|(_, money)| *money)
             .sum();
-        closed + self.open.values().map(|interval| interval.cost_within(scope, from, Timestamp::MAX, now)).sum()
+        closed + self.running().map(|interval| interval.cost_within(scope, from, Timestamp::MAX, now)).sum()
     }
 
     /// Spent from `from` up to `now`, by account.
@@ -258,7 +325,7 @@ impl Ledger {
         for (account, money) in self.closed.range(from.as_second()..).flat_map(|(_, accounts)| accounts) {
             *by_account.entry(Account::clone(account)).or_default() += *money;
         }
-        for interval in self.open.values() {
+        for interval in self.running() {
             for (share, start, end) in interval.pieces(now) {
                 let start = start.max(from);
                 if end > start {
@@ -277,7 +344,7 @@ impl Ledger {
         for (_, closed) in self.closed_waste.range(from.as_second()..) {
             waste += *closed;
         }
-        for interval in self.open.values() {
+        for interval in self.running() {
             for (share, start, end) in interval.pieces(now) {
                 let start = start.max(from);
                 if end > start {
@@ -307,7 +374,7 @@ impl Ledger {
             let covered = accounts.iter().filter(|(account, _)| scope.covers(account.borrowed()));
             add(hour(*slot), covered.map(|(_, money)| *money).sum());
         }
-        for interval in self.open.values() {
+        for interval in self.running() {
             for (_, start, end) in interval.pieces(now).filter(|(share, ..)| scope.covers(interval.account(share))) {
                 let mut at = start.max(from);
                 let mut billed = interval.cost_until(at);
@@ -341,7 +408,7 @@ impl Ledger {
                 }
             }
         }
-        for interval in self.open.values() {
+        for interval in self.running() {
             by_account.entry(interval.home()).or_insert_with(none).committed += interval.committed(now);
             for (share, start, end) in interval.pieces(now) {
                 let until = interval.cost_until(end);
@@ -359,7 +426,7 @@ impl Ledger {
     /// Set aside by running machines for a scope and not yet spent; it belongs to the home queue, and to no task's owner.
     #[must_use]
     pub fn committed(&self, scope: &Coverage<'_>, now: Timestamp) -> Money {
-        let covered = self.open.values().filter(|interval| scope.covers(interval.home()));
+        let covered = self.running().filter(|interval| scope.covers(interval.home()));
         covered.map(|interval| interval.committed(now)).sum()
     }
 }
@@ -381,6 +448,8 @@ mod tests {
             home: "train".into(),
             rate: Some(Rate::from_micros_per_hour(1_006_001)),
             extras: Rate::ZERO,
+            disks: Rate::from_micros_per_hour(21_917),
+            off: false,
             reservation: "$2".parse().unwrap(),
             start: at(7),
             end: Some(at(7 + millis)),
@@ -418,6 +487,38 @@ mod tests {
             let spent = vec![spent(&queue, from), spent(&queue, late)];
             assert_eq!(money, AccountMoney { spent, committed: Money::ZERO }, "{account:?}");
         }
+    }
+
+    #[test]
+    fn what_is_switched_off_costs_its_disks_in_every_sum() {
+        let mut up = interval(0);
+        up.end = None;
+        let (off, now) = (at(3_600_000), at(7_200_500));
+        let disks = up.disks;
+        let mut ledger = Ledger::default();
+        ledger.open_interval(up.clone());
+        ledger.open_interval(up.switched_off(at(9)));
+        assert!(ledger.off().is_empty(), "its own bill has not ended");
+        ledger.close(&up.instance, off);
+        let before = ledger.total(now);
+        ledger.open_interval(up.switched_off(off));
+        let cost = disks.cost_between(off, now);
+        let from = Timestamp::from_second(0).unwrap();
+        let all = BudgetScope::All;
+        assert_eq!((ledger.total(now) - before, ledger.rate(&all.among(&[]))), (cost, disks));
+        assert_eq!(ledger.total(off + SignedDuration::from_secs(1)), before + disks.cost(SignedDuration::from_secs(1)));
+        assert_eq!(ledger.spent(&BudgetScope::Pool("gpu".into()).among(&[]), from, now), before + cost);
+        assert_eq!(ledger.spent(&BudgetScope::Queue("train".into()).among(&[]), off, now), cost, "its home's");
+        assert_eq!(ledger.waste(from, now).switched_off, cost);
+        assert_eq!(ledger.committed(&all.among(&[]), now), Money::ZERO, "it can be ended at any time");
+        // Who works for a task now is charged for that, not for its disks before.
+        ledger.charge(&up.instance, Share::idle(off, "eval".into()));
+        assert_eq!(ledger.waste(from, now).switched_off, cost);
+        let again = Interval { start: now, shares: vec![Share::boot(now, "train".into())], ..up.clone() };
+        ledger.open_interval(again.clone());
+        let later = at(10_800_007);
+        assert_eq!(ledger.total(later), before + cost + again.cost(later));
+        assert_eq!((ledger.waste(from, later).switched_off, ledger.off().len()), (cost, 0));
     }
 
     #[test]

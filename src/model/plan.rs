@@ -142,6 +142,10 @@ pub enum Action {
     CancelDrain {
         instance: InstanceId,
     },
+    /// Has a machine that drains end its tasks, which write what they have and go back to their queues.
+    Checkpoint {
+        instance: InstanceId,
+    },
     /// Ends a machine that surely has no task, or that a person chose to kill.
     Stop {
         instance: InstanceId,
@@ -205,6 +209,7 @@ impl Action {
             }
             Self::Drain { instance, .. }
             | Self::CancelDrain { instance }
+            | Self::Checkpoint { instance }
             | Self::Stop { instance, .. }
             | Self::SwitchOff { instance }
             | Self::Adopt { instance }
@@ -249,6 +254,7 @@ impl fmt::Display for Action {
             }
             Self::Drain { instance, .. } => write!(f, "drain {instance}"),
             Self::CancelDrain { instance } => write!(f, "cancel the drain of {instance}"),
+            Self::Checkpoint { instance } => write!(f, "have {instance} checkpoint its task and end it"),
             Self::Stop { instance, kill: false } => write!(f, "stop {instance}"),
             Self::Stop { instance, kill: true } => write!(f, "kill {instance}"),
             Self::SwitchOff { instance } => write!(f, "switch {instance} off and keep it"),

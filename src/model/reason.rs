@@ -154,6 +154,13 @@ pub enum Reason {
         percent: u32,
         step: Step,
     },
+    /// A budget's `kill` step is due: the machine's tasks have until then to write what they have.
+    Checkpoint {
+        name: BudgetName,
+        after: SignedDuration,
+        asked: Timestamp,
+        by: Timestamp,
+    },
     /// No budget's step wants it any more.
     StepOver,
     /// A hard budget of a project or a user is spent: their waiting tasks are not counted.
@@ -419,6 +426,14 @@ impl fmt::Display for Reason {
             ),
             Self::Step { name, limit, spent, percent, step } => {
                 write!(f, "budget \"{name}\" is {limit}: {spent} spent, and from {percent}% on it says {step}")
+            }
+            Self::Checkpoint { name, after, asked, by } => {
+                let (asked, by) = (asked.strftime("%H:%MZ"), by.strftime("%H:%MZ"));
+                write!(
+                    f,
+                    "budget \"{name}\" says kill after {}: asked to checkpoint at {asked}, ends by {by}",
+                    Short(*after)
+                )
             }
             Self::StepOver => f.write_str("no budget's step wants it drained any more"),
             Self::OwnerSpent { name, limit, spent, tasks } => write!(

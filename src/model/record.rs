@@ -7,7 +7,6 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::course::{Lesson, Rise};
-use crate::model::extras::Extras;
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
 use crate::model::instance::{Drain, Hold, Origin, Power};
 use crate::model::journal::Entry;
@@ -263,10 +262,10 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// With what its pool's settings say of its disks and its address; of a machine without a price nothing is.
+    /// With what its pool's settings say of its disks and its address.
     #[must_use]
     pub fn with_extras(mut self, pool: Option<&PoolSettings>) -> Self {
-        self.interval.extras = pool.map(|pool| Extras::within(pool, self.interval.rate)).unwrap_or_default();
+        self.interval = self.interval.with_extras(pool);
         self
     }
 }
@@ -293,6 +292,8 @@ pub enum Record {
     },
     /// A machine that was off runs again: it begins anew, and so does its bill.
     Restarted(Box<Opened>),
+    /// A machine is off and goes on costing its disks: their bill begins.
+    DisksBilled(Box<Interval>),
     Charged {
         instance: InstanceId,
         share: Share,
@@ -428,6 +429,7 @@ impl Memory {
                 self.known.insert(known.id.clone(), known.clone());
                 self.ledger.open_interval(interval.clone());
             }
+            Record::DisksBilled(interval) => self.ledger.open_interval(interval.as_ref().clone()),
             Record::Charged { instance, share } => self.ledger.charge(instance, share.clone()),
             Record::StopSent { instance, at } => self.with_known(instance, |known| known.stop_sent = Some(*at)),
             Record::Closed { instance, end } => self.ledger.close(instance, *end),

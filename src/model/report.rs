@@ -277,6 +277,8 @@ mod tests {
             home: name(0),
             rate: Some(Rate::from_micros_per_hour(rate)),
             extras: Rate::ZERO,
+            disks: Rate::ZERO,
+            off: false,
             reservation: Money::ZERO,
             start,
             end: (end < now()).then_some(end),

@@ -17,6 +17,8 @@ pub enum Standing {
     Idle,
     /// From the proof that it takes no more tasks until it ends, or takes tasks again.
     Drained,
+    /// Switched off and kept: its disks cost.
+    Off,
 }
 
 impl Standing {
@@ -27,6 +29,7 @@ impl Standing {
             Self::Boot => "boot",
             Self::Idle => "idle",
             Self::Drained => "drained",
+            Self::Off => "off",
         }
     }
 
@@ -36,6 +39,7 @@ impl Standing {
         match word {
             "boot" => Self::Boot,
             "drained" => Self::Drained,
+            "off" => Self::Off,
             _ => Self::Idle,
         }
     }
@@ -51,10 +55,11 @@ pub enum Use {
     FailedBoot,
     Idle,
     Drained,
+    SwitchedOff,
 }
 
 impl Use {
-    pub const ALL: [Self; 5] = [Self::Work, Self::Boot, Self::FailedBoot, Self::Idle, Self::Drained];
+    pub const ALL: [Self; 6] = [Self::Work, Self::Boot, Self::FailedBoot, Self::Idle, Self::Drained, Self::SwitchedOff];
 
     /// What a share of an interval was used for.
     #[must_use]
@@ -66,6 +71,7 @@ impl Use {
             Standing::Boot => Self::Boot,
             Standing::Idle => Self::Idle,
             Standing::Drained => Self::Drained,
+            Standing::Off => Self::SwitchedOff,
         }
     }
 
@@ -78,6 +84,7 @@ impl Use {
             Self::FailedBoot => "failed_boot",
             Self::Idle => "idle",
             Self::Drained => "drained",
+            Self::SwitchedOff => "switched_off",
         }
     }
 
@@ -90,6 +97,7 @@ impl Use {
             Self::FailedBoot => "failed boots",
             Self::Idle => "idle",
             Self::Drained => "drained",
+            Self::SwitchedOff => "switched off",
         }
     }
 }
@@ -101,6 +109,8 @@ pub struct Waste {
     pub failed_boot: Money,
     pub idle: Money,
     pub drained: Money,
+    #[serde(default)]
+    pub switched_off: Money,
 }
 
 impl Waste {
@@ -114,18 +124,20 @@ impl Waste {
             Use::FailedBoot => waste.failed_boot = money,
             Use::Idle => waste.idle = money,
             Use::Drained => waste.drained = money,
+            Use::SwitchedOff => waste.switched_off = money,
         }
         waste
     }
 
     /// Each sort, for people.
     #[must_use]
-    pub fn parts(&self) -> [(Use, Money); 4] {
+    pub fn parts(&self) -> [(Use, Money); 5] {
         [
             (Use::Boot, self.boot),
             (Use::FailedBoot, self.failed_boot),
             (Use::Idle, self.idle),
             (Use::Drained, self.drained),
+            (Use::SwitchedOff, self.switched_off),
         ]
     }
 
@@ -143,6 +155,7 @@ impl Add for Waste {
             failed_boot: self.failed_boot + other.failed_boot,
             idle: self.idle + other.idle,
             drained: self.drained + other.drained,
+            switched_off: self.switched_off + other.switched_off,
         }
     }
 }

@@ -234,6 +234,8 @@ fn interval(instance: &Instance) -> Interval {
         home: instance.home.clone(),
         rate: instance.rate,
         extras: Rate::ZERO,
+        disks: Rate::ZERO,
+        off: false,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,
@@ -246,5 +248,5 @@ fn interval(instance: &Instance) -> Interval {
 pub(super) fn is_unknown(instance: &Instance, ledger: &Ledger) -> bool {
     instance.origin != Origin::Launched
         && !matches!(instance.phase, Phase::Stopping | Phase::Gone)
-        && !ledger.open().contains_key(&instance.id)
+        && ledger.of(&instance.id).is_none()
 }

@@ -17,7 +17,7 @@ use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase, 
 use crate::model::ledger::{AccountMoney, Ledger, MINIMUM_BILLED};
 use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Choice, Launch, Plan, Planned};
-use crate::model::settings::ladder::Step;
+use crate::model::settings::ladder::{CHECKPOINT_TAKES, Step};
 use crate::model::settings::{Budget, GuardKind, Limits, Market, PoolSettings, Provider, Settings};
 use crate::model::snapshot::{Ask, Snapshot, Source};
 
@@ -87,7 +87,7 @@ pub fn check(plan: &Plan, snapshot: &Snapshot, settings: &Settings, ledger: &Led
             }
             Action::Stop { instance, kill } => judge.stop(planned, instance, *kill, &mut found),
             Action::SwitchOff { instance } => judge.stop(planned, instance, false, &mut found),
-            Action::Drain { instance, .. } | Action::CancelDrain { instance } => {
+            Action::Drain { instance, .. } | Action::CancelDrain { instance } | Action::Checkpoint { instance } => {
                 judge.ordered_now.insert(instance.clone());
             }
             _ => {}
@@ -181,7 +181,9 @@ impl<'a> Judge<'a> {
         let by_loop = planned.by == Actor::the_loop();
         let (instance, on_clearml, on_cloud) = match &planned.action {
             Action::Stop { instance, kill } => (Some(instance), !kill, !kill),
-            Action::SwitchOff { instance } | Action::Start { instance, .. } => (Some(instance), true, true),
+            Action::SwitchOff { instance } | Action::Start { instance, .. } | Action::Checkpoint { instance } => {
+                (Some(instance), true, true)
+            }
             Action::Drain { instance, .. } => (Some(instance), by_loop, by_loop),
             Action::CancelDrain { instance } => (Some(instance), by_loop, false),
             Action::Launch(_) | Action::Requeue { .. } | Action::Enqueue { .. } | Action::Unregister { .. } => {
@@ -261,6 +263,11 @@ impl<'a> Judge<'a> {
     fn budget_kills(&self, seen: &Instance) -> bool {
         let standing = seen.drain.as_ref().filter(|drain| drain.cause == DrainCause::Budget && !drain.cancelled);
         let Some(drain) = standing else { return false };
+        // What may have a task was asked to write what it has, and had the time for it.
+        let asked = drain.end_asked.map(|asked| self.now.duration_since(asked));
+        if seen.registered && asked < Some(CHECKPOINT_TAKES) {
+            return false;
+        }
         let zone = &self.settings.the_loop.time_zone;
         self.settings.budgets.iter().any(|budget| {
             let scope = budget.scope.among(&self.settings.pools);
@@ -443,7 +450,7 @@ impl<'a> Judge<'a> {
     /// It costs money that no ledger knows of yet.
     fn is_unbilled(&self, instance: &Instance) -> bool {
         let ending = matches!(instance.phase, Phase::Gone | Phase::Stopping);
-        instance.origin != Origin::Launched && !ending && !self.ledger.open().contains_key(&instance.id)
+        instance.origin != Origin::Launched && !ending && self.ledger.of(&instance.id).is_none()
     }
 }
 
@@ -755,7 +762,8 @@ mod tests {
             let mut old = interval(&instance("i-old", Phase::Gone));
             (old.start, old.end) = (ago(3_600), Some(ago(0)));
             world.ledger.add_closed(&old);
-            world.snapshot.instances[0].drain = Some(drain(DrainCause::Budget, 1_800, None));
+            let ordered = drain(DrainCause::Budget, 1_800, None);
+            world.snapshot.instances[0].drain = Some(Drain { end_asked: Some(ago(300)), ..ordered });
             change(&mut world);
             world
         };
@@ -782,6 +790,27 @@ mod tests {
             ("less, but for the minute of what was just found", "$1.19", newborn, false),
             ("less, even with that minute", "$1.191", newborn, true),
             ("the grace is not over", "$1", |world| world.now = ago(1), true),
+            (
+                "it was not asked",
+                "$1",
+                |world| world.snapshot.instances[0].drain.as_mut().unwrap().end_asked = None,
+                true,
+            ),
+            (
+                "it has its time still",
+                "$1",
+                |world| world.snapshot.instances[0].drain.as_mut().unwrap().end_asked = Some(ago(299)),
+                true,
+            ),
+            (
+                "it never registered",
+                "$1",
+                |world| {
+                    let machine = &mut world.snapshot.instances[0];
+                    (machine.registered, machine.drain.as_mut().unwrap().end_asked) = (false, None);
+                },
+                false,
+            ),
             (
                 "drained for another reason",
                 "$1",

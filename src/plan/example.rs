@@ -134,6 +134,7 @@ pub(super) fn drain(cause: DrainCause, ordered: i64, acknowledged: Option<i64>) 
         acknowledged: acknowledged.map(ago),
         cancelled: false,
         held: false,
+        end_asked: None,
     }
 }
 
@@ -170,6 +171,8 @@ pub(super) fn interval(instance: &Instance) -> Interval {
         home: instance.home.clone(),
         rate: instance.rate,
         extras: Rate::ZERO,
+        disks: Rate::ZERO,
+        off: false,
         reservation: instance.reservation,
         start: instance.launched,
         end: None,

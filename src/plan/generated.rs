@@ -298,6 +298,7 @@ impl Dice {
         let acknowledged = self.in_hundred(40).then_some(10);
         let mut drain = example::drain(cause, self.pick(&[11, 63, 70, 300]), acknowledged);
         drain.cancelled = self.in_hundred(25);
+        drain.end_asked = self.in_hundred(30).then(|| ago(self.pick(&[10, 290, 310])));
         self.in_hundred(90).then_some(drain)
     }
 

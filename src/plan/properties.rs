@@ -67,9 +67,10 @@ fn carry_out(world: &mut World, planned: &Planned) {
         }
         (Action::Drain { cause, .. }, Some(machine)) => {
             let (nonce, by, cause) = ("new".to_owned(), planned.by.clone(), *cause);
-            let (acknowledged, cancelled, held) = (None, false, false);
-            machine.drain = Some(Drain { nonce, cause, by, ordered: *now, acknowledged, cancelled, held });
+            let (acknowledged, cancelled, held, end_asked) = (None, false, false, None);
+            machine.drain = Some(Drain { nonce, cause, by, ordered: *now, acknowledged, cancelled, held, end_asked });
         }
+        (Action::Checkpoint { .. }, Some(machine)) => machine.drain.as_mut().unwrap().end_asked = Some(*now),
         (Action::CancelDrain { .. }, Some(machine)) => {
             machine.drain.as_mut().unwrap().cancelled = true;
             machine.replace = None;
@@ -212,7 +213,8 @@ proptest! {
                 let ordered = machine.drain.as_ref().filter(|drain| drain.cause == DrainCause::Budget && !drain.cancelled);
                 let lasted = ordered.map(|drain| world.now.duration_since(drain.ordered));
                 let by_budget = matches!(&planned.reason, Reason::Step { step: Step::Kill { after }, spent, limit, percent, .. }
-                    if lasted >= Some(*after) && spent.micros() * 100 >= limit.micros() * i64::from(*percent));
+                    if lasted >= Some(*after) && spent.micros() * 100 >= limit.micros() * i64::from(*percent) && !machine.registered)
+                    || matches!(&planned.reason, Reason::Checkpoint { after, by, .. } if lasted >= Some(*after) && *by <= world.now);
                 prop_assert!(by_person || (planned.rule == Rule::Budget && by_budget));
                 continue;
             }
@@ -253,6 +255,7 @@ proptest! {
                 Action::Launch(launch) => Some(&world.settings.pool(&launch.pool).unwrap().region),
                 Action::Drain { instance, .. }
                 | Action::Stop { instance, .. }
+                | Action::Checkpoint { instance }
                 | Action::SwitchOff { instance }
                 | Action::Start { instance, .. } => {
                     Some(&world.snapshot.instance(instance).unwrap().region)
@@ -322,6 +325,7 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
         "Busy",
         "Canary",
         "CancelDrain",
+        "Checkpoint",
         "Cooling",
         "Drain",
         "Drained",

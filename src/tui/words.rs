@@ -76,6 +76,7 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
         Reason::Budget { .. } | Reason::OwnerSpent { .. } | Reason::Step { .. } => {
             ("hold: budget".to_owned(), Tone::Warn)
         }
+        Reason::Checkpoint { by, .. } => (format!("ends in {}", short(by.duration_since(now))), Tone::Warn),
         Reason::NoPrice { .. } => ("hold: no price".to_owned(), Tone::Warn),
         Reason::BackOff { breaker, .. } => {
             (format!("hold: retry {}", short(breaker.until.duration_since(now))), Tone::Warn)

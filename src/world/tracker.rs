@@ -39,6 +39,10 @@ pub trait Tracker: Send + Sync {
     /// Writes `want = drain:<nonce>` into the machine's mailbox, creating it if need be.
     async fn order_drain(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError>;
 
+    /// Writes `end = <nonce>` into the mailbox of a machine that has the order to drain of that nonce: its guard stops its
+    /// tasks, which write what they have, and enqueues them again.
+    async fn ask_end(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError>;
+
     /// Writes `want = run` into the machine's mailbox.
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError>;
 

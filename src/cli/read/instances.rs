@@ -122,7 +122,11 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         None => fault.word().to_owned(),
     }));
     if let Some(drain) = &instance.drain {
-        let order = if drain.cancelled { "drain cancelled" } else { "drain ordered" };
+        let order = match (drain.cancelled, drain.end_asked) {
+            (true, _) => "drain cancelled",
+            (false, Some(_)) => "asked to checkpoint",
+            (false, None) => "drain ordered",
+        };
         notes.push(format!("{order} by {}", drain.by));
     }
     notes.extend(eta(instance, view).map(|eta| format!("drained in {eta}")));
@@ -136,9 +140,8 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         Origin::Orphan => notes.push("adopted".to_owned()),
         Origin::BroughtOver => notes.push("brought over: no guard, stopped by hand".to_owned()),
     }
-    if instance.power.is_off() {
-        notes.push("kept; its disks cost, and are not in the ledger".to_owned());
-    } else if instance.rate.is_none() {
+    notes.extend(instance.kept_told());
+    if !instance.power.is_off() && instance.rate.is_none() {
         notes.push("no price known".to_owned());
     }
     let acts = view.acts.iter().filter(|act| act.instance.as_ref() == Some(&instance.id));

@@ -79,6 +79,7 @@ impl Ground<'_> {
                     acknowledged: None,
                     cancelled: false,
                     held: false,
+                    end_asked: None,
                 };
                 let hold = Held::ordered(known, &drain, self.facts, self.settings).is_wanted(self.sights);
                 let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
@@ -86,6 +87,14 @@ impl Ground<'_> {
                 Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
             }
             Action::CancelDrain { instance } => self.cancel_drain(instance, told),
+            Action::Checkpoint { instance } => {
+                let known = self.memory.known.get(instance)?;
+                let drain = Drain { end_asked: Some(self.now), ..known.drain.clone()? };
+                let nonce = drain.nonce.clone();
+                let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
+                let deed = Deed::AskEnd { instance: instance.clone(), nonce };
+                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
+            }
             Action::Adopt { instance } => {
                 let orphan = self.snapshot.instance(instance)?;
                 let has_worker = !self.facts.knows_clearml()
@@ -443,6 +452,7 @@ pub(in crate::engine) mod tests {
                 acknowledged: Some(fleet.now),
                 cancelled: false,
                 held: true,
+                end_asked: None,
             };
             fleet.memory.apply(&Record::DrainSet { instance: "i-1".into(), drain: Some(drain) });
             let decision = decided(&fleet, Action::Stop { instance: "i-1".into(), kill }).unwrap();
@@ -461,6 +471,8 @@ pub(in crate::engine) mod tests {
             Action::Stop { instance: instance(), kill: true },
             Action::Drain { instance: instance(), cause: DrainCause::Person },
             Action::CancelDrain { instance: instance() },
+            Action::Checkpoint { instance: instance() },
+            Action::Checkpoint { instance: "i-1".into() },
             Action::CancelDrain { instance: "i-1".into() },
             Action::Adopt { instance: instance() },
             Action::Hold { instance: instance(), hold },

@@ -59,6 +59,11 @@ pub(crate) enum Deed {
         instance: InstanceId,
         nonce: String,
     },
+    /// Has a machine that drains end its tasks, which write what they have and go back to their queues.
+    AskEnd {
+        instance: InstanceId,
+        nonce: String,
+    },
     CancelDrain {
         instance: InstanceId,
         nonce: String,
@@ -151,7 +156,7 @@ impl Deed {
             Self::Stop { .. } => Some(DeedKind::Stop),
             Self::SwitchOff { .. } => Some(DeedKind::StopKeep),
             Self::Start { .. } => Some(DeedKind::Start),
-            Self::Drain { .. } | Self::PlaceHold { .. } => Some(DeedKind::Drain),
+            Self::Drain { .. } | Self::PlaceHold { .. } | Self::AskEnd { .. } => Some(DeedKind::Drain),
             Self::CancelDrain { .. } => Some(DeedKind::CancelDrain),
             Self::Requeue { .. } => Some(DeedKind::Requeue),
             Self::Enqueue { .. } => Some(DeedKind::Enqueue),
@@ -194,6 +199,7 @@ impl Deed {
                 | Self::SwitchOff { .. }
                 | Self::Drain { .. }
                 | Self::PlaceHold { .. }
+                | Self::AskEnd { .. }
                 | Self::CancelDrain { .. }
                 | Self::Requeue { .. }
         )
@@ -205,9 +211,13 @@ impl Deed {
         match (self, other) {
             (Self::BootLog { request, .. }, Self::BootLog { request: other, .. }) => request == other,
             (
-                Self::Drain { instance, .. } | Self::PlaceHold { instance, .. } | Self::CancelDrain { instance, .. },
+                Self::Drain { instance, .. }
+                | Self::PlaceHold { instance, .. }
+                | Self::AskEnd { instance, .. }
+                | Self::CancelDrain { instance, .. },
                 Self::Drain { instance: other, .. }
                 | Self::PlaceHold { instance: other, .. }
+                | Self::AskEnd { instance: other, .. }
                 | Self::CancelDrain { instance: other, .. },
             )
             | (Self::Stop { instance, .. }, Self::Stop { instance: other, .. })
@@ -234,6 +244,7 @@ impl Deed {
             | Self::Start { instance, .. }
             | Self::Drain { instance, .. }
             | Self::PlaceHold { instance, .. }
+            | Self::AskEnd { instance, .. }
             | Self::CancelDrain { instance, .. }
             | Self::CreateMailbox { instance }
             | Self::DeleteMailbox { instance }
@@ -261,6 +272,7 @@ impl std::fmt::Display for Deed {
             Self::Start { instance, .. } => write!(f, "start {instance} again"),
             Self::Drain { instance, .. } => write!(f, "order {instance} to drain"),
             Self::PlaceHold { instance, .. } => write!(f, "hold {instance} by a task"),
+            Self::AskEnd { instance, .. } => write!(f, "ask {instance} to end its task"),
             Self::CancelDrain { instance, .. } => write!(f, "cancel the drain of {instance}"),
             Self::Requeue { lost, .. } => write!(f, "enqueue task {} again", lost.task),
             Self::Enqueue { task, .. } => write!(f, "enqueue task {task}"),
@@ -378,6 +390,7 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
             tracker.order_drain(instance, nonce).await?;
             if *hold { nothing(tracker.place_hold(instance, nonce).await) } else { Ok(Done::Nothing) }
         }
+        Deed::AskEnd { instance, nonce } => nothing(tracker.ask_end(instance, nonce).await),
         Deed::PlaceHold { instance, nonce } => nothing(tracker.place_hold(instance, nonce).await),
         Deed::CancelDrain { instance, hold, .. } => {
             tracker.cancel_drain(instance).await?;

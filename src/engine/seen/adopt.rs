@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::model::extras::Extras;
 use crate::model::instance::{Instance, Power};
 use crate::model::ledger::{Interval, Share};
+use crate::model::money::Rate;
 use crate::model::record::{KnownInstance, Opened};
 use crate::model::settings::Settings;
 use crate::model::waste::Standing;
@@ -25,7 +25,7 @@ pub(in crate::engine) fn adopted(
     let boot = Share::boot(billed_from, orphan.home.clone());
     // When it registered nobody remembers.
     let first = if registered { Share { standing: Standing::Idle, ..boot } } else { boot };
-    Opened {
+    let opened = Opened {
         known: KnownInstance {
             id: orphan.id.clone(),
             provider: orphan.provider,
@@ -53,11 +53,14 @@ pub(in crate::engine) fn adopted(
             pool: orphan.pool.clone(),
             home: orphan.home.clone(),
             rate: orphan.rate,
-            extras: settings.pool(&orphan.pool).map(|pool| Extras::within(pool, orphan.rate)).unwrap_or_default(),
+            extras: Rate::ZERO,
+            disks: Rate::ZERO,
+            off: false,
             reservation: orphan.reservation,
             start: billed_from,
             end: None,
             shares: vec![first],
         },
-    }
+    };
+    opened.with_extras(settings.pool(&orphan.pool))
 }

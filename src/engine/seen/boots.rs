@@ -1,6 +1,7 @@
 //! Machines that never register: their pool's strikes.
 
-use crate::engine::seen::notice::{Known, bill_ends};
+use crate::engine::seen::bill::bill_ends;
+use crate::engine::seen::notice::Known;
 use crate::engine::words::line;
 use crate::model::breaker::CANARY_AFTER;
 use crate::model::instance::Origin;

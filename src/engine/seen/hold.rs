@@ -176,6 +176,7 @@ mod tests {
             acknowledged: None,
             cancelled: false,
             held: false,
+            end_asked: None,
         };
         fleet.memory.apply(&Record::DrainSet { instance: "i-1".into(), drain: Some(drain) });
         fleet

@@ -151,7 +151,7 @@ fn instance(
     let mut tasks = running_tasks(known, said, facts, &sight, now).into_iter();
     let task = tasks.next();
     let count = Count::new(known, rows, facts, settings);
-    let interval = memory.ledger.open().get(&known.id);
+    let interval = memory.ledger.of(&known.id);
     let fault = fault(&Seen { known, machine, rows, count, sight: &sight }, facts, settings, now);
     Instance {
         id: known.id.clone(),
@@ -497,6 +497,7 @@ mod tests {
             acknowledged: None,
             cancelled,
             held: false,
+            end_asked: None,
         };
         Record::DrainSet { instance: "i-1".into(), drain: Some(drain) }
     }

@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::agents::{Row, Rows};
+use crate::engine::seen::bill::{bill_ends, disks_billed, disks_end};
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::engine::seen::hold::{Held, RELEASED_LOOKS};
 use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
-use crate::model::extras::Extras;
 use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
 use crate::model::instance::{Drain, Origin, Power};
 use crate::model::journal::EntryKind;
@@ -90,6 +90,8 @@ pub(in crate::engine) fn opened(
             home: intent.queue.clone(),
             rate,
             extras: Rate::ZERO,
+            disks: Rate::ZERO,
+            off: false,
             reservation,
             start: launched,
             end: None,
@@ -294,14 +296,24 @@ impl Known<'_> {
         let mut records = Vec::new();
         let shown = self.facts.machines.get(&machine.id);
         let interval = self.memory.ledger.open().get(&machine.id);
+        let off = self.memory.ledger.off().get(&machine.id);
         let sight = self.sights.of(&machine.id);
         match (shown, interval) {
             (Some(shown), Some(interval)) => {
                 if let Some(end) = bill_ends(shown, self.now) {
                     records.push(Record::Closed { instance: machine.id.clone(), end: end.max(interval.start) });
-                    records.push(self.ended(machine, shown));
+                    records.push(self.ended(machine, shown, interval.disks));
                     records.extend(self.interrupted(shown, interval));
+                    records.extend(disks_billed(interval, shown, end));
                 }
+            }
+            (Some(shown), None) if join::is_ended(shown) && restarted(machine, self.facts).is_none() => {
+                records.extend(off.and_then(|off| disks_end(off, shown, self.now)));
+            }
+            // Of one that was switched off when its disks were in no ledger yet.
+            (Some(shown), None) if shown.state == CloudState::Stopped && off.is_none() => {
+                let from = shown.ended.unwrap_or(self.now);
+                records.extend(disks_billed(&self.bill(machine, shown), shown, from));
             }
             (_, None) if machine.power.is_off() => records.extend(self.started_by_others(machine)),
             // One that seems to run again since its old launch is a list that is behind.
@@ -315,8 +327,8 @@ impl Known<'_> {
             }
             _ => {}
         }
-        let off = shown.is_some_and(|shown| shown.state == CloudState::Stopped);
-        if off && matches!(machine.power, Power::SwitchingOff { .. }) {
+        let is_off = shown.is_some_and(|shown| shown.state == CloudState::Stopped);
+        if is_off && matches!(machine.power, Power::SwitchingOff { .. }) {
             let (instance, power) = (machine.id.clone(), Power::Off { since: self.now });
             records.push(Record::PowerSet { instance, power });
             let text = format!("{} is switched off, and kept", machine.id);
@@ -325,7 +337,7 @@ impl Known<'_> {
         if sight.is_gone() {
             // Should an absent machine come back, its bill goes on where it was ended.
             let at = if shown.is_some() { self.now } else { sight.absent_since.unwrap_or(self.now) };
-            if let Some(interval) = interval.filter(|_| shown.is_none()) {
+            if let Some(interval) = interval.or(off).filter(|_| shown.is_none()) {
                 records.push(Record::Closed { instance: machine.id.clone(), end: at.max(interval.start) });
             }
             records.push(Record::Gone { instance: machine.id.clone(), at });
@@ -351,7 +363,9 @@ impl Known<'_> {
         let line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known);
         let closed = bill_ends(machine, self.now)
             .map(|end| Record::Closed { instance: machine.id.clone(), end: end.max(machine.launched) });
-        std::iter::once(Record::Opened(Box::new(opened))).chain(closed).chain([line.record()]).collect()
+        let disks = bill_ends(machine, self.now).and_then(|end| disks_billed(&opened.interval, machine, end));
+        let opened = Record::Opened(Box::new(opened));
+        std::iter::once(opened).chain(closed).chain(disks).chain([line.record()]).collect()
     }
 
     /// The tasks that the cloud cut off by taking the machine back: those that it said itself, else those that were seen.
@@ -372,7 +386,7 @@ impl Known<'_> {
     }
 
     /// That a machine ended, and by whom.
-    fn ended(&self, machine: &KnownInstance, shown: &CloudInstance) -> Record {
+    fn ended(&self, machine: &KnownInstance, shown: &CloudInstance, disks: Rate) -> Record {
         let mailbox = self.facts.mailboxes.get(&machine.id);
         let own_words = mailbox.and_then(Mailbox::gone).map(|words| match mailbox.and_then(Mailbox::log) {
             Some(log) => format!("{words}: {log}"),
@@ -386,6 +400,9 @@ impl Known<'_> {
             (None, None, reason) => Some(reason.clone().unwrap_or_else(|| "nobody here asked for it".to_owned())),
         };
         let (kind, text) = match why {
+            None if switched_off && disks > Rate::ZERO => {
+                (EntryKind::Done, format!("{} goes off: its disks alone are billed, {disks}", machine.id))
+            }
             None if switched_off => (EntryKind::Done, format!("{} goes off: its bill has ended", machine.id)),
             None => (EntryKind::Done, format!("{} has ended", machine.id)),
             Some(_) => (EntryKind::Alarm, format!("{} ended, and not by us", machine.id)),
@@ -409,17 +426,20 @@ impl Known<'_> {
     /// The bill of a machine that runs again.
     fn bill(&self, machine: &KnownInstance, shown: &CloudInstance) -> Interval {
         let rate = join::rate(shown, &machine.pool, self.settings, self.catalogue, self.now);
-        Interval {
+        let bill = Interval {
             instance: machine.id.clone(),
             pool: machine.pool.clone(),
             home: machine.home.clone(),
             rate,
-            extras: self.settings.pool(&machine.pool).map(|pool| Extras::within(pool, rate)).unwrap_or_default(),
+            extras: Rate::ZERO,
+            disks: Rate::ZERO,
+            off: false,
             reservation: Money::ZERO,
             start: shown.launched,
             end: None,
             shares: vec![Share::boot(shown.launched, machine.home.clone())],
-        }
+        };
+        bill.with_extras(self.settings.pool(&machine.pool))
     }
 }
 
@@ -451,15 +471,6 @@ fn begun_anew(machine: KnownInstance, shown: &CloudInstance, interval: Interval)
         ..machine
     };
     Record::Restarted(Box::new(Opened { known, interval }))
-}
-
-/// When a machine's bill ended, if the cloud shows that it did.
-pub(super) fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timestamp> {
-    match shown.state {
-        CloudState::Pending | CloudState::Running => None,
-        CloudState::ShuttingDown | CloudState::Stopping => shown.ended,
-        CloudState::Stopped | CloudState::Terminated => Some(shown.ended.unwrap_or(now)),
-    }
 }
 
 #[cfg(test)]
@@ -735,6 +746,7 @@ mod tests {
             acknowledged: None,
             cancelled,
             held: false,
+            end_asked: None,
         };
         let set = |drain| Record::DrainSet { instance: "i-1".into(), drain: Some(drain) };
         let mailbox = |fleet: &mut Fleet, state: &str| {

@@ -1,5 +1,6 @@
 //! The running loop against a world that does what a test tells it to.
 
+mod checkpoint;
 mod guardrails;
 mod holds;
 mod kept;

@@ -288,6 +288,14 @@ impl Tracker for Scripted {
         self.asks("order_drain", |facts, _| order(facts, instance, format!("drain:{nonce}"))).await
     }
 
+    async fn ask_end(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        self.asks("ask_end", |facts, _| {
+            let mailbox = facts.mailboxes.entry(instance.clone()).or_default();
+            mailbox.insert("end".to_owned(), nonce.to_owned());
+        })
+        .await
+    }
+
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.asks("cancel_drain", |facts, _| order(facts, instance, "run".to_owned())).await
     }

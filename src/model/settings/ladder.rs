@@ -30,9 +30,14 @@ pub enum Step {
     StopIdle,
     /// Every machine finishes its task and takes no more.
     Drain,
-    /// So long after their drain was ordered, those that still run a task are ended with it.
+    /// So long after their drain was ordered, the tasks that still run write what they have and go back to their queues;
+    /// a machine where that takes over [`CHECKPOINT_TAKES`] is ended with its task.
     Kill { after: SignedDuration },
 }
+
+/// How long a machine has, once a `kill` step's grace is over, to have its tasks write what they have: its guard hears of
+/// it within a minute, and an abort callback has two.
+pub const CHECKPOINT_TAKES: SignedDuration = SignedDuration::from_mins(5);
 
 impl fmt::Display for Step {
     /// As the settings write it.

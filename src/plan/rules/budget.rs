@@ -1,13 +1,14 @@
 //! What a budget's step does with machines. From `stop-idle` on those that no task needs are drained, whatever their
-//! pool's keep-alive and minimum; from `drain` on all are. So long after its drain was ordered as a `kill` step grants, a
-//! machine that still runs a task is ended with it. An order that no step stands behind any more is taken back.
+//! pool's keep-alive and minimum; from `drain` on all are. So long after its drain was ordered as a `kill` step grants, the
+//! task of a machine that still runs one is asked to write what it has and to go back to its queue; what runs five minutes
+//! later is ended with it. An order that no step stands behind any more is taken back.
 
 use jiff::Timestamp;
 
 use crate::model::instance::DrainCause;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::ladder::Step;
+use crate::model::settings::ladder::{CHECKPOINT_TAKES, Step};
 use crate::plan::machine::{Machine, Order, State};
 use crate::plan::pass::{About, Pass};
 use crate::plan::rules::grow;
@@ -20,6 +21,8 @@ pub(in crate::plan) fn act(pass: &mut Pass<'_>) {
         let step = pass.step_over(machine);
         match step.and_then(|step| decide(pass, machine, step)) {
             Some(Decision::Drain) => drain(pass, place),
+            Some(Decision::Checkpoint) => checkpoint(pass, place),
+            Some(Decision::Await { asked }) => wait(pass, place, asked),
             Some(Decision::Kill) => kill(pass, place),
             // One that answered takes no task any more, and is ended.
             None if step < Some(Step::StopIdle) && ordered(machine).is_some() && !machine.acknowledged => {
@@ -58,6 +61,12 @@ fn ordered(machine: &Machine<'_>) -> Option<Timestamp> {
 #[derive(Clone, Copy)]
 enum Decision {
     Drain,
+    /// Its tasks are to write what they have, and end.
+    Checkpoint,
+    /// They were told so then.
+    Await {
+        asked: Timestamp,
+    },
     Kill,
 }
 
@@ -68,7 +77,7 @@ fn decide(pass: &Pass<'_>, machine: &Machine<'_>, step: Step) -> Option<Decision
         Step::Kill { after } if state == State::Draining && !machine.acknowledged => {
             if let Some(ordered) = ordered(machine) {
                 let over = pass.index.now.duration_since(ordered) >= after;
-                return over.then_some(Decision::Kill);
+                return over.then(|| end(machine, pass.index.now));
             }
             // One that drains for another reason gets this order in its place, and with it the whole grace.
             machine.order == Order::Standing
@@ -77,6 +86,23 @@ fn decide(pass: &Pass<'_>, machine: &Machine<'_>, step: Step) -> Option<Decision
         Step::Warn | Step::CheapestOnly | Step::StopLaunching | Step::StopIdle => false,
     };
     drain.then_some(Decision::Drain)
+}
+
+/// How a machine ends whose grace is over. One that never registered has no task that could write anything.
+fn end(machine: &Machine<'_>, now: Timestamp) -> Decision {
+    match machine.seen.drain.as_ref().and_then(|drain| drain.end_asked) {
+        Some(asked) if now.duration_since(asked) < CHECKPOINT_TAKES => Decision::Await { asked },
+        None if machine.seen.registered => Decision::Checkpoint,
+        _ => Decision::Kill,
+    }
+}
+
+/// That its tasks were asked to write what they have, and by when it ends.
+fn asked_reason(pass: &Pass<'_>, machine: &Machine<'_>, asked: Timestamp) -> Option<Reason> {
+    let (step, purse) = pass.budgets().furthest(machine.home, machine.pool)?;
+    let Step::Kill { after } = step else { return None };
+    let by = asked.saturating_add(CHECKPOINT_TAKES).unwrap_or(Timestamp::MAX);
+    Some(Reason::Checkpoint { name: purse.budget.name.clone(), after, asked, by })
 }
 
 /// What the budget with the furthest step over a machine says.
@@ -116,10 +142,30 @@ fn drain(pass: &mut Pass<'_>, place: usize) {
     pass.act(Rule::Budget, Action::Drain { instance, cause: DrainCause::Budget }, reason);
 }
 
+/// Its task may have ended by now: on a word that is too old none is.
+fn checkpoint(pass: &mut Pass<'_>, place: usize) {
+    let Some(machine) = pass.machines.get(place) else { return };
+    let Some(reason) = asked_reason(pass, machine, pass.index.now) else { return };
+    if let Some(no) = machine.held().or_else(|| stale(pass, machine)) {
+        refuse(pass, place, no);
+        return;
+    }
+    let instance = machine.seen.id.clone();
+    pass.act(Rule::Budget, Action::Checkpoint { instance }, reason);
+}
+
+fn wait(pass: &mut Pass<'_>, place: usize, asked: Timestamp) {
+    let Some(machine) = pass.machines.get(place) else { return };
+    let Some(reason) = asked_reason(pass, machine, asked) else { return };
+    refuse(pass, place, reason);
+}
+
 /// It may have ended its task by now, or be gone: on a word that is too old none is ended.
 fn kill(pass: &mut Pass<'_>, place: usize) {
     let Some(machine) = pass.machines.get(place) else { return };
-    let Some(reason) = reason(pass, machine) else { return };
+    let asked = machine.seen.drain.as_ref().and_then(|drain| drain.end_asked);
+    let asked = asked.and_then(|asked| asked_reason(pass, machine, asked));
+    let Some(reason) = asked.or_else(|| reason(pass, machine)) else { return };
     if let Some(no) = machine.held().or_else(|| stale(pass, machine)) {
         refuse(pass, place, no);
         return;
@@ -141,7 +187,7 @@ fn take_back(pass: &mut Pass<'_>, place: usize) {
 #[cfg(test)]
 mod tests {
     use crate::model::instance::{DrainCause, Instance, Phase};
-    use crate::model::settings::{BudgetScope, GuardKind, Ladder, Market, Settings};
+    use crate::model::settings::{BudgetScope, GuardKind, Ladder, Market, OnIdle, Settings};
     use crate::plan::example::{World, ago, budget, drain, hold, instance, pool, queue};
 
     /// A soft budget of $1 a day over everything, of which machines have used more, with these steps.
@@ -261,11 +307,44 @@ mod tests {
     }
 
     #[test]
+    fn what_is_switched_off_is_ended_from_stop_idle_on_as_its_disks_cost() {
+        let with = |step: &str| {
+            let machine = crate::plan::example::off("i-1", 60);
+            acts(&at(&[("100%", step)]).with(machine).waiting("train", 0).set(|settings| {
+                (settings.pools[0].on_idle, settings.pools[0].max_stopped) = (OnIdle::Stop, 5);
+            }))
+        };
+        assert_eq!(with("stop-idle"), ["kept: stop i-1"]);
+        assert_eq!(with("kill after 1h"), ["kept: stop i-1"]);
+        assert_eq!(with("stop-launching"), Vec::<String>::new());
+    }
+
+    #[test]
     fn what_still_runs_after_the_grace_is_ended_and_no_other() {
         let with = |machine| acts(&at(&[("100%", "kill after 30m")]).with(machine));
         assert_eq!(with(instance("i-1", Phase::Busy)), ["budget: drain i-1"]);
         assert!(with(draining(Phase::Busy, 29 * 60)).is_empty());
-        assert_eq!(with(draining(Phase::Busy, 30 * 60)), ["budget: kill i-1"]);
+        assert_eq!(with(draining(Phase::Busy, 30 * 60)), ["budget: have i-1 checkpoint its task and end it"]);
+        let asked = |phase, seconds: i64| {
+            let mut machine = draining(phase, 40 * 60);
+            machine.drain.as_mut().unwrap().end_asked = Some(ago(seconds));
+            machine
+        };
+        let told = at(&[("100%", "kill after 30m")]).with(asked(Phase::Busy, 299)).told();
+        let why = "budget \"day\" says kill after 30m00: asked to checkpoint at 07:55Z, ends by 08:00Z";
+        assert_eq!(told, [format!("NOT budget i-1: {why}")], "its task has its time");
+        let told = at(&[("100%", "kill after 30m")]).with(asked(Phase::Busy, 300)).told();
+        assert_eq!(told, [format!("budget: kill i-1: {why}")]);
+        let fresh = at(&[("100%", "kill after 30m")]).with(asked(Phase::Busy, 300)).last_heard("clearml", 61);
+        assert!(acts(&fresh)[0].starts_with("NOT budget i-1: clearml has not answered"));
+        let over = at(&[("200%", "kill after 30m")]).with(asked(Phase::Busy, 60));
+        over.expect(&["budget: cancel the drain of i-1: no budget's step wants it drained any more"]);
+        let mut done = asked(Phase::Idle, 60);
+        (done.drain.as_mut().unwrap().acknowledged, done.task) = (Some(ago(5)), None);
+        assert!(with(done)[0].starts_with("drain: stop i-1"), "it has answered: nothing runs there");
+        let mut boots = draining(Phase::Booting, 30 * 60);
+        (boots.registered, boots.task) = (false, None);
+        assert_eq!(with(boots), ["budget: kill i-1"], "there is nobody to ask");
         let stale = at(&[("100%", "kill after 30m")]).with(draining(Phase::Busy, 30 * 60)).last_heard("clearml", 61);
         assert!(
             acts(&stale)[0].starts_with("NOT budget i-1: clearml has not answered"),

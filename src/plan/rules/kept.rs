@@ -1,8 +1,10 @@
-//! Machines that are switched off and kept: so many in a pool, each for so long. Then they are ended.
+//! Machines that are switched off and kept: so many in a pool, each for so long. Then they are ended; so are all under a
+//! budget's step from `stop-idle` on, as their disks cost.
 
 use crate::model::instance::Power;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
+use crate::model::settings::ladder::Step;
 use crate::model::settings::{Market, OnIdle};
 use crate::plan::machine::{Machine, State};
 use crate::plan::pass::{About, Pass};
@@ -39,11 +41,14 @@ pub(in crate::plan) fn end(pass: &mut Pass<'_>) {
         let off = now.duration_since(since);
         let stopped_for =
             machine.pool.and_then(|pool| pass.index.pools.get(pool)).map(|pool| pool.settings.stopped_for);
+        let step = pass.step_over(machine).filter(|step| *step >= Step::StopIdle);
+        let step = step.and_then(|_| pass.budgets().furthest(machine.home, machine.pool)?.1.step_reason());
         let long = stopped_for.filter(|stopped_for| off >= *stopped_for);
-        let reason = match long {
-            Some(stopped_for) => Reason::KeptLong { off, stopped_for },
-            None if kept > max_stopped => Reason::KeptTooMany { pool: seen.pool.clone(), kept, max_stopped },
-            None => continue,
+        let reason = match (long, step) {
+            (Some(stopped_for), _) => Reason::KeptLong { off, stopped_for },
+            (None, Some(step)) => step,
+            (None, None) if kept > max_stopped => Reason::KeptTooMany { pool: seen.pool.clone(), kept, max_stopped },
+            (None, None) => continue,
         };
         let stale = || pass.index.stale_clearml().or_else(|| pass.index.stale_region(seen.provider, &seen.region));
         if let Some(no) = machine.held().or_else(stale) {

@@ -232,6 +232,7 @@ impl Own {
                             acknowledged: None,
                             cancelled: false,
                             held: false,
+                            end_asked: None,
                         });
                         week.tally_mut().clearml_calls += 1;
                         week.order_drain(number);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::model::account::{AccountOf, Coverage, NOBODY, Owner};
 use crate::model::ids::{InstanceId, IntentId, PoolName, QueueName};
+use crate::model::ledger::Interval;
 use crate::model::record::Record;
 
 /// Clouds bill at least so long, in milliseconds.
@@ -23,6 +24,8 @@ pub(super) struct Run {
     /// In micro-dollars an hour.
     pub rate: i64,
     pub reserved: i64,
+    /// It is off: its disks are billed alone, and no least time.
+    off: bool,
     /// Who is charged, from when on.
     shares: Vec<(i64, QueueName, Owner)>,
 }
@@ -40,7 +43,7 @@ fn price(rate: i64, from: i64, to: i64) -> i64 {
 
 impl Run {
     fn billed_until(&self, now: i64) -> i64 {
-        self.end.unwrap_or(now).max(self.start + LEAST)
+        self.end.unwrap_or(now).max(self.start + if self.off { 0 } else { LEAST })
     }
 
     pub(super) fn cost(&self, now: i64) -> i64 {
@@ -72,24 +75,12 @@ impl Books {
     pub(super) fn enter(&mut self, record: &Record) {
         match record {
             Record::Opened(opened) | Record::Restarted(opened) => {
-                let interval = &opened.interval;
-                if self.open.contains_key(&interval.instance) {
-                    return;
-                }
-                self.open.insert(interval.instance.clone(), self.runs.len());
-                self.runs.push(Run {
-                    intent: opened.known.intent.clone(),
-                    pool: interval.pool.clone(),
-                    home: interval.home.clone(),
-                    start: millis(interval.start),
-                    end: None,
-                    rate: interval.rate.map_or(0, crate::model::money::Rate::micros_per_hour),
-                    reserved: interval.reservation.micros(),
-                    shares: vec![(millis(interval.start), interval.home.clone(), NOBODY)],
-                });
+                self.begin(&opened.interval, opened.known.intent.clone());
             }
+            Record::DisksBilled(interval) => self.begin(interval, None),
             Record::Charged { instance, share } => {
-                if let Some(run) = self.open.get(instance).and_then(|place| self.runs.get_mut(*place)) {
+                let run = self.open.get(instance).and_then(|place| self.runs.get_mut(*place));
+                if let Some(run) = run.filter(|run| !run.off) {
                     run.shares.push((millis(share.from), share.queue.clone(), share.owner.clone()));
                 }
             }
@@ -100,6 +91,27 @@ impl Books {
             }
             _ => {}
         }
+    }
+
+    fn begin(&mut self, interval: &Interval, intent: Option<IntentId>) {
+        if let Some(place) = self.open.get(&interval.instance) {
+            // One that is on again ends the bill of its disks.
+            let off = self.runs.get_mut(*place).filter(|run| run.off && !interval.off);
+            let Some(off) = off else { return };
+            off.end = Some(millis(interval.start));
+        }
+        self.open.insert(interval.instance.clone(), self.runs.len());
+        self.runs.push(Run {
+            intent,
+            pool: interval.pool.clone(),
+            home: interval.home.clone(),
+            start: millis(interval.start),
+            end: None,
+            rate: interval.rate.map_or(0, crate::model::money::Rate::micros_per_hour),
+            reserved: interval.reservation.micros(),
+            off: interval.off,
+            shares: vec![(millis(interval.start), interval.home.clone(), NOBODY)],
+        });
     }
 
     pub(super) fn open(&self) -> impl Iterator<Item = &Run> {
@@ -128,7 +140,7 @@ impl Books {
     /// Machines that came into the books after `since` and are of none of these intents.
     pub(super) fn has_newcomer(&self, since: usize, intents: &[IntentId]) -> bool {
         let new = self.runs.get(since..).unwrap_or_default();
-        new.iter().any(|run| run.intent.as_ref().is_none_or(|intent| !intents.contains(intent)))
+        new.iter().any(|run| !run.off && run.intent.as_ref().is_none_or(|intent| !intents.contains(intent)))
     }
 
     pub(super) fn len(&self) -> usize {

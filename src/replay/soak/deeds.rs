@@ -275,6 +275,11 @@ impl World {
                 }
             }
             Deed::PlaceHold { instance, nonce } => self.hold(instance, nonce),
+            Deed::AskEnd { instance, nonce } => {
+                if let Some(mail) = self.machine(instance).and_then(|machine| machine.mail.as_mut()) {
+                    (mail.end, mail.ended_at) = (Some(nonce.clone()), now);
+                }
+            }
             Deed::CancelDrain { instance, hold, .. } => {
                 self.write(instance, "run".to_owned());
                 if let Some(machine) = self.machine(instance).filter(|_| *hold) {

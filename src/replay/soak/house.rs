@@ -219,7 +219,7 @@ impl Pool {
             text.push_str("spot_strategy = \"price-capacity-optimized\"\n");
         }
         if self.stops {
-            text.push_str("on_idle = \"stop\"\n");
+            text.push_str("on_idle = \"stop\"\ndisk_gb = 200\n");
         }
         if self.when_idle {
             text.push_str("replace_drifted = \"when-idle\"\n");

@@ -94,6 +94,9 @@ pub(super) struct Mail {
     pub wanted_at: Millis,
     pub state: Option<String>,
     pub gone: Option<&'static str>,
+    /// The nonce of the drain whose tasks are to end, and when that was written.
+    pub end: Option<String>,
+    pub ended_at: Millis,
     /// The gate has read an order to drain.
     pub drains: bool,
 }
@@ -341,6 +344,19 @@ impl World {
             agent.idle_since = now;
             self.tasks.remove(&number);
         }
+        let mail = machine.mail.as_ref().filter(|mail| mail.end.is_some() && now - mail.ended_at >= lag + MINUTE);
+        let drains = mail.and_then(|mail| mail.want.as_deref()?.strip_prefix("drain:"));
+        if let Some(number) = agent.task.filter(|_| mail.is_some_and(|mail| mail.end.as_deref() == drains)) {
+            // It writes what it has, and waits again.
+            (agent.task, agent.idle_since) = (None, now);
+            if let Some(task) = self.tasks.get_mut(&number) {
+                let queue = task.queue;
+                task.left = (agent.ends_at - now).max(SECOND);
+                self.enqueue(number, queue);
+            }
+        }
+        let Some(machine) = self.machines.get_mut(place) else { return };
+        let Some(agent) = &mut machine.agent else { return };
         let unread = machine.gated
             && machine.mail.as_ref().is_some_and(|mail| {
                 let told = mail.want.as_deref().is_some_and(|want| want.starts_with("drain:"));
@@ -431,6 +447,10 @@ impl World {
         let Some(machine) = self.machines.get_mut(place) else { return };
         if matches!(machine.state, CloudState::ShuttingDown | CloudState::Terminated) {
             return;
+        }
+        // Of one that is off the cloud tells from now on when it ended, not when it was switched off.
+        if matches!(machine.state, CloudState::Stopping | CloudState::Stopped) {
+            machine.ended = None;
         }
         let ended = *machine.ended.get_or_insert(now);
         (machine.state, machine.reason, machine.changes_at) = (CloudState::ShuttingDown, reason, now + takes);

@@ -37,7 +37,8 @@ pub(super) async fn each(
     };
     // What a row costs beside what is in it would be most of the time: some hundred intervals are one.
     let mut pages = sqlx::query(
-        "SELECT json_group_array(json_array(instance, pool, home, rate, extras, reservation, start, stop, \
+        "SELECT json_group_array(json_array(instance, pool, home, rate, extras, disks, \
+         json(iif(off, 'true', 'false')), reservation, start, stop, \
          json((SELECT json_group_array(json_array(since, queue, task, project, user, standing) ORDER BY place) \
           FROM share WHERE share.interval = interval.id))) ORDER BY id) AS page \
          FROM interval WHERE start < ? AND (closed = 0 OR stop >= ?) GROUP BY id / 256 ORDER BY id / 256",
@@ -53,16 +54,17 @@ pub(super) async fn each(
 }
 
 /// As the table has them, the shares last.
-type BillColumns = (InstanceId, PoolName, QueueName, Option<Rate>, Rate, Money, i64, Option<i64>, Vec<ShareColumns>);
+type BillColumns =
+    (InstanceId, PoolName, QueueName, Option<Rate>, Rate, Rate, bool, Money, i64, Option<i64>, Vec<ShareColumns>);
 
 /// Since when, the queue, the task, its project and user, and what the machine did without one.
 type ShareColumns = (i64, QueueName, Option<TaskId>, Option<ProjectName>, Option<UserName>, Standing);
 
 fn interval(columns: BillColumns) -> Interval {
-    let (instance, pool, home, rate, extras, reservation, start, end, shares) = columns;
+    let (instance, pool, home, rate, extras, disks, off, reservation, start, end, shares) = columns;
     let (start, end) = (to_instant(start), end.map(to_instant));
     let shares = shares.into_iter().map(share).collect();
-    Interval { instance, pool, home, rate, extras, reservation, start, end, shares }
+    Interval { instance, pool, home, rate, extras, disks, off, reservation, start, end, shares }
 }
 
 fn share((since, queue, task, project, user, standing): ShareColumns) -> Share {

@@ -153,8 +153,8 @@ mod tests {
     }
 
     prop_compose! {
-        fn drain()(nonce in name(), by in name(), ordered in instant(), acknowledged in option::of(instant()), cancelled: bool, held: bool) -> Drain {
-            Drain { nonce, cause: DrainCause::Person, by: by.into(), ordered, acknowledged, cancelled, held }
+        fn drain()(nonce in name(), by in name(), ordered in instant(), acknowledged in option::of(instant()), cancelled: bool, held: bool, end_asked in option::of(instant())) -> Drain {
+            Drain { nonce, cause: DrainCause::Person, by: by.into(), ordered, acknowledged, cancelled, held, end_asked }
         }
     }
 
@@ -232,14 +232,14 @@ mod tests {
 
     prop_compose! {
         fn share()(from in instant(), queue in name(), task in option::of(name()), project in option::of(name()),
-            user in option::of(name()), standing in prop::sample::select(vec![Standing::Boot, Standing::Idle, Standing::Drained])) -> Share {
+            user in option::of(name()), standing in prop::sample::select(vec![Standing::Boot, Standing::Idle, Standing::Drained, Standing::Off])) -> Share {
             let owner = Owner { project: project.map(Into::into), user: user.map(Into::into) };
             Share { from, queue: queue.into(), task: task.map(Into::into), owner, standing }
         }
     }
 
     prop_compose! {
-        fn interval()(instance in name(), pool in name(), rate in option::of(0_i64..40_000_000), extras in 0_i64..9, start in instant(),
+        fn interval()(instance in name(), pool in name(), rate in option::of(0_i64..40_000_000), extras in 0_i64..9, off: bool, start in instant(),
             end in option::of(instant()), shares in vec(share(), 0..3)) -> Interval {
             Interval {
                 instance: instance.into(),
@@ -247,6 +247,8 @@ mod tests {
                 home: "q".into(),
                 rate: rate.map(Rate::from_micros_per_hour),
                 extras: Rate::from_micros_per_hour(extras),
+                disks: Rate::from_micros_per_hour(extras / 2),
+                off,
                 reservation: Money::from_micros(9),
                 start,
                 end,
@@ -283,6 +285,7 @@ mod tests {
         let machines = prop_oneof![
             (known(), interval()).prop_map(|(known, interval)| Record::Opened(Box::new(Opened { known, interval }))),
             (known(), interval()).prop_map(|(known, interval)| Record::Restarted(Box::new(Opened { known, interval }))),
+            interval().prop_map(|interval| Record::DisksBilled(Box::new(Interval { off: true, ..interval }))),
             name().prop_map(|id| Record::Registered(id.into())),
             (name(), power()).prop_map(|(id, power)| Record::PowerSet { instance: id.into(), power }),
             (name(), share()).prop_map(|(id, share)| Record::Charged { instance: id.into(), share }),
@@ -364,14 +367,16 @@ mod tests {
                 store.each_interval(Timestamp::MIN, Timestamp::MAX, show).await.unwrap();
                 (store.standing().await.unwrap(), (ledger, open), store.load().await.unwrap())
             });
-            prop_assert_eq!(standing.ledger.open(), whole.ledger.open());
+            prop_assert_eq!((standing.ledger.open(), standing.ledger.off()), (whole.ledger.open(), whole.ledger.off()));
             prop_assert_eq!((&standing.intents, &standing.known), (&whole.intents, &whole.known));
-            let ended = whole.ledger.open().values().filter(|interval| interval.end.is_some());
+            let ended: Vec<&Interval> = whole.ledger.running().filter(|interval| interval.end.is_some()).collect();
             let mut ledger = Ledger::default();
-            ended.clone().for_each(|interval| ledger.add_closed(interval));
-            prop_assert_eq!(shown.1 + ended.count(), whole.ledger.open().len());
+            for interval in &ended {
+                ledger.add_closed(interval);
+            }
+            prop_assert_eq!(shown.1 + ended.len(), whole.ledger.running().count());
             let before: Money = ledger.total(now());
-            let closed: Money = whole.ledger.total(now()) - whole.ledger.open().values().map(|interval| interval.cost(now())).sum();
+            let closed: Money = whole.ledger.total(now()) - whole.ledger.running().map(|interval| interval.cost(now())).sum();
             prop_assert_eq!(shown.0.total(now()) - before, closed);
         }
 
@@ -465,6 +470,8 @@ mod tests {
             home: "q".into(),
             rate,
             extras: Rate::ZERO,
+            disks: Rate::ZERO,
+            off: false,
             reservation: Money::ZERO,
             start,
             end: None,

@@ -149,6 +149,8 @@ pub(super) fn interval(row: &SqliteRow) -> Result<Interval, ColumnError> {
         home: row.try_get::<String, _>("home")?.into(),
         rate: row.try_get::<Option<i64>, _>("rate")?.map(Rate::from_micros_per_hour),
         extras: Rate::from_micros_per_hour(row.try_get("extras")?),
+        disks: Rate::from_micros_per_hour(row.try_get("disks")?),
+        off: row.try_get("off")?,
         reservation: Money::from_micros(row.try_get("reservation")?),
         start: to_instant(row.try_get("start")?),
         end: row.try_get::<Option<i64>, _>("stop")?.map(to_instant),

@@ -81,10 +81,8 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
             let set = "UPDATE known SET facts = json_set(facts, '$.replace', json(?)) WHERE instance = ?";
             set_known(connection, set, id, json(by)?).await
         }
-        Record::Charged { instance: id, share } => match open_interval_of(connection, id).await? {
-            Some(interval) => add_share(connection, interval, share).await,
-            None => Ok(()),
-        },
+        Record::DisksBilled(interval) => open_interval(connection, interval).await,
+        Record::Charged { instance, share } => charge(connection, instance, share).await,
         Record::Closed { instance: id, end } => close_interval(connection, id, *end).await,
         Record::Gone { instance: id, at } => {
             run(connection, sqlx::query("DELETE FROM known WHERE instance = ?").bind(id.as_str())).await?;
@@ -177,18 +175,22 @@ async fn open_known(connection: &mut SqliteConnection, known: &KnownInstance) ->
 }
 
 async fn open_interval(connection: &mut SqliteConnection, interval: &Interval) -> Result<(), ColumnError> {
-    if open_interval_of(connection, &interval.instance).await?.is_some() {
-        return Ok(());
+    match open_interval_of(connection, &interval.instance).await? {
+        Some((_, true)) if !interval.off => close_interval(connection, &interval.instance, interval.start).await?,
+        Some(_) => return Ok(()),
+        None => {}
     }
     let id = sqlx::query(
-        "INSERT INTO interval (instance, pool, home, rate, extras, reservation, start, stop) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO interval (instance, pool, home, rate, extras, disks, off, reservation, start, stop) \
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )
     .bind(interval.instance.as_str())
     .bind(interval.pool.as_str())
     .bind(interval.home.as_str())
     .bind(interval.rate.map(Rate::micros_per_hour))
     .bind(interval.extras.micros_per_hour())
+    .bind(interval.disks.micros_per_hour())
+    .bind(interval.off)
     .bind(interval.reservation.micros())
     .bind(instant(interval.start)?)
     .bind(interval.end.map(instant).transpose()?)
@@ -201,8 +203,20 @@ async fn open_interval(connection: &mut SqliteConnection, interval: &Interval) -
     Ok(())
 }
 
-async fn open_interval_of(connection: &mut SqliteConnection, id: &InstanceId) -> Result<Option<i64>, ColumnError> {
-    let found = sqlx::query_scalar("SELECT id FROM interval WHERE instance = ? AND closed = 0").bind(id.as_str());
+/// What is off is nobody's: its bill takes no more shares.
+async fn charge(connection: &mut SqliteConnection, id: &InstanceId, share: &Share) -> Result<(), ColumnError> {
+    match open_interval_of(connection, id).await? {
+        Some((interval, false)) => add_share(connection, interval, share).await,
+        _ => Ok(()),
+    }
+}
+
+/// A machine's bill that runs, and whether it is that of one that is off.
+async fn open_interval_of(
+    connection: &mut SqliteConnection,
+    id: &InstanceId,
+) -> Result<Option<(i64, bool)>, ColumnError> {
+    let found = sqlx::query_as("SELECT id, off FROM interval WHERE instance = ? AND closed = 0").bind(id.as_str());
     Ok(found.fetch_optional(connection).await?)
 }
 

@@ -136,6 +136,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
     if let Some(drain) = &instance.drain {
         let order = match (drain.cancelled, drain.acknowledged) {
             (true, _) => "drain cancelled",
+            (false, None) if drain.end_asked.is_some() => "asked to checkpoint",
             (false, None) => "drain ordered",
             (false, Some(_)) => "drained",
         };
@@ -153,9 +154,8 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
         Origin::Orphan => notes.push("orphan, adopted".to_owned()),
         Origin::BroughtOver => notes.push("brought over: no guard, stopped by hand".to_owned()),
     }
-    if instance.power.is_off() {
-        notes.push("kept; its disks cost, and are not in the ledger".to_owned());
-    } else if instance.rate.is_none() {
+    notes.extend(instance.kept_told());
+    if !instance.power.is_off() && instance.rate.is_none() {
         notes.push("no price known".to_owned());
     }
     let acts = view.acts.iter().filter(|act| act.instance.as_ref() == Some(&instance.id));

@@ -103,7 +103,7 @@ impl<'a> Step<'a> {
             Subject::Pool(pool) => names.pool.as_ref() == Some(pool),
             Subject::Instance(instance) => names.instance.as_ref() == Some(instance),
             Subject::Budget(budget) => {
-                matches!(self.reason(), Reason::Budget { name, .. } | Reason::OwnerSpent { name, .. } | Reason::Step { name, .. }
+                matches!(self.reason(), Reason::Budget { name, .. } | Reason::OwnerSpent { name, .. } | Reason::Step { name, .. } | Reason::Checkpoint { name, .. }
                     if name == budget)
             }
             _ => false,

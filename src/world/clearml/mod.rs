@@ -147,6 +147,10 @@ impl Tracker for Clearml {
         hidden::write(self, &mailbox_queue(instance), "want", &format!("drain:{nonce}")).await
     }
 
+    async fn ask_end(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        hidden::write(self, &mailbox_queue(instance), "end", nonce).await
+    }
+
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         hidden::write(self, &mailbox_queue(instance), "want", "run").await
     }

@@ -53,6 +53,8 @@ pub(super) enum Event {
     },
     /// The guard looks whether the drain that it acknowledged still stands.
     DrainGrace(Index),
+    /// The guard reads that it is to end its tasks.
+    EndAsked(Index),
     /// The guard looks whether the console still lives.
     LeaseCheck(Index),
     /// A guard that cannot start its agent ends the machine.

@@ -151,10 +151,10 @@ impl State {
     }
 
     fn bill(&self, machine: &Machine) -> i64 {
-        if machine.off.is_some() {
-            return machine.paid;
-        }
         let end = machine.end;
+        if let Some(off) = machine.off {
+            return machine.paid + charge_disks(machine.disks, off.at, end.map_or(self.now, |end| end.at));
+        }
         let taken_back = end.is_some_and(|end| end.cause == Cause::Spot && end.at - machine.launched < FIRST_HOUR);
         if taken_back && machine.market == Market::Spot && self.scenario.cloud.first_spot_hour_free {
             return 0;
@@ -167,6 +167,11 @@ impl State {
 pub(super) fn charge(price: i64, from: Millis, to: Millis) -> i64 {
     let billed = i128::from((to - from).max(LEAST_BILLED));
     i64::try_from((i128::from(price) * billed).div_euclid(MILLIS_IN_AN_HOUR)).unwrap_or(i64::MAX)
+}
+
+/// Micro-dollars for the disks of a machine that is off; they have no least time.
+pub(super) fn charge_disks(price: i64, from: Millis, to: Millis) -> i64 {
+    i64::try_from((i128::from(price) * i128::from(to - from)).div_euclid(MILLIS_IN_AN_HOUR)).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

@@ -119,6 +119,7 @@ impl State {
             Event::Finishes { agent, run } => self.task_finishes(agent, run),
             Event::Aborts { agent, run } => self.run_aborted(agent, run),
             Event::DrainGrace(agent) => self.drain_grace(agent),
+            Event::EndAsked(machine) => self.end_asked(machine),
             Event::LeaseCheck(machine) => self.lease_check(machine),
             Event::GivesUp { machine, why } => self.gives_up(machine, why),
             Event::EndOfLife(machine) => self.end_of_life(machine),

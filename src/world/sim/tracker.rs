@@ -103,6 +103,15 @@ impl Tracker for Shared {
         self.order(instance, &format!("drain:{nonce}")).await
     }
 
+    async fn ask_end(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        self.tracker_call(Call::Write, "queues.add_or_update_metadata", |state| {
+            let written = state.write(&mailbox_queue(instance), "end", nonce);
+            state.end_will_be_heard(instance);
+            written
+        })
+        .await
+    }
+
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.order(instance, "run").await
     }

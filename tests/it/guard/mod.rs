@@ -1,5 +1,6 @@
 //! The boot script with the real agent behind its gate.
 
+mod checkpoint;
 mod console;
 mod docker;
 mod endings;

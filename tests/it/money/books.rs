@@ -77,6 +77,8 @@ fn records(run: &Run<'_>) -> Vec<Record> {
         home: "train".into(),
         rate: Some(Rate::from_micros_per_hour(RATE)),
         extras: Rate::ZERO,
+        disks: Rate::ZERO,
+        off: false,
         reservation: Money::ZERO,
         start,
         end: None,

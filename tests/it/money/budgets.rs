@@ -90,12 +90,24 @@ fn a_kill_step_ends_what_still_runs_after_its_grace_within_the_bound_on_the_scre
         assert_eq!(phases(&view), [Phase::Draining; 2], "they have their grace");
         view = console.wait(15).await;
         assert_eq!(up(&view), 0);
+        let told = journal(console).await;
+        let asked = "budget \"day\" says kill after 30m00: asked to checkpoint at 09:";
+        assert!(told.contains("checkpoint its task and end it") && told.contains(asked), "{told}");
         let spent = view.spend.budgets[0].spent;
         assert!(spent <= bound.most && spent > Money::from_micros(2_900_000), "{spent} of {bound:?} since {crossed}");
         // Their tasks wait again, and nothing is launched for them.
         view = console.wait(10).await;
         assert_eq!((up(&view), view.plan.outlooks[0].waiting), (0, 2));
-        assert_eq!(console.judge().tasks_lost, 0);
+        let judged = console.judge();
+        assert_eq!(
+            (judged.tasks_lost, judged.busy_kills, judged.stopped_by_call),
+            (0, 0, 2),
+            "each ended without a task"
+        );
+        // With money again they go on where they were: of ten hours each the first hour and more is done.
+        console.set("budget.day.limit", "$100").await;
+        view = console.wait(9 * 60).await;
+        assert_eq!((up(&view), console.judge().tasks_done), (0, 2), "{:?}", phases(&view));
     });
 }
 

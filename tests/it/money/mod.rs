@@ -4,6 +4,7 @@ mod books;
 mod budgets;
 mod console;
 mod forecast;
+mod off;
 #[cfg(feature = "aws")]
 mod prices;
 mod reconcile;

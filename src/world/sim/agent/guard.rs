@@ -2,7 +2,7 @@
 
 use crate::model::ids::{InstanceId, QueueId, QueueName, mailbox_queue};
 use crate::model::settings::GuardKind;
-use crate::world::sim::agent::{Agent, Doing, Gate};
+use crate::world::sim::agent::{Agent, Doing, Gate, next_on_grid};
 use crate::world::sim::clearml::{ClearmlServer, HIDING_TAG};
 use crate::world::sim::cloud::Cause;
 use crate::world::sim::events::{Event, Index, Millis, SECOND, millis, timestamp};
@@ -173,6 +173,41 @@ impl State {
         let started = self.machines.get(machine).map_or(0, |machine| machine.agents.len());
         if self.crew(machine).filter(|agent| long(agent)).count() == started {
             self.power_off(machine, "drained");
+        }
+    }
+
+    /// Somebody wrote into the mailbox of a machine that its tasks are to end: its guard asks once a minute.
+    pub(in crate::world::sim) fn end_will_be_heard(&mut self, instance: &InstanceId) {
+        let Some((index, machine)) = self.machine(instance).filter(|(_, machine)| machine.guard != GuardKind::Off)
+        else {
+            return;
+        };
+        let at = next_on_grid(machine.agent_from(), LEASE_TICK, self.now);
+        self.events.at(at, Event::EndAsked(index));
+    }
+
+    /// The tasks of a machine that drains write what they have, and wait in their queues again. One that is being set up
+    /// does not hear it.
+    pub(in crate::world::sim) fn end_asked(&mut self, index: Index) {
+        let now = self.now;
+        let Some(machine) = self.machines.get(index).filter(|machine| machine.is_on()) else { return };
+        let (mailbox, agents) = (mailbox_queue(&machine.id), machine.agents.clone());
+        let mailbox = self.server.queue_by_name(mailbox.as_str()).map(|queue| queue.id.clone());
+        let value = |key| Some(self.server.metadata(mailbox.as_ref()?, key).unwrap_or_default().to_owned());
+        let (Some(want), Some(end)) = (value("want"), value("end")) else { return };
+        if end.is_empty() || want.strip_prefix("drain:") != Some(&end) {
+            return;
+        }
+        if self.calls.tracker_is_down(now) {
+            return self.events.at(self.calls.tracker_up_at() + LEASE_TICK, Event::EndAsked(index));
+        }
+        let mut again = false;
+        for agent in agents {
+            again |= self.agents.get(agent).is_some_and(|agent| matches!(agent.doing, Doing::Starting { .. }));
+            self.checkpoint(agent);
+        }
+        if again {
+            self.events.at(now + LEASE_TICK, Event::EndAsked(index));
         }
     }
 

@@ -121,6 +121,25 @@ impl State {
         self.becomes_idle(index);
     }
 
+    /// Its guard stops the agent's task, which writes what it has, and enqueues it again.
+    pub(super) fn checkpoint(&mut self, index: Index) {
+        let Some(agent) = self.agents.get(index).filter(|agent| agent.alive) else { return };
+        let Doing::Running { task, queue, since } = agent.doing.clone() else { return };
+        if !self.owns(agent, &task) || self.is_hold(&task) {
+            return;
+        }
+        let (now, time, user) = (self.now, timestamp(self.now), agent.user.clone());
+        if let Some(truth) = self.tasks.get_mut(&task) {
+            truth.saved += now - since;
+        }
+        self.counts.interrupted_runs += 1;
+        // The status is known, and the queue was there a moment ago.
+        let _ = self.server.stopped(time, &user, &task, Said::reason("asked to checkpoint"), true);
+        let _ = self.server.enqueue(time, &user, &task, &queue, Said::default(), false);
+        self.becomes_idle(index);
+        self.wake_for(&queue);
+    }
+
     fn becomes_idle(&mut self, index: Index) {
         let now = self.now;
         if let Some(agent) = self.agents.get_mut(index) {

@@ -27,6 +27,8 @@ pub(in crate::world::sim) struct Machine {
     pub(in crate::world::sim) vcpu: u32,
     /// The cloud's own price, in micro-dollars for an hour.
     pub(in crate::world::sim) price: i64,
+    /// What its disks cost of that, on or off.
+    pub(in crate::world::sim) disks: i64,
     pub(in crate::world::sim) intent: IntentId,
     revision: Revision,
     term: Term,
@@ -43,7 +45,7 @@ pub(in crate::world::sim) struct Machine {
     pub(in crate::world::sim) unlisted_until: Millis,
     pub(in crate::world::sim) end: Option<End>,
     pub(in crate::world::sim) off: Option<Off>,
-    /// In micro-dollars, for the times before it was last switched off.
+    /// In micro-dollars, for the times before it was last switched on or off.
     pub(in crate::world::sim) paid: i64,
     /// Those that its guard started, by their numbers.
     pub(in crate::world::sim) agents: Vec<Index>,
@@ -66,7 +68,7 @@ pub(in crate::world::sim) struct End {
 /// A machine is switched off, and kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::world::sim) struct Off {
-    /// Its bill ends here.
+    /// From here on its disks alone are billed.
     pub(in crate::world::sim) at: Millis,
     /// It is `stopping` until then.
     pub(in crate::world::sim) stopped: Millis,
@@ -145,8 +147,8 @@ fn agreed(pool: &PoolSettings, list: i64, now: Millis) -> i64 {
     if over { list } else { (list * (1_000 - i64::from(discount.permille))).div_euclid(1_000) }
 }
 
-/// What the disks and the address of a machine cost, in micro-dollars for an hour.
-fn beside(pool: &PoolSettings) -> i64 {
+/// What the disks of a machine cost, in micro-dollars for an hour.
+fn disks(pool: &PoolSettings) -> i64 {
     let a_month = |gigabytes: u32, kind: VolumeKind| {
         i64::from(gigabytes)
             * match kind {
@@ -158,7 +160,7 @@ fn beside(pool: &PoolSettings) -> i64 {
                 VolumeKind::St1 => 45_000,
             }
     };
-    let mut price = if pool.public_address { 5_000 } else { 0 };
+    let mut price = 0;
     if let Some(gigabytes) = pool.launch.disk_gb {
         price += a_month(gigabytes, pool.launch.disk_type.unwrap_or(VolumeKind::Gp3)).div_euclid(730);
     }
@@ -184,7 +186,8 @@ impl Machine {
         // A price of the settings' own is what was agreed.
         let own = order.pool.price.is_some() && order.pool.market == order.launch.market;
         let machine = if own { list } else { agreed(&order.pool, list, now) };
-        let price = machine + beside(&order.pool);
+        let disks = disks(&order.pool);
+        let price = machine + disks + if order.pool.public_address { 5_000 } else { 0 };
         Self {
             id: InstanceId::new(format!("i-0{:016x}", boot.id)),
             fleet: order.fleet.clone(),
@@ -196,6 +199,7 @@ impl Machine {
             zone,
             vcpu: offer.vcpu,
             price,
+            disks,
             intent: order.intent(place),
             revision: order.revision.clone(),
             term: order.term,
@@ -303,7 +307,7 @@ impl Machine {
             market: self.market,
             state: self.state(now),
             launched: timestamp(self.launched),
-            ended: self.off.map(|off| off.at).or(self.end.map(|end| end.at)).map(timestamp),
+            ended: self.end.map(|end| end.at).or(self.off.map(|off| off.at)).map(timestamp),
             image: Some(self.image.clone()),
             state_reason: self
                 .end

@@ -7,7 +7,7 @@ use crate::world::cloud::CloudError;
 use crate::world::sim::cloud::machine::Off;
 use crate::world::sim::cloud::{Cause, no};
 use crate::world::sim::events::{Event, Index, Millis};
-use crate::world::sim::judge::charge;
+use crate::world::sim::judge::{charge, charge_disks};
 use crate::world::sim::state::State;
 
 /// The guard of a machine keeps a token of its own fresh; it lives this long when the machine comes back.
@@ -78,6 +78,7 @@ impl State {
             return Err(no(ErrorClass::Capacity, "InsufficientInstanceCapacity", said));
         }
         if let Some(machine) = self.machines.get_mut(index) {
+            machine.paid = machine.paid.saturating_add(charge_disks(machine.disks, off.at, now));
             (machine.off, machine.launched) = (None, now);
             machine.said.clear();
             self.tokens.insert(machine.token.clone(), now.saturating_add(TOKEN_LIFE));

@@ -133,6 +133,10 @@ impl Tracker for TrackerFace {
         self.tracker.order_drain(instance, nonce).await
     }
 
+    async fn ask_end(&self, instance: &InstanceId, nonce: &str) -> Result<(), TrackerError> {
+        self.tracker.ask_end(instance, nonce).await
+    }
+
     async fn cancel_drain(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.tracker.cancel_drain(instance).await
     }

@@ -85,7 +85,7 @@ pub(super) const POOL: &[Field] = &[
         unset: Unset::Is("terminate"),
         takes: Takes::AtOnce,
         doc: "What becomes of an idle machine once it is drained: it is ended, or switched off and kept, and started again \
-              before another is launched. What is kept costs its disks, which are not in the ledger. Not for `spot`.",
+              before another is launched. What is kept goes on costing its disks, and says so. Not for `spot`.",
         example: "stop",
         later: &[],
         lens: at!(Pool, on_idle),

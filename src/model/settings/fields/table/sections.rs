@@ -196,8 +196,9 @@ pub(super) const BUDGET: &[Field] = &[
         takes: Takes::AtOnce,
         doc: "What is done once so much of the limit is spent. `warn` says it; `cheapest-only` launches in spot pools alone, or in \
               the cheapest pool of a queue that has none; `stop-launching` launches nothing; `stop-idle` drains machines that no task \
-              needs, whatever keeps them; `drain` lets every machine finish its task and take no more; `kill after 30m` ends those that \
-              still run one so long after that, and its task is lost or enqueued again by `on_lost`. The furthest step reached \
+              needs, whatever keeps them, and ends those that are kept switched off; `drain` lets every machine finish its task and take no more; `kill after 30m` has \
+              those that still run one so long after that checkpoint it (its abort callback is called) and put it back into its \
+              queue; a machine that has not within 5 minutes is ended, and its task is lost or enqueued again by `on_lost`. The furthest step reached \
               holds, until less is spent or more allowed. Of a project or user: `warn` and `stop-launching`.",
         example: "80% = warn, 100% = stop-launching",
         later: &[],
