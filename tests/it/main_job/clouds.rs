@@ -142,6 +142,20 @@ fn money_that_is_set_aside_on_one_cloud_refuses_a_launch_on_the_other() {
         "{checked}"
     );
     assert!(checked.contains("ok    gce us-central1: permits compute.disks.create, compute.disks.delete"), "{checked}");
+    assert!(
+        checked.contains("takes the credentials for project proj-1: the service account of this machine, renewed"),
+        "{checked}"
+    );
+    google.fake.state().lacks = ["compute.instances.create"].into();
+    let lacking = rig.tidegate_with(&["check"], &variables);
+    assert_eq!(lacking.code, Some(4), "{lacking:?}");
+    for words in [
+        "WRONG gce us-central1: does not permit compute.instances.create: roles/compute.instanceAdmin.v1 holds it",
+        "as a custom role for `gcloud iam roles create tidegate --project PROJECT --file FILE`:\n{",
+    ] {
+        assert!(lacking.out.contains(words), "{words}\n{}", lacking.out);
+    }
+    google.fake.state().lacks.clear();
     let policy = rig.done(&["policy"]);
     assert!(policy.contains("ec2:RunInstances") && policy.contains("compute.instances.create"), "{policy}");
     rig.start_loop(&variables);
