@@ -14,10 +14,10 @@ use crate::engine::seen::hold::Held;
 use crate::engine::seen::join;
 use crate::engine::seen::sight::Sights;
 use crate::engine::words::line;
-use crate::model::ids::InstanceId;
+use crate::model::ids::{InstanceId, TaskId};
 use crate::model::instance::{Drain, Power};
 use crate::model::journal::EntryKind;
-use crate::model::observed::{CloudInstance, CloudState};
+use crate::model::observed::{CloudInstance, CloudState, ObservedWorker};
 use crate::model::plan::Plan;
 use crate::model::reason::Reason;
 use crate::model::record::{KnownInstance, Memory, Record};
@@ -144,6 +144,8 @@ pub(super) struct Tended {
     pub deeds: Vec<Deed>,
     /// Stops that the cloud accepted and did not carry out, and what is said of them.
     pub unheeded: Vec<(Record, Deed)>,
+    /// Stops that are not to be carried through any more, and what is said of them.
+    pub withdrawn: Vec<Vec<Record>>,
 }
 
 impl Loop {
@@ -165,10 +167,13 @@ impl Loop {
             plan: &self.plan,
             now,
         };
-        let Tended { mut deeds, unheeded } = tending.tended();
+        let Tended { mut deeds, unheeded, withdrawn } = tending.tended();
         deeds.extend(self.sweeps(now));
         for deed in deeds {
             self.begin(deed);
+        }
+        for records in withdrawn {
+            self.commit(records).await;
         }
         for (alarm, deed) in unheeded {
             if !self.is_blocked(&deed, now) && self.commit(vec![alarm]).await {
@@ -201,7 +206,7 @@ impl Loop {
 impl Tending<'_> {
     pub(super) fn tended(&self) -> Tended {
         let mut deeds = Vec::new();
-        let (mut unheeded, now) = (Vec::new(), self.now);
+        let (mut unheeded, mut withdrawn, now) = (Vec::new(), Vec::new(), self.now);
         for known in self.memory.known.values() {
             let held = Held::of(known, self.facts, self.settings);
             let another = held.and_then(|held| self.open_hold(known, held));
@@ -211,10 +216,18 @@ impl Tending<'_> {
             let waits = !off && held.is_some_and(|held| !held.may_end(now));
             match (known.stop_sent, &known.drain) {
                 (Some(_), _) if waits => {}
-                (Some(_), _) => match self.stop_stands(known) {
-                    Stand::Fulfilled => {}
-                    Stand::Open => deeds.push(stop(known)),
-                    Stand::Unheeded(since) => {
+                (Some(sent), _) => match (self.stop_stands(known), self.taken_since(known, sent)) {
+                    (Stand::Fulfilled, _) => {}
+                    (_, Some(task)) => {
+                        let text = format!(
+                            "{} registered after its stop was decided and runs {task}: it is not stopped; drain it",
+                            known.id
+                        );
+                        let line = line(now, EntryKind::Alarm, text).about_machine(known);
+                        withdrawn.push(vec![Record::Withdrawn(known.id.clone()), line.record()]);
+                    }
+                    (Stand::Open, None) => deeds.push(stop(known)),
+                    (Stand::Unheeded(since), None) => {
                         let text = format!("{} still runs, though it was stopped at {since:.0}", known.id);
                         let line = line(now, EntryKind::Alarm, text).about_machine(known);
                         unheeded.push((line.record(), stop(known)));
@@ -238,7 +251,7 @@ impl Tending<'_> {
         let off = self.facts.mailboxes.keys().filter(off);
         deeds.extend(off.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
         deeds.extend(heard.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
-        Tended { deeds, unheeded }
+        Tended { deeds, unheeded, withdrawn }
     }
 
     /// Whether the mailbox of a machine has nothing to tell any more: the machine is gone, its last words were read, and
@@ -268,6 +281,15 @@ impl Tending<'_> {
         let region = Region { provider: known.provider, name: known.region.clone() };
         let late = self.facts.seen_at(&region).is_some_and(|seen| seen.duration_since(*accepted) > takes);
         if late && shown.is_some() { Stand::Unheeded(*accepted) } else { Stand::Fulfilled }
+    }
+
+    /// The task of a machine that had no worker when its stop was decided, and that is not proved to take none.
+    fn taken_since(&self, known: &KnownInstance, sent: Timestamp) -> Option<&TaskId> {
+        let proved = known.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
+        let seen = self.snapshot.instance(&known.id).filter(|_| !proved)?;
+        let registers = |row: &&ObservedWorker| Some(&row.id) == seen.worker.as_ref() && row.registered > sent;
+        self.facts.workers.iter().find(registers)?;
+        seen.task.as_ref().map(|task| &task.id)
     }
 
     /// The switching off of a machine that still runs, unless the cloud has time to carry it out.

@@ -336,8 +336,11 @@ impl Stepper {
             plan: &self.plan,
             now,
         };
-        let Tended { deeds, unheeded } = tending.tended();
+        let Tended { deeds, unheeded, withdrawn } = tending.tended();
         let mut begun: Vec<Begun> = deeds.into_iter().filter_map(|deed| self.begin(deed, now)).collect();
+        for records in withdrawn {
+            self.commit(records);
+        }
         for (alarm, deed) in unheeded {
             if !self.is_blocked(&deed, now) && self.commit(vec![alarm]) {
                 begun.extend(self.begin(deed, now));

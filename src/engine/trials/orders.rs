@@ -68,6 +68,30 @@ async fn a_stop_that_is_accepted_and_not_carried_out_is_sent_again_with_an_alarm
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stop_of_a_machine_without_a_worker_ends_no_task_that_it_took_meanwhile() {
+    let mut trial = Trial::armed(1).await;
+    trial.pass(120).await;
+    let machine = trial.world.facts().machines.keys().next().unwrap().to_string();
+    trial.world.always("terminate", Some(Fate::Refused));
+    trial.order(Ask::Stop { instance: machine.as_str().into(), kill: false }).await.unwrap();
+    trial.pass(20).await;
+    assert_eq!(trial.world.registers(), machine);
+    trial.world.takes_all_tasks();
+    trial.pass(60).await;
+    trial.world.always("terminate", None);
+    trial.pass(20 * 60).await;
+    assert_eq!(trial.world.state(&machine), Some(CloudState::Running));
+    let alarms = trial.lines(EntryKind::Alarm);
+    let told = format!("{machine} registered after its stop was decided and runs t0: it is not stopped; drain it");
+    assert_eq!(alarms, [told]);
+    let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
+    assert_eq!(seen.phase, Phase::Busy);
+    trial.order(Ask::Stop { instance: machine.as_str().into(), kill: true }).await.unwrap();
+    trial.pass(30).await;
+    assert_eq!(trial.world.state(&machine), Some(CloudState::Terminated));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_cancel_waits_for_the_order_that_is_on_its_way() {
     let (mut trial, machine) = Trial::idle().await;
     trial.world.facts().answers = false;
