@@ -22,7 +22,8 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
         let name = &pool.settings.name;
         let supply = pass.demand.supply(place);
         let needed = supply.up.saturating_sub(supply.surplus());
-        let asked = needed + pass.unmet.get(place).copied().unwrap_or_default();
+        let unmet = pass.unmet.get(place).copied().unwrap_or_default();
+        let asked = needed + unmet;
         let mut course = index.snapshot.courses.get(name).cloned().unwrap_or_default();
         let again = course.at.replace(index.now) == Some(index.now);
         course::go_on(&mut course, name, needed, asked, index.now, &mut pass.lessons);
@@ -39,7 +40,9 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
             *kept = machines.saturating_sub(needed);
         }
         pass.courses.insert(name.clone(), course);
-        if let Some((_, why)) = most.filter(|_| machines > supply.up) {
+        // Another queue that may have no more machines would take what is started for this one.
+        let taken = pool.shared_by > 1 && unmet > 0;
+        if let Some((_, why)) = most.filter(|_| machines > supply.up && !taken) {
             let reason = Reason::Foreseen { pool: name.clone(), foreseen: why };
             launch(pass, place, pool, machines - supply.up, &reason);
         }
@@ -97,7 +100,7 @@ mod tests {
     use crate::model::instance::Phase;
     use crate::model::record::{Learned, Samples};
     use crate::model::settings::KeepAlive;
-    use crate::plan::example::{World, ago, instance};
+    use crate::plan::example::{World, ago, instance, queue};
 
     /// Sweeps of eighty have come before, and single tasks; four tasks came just now.
     fn sweep() -> World {
@@ -130,6 +133,16 @@ mod tests {
         let plan = again.plan();
         again.snapshot.courses.clone_from(&plan.courses);
         assert_eq!(again.plan().actions, plan.actions);
+    }
+
+    #[test]
+    fn nothing_is_started_ahead_that_a_queue_at_its_limit_would_take() {
+        let mut other = queue("eval", &["gpu"]);
+        other.limits.max = Some(0);
+        let shared = sweep().set(|settings| settings.queues.push(other));
+        assert!(shared.told().iter().any(|told| told.starts_with("ahead: launch")));
+        let told = shared.waiting("eval", 2).told();
+        assert!(!told.iter().any(|told| told.contains("ahead: launch")), "{told:?}");
     }
 
     #[test]

@@ -108,7 +108,8 @@ impl Preempted {
     /// Takes in what a zone's operations say. One of before the machine's last start is of an earlier life.
     fn heard(&mut self, operations: &[Operation]) {
         for operation in operations {
-            let Some((id, taken)) = taken(operation) else { continue };
+            let Some((names, taken)) = taken(operation) else { continue };
+            let Some(id) = names.into_iter().flatten().find(|id| self.cases.contains_key(id)) else { continue };
             if let Some(case) = self.cases.get_mut(&id)
                 && case.machine.zone.as_ref().map(Zone::as_str) == zone(operation)
                 && taken.at.is_none_or(|at| at >= case.machine.launched)
@@ -172,15 +173,19 @@ fn runs(machine: &CloudInstance) -> bool {
     matches!(machine.state, CloudState::Pending | CloudState::Running)
 }
 
-/// The machine that an operation took.
-fn taken(operation: &Operation) -> Option<(InstanceId, Taken)> {
+/// The machine that an operation took, by its name and by the number that one has for its id which was brought over.
+fn taken(operation: &Operation) -> Option<([Option<InstanceId>; 2], Taken)> {
     if operation.operation_type.as_deref() != Some(PREEMPTED) {
         return None;
     }
-    let id = InstanceId::from(listed::last(operation.target_link.as_deref()?));
+    let name = InstanceId::from(listed::last(operation.target_link.as_deref()?));
+    let number = operation.target_id.map(|number| InstanceId::from(number.to_string()));
     let at = [&operation.end_time, &operation.insert_time].into_iter().flatten().find_map(|time| time.parse().ok());
     let said = operation.status_message.as_deref().filter(|said| !said.is_empty());
-    Some((id, Taken { at, reason: format!("{PREEMPTED}: {}", said.unwrap_or("Google took it back")) }))
+    Some((
+        [Some(name), number],
+        Taken { at, reason: format!("{PREEMPTED}: {}", said.unwrap_or("Google took it back")) },
+    ))
 }
 
 /// The zone of what an operation was done to: `.../zones/us-central1-a/instances/m-1`.
@@ -251,6 +256,14 @@ mod tests {
             assert_eq!(look(&mut preempted, &up[..1], &[]), (0, vec![told.clone()]), "it is asked once");
         }
         assert_eq!(look(&mut preempted, &up[..1], &[]), (0, vec![]));
+    }
+
+    #[test]
+    fn a_machine_that_was_brought_over_is_known_by_its_number() {
+        let mut preempted = Preempted::default();
+        look(&mut preempted, &[machine("4711", CloudState::Running)], &[]);
+        let told = format!("4711 Terminated {:?}", Some(at(7)));
+        assert_eq!(look(&mut preempted, &[], &[taken("old-worker", 7).set_target_id(4711_u64)]), (1, vec![told]));
     }
 
     #[test]
