@@ -14,7 +14,7 @@ use crate::engine::seen::hold::Held;
 use crate::engine::seen::join;
 use crate::engine::seen::sight::Sights;
 use crate::engine::words::line;
-use crate::model::ids::{InstanceId, TaskId};
+use crate::model::ids::InstanceId;
 use crate::model::instance::{Drain, Power};
 use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudInstance, CloudState, ObservedWorker};
@@ -216,18 +216,18 @@ impl Tending<'_> {
             let waits = !off && held.is_some_and(|held| !held.may_end(now));
             match (known.stop_sent, &known.drain) {
                 (Some(_), _) if waits => {}
-                (Some(sent), _) => match (self.stop_stands(known), self.taken_since(known, sent)) {
+                (Some(sent), _) => match (self.stop_stands(known), self.registered_since(known, sent)) {
                     (Stand::Fulfilled, _) => {}
-                    (_, Some(task)) => {
+                    (_, true) => {
                         let text = format!(
-                            "{} registered after its stop was decided and runs {task}: it is not stopped; drain it",
+                            "{} registered after its stop was decided: it may take tasks, and is not stopped; drain it",
                             known.id
                         );
                         let line = line(now, EntryKind::Alarm, text).about_machine(known);
                         withdrawn.push(vec![Record::Withdrawn(known.id.clone()), line.record()]);
                     }
-                    (Stand::Open, None) => deeds.push(stop(known)),
-                    (Stand::Unheeded(since), None) => {
+                    (Stand::Open, false) => deeds.push(stop(known)),
+                    (Stand::Unheeded(since), false) => {
                         let text = format!("{} still runs, though it was stopped at {since:.0}", known.id);
                         let line = line(now, EntryKind::Alarm, text).about_machine(known);
                         unheeded.push((line.record(), stop(known)));
@@ -283,13 +283,12 @@ impl Tending<'_> {
         if late && shown.is_some() { Stand::Unheeded(*accepted) } else { Stand::Fulfilled }
     }
 
-    /// The task of a machine that had no worker when its stop was decided, and that is not proved to take none.
-    fn taken_since(&self, known: &KnownInstance, sent: Timestamp) -> Option<&TaskId> {
+    /// Whether a machine that had no worker when its stop was decided has one by now, and is not proved to take no task.
+    fn registered_since(&self, known: &KnownInstance, sent: Timestamp) -> bool {
         let proved = known.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some() && !drain.cancelled);
-        let seen = self.snapshot.instance(&known.id).filter(|_| !proved)?;
-        let registers = |row: &&ObservedWorker| Some(&row.id) == seen.worker.as_ref() && row.registered > sent;
-        self.facts.workers.iter().find(registers)?;
-        seen.task.as_ref().map(|task| &task.id)
+        let worker = self.snapshot.instance(&known.id).and_then(|seen| seen.worker.as_ref());
+        let registers = |row: &ObservedWorker| Some(&row.id) == worker && row.registered > sent;
+        !proved && self.facts.workers.iter().any(registers)
     }
 
     /// The switching off of a machine that still runs, unless the cloud has time to carry it out.

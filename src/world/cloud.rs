@@ -49,7 +49,7 @@ pub trait Cloud: Send + Sync {
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError>;
 
     /// When the credentials end that were last used there; `None`: never, or nobody knows.
-    async fn credentials_end(&self, _region: &str) -> Option<Timestamp> {
+    async fn credentials_end(&self, _region: &str, _now: Timestamp) -> Option<Timestamp> {
         None
     }
 

@@ -48,7 +48,7 @@ pub(in crate::engine) async fn observe(world: World, clock: Clock, look: Look) -
     let mut credentials_end = BTreeMap::new();
     for region in &look.regions {
         if let Ok(cloud) = world.cloud(region.provider)
-            && let Some(end) = cloud.credentials_end(&region.name).await
+            && let Some(end) = cloud.credentials_end(&region.name, began).await
         {
             credentials_end.insert(region.clone(), end);
         }

@@ -77,12 +77,14 @@ async fn a_stop_of_a_machine_without_a_worker_ends_no_task_that_it_took_meanwhil
     trial.pass(20).await;
     assert_eq!(trial.world.registers(), machine);
     trial.world.takes_all_tasks();
+    trial.world.runs(&machine, "t0");
     trial.pass(60).await;
     trial.world.always("terminate", None);
     trial.pass(20 * 60).await;
     assert_eq!(trial.world.state(&machine), Some(CloudState::Running));
     let alarms = trial.lines(EntryKind::Alarm);
-    let told = format!("{machine} registered after its stop was decided and runs t0: it is not stopped; drain it");
+    let told =
+        format!("{machine} registered after its stop was decided: it may take tasks, and is not stopped; drain it");
     assert_eq!(alarms, [told]);
     let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
     assert_eq!(seen.phase, Phase::Busy);

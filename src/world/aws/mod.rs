@@ -220,11 +220,15 @@ impl Ec2 {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
+    async fn ends_at(&self, region: &str) -> Option<Timestamp> {
+        self.clients.lock().await.get(region).and_then(|(_, ends)| ends.at())
+    }
+
     async fn checked(&self, region: &str) -> Result<String, CloudError> {
         let client = self.client(region).await?;
         let listing = client.describe_instances().max_results(5).send().await;
         listing.map_err(|error| cloud_error("DescribeInstances", &error))?;
-        let end = self.credentials_end(region).await;
+        let end = self.ends_at(region).await;
         let end = end.map(|end| format!(", until {}", end.strftime("%Y-%m-%d %H:%M:%SZ"))).unwrap_or_default();
         Ok(format!("EC2 in {region} takes the credentials{end}"))
     }
@@ -351,7 +355,7 @@ impl Cloud for Ec2 {
         self.settle(&sweep.region, answer).await
     }
 
-    async fn credentials_end(&self, region: &str) -> Option<Timestamp> {
-        self.clients.lock().await.get(region).and_then(|(_, ends)| ends.at())
+    async fn credentials_end(&self, region: &str, _now: Timestamp) -> Option<Timestamp> {
+        self.ends_at(region).await
     }
 }

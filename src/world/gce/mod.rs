@@ -5,6 +5,7 @@
 mod account;
 mod ended;
 mod error;
+mod expiry;
 mod label;
 mod launch;
 mod leftovers;
@@ -45,6 +46,7 @@ use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Leftover, Ne
 use crate::world::gce::account::Account;
 use crate::world::gce::ended::{Asked, Ended};
 use crate::world::gce::error::{cloud_error, is_missing, is_of_caller, refused};
+use crate::world::gce::expiry::Expiry;
 use crate::world::gce::operation::{Stand, unknown};
 use crate::world::gce::preempted::Preempted;
 use crate::world::gce::price_list::PriceList;
@@ -80,6 +82,8 @@ pub struct Gce {
     leftovers: Mutex<BTreeMap<String, BTreeMap<String, Timestamp>>>,
     /// When it was read; it is the same for every account.
     price_list: Mutex<Option<(Timestamp, Arc<PriceList>)>>,
+    /// The newest token, by site.
+    expiries: Mutex<BTreeMap<String, Option<Expiry>>>,
     page_size: Option<u32>,
     patience: Patience,
 }
@@ -353,6 +357,11 @@ impl Cloud for Gce {
     ) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
         let answer = self.price_list(region, now).await;
         Ok(self.settle(region, answer).await?.prices(site_of::parts(region).1, types, market))
+    }
+
+    async fn credentials_end(&self, region: &str, now: Timestamp) -> Option<Timestamp> {
+        let site = self.site(region).await.ok()?;
+        expiry::end(&site, self.expiries.lock().await.entry(region.to_owned()).or_default(), now).await
     }
 
     fn may_leave_behind(&self) -> bool {

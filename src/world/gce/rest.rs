@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use axum::http::Extensions;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{Extensions, HeaderMap};
 use google_cloud_auth::credentials::{CacheableResource, Credentials};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::CloudError;
 use crate::world::gce::error::{class_of, class_of_status, code_of_status, refused, unreadable};
+use crate::world::secret::Secret;
 
 const CONNECT: Duration = Duration::from_secs(5);
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -69,10 +71,46 @@ impl Rest {
 
     /// What is at `path`, as text. `call` names it in errors.
     pub(super) async fn get(&self, call: &str, path: &str, query: &[(&str, &str)]) -> Result<String, CloudError> {
-        let mut address = reqwest::Url::parse(&format!("{}{path}", self.address))
-            .map_err(|error| refused(format!("{call}: {}{path}: {error}", self.address)))?;
+        let mut address = self.at(call, path)?;
         address.query_pairs_mut().extend_pairs(query);
         self.send(call, self.http.get(address)).await
+    }
+
+    /// With what is asked in the address, and no body.
+    pub(super) async fn post_query(
+        &self,
+        call: &str,
+        path: &str,
+        query: &[(&str, &str)],
+    ) -> Result<String, CloudError> {
+        let mut address = self.at(call, path)?;
+        address.query_pairs_mut().extend_pairs(query);
+        // Without a length Google refuses it (HTTP 411).
+        self.send(call, self.http.post(address).body(String::new())).await
+    }
+
+    fn at(&self, call: &str, path: &str) -> Result<Url, CloudError> {
+        let address = format!("{}{path}", self.address);
+        Url::parse(&address).map_err(|error| refused(format!("{call}: {address}: {error}")))
+    }
+
+    /// The token that calls carry now.
+    pub(super) async fn token(&self) -> Result<Secret, CloudError> {
+        let headers = self.headers("the token").await?;
+        let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
+        bearer.map(|token| Secret::new(token.to_owned())).ok_or_else(|| unreadable("the token", "there is none"))
+    }
+
+    async fn headers(&self, call: &str) -> Result<HeaderMap, CloudError> {
+        match self.credentials.headers(Extensions::new()).await {
+            Ok(CacheableResource::New { data, .. }) => Ok(data),
+            // It is only said to who has it already.
+            Ok(CacheableResource::NotModified) => Err(unreadable(call, "no token was given")),
+            Err(error) => {
+                let message = format!("{call}: no token: {error}");
+                Err(CloudError { class: ErrorClass::Credentials, ..refused(message) })
+            }
+        }
     }
 
     pub(super) async fn post(&self, call: &str, path: &str, body: &Value) -> Result<String, CloudError> {
@@ -80,15 +118,7 @@ impl Rest {
     }
 
     async fn send(&self, call: &str, request: RequestBuilder) -> Result<String, CloudError> {
-        let headers = match self.credentials.headers(Extensions::new()).await {
-            Ok(CacheableResource::New { data, .. }) => data,
-            // It is only said to who has it already.
-            Ok(CacheableResource::NotModified) => return Err(unreadable(call, "no token was given")),
-            Err(error) => {
-                let message = format!("{call}: no token: {error}");
-                return Err(CloudError { class: ErrorClass::Credentials, ..refused(message) });
-            }
-        };
+        let headers = self.headers(call).await?;
         let silent = |error: &reqwest::Error| CloudError {
             class: ErrorClass::Unknown,
             code: error.is_timeout().then(|| "Deadline".to_owned()),

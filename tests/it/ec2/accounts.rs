@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tidegate::model::settings::{AccountSettings, Settings};
 use tidegate::model::snapshot::ErrorClass;
 use tidegate::store::settings::SettingsFile;
@@ -43,9 +43,9 @@ async fn a_pool_rents_in_its_own_account_and_is_seen_there_only() {
     assert_eq!((&listed[0].id, listed[0].region.as_str()), (&id, site.as_str()));
     assert!(cloud.list(&"research".into(), REGION).await.unwrap().is_empty());
 
-    let end = cloud.credentials_end(&site).await.unwrap();
+    let end = cloud.credentials_end(&site, Timestamp::UNIX_EPOCH).await.unwrap();
     assert!(end > Clock::Wall.now() + SignedDuration::from_mins(30), "{end}");
-    assert_eq!(cloud.credentials_end(REGION).await, None, "a key has no end");
+    assert_eq!(cloud.credentials_end(REGION, Timestamp::UNIX_EPOCH).await, None, "a key has no end");
     let said = cloud.check(&site).await.unwrap();
     assert!(said.contains(&format!("until {}", end.strftime("%Y-%m-%d"))), "{said}");
 

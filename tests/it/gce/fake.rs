@@ -29,6 +29,8 @@ pub(crate) struct State {
     pub(crate) skus: Vec<Value>,
     /// Nobody is given a token, and no token that was given is taken.
     pub(crate) revoked: bool,
+    /// So many seconds after it is asked about a token ends.
+    pub(crate) token_lasts: i32,
     /// What Google itself did, as operations.
     events: Vec<Value>,
     /// Questions after which an operation has ended.
@@ -96,7 +98,8 @@ impl Fake {
     pub(crate) async fn start() -> Self {
         // It takes its time, which is not the first call's.
         schema::load();
-        let state = Arc::new(Mutex::new(State { polls: 1, token: TOKEN.to_owned(), ..State::default() }));
+        let state =
+            Arc::new(Mutex::new(State { polls: 1, token: TOKEN.to_owned(), token_lasts: 3_599, ..State::default() }));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = state.clone();
@@ -253,6 +256,7 @@ impl State {
                 }
                 self.said("ListSkusResponse", &said)
             }
+            "oauth2.tokeninfo" => self.said("Tokeninfo", &json!({ "expires_in": self.token_lasts })),
             "cloudresourcemanager.projects.testIamPermissions" => {
                 let asked = call.body["permissions"].as_array().unwrap().iter();
                 let has: Vec<_> = asked.filter(|one| !self.lacks.contains(one.as_str().unwrap())).collect();

@@ -1,5 +1,6 @@
 //! Compute Engine through its official client, against a server of ours that Google's own description judges.
 
+mod expiry;
 pub(crate) mod fake;
 mod fields;
 mod launches;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use crate::support::python::venv;
 
 static SCHEMAS: LazyLock<Vec<Schema>> = LazyLock::new(|| {
-    [("compute", "/compute/v1/"), ("cloudresourcemanager", "/"), ("cloudbilling", "/")]
+    [("compute.v1", "/compute/v1/"), ("cloudresourcemanager.v1", "/"), ("cloudbilling.v1", "/"), ("oauth2.v2", "/")]
         .map(|(service, begins)| Schema::load(service, begins))
         .into()
 });
@@ -66,7 +66,7 @@ pub(crate) fn answered(kind: &str, value: &Value) -> Vec<String> {
 impl Schema {
     fn load(service: &str, begins: &'static str) -> Self {
         let libraries = std::fs::read_dir(venv().join("lib")).unwrap().map(|entry| entry.unwrap().path());
-        let file = format!("site-packages/googleapiclient/discovery_cache/documents/{service}.v1.json");
+        let file = format!("site-packages/googleapiclient/discovery_cache/documents/{service}.json");
         let file = libraries.map(|library| library.join(&file)).find(|file| file.exists()).unwrap();
         let document: Value = serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
         let mut methods = Vec::new();

@@ -85,8 +85,8 @@ impl Cloud for CloudFace {
         self.cloud.console(region, instance).await
     }
 
-    async fn credentials_end(&self, region: &str) -> Option<Timestamp> {
-        self.cloud.credentials_end(region).await
+    async fn credentials_end(&self, region: &str, now: Timestamp) -> Option<Timestamp> {
+        self.cloud.credentials_end(region, now).await
     }
 
     async fn check(&self, region: &str) -> Result<String, CloudError> {
