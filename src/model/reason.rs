@@ -1,6 +1,7 @@
 //! Why: for every action and every refusal, in numbers that a person can check.
 
 mod limit;
+mod remedy;
 
 pub use limit::{LimitKind, LimitScope};
 
@@ -293,42 +294,6 @@ pub enum Reason {
     },
 }
 
-impl Reason {
-    /// The change that would turn a refusal round, where one number decides.
-    #[must_use]
-    pub fn remedy(&self) -> Option<String> {
-        match self {
-            Self::Limit { scope, limit, used, each, .. } => {
-                Some(format!("it would with {} = {}", scope.key(*limit), limit.value(used + each)))
-            }
-            Self::Budget { name, spent, committed, reservation, .. } => Some(format!(
-                "it would with budget.\"{name}\".limit = {}",
-                round_up_to_cent(*spent + *committed + *reservation)
-            )),
-            Self::Step { name, spent, percent, .. } => {
-                let above = i128::from(spent.micros()) * 100 / i128::from((*percent).max(1)) + 1;
-                let above = Money::from_micros(i64::try_from(above).unwrap_or(i64::MAX));
-                Some(format!("it would not with budget.\"{name}\".limit = {}", round_up_to_cent(above)))
-            }
-            Self::OwnerSpent { name, spent, .. } => {
-                Some(format!("they would with budget.\"{name}\".limit over {spent}"))
-            }
-            Self::NoPrice { pool, .. } | Self::Unmeasured { pool, limit: LimitKind::Hourly, .. } => {
-                Some(format!("set pool.{pool}.price"))
-            }
-            Self::NotOffered { queue, pool } => Some(format!("it would with {pool} in queue.{queue}.pools")),
-            Self::NoSuchQueue { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
-            Self::BackOff { pool, .. } => Some(format!("`tidegate reset {pool}` has it tried at once")),
-            Self::Canary { pool, .. } => Some(format!("`tidegate reset {pool}` forgives it the failed boots")),
-            Self::NoGuard { pool } => {
-                Some(format!("set pool.{pool}.guard = \"gate\" or \"hold\" for machines to come, or stop it by hand"))
-            }
-            Self::BroughtOver { .. } => Some("stop it by hand once it is idle".to_owned()),
-            _ => None,
-        }
-    }
-}
-
 /// What another version does not say.
 fn one() -> u32 {
     1
@@ -338,11 +303,6 @@ fn one() -> u32 {
 #[must_use]
 pub fn counted(count: u64, one: &str) -> String {
     if count == 1 { format!("1 {one}") } else { format!("{count} {one}s") }
-}
-
-fn round_up_to_cent(money: Money) -> Money {
-    const CENT: i64 = 10_000;
-    Money::from_micros((money.micros() + CENT - 1).div_euclid(CENT) * CENT)
 }
 
 impl fmt::Display for Reason {

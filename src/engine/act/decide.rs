@@ -6,7 +6,6 @@ use crate::engine::act::deed::{Deed, LaunchDeed};
 use crate::engine::act::naming::Naming;
 use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::facts::Facts;
-use crate::engine::seen::hold::Held;
 use crate::engine::seen::sight::{Sights, our_workers};
 use crate::engine::words::{Line, line};
 use crate::model::ids::{InstanceId, IntentId, MachineType, Term, Zone};
@@ -68,33 +67,9 @@ impl Ground<'_> {
                 };
                 Some(Decision { records: vec![Record::IntentOpened(intent), told.record()], deed: Some(deed) })
             }
-            Action::Drain { instance, cause } => {
-                let known = self.memory.known.get(instance)?;
-                let nonce = naming.nonce();
-                let drain = Drain {
-                    nonce: nonce.clone(),
-                    cause: *cause,
-                    by: planned.by.clone(),
-                    ordered: self.now,
-                    acknowledged: None,
-                    cancelled: false,
-                    held: false,
-                    end_asked: None,
-                };
-                let hold = Held::ordered(known, &drain, self.facts, self.settings).is_wanted(self.sights);
-                let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
-                let deed = Deed::Drain { instance: instance.clone(), nonce, hold };
-                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
-            }
+            Action::Drain { instance, cause } => self.drain(instance, *cause, &planned.by, told, naming),
             Action::CancelDrain { instance } => self.cancel_drain(instance, told),
-            Action::Checkpoint { instance } => {
-                let known = self.memory.known.get(instance)?;
-                let drain = Drain { end_asked: Some(self.now), ..known.drain.clone()? };
-                let nonce = drain.nonce.clone();
-                let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
-                let deed = Deed::AskEnd { instance: instance.clone(), nonce };
-                Some(Decision { records: vec![set, told.about_machine(known).record()], deed: Some(deed) })
-            }
+            Action::Checkpoint { instance } => self.checkpoint(instance, told),
             Action::Adopt { instance } => {
                 let orphan = self.snapshot.instance(instance)?;
                 let has_worker = !self.facts.knows_clearml()
@@ -154,19 +129,6 @@ impl Ground<'_> {
         let not_held = not_held.map(|drain| Record::DrainSet { instance: instance.clone(), drain: Some(drain) });
         let deed = Deed::Stop { provider: known.provider, region: known.region.clone(), instance: instance.clone() };
         let records = not_held.into_iter().chain([stop, told.about_machine(known).record()]).collect();
-        Some(Decision { records, deed: Some(deed) })
-    }
-
-    fn cancel_drain(&self, instance: &InstanceId, told: Line) -> Option<Decision> {
-        let known = self.memory.known.get(instance)?;
-        let hold = Held::of(known, self.facts, self.settings)?.is_wanted(self.sights);
-        let drain = Drain { cancelled: true, ..known.drain.clone()? };
-        let nonce = drain.nonce.clone();
-        let set = Record::DrainSet { instance: instance.clone(), drain: Some(drain) };
-        // It would be drained again as soon as it is idle.
-        let let_be = known.replace.as_ref().map(|_| Record::ReplaceSet { instance: instance.clone(), by: None });
-        let records = std::iter::once(set).chain(let_be).chain([told.about_machine(known).record()]).collect();
-        let deed = Deed::CancelDrain { instance: instance.clone(), nonce, hold };
         Some(Decision { records, deed: Some(deed) })
     }
 
@@ -292,6 +254,7 @@ impl Ground<'_> {
 pub(in crate::engine) mod tests {
     use super::*;
     use crate::engine::seen::example::Fleet;
+    use crate::engine::seen::hold::Held;
     use crate::model::ids::{Actor, InstanceId};
     use crate::model::instance::{DrainCause, Hold};
     use crate::model::money::{Money, Rate};

@@ -33,7 +33,7 @@ fn a_task_that_is_asked_to_end_writes_what_it_has_and_waits_again_once() {
     assert!(saved.exists() && !job_lives(&machine, "651"), "{}", machine.written());
     wait(&machine, "the task waits again", || server.entries("one") == [behind.clone(), task.clone()]);
     assert_eq!(server.status(&task), Status::Queued);
-    assert_eq!(server.metadata(MAILBOX, "requeue").as_deref(), Some(""));
+    wait(&machine, "it has said so", || server.metadata(MAILBOX, "requeue").as_deref() == Some(""));
     // Taken back, it works on; what was asked for then is over.
     server.write(MAILBOX, "want", "run");
     wait(&machine, "the next task ends", || server.status(&behind) == Status::Completed);
