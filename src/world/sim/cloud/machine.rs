@@ -274,6 +274,12 @@ impl Machine {
         self.end.is_none_or(|end| now < end.terminated) && self.off.is_none_or(|off| now < off.stopped)
     }
 
+    /// When it ended, or was switched off. Of one that ended before it was off its own bill's end is told.
+    fn ended(&self) -> Option<Millis> {
+        let end = self.end.filter(|end| self.off.is_none_or(|off| end.at >= off.stopped));
+        end.map(|end| end.at).or(self.off.map(|off| off.at)).or(self.end.map(|end| end.at))
+    }
+
     fn state(&self, now: Millis) -> CloudState {
         match self.end {
             Some(end) if now >= end.terminated => CloudState::Terminated,
@@ -307,7 +313,7 @@ impl Machine {
             market: self.market,
             state: self.state(now),
             launched: timestamp(self.launched),
-            ended: self.end.map(|end| end.at).or(self.off.map(|off| off.at)).map(timestamp),
+            ended: self.ended().map(timestamp),
             image: Some(self.image.clone()),
             state_reason: self
                 .end
