@@ -384,3 +384,13 @@ fn the_worlds_at_random_reach_every_action_and_reason() {
 fn name(debug: &str) -> String {
     debug.chars().take_while(char::is_ascii_alphanumeric).collect()
 }
+
+#[test]
+fn what_is_started_ahead_gets_around_no_limit_of_another_queue() {
+    for seed in [10_044_813_703_843_232_033, 13_021_579_728_716_617_600] {
+        let mut before = world(seed);
+        before.snapshot.orders.retain(|order| order.what != Ask::StopAll);
+        let plan = before.plan();
+        assert_eq!(told(&carried_out(&before, &plan).plan()).iter().find(|told| !told.starts_with("NOT")), None);
+    }
+}

@@ -6,7 +6,8 @@ use crate::model::course::{Course, Expected, Foreseen, Rise};
 use crate::model::ids::Actor;
 use crate::model::plan::Rule;
 use crate::model::reason::Reason;
-use crate::plan::index::Pool;
+use crate::model::settings::Limits;
+use crate::plan::index::{Pool, Queue};
 use crate::plan::launch::Want;
 use crate::plan::learned::{self, Terms, ahead, course};
 use crate::plan::pass::{About, Pass};
@@ -22,8 +23,7 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
         let name = &pool.settings.name;
         let supply = pass.demand.supply(place);
         let needed = supply.up.saturating_sub(supply.surplus());
-        let unmet = pass.unmet.get(place).copied().unwrap_or_default();
-        let asked = needed + unmet;
+        let asked = needed + pass.unmet.get(place).copied().unwrap_or_default();
         let mut course = index.snapshot.courses.get(name).cloned().unwrap_or_default();
         let again = course.at.replace(index.now) == Some(index.now);
         course::go_on(&mut course, name, needed, asked, index.now, &mut pass.lessons);
@@ -40,13 +40,18 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
             *kept = machines.saturating_sub(needed);
         }
         pass.courses.insert(name.clone(), course);
-        // Another queue that may have no more machines would take what is started for this one.
-        let taken = pool.shared_by > 1 && unmet > 0;
-        if let Some((_, why)) = most.filter(|_| machines > supply.up && !taken) {
+        if let Some((_, why)) = most.filter(|_| machines > supply.up && !is_taken(pass, place, pool)) {
             let reason = Reason::Foreseen { pool: name.clone(), foreseen: why };
             launch(pass, place, pool, machines - supply.up, &reason);
         }
     }
+}
+
+/// Whether tasks of another queue would take what is started here, and get around that queue's own limits.
+fn is_taken(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> bool {
+    let waits = |queue: &&Queue<'_>| queue.state.is_some_and(|state| !state.waiting.is_empty());
+    let others = pass.index.queues.iter().filter(|queue| Some(queue.place) != pool.first);
+    others.filter(waits).any(|queue| queue.pools.contains(&place) && queue.settings.limits != Limits::default())
 }
 
 /// Adds what is to be expected of the rise that is under way.
@@ -136,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_started_ahead_that_a_queue_at_its_limit_would_take() {
+    fn nothing_is_started_ahead_that_tasks_of_a_queue_with_limits_would_take() {
         let mut other = queue("eval", &["gpu"]);
         other.limits.max = Some(0);
         let shared = sweep().set(|settings| settings.queues.push(other));
