@@ -39,10 +39,10 @@ fn begins(planned: &Planned) -> bool {
     }
 }
 
-/// Whether the machine is about to answer: an order to drain, or to go on, while it has no task.
+/// Whether the machine is about to answer: an order to drain, or to go on, while it has no task; to end the one that it has.
 fn answers(instance: &Instance) -> bool {
     let drain = instance.drain.as_ref().filter(|_| instance.registered && instance.phase != Phase::Stopping);
-    drain.is_some_and(|drain| drain.cancelled || instance.task.is_none())
+    drain.is_some_and(|drain| drain.cancelled || drain.end_asked.is_some() || instance.task.is_none())
 }
 
 #[cfg(test)]
@@ -75,6 +75,8 @@ mod tests {
         let mut busy = draining(Phase::Draining);
         busy.snapshot.instances[0].task = instance("i-1", Phase::Busy).task;
         assert_eq!(after(&busy, 25), 25, "its task takes as long as it takes");
+        busy.snapshot.instances[0].drain.as_mut().unwrap().end_asked = Some(busy.now);
+        assert_eq!(after(&busy, 25), 10, "it is asked to end");
     }
 
     #[test]

@@ -228,12 +228,12 @@ async fn a_hold_task_is_made_once_hidden_and_put_into_the_machine_s_queue() {
 async fn an_order_is_written_under_its_own_key_and_read_back() {
     let stub = Stub::start(|call| match (call.endpoint.as_str(), call.nth) {
         ("auth.login", _) => Reply::Data(Value::Null),
-        ("queues.get_all", 0) => Reply::Data(json!({ "queues": [] })),
-        ("queues.get_all", _) => Reply::Data(json!({ "queues": [
-            { "id": "m", "name": "drain:i-1", "created": STARTED, "metadata": {
+        ("queues.get_all", _) => Reply::Data(json!({ "queues": [] })),
+        ("queues.get_all_ex", _) => Reply::Data(json!({ "queues": [
+            { "id": "m", "name": "drain:i-1", "created": STARTED, "system_tags": ["k8s-glue"], "metadata": {
                 "want": { "key": "want", "type": "str", "value": "drain:n1" },
                 "state": { "key": "state", "type": "str", "value": "drained:n1" } } },
-            { "id": "x", "name": "drain:", "created": STARTED }] })),
+            { "id": "x", "name": "drain:", "created": STARTED, "system_tags": ["k8s-glue"] }] })),
         ("queues.create", _) => Reply::Data(json!({ "id": "m" })),
         ("queues.add_or_update_metadata", _) => Reply::Data(json!({ "updated": 1 })),
         other => panic!("{other:?}"),

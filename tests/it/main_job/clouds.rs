@@ -77,6 +77,7 @@ impl Google {
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", format!("{}/compute/v1/", self.fake.url)),
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", self.fake.url.clone()),
             ("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBILLING", self.fake.url.clone()),
+            ("CLOUDSDK_API_ENDPOINT_OVERRIDES_OAUTH2", self.fake.url.clone()),
             ("GOOGLE_CLOUD_PROJECT", "proj-1".to_owned()),
             ("GCE_METADATA_HOST", self.fake.url.trim_start_matches("http://").to_owned()),
         ]

@@ -5,6 +5,7 @@ mod chosen;
 mod clouds;
 #[cfg(all(feature = "aws", feature = "gce"))]
 mod clouds_troubles;
+mod clouds_whole;
 mod crashes;
 mod drift;
 mod failures;

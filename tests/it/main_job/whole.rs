@@ -3,7 +3,7 @@
 use super::rig::{Rig, SETTINGS};
 
 /// Six jobs of a few seconds.
-fn six(queue_of: fn(usize) -> &'static str) -> Vec<(&'static str, &'static str, u32)> {
+pub(super) fn six(queue_of: fn(usize) -> &'static str) -> Vec<(&'static str, &'static str, u32)> {
     ["job-a", "job-b", "job-c", "job-d", "job-e", "job-f"]
         .iter()
         .enumerate()
