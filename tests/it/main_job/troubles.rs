@@ -201,7 +201,7 @@ fn a_clearml_that_fails_for_a_while_stops_nothing() {
     rig.start_armed();
     rig.wait("the job runs", |rig| rig.runs().contains_key("job-a"));
     // Only the program asks for this.
-    rig.served.watch.spoil(|endpoint, _| (endpoint == "workers.get_count").then_some(Fault::Answer(502)));
+    rig.served.watch.spoil(|endpoint, _| (endpoint == "queues.get_all_ex").then_some(Fault::Answer(502)));
     rig.wait("it is said", |rig| source(rig, "clearml")["error"].to_string().contains("502"));
     rig.wait("it is too old to act on", |rig| source(rig, "clearml")["stale"] == true);
     assert!(rig.done(&["status"]).contains("too old to act on"));

@@ -8,7 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate::model::claim::{Claim, ClaimNote};
 use tidegate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use tidegate::model::observed::{
-    CloudInstance, Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
+    CloudInstance, Glance, GlancedWorker, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord,
+    TaskStatus,
 };
 use tidegate::world::World;
 use tidegate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
@@ -34,6 +35,11 @@ pub(crate) trait Naive: Send + Sync {
 
     /// The worker rows, as ClearML gives them.
     fn workers(&self, workers: Vec<ObservedWorker>) -> Vec<ObservedWorker> {
+        workers
+    }
+
+    /// The same without their reports.
+    fn glanced(&self, workers: Vec<GlancedWorker>) -> Vec<GlancedWorker> {
         workers
     }
 }
@@ -110,7 +116,8 @@ impl Tracker for TrackerFace {
     }
 
     async fn glance(&self) -> Result<Glance, TrackerError> {
-        self.tracker.glance().await
+        let glance = self.tracker.glance().await?;
+        Ok(Glance { workers: self.naive.glanced(glance.workers), ..glance })
     }
 
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {

@@ -10,7 +10,7 @@ use tidegate::engine::Planner;
 use tidegate::model::ids::{InstanceId, WorkerName};
 use tidegate::model::instance::Phase;
 use tidegate::model::ledger::Ledger;
-use tidegate::model::observed::{CloudInstance, CloudState, ObservedWorker};
+use tidegate::model::observed::{CloudInstance, CloudState, GlancedWorker, ObservedWorker};
 use tidegate::model::plan::{Plan, Rule};
 use tidegate::model::settings::Settings;
 use tidegate::model::snapshot::{ErrorClass, ForeignWorker, Snapshot};
@@ -69,6 +69,10 @@ impl Naive for WorkersUnnamed {
     }
 
     fn workers(&self, workers: Vec<ObservedWorker>) -> Vec<ObservedWorker> {
+        if UNNAMED.contains(&self.listings.load(Ordering::Relaxed)) { Vec::new() } else { workers }
+    }
+
+    fn glanced(&self, workers: Vec<GlancedWorker>) -> Vec<GlancedWorker> {
         if UNNAMED.contains(&self.listings.load(Ordering::Relaxed)) { Vec::new() } else { workers }
     }
 }
@@ -203,6 +207,13 @@ impl Naive for Zombies {
         rows.retain(|row| workers.iter().all(|worker| worker.id != row.id));
         rows.extend(workers);
         rows.iter().cloned().map(|row| ObservedWorker { task: None, ..row }).collect()
+    }
+
+    fn glanced(&self, workers: Vec<GlancedWorker>) -> Vec<GlancedWorker> {
+        let rows = self.0.lock().unwrap();
+        let gone = rows.iter().map(|row| &row.id).filter(|id| workers.iter().all(|worker| worker.id != **id));
+        let ids: Vec<_> = workers.iter().map(|worker| &worker.id).chain(gone).cloned().collect();
+        ids.into_iter().map(|id| GlancedWorker { id, task: None }).collect()
     }
 }
 
