@@ -60,7 +60,7 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
             records.extend(known.of_workers(machine, rows));
         }
         if fresh.clearml {
-            records.extend(known.of_drain(machine));
+            records.extend(known.of_drain(machine, rows.of(&machine.id)));
         }
         if fresh.saw(&Region { provider: machine.provider, name: machine.region.clone() }) {
             records.extend(known.of_machine(machine));
@@ -235,7 +235,7 @@ impl Known<'_> {
         Record::TaskTook { queue: queue.unwrap_or_else(|| machine.home.clone()), duration }
     }
 
-    fn of_drain(&self, machine: &KnownInstance) -> Vec<Record> {
+    fn of_drain(&self, machine: &KnownInstance, rows: &[Row<'_>]) -> Vec<Record> {
         let Some(drain) = &machine.drain else { return Vec::new() };
         let mailbox = self.facts.mailboxes.get(&machine.id);
         let drained = mailbox.and_then(|mailbox| mailbox.drained()) == Some(drain.nonce.as_str());
@@ -271,6 +271,17 @@ impl Known<'_> {
                 });
                 std::iter::once(set(Some(acknowledged))).chain(self.drained(machine)).chain(told).collect()
             }
+            // Its gate broke, or somebody runs another agent there: it is asked anew, and what it answered before is void.
+            Some(answered)
+                if !drain.held && machine.stop_sent.is_none() && self.took_since(machine, rows, answered) =>
+            {
+                let text = format!(
+                    "{} runs a task that it took after it had answered its drain: it is asked again",
+                    machine.id
+                );
+                let asked = Drain { nonce: format!("{}+", drain.nonce), acknowledged: None, ..drain.clone() };
+                vec![set(Some(asked)), line(self.now, EntryKind::Alarm, text).about_machine(machine).record()]
+            }
             Some(_)
                 if drain.held
                     && !drained
@@ -281,6 +292,13 @@ impl Known<'_> {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// Whether it runs a task that it was first seen with after that time.
+    fn took_since(&self, machine: &KnownInstance, rows: &[Row<'_>], at: Timestamp) -> bool {
+        let sight = self.sights.of(&machine.id);
+        let tasks = rows.iter().filter_map(|row| row.worker.task.as_ref());
+        tasks.filter_map(|task| sight.since(&task.id)).any(|since| since > at)
     }
 
     /// From now on its time is spent on being drained: it has no task, whether its worker still says so or is gone.
@@ -638,6 +656,43 @@ mod tests {
         for _ in 0..50 {
             assert_eq!(fleet.live(60), []);
         }
+    }
+
+    #[test]
+    fn a_drained_machine_that_takes_a_task_all_the_same_is_asked_again() {
+        let running =
+            |id: &str| crate::model::observed::ObservedTask { id: id.into(), name: String::new(), queue: None };
+        let drain = |nonce: &str, acknowledged| Drain {
+            nonce: nonce.to_owned(),
+            cause: DrainCause::Person,
+            by: "ann".into(),
+            ordered: Timestamp::UNIX_EPOCH,
+            acknowledged,
+            cancelled: false,
+            held: false,
+            end_asked: None,
+        };
+        let set = |drain| Record::DrainSet { instance: "i-1".into(), drain: Some(drain) };
+        let mut fleet = idle();
+        fleet.memory.apply(&set(drain("n", None)));
+        // Its row may still show the task that it had before it answered.
+        fleet.workers[0].task = Some(running("t"));
+        fleet.live(10);
+        fleet.mail("drained:n");
+        let answered = fleet.live(10);
+        assert!(answered.contains(&set(drain("n", Some(fleet.now)))), "{answered:?}");
+        assert!(!fleet.live(10).iter().any(|record| matches!(record, Record::DrainSet { .. })));
+        fleet.workers[0].task = Some(running("u"));
+        let asked = fleet.live(10);
+        assert!(asked.contains(&set(drain("n+", None))), "{asked:?}");
+        fleet.workers[0].task = None;
+        assert!(
+            !fleet.live(10).iter().any(|record| matches!(record, Record::DrainSet { .. })),
+            "the old answer is void"
+        );
+        fleet.mail("drained:n+");
+        let answered = fleet.live(10);
+        assert!(answered.contains(&set(drain("n+", Some(fleet.now)))), "{answered:?}");
     }
 
     #[test]
