@@ -113,7 +113,7 @@ impl Loop {
             fleet: self.settings.the_loop.fleet.clone(),
             queues: self.settings.queues.iter().map(|queue| queue.name.clone()).collect(),
             regions: self.regions(),
-            workers: (!deep).then(|| Arc::clone(&self.facts.workers_listed)),
+            workers: (!deep).then(|| self.facts.known_workers()),
             held: self.held_machines(),
             // A task that waited may be taken elsewhere, and its entry stay: that is seen at the next whole look.
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },

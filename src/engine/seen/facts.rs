@@ -59,7 +59,7 @@ pub struct ClearmlFacts {
 pub enum Workers {
     /// All, with their reports.
     Listed(Vec<ObservedWorker>),
-    /// What each runs, of those that were listed before; who is not among them listens no more.
+    /// What each runs, of those that were listed before; who is not among them listens to no queue that exists.
     Glanced(Vec<GlancedWorker>),
 }
 
@@ -70,6 +70,12 @@ impl Default for Workers {
 }
 
 impl Workers {
+    /// Whether what is glanced at these workers says all: one row for each, and all but what they run is known.
+    pub fn are_known<'a>(mut ids: impl Iterator<Item = &'a WorkerId>, known: &BTreeSet<WorkerId>) -> bool {
+        let mut told = BTreeSet::new();
+        ids.all(|id| known.contains(id) && told.insert(id))
+    }
+
     /// What they run, and who runs it.
     pub fn running(&self) -> impl Iterator<Item = (&WorkerId, &ObservedTask)> {
         let (listed, glanced) = match self {
@@ -125,8 +131,6 @@ pub struct Facts {
     pub queues: Queues,
     /// One that runs nothing but a hold task has no task.
     pub workers: Vec<ObservedWorker>,
-    /// The ids in the newest list of workers.
-    pub workers_listed: Arc<BTreeSet<WorkerId>>,
     /// The rows as they are, with hold tasks.
     rows: Vec<ObservedWorker>,
     /// Rows of ids that another row has too; see [`one_of_each`].
@@ -177,10 +181,13 @@ impl Facts {
                 let mut workers = match workers {
                     Workers::Listed(rows) => {
                         self.workers_asked = Some(observation.began);
-                        self.workers_listed = Arc::new(rows.iter().map(|worker| worker.id.clone()).collect());
                         rows
                     }
-                    Workers::Glanced(glanced) => self.glanced(glanced),
+                    Workers::Glanced(glanced) => {
+                        let visible = queues.iter().map(|queue| &queue.id);
+                        let exists = visible.chain(mailboxes.iter().map(|mailbox| &mailbox.queue)).cloned().collect();
+                        self.glanced(glanced, &exists)
+                    }
                 };
                 leave_out_begun(&mut queues, &self.rows, &workers);
                 self.rows.clone_from(&workers);
@@ -231,20 +238,30 @@ impl Facts {
         fresh
     }
 
-    /// The rows of those that are still there, with what they run now. A task came from the queue that it waited in.
-    fn glanced(&self, glanced: Vec<GlancedWorker>) -> Vec<ObservedWorker> {
-        let before: BTreeMap<&WorkerId, &ObservedWorker> = self.rows.iter().map(|row| (&row.id, row)).collect();
+    /// The ids of the workers that are known with all but what they run.
+    #[must_use]
+    pub fn known_workers(&self) -> BTreeSet<WorkerId> {
+        self.rows.iter().map(|row| row.id.clone()).collect()
+    }
+
+    /// The rows of those that are still there, with what they run now. A task came from the queue that it waited in. A
+    /// worker is shown by its queues: of one whose queues exist no more nothing is told. `exists`: of these queues.
+    fn glanced(&self, glanced: Vec<GlancedWorker>, exists: &BTreeSet<QueueId>) -> Vec<ObservedWorker> {
+        let mut running: BTreeMap<WorkerId, Option<ObservedTask>> =
+            glanced.into_iter().map(|worker| (worker.id, worker.task)).collect();
         let waited = |task: &TaskId| {
             let queue = self.queues.iter().find(|queue| queue.entries.iter().any(|entry| entry.task == *task));
             queue.map(|queue| queue.id.clone())
         };
-        let now = |GlancedWorker { id, task }| {
-            let row = *before.get(&id)?;
+        let now = |row: &ObservedWorker| {
+            let Some(task) = running.remove(&row.id) else {
+                return (!row.queues.iter().any(|queue| exists.contains(queue))).then(|| row.clone());
+            };
             let same = |task: &ObservedTask| row.task.as_ref().filter(|before| before.id == task.id).cloned();
             let task = task.map(|task| same(&task).unwrap_or_else(|| ObservedTask { queue: waited(&task.id), ..task }));
             Some(ObservedWorker { task, ..row.clone() })
         };
-        glanced.into_iter().filter_map(now).collect()
+        self.rows.iter().filter_map(now).collect()
     }
 
     /// The clock jumped: nothing that was seen before tells how things are now.
@@ -392,5 +409,15 @@ mod tests {
         facts.take(seen(18, &["t2", "t3"], glanced(&[("a", None), ("b", Some("t2"))])));
         expected = vec![worker("a", None), worker("b", Some(task("t2", Some("q"))))];
         assert_eq!((&facts.workers, waiting(&facts)), (&expected, vec!["t2", "t3"]));
+    }
+
+    #[test]
+    fn a_worker_whose_queues_exist_no_more_is_not_in_a_glance_and_stays_as_it_was() {
+        let mut facts = Facts::default();
+        let of_deleted = ObservedWorker { queues: vec!["deleted".into()], ..worker("a", Some(task("t1", None))) };
+        let without = ObservedWorker { queues: Vec::new(), ..worker("b", None) };
+        facts.take(seen(0, &[], Workers::Listed(vec![of_deleted.clone(), without.clone(), worker("c", None)])));
+        facts.take(seen(9, &[], glanced(&[("c", None)])));
+        assert_eq!(facts.workers, [of_deleted, without, worker("c", None)]);
     }
 }

@@ -1,7 +1,6 @@
 //! Looking at the world: every source in parallel, each with a deadline.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::SignedDuration;
@@ -26,7 +25,7 @@ pub(in crate::engine) struct Look {
     pub queues: Vec<QueueName>,
     pub regions: Vec<Region>,
     /// Workers of which all but what they run is known; `None`: all are to be listed.
-    pub workers: Option<Arc<BTreeSet<WorkerId>>>,
+    pub workers: Option<BTreeSet<WorkerId>>,
     /// Machines whose hold tasks are asked for.
     pub held: BTreeSet<InstanceId>,
     pub tasks: bool,
@@ -71,9 +70,9 @@ async fn clearml(world: &World, clock: Clock, look: &Look) -> Result<ClearmlFact
 /// One call, and those that are seldom needed. The workers are listed where one is new, or one name has two rows.
 async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let tracker = &world.tracker;
-    let glance = tracker.glance().await?;
-    let are_known = look.workers.as_ref().is_some_and(|known| tells_all(&glance, known));
-    let Glance { queues, workers, mailboxes } = glance;
+    let Glance { queues, workers, mailboxes } = tracker.glance().await?;
+    let named = workers.iter().map(|worker| &worker.id);
+    let are_known = look.workers.as_ref().is_some_and(|known| Workers::are_known(named, known));
     let workers =
         if are_known { Workers::Glanced(workers) } else { Workers::Listed(tracker.workers(&look.fleet).await?) };
     let holds = holds(tracker.as_ref(), look, &mailboxes).await?;
@@ -86,11 +85,6 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let (statuses, owners) =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
     Ok(ClearmlFacts { queues, workers, mailboxes, holds, tasks, statuses, owners })
-}
-
-fn tells_all(glance: &Glance, known: &BTreeSet<WorkerId>) -> bool {
-    let ids: BTreeSet<&WorkerId> = glance.workers.iter().map(|worker| &worker.id).collect();
-    ids.len() == glance.workers.len() && ids.into_iter().all(|id| known.contains(id))
 }
 
 /// What waits or runs of the machines' own queues: nobody but us puts tasks there.

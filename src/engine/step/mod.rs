@@ -42,7 +42,7 @@ use crate::store::settings::SettingsFile;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Asked {
     /// Workers of which all but what they run is known; `None`: all are to be listed.
-    pub workers: Option<Arc<BTreeSet<WorkerId>>>,
+    pub workers: Option<BTreeSet<WorkerId>>,
     pub tasks: bool,
     /// Machines whose hold tasks are asked for.
     pub held: BTreeSet<InstanceId>,
@@ -170,7 +170,7 @@ impl Stepper {
             Held::of(known, &self.facts, &self.settings).is_some_and(|held| held.is_wanted(&self.sights))
         };
         Asked {
-            workers: (!deep).then(|| Arc::clone(&self.facts.workers_listed)),
+            workers: (!deep).then(|| self.facts.known_workers()),
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
             held: self.memory.known.values().filter(held).map(|known| known.id.clone()).collect(),
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },

@@ -17,6 +17,18 @@ async fn a_look_is_one_call_and_the_rest_is_asked_every_three_minutes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_worker_that_was_away_for_a_look_is_listed_again_at_once() {
+    let (mut trial, machine) = Trial::idle().await;
+    trial.pass(30).await;
+    let worker = trial.world.facts().workers.remove(machine.as_str()).unwrap();
+    trial.pass(30).await;
+    trial.world.facts().workers.insert(machine.as_str().into(), worker);
+    trial.pass(30).await;
+    let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
+    assert!(seen.worker.is_some() && seen.fault.is_none(), "{seen:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_worker_that_is_new_is_listed_at_once() {
     let mut trial = Trial::armed(1).await;
     trial.pass(60).await;

@@ -1,13 +1,13 @@
 //! What the world shows of itself at a look, with what goes wrong with looking.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::house::{REGIONS, one};
 use super::kinds::Kind;
 use super::world::{Machine, Millis, World, stamp};
 use crate::engine::seen::facts::{ClearmlFacts, Observation, Region, Workers};
 use crate::engine::step::Asked;
-use crate::model::ids::{TaskId, WorkerId};
+use crate::model::ids::TaskId;
 use crate::model::observed::{
     CloudInstance, CloudState, GlancedWorker, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry, Tags,
     TaskRecord, TaskStatus,
@@ -78,7 +78,9 @@ impl World {
             workers.push(second);
         }
         let workers = match &asked.workers {
-            Some(known) if tells_all(&workers, known) => Workers::Glanced(workers.into_iter().map(glanced).collect()),
+            Some(known) if Workers::are_known(workers.iter().map(|worker| &worker.id), known) => {
+                Workers::Glanced(workers.into_iter().map(glanced).collect())
+            }
             _ => Workers::Listed(workers),
         };
         let mailed = self.machines.iter().filter(|machine| machine.mail.is_some());
@@ -164,12 +166,6 @@ impl World {
         }));
         workers
     }
-}
-
-/// As the live look has it: one row for each, and none is new.
-fn tells_all(workers: &[ObservedWorker], known: &BTreeSet<WorkerId>) -> bool {
-    let ids: BTreeSet<&WorkerId> = workers.iter().map(|worker| &worker.id).collect();
-    ids.len() == workers.len() && ids.into_iter().all(|id| known.contains(id))
 }
 
 fn glanced(worker: ObservedWorker) -> GlancedWorker {
