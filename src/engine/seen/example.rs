@@ -21,6 +21,7 @@ use crate::model::observed::{
 use crate::model::record::{Intent, IntentOutcome, Memory, Record};
 use crate::model::settings::{Market, Provider, Settings};
 use crate::model::snapshot::{Snapshot, Surplus};
+use crate::model::waste::Standing;
 use crate::store::settings::parse;
 use crate::world::prices;
 
@@ -201,6 +202,18 @@ impl Fleet {
     pub(in crate::engine) fn hold(&mut self, status: TaskStatus, worker: Option<&str>) {
         let task = TaskRecord { started: Some(self.now), queue: Some("m".into()), ..Self::task("h", status, worker) };
         self.holds = [("i-1".into(), vec![task])].into();
+    }
+
+    /// A machine that has been up for half an hour, and its idle worker.
+    pub(in crate::engine) fn idle() -> Self {
+        let mut fleet = Self::new().machine("i-1", CloudState::Running, 30).known().worker(None);
+        fleet.live(0);
+        fleet
+    }
+
+    /// What the first machine's time is spent on.
+    pub(in crate::engine) fn standing(&self) -> Standing {
+        self.memory.ledger.open().values().next().unwrap().shares.last().unwrap().standing
     }
 
     /// No task holds `i-1`.

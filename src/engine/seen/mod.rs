@@ -1,11 +1,12 @@
 //! What is seen, and what is concluded from it: looks at the world (`observe`) become [`facts`]; a row of them tells
-//! what one cannot ([`sight`]), and what a hold task proves (`hold`); what changed is noticed as records (`notice`, `bill`); facts and memory join into the snapshot
+//! what one cannot ([`sight`]), and what a hold task proves (`hold`); what changed is noticed as records (`notice`, `bill`, `drains`); facts and memory join into the snapshot
 //! that the plan is made from ([`join`]).
 
 pub(super) mod adopt;
 mod agents;
 mod bill;
 mod boots;
+mod drains;
 #[cfg(test)]
 pub(super) mod example;
 pub mod facts;

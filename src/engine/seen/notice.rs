@@ -9,13 +9,12 @@ use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::agents::{Row, Rows};
 use crate::engine::seen::bill::{bill_ends, disks_billed, disks_end};
 use crate::engine::seen::facts::{Facts, Fresh, Region};
-use crate::engine::seen::hold::{Held, RELEASED_LOOKS};
 use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
-use crate::model::instance::{Drain, Origin, Power};
+use crate::model::instance::{Origin, Power};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::{Money, Rate};
@@ -26,9 +25,6 @@ use crate::model::record::{Intent, IntentEnd, KnownInstance, Memory, Opened, Rec
 use crate::model::settings::Settings;
 use crate::model::span::Short;
 use crate::model::waste::Standing;
-
-/// A cancelled drain that the machine never answered is over after this: its gate reads every 15 s.
-const UNANSWERED: SignedDuration = SignedDuration::from_secs(60);
 
 /// What is known beside the facts.
 #[derive(Debug)]
@@ -235,81 +231,6 @@ impl Known<'_> {
         Record::TaskTook { queue: queue.unwrap_or_else(|| machine.home.clone()), duration }
     }
 
-    fn of_drain(&self, machine: &KnownInstance, rows: &[Row<'_>]) -> Vec<Record> {
-        let Some(drain) = &machine.drain else { return Vec::new() };
-        let mailbox = self.facts.mailboxes.get(&machine.id);
-        let drained = mailbox.and_then(|mailbox| mailbox.drained()) == Some(drain.nonce.as_str());
-        let set = |drain| Record::DrainSet { instance: machine.id.clone(), drain };
-        let held = Held::ordered(machine, drain, self.facts, self.settings);
-        if drain.cancelled {
-            let back = mailbox.and_then(|mailbox| mailbox.running_again()) == Some(drain.nonce.as_str());
-            // As long as the order is in its mailbox, the machine may still read it.
-            let want = mailbox.and_then(|mailbox| mailbox.metadata.get("want"));
-            let withdrawn = want.is_none_or(|want| want.strip_prefix("drain:") != Some(drain.nonce.as_str()));
-            let sight = self.sights.of(&machine.id);
-            let since = sight.cancelled.filter(|(nonce, _)| *nonce == drain.nonce).map(|(_, since)| since);
-            let long = since.is_some_and(|since| self.now.duration_since(since) > UNANSWERED);
-            let never = !drained && withdrawn && long;
-            let released = !held.is_wanted(self.sights) || sight.released_looks >= RELEASED_LOOKS;
-            if (back || never) && released {
-                let text = format!("{} takes tasks again", machine.id);
-                return vec![set(None), line(self.now, EntryKind::Done, text).about_machine(machine).record()];
-            }
-            return Vec::new();
-        }
-        let proved = held.is_proved(self.now);
-        match drain.acknowledged {
-            None if drained || proved => {
-                let acknowledged = Drain { acknowledged: Some(self.now), held: !drained, ..drain.clone() };
-                // Of a row of hold tasks the first is told.
-                let told = (!drain.held).then(|| {
-                    let after = Short(self.now.duration_since(drain.ordered));
-                    let id = &machine.id;
-                    let text = format!("{id} is drained: it has no task and takes none ({after} after the order)");
-                    let line = line(self.now, EntryKind::Done, text).about_machine(machine).by(&drain.by);
-                    if drained { line.record() } else { line.because(&"a hidden task holds it").record() }
-                });
-                std::iter::once(set(Some(acknowledged))).chain(self.drained(machine)).chain(told).collect()
-            }
-            // Its gate broke, or somebody runs another agent there: it is asked anew, and what it answered before is void.
-            Some(answered)
-                if !drain.held && machine.stop_sent.is_none() && self.took_since(machine, rows, answered) =>
-            {
-                let text = format!(
-                    "{} runs a task that it took after it had answered its drain: it is asked again",
-                    machine.id
-                );
-                let asked = Drain { nonce: format!("{}+", drain.nonce), acknowledged: None, ..drain.clone() };
-                vec![set(Some(asked)), line(self.now, EntryKind::Alarm, text).about_machine(machine).record()]
-            }
-            Some(_)
-                if drain.held
-                    && !drained
-                    && !proved
-                    && !self.facts.machines.get(&machine.id).is_some_and(join::ends) =>
-            {
-                vec![set(Some(Drain { acknowledged: None, ..drain.clone() }))]
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether it runs a task that it was first seen with after that time.
-    fn took_since(&self, machine: &KnownInstance, rows: &[Row<'_>], at: Timestamp) -> bool {
-        let sight = self.sights.of(&machine.id);
-        let tasks = rows.iter().filter_map(|row| row.worker.task.as_ref());
-        tasks.filter_map(|task| sight.since(&task.id)).any(|since| since > at)
-    }
-
-    /// From now on its time is spent on being drained: it has no task, whether its worker still says so or is gone.
-    fn drained(&self, machine: &KnownInstance) -> Option<Record> {
-        let interval = self.memory.ledger.open().get(&machine.id)?;
-        let charged = interval.shares.last().filter(|charged| charged.task.is_some() || !drained(charged))?;
-        let from = self.now.max(interval.start).max(charged.from);
-        let share = Share { standing: Standing::Drained, ..Share::idle(from, machine.home.clone()) };
-        Some(Record::Charged { instance: machine.id.clone(), share })
-    }
-
     fn of_machine(&self, machine: &KnownInstance) -> Vec<Record> {
         let mut records = Vec::new();
         let shown = self.facts.machines.get(&machine.id);
@@ -469,7 +390,7 @@ fn standing(machine: &KnownInstance, charged: &Share) -> Standing {
     if is_drained { Standing::Drained } else { Standing::Idle }
 }
 
-fn drained(share: &Share) -> bool {
+pub(super) fn drained(share: &Share) -> bool {
     share.task.is_none() && share.standing == Standing::Drained
 }
 
@@ -496,13 +417,6 @@ mod tests {
     use super::*;
     use crate::engine::seen::example::{Fleet, intent};
     use crate::model::account::Owner;
-    use crate::model::instance::DrainCause;
-
-    fn idle() -> Fleet {
-        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
-        fleet.live(0);
-        fleet
-    }
 
     fn closed(records: &[Record]) -> Vec<Timestamp> {
         let ends = records.iter().filter_map(|record| match record {
@@ -512,15 +426,11 @@ mod tests {
         ends.collect()
     }
 
-    fn standing_of(fleet: &Fleet) -> Standing {
-        fleet.memory.ledger.open().values().next().unwrap().shares.last().unwrap().standing
-    }
-
     #[test]
     fn a_worker_that_appears_registers_once_and_teaches_how_long_a_boot_takes() {
         let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 5).known().worker(None);
         let boot = SignedDuration::from_mins(4);
-        assert_eq!(standing_of(&fleet), Standing::Boot);
+        assert_eq!(fleet.standing(), Standing::Boot);
         let share = Share::idle(fleet.now, "train".into());
         let expected = vec![
             Record::Registered("i-1".into()),
@@ -533,7 +443,7 @@ mod tests {
 
     #[test]
     fn a_task_is_charged_to_its_queue_and_teaches_how_long_it_took() {
-        let mut fleet = idle();
+        let mut fleet = Fleet::idle();
         fleet.workers[0].task =
             Some(crate::model::observed::ObservedTask { id: "t".into(), name: String::new(), queue: None });
         let took = fleet.live(10);
@@ -572,7 +482,7 @@ mod tests {
             (CloudState::Stopped, true),
             (CloudState::ShuttingDown, false),
         ] {
-            let mut fleet = idle();
+            let mut fleet = Fleet::idle();
             let end = fleet.now + SignedDuration::from_millis(1_234);
             fleet.last().state = state;
             fleet.last().ended = ended.then_some(end);
@@ -584,7 +494,7 @@ mod tests {
 
     #[test]
     fn a_machine_that_was_started_again_and_broke_down_before_the_next_look_is_billed() {
-        let mut fleet = idle();
+        let mut fleet = Fleet::idle();
         let (id, off) = (InstanceId::from("i-1"), fleet.now);
         fleet.memory.apply(&Record::Closed { instance: id.clone(), end: off });
         fleet.memory.apply(&Record::PowerSet { instance: id.clone(), power: Power::Off { since: off } });
@@ -602,7 +512,7 @@ mod tests {
 
     #[test]
     fn terminated_twice_is_gone_and_once_is_not() {
-        let mut fleet = idle();
+        let mut fleet = Fleet::idle();
         fleet.last().state = CloudState::Terminated;
         let gone = |records: &[Record]| records.iter().any(|record| matches!(record, Record::Gone { .. }));
         assert!(!gone(&fleet.live(10)));
@@ -649,50 +559,13 @@ mod tests {
 
     #[test]
     fn a_source_that_fails_proves_nothing() {
-        let mut fleet = idle();
+        let mut fleet = Fleet::idle();
         fleet.machines.clear();
         fleet.workers.clear();
         (fleet.cloud_down, fleet.clearml_down) = (true, true);
         for _ in 0..50 {
             assert_eq!(fleet.live(60), []);
         }
-    }
-
-    #[test]
-    fn a_drained_machine_that_takes_a_task_all_the_same_is_asked_again() {
-        let running =
-            |id: &str| crate::model::observed::ObservedTask { id: id.into(), name: String::new(), queue: None };
-        let drain = |nonce: &str, acknowledged| Drain {
-            nonce: nonce.to_owned(),
-            cause: DrainCause::Person,
-            by: "ann".into(),
-            ordered: Timestamp::UNIX_EPOCH,
-            acknowledged,
-            cancelled: false,
-            held: false,
-            end_asked: None,
-        };
-        let set = |drain| Record::DrainSet { instance: "i-1".into(), drain: Some(drain) };
-        let mut fleet = idle();
-        fleet.memory.apply(&set(drain("n", None)));
-        // Its row may still show the task that it had before it answered.
-        fleet.workers[0].task = Some(running("t"));
-        fleet.live(10);
-        fleet.mail("drained:n");
-        let answered = fleet.live(10);
-        assert!(answered.contains(&set(drain("n", Some(fleet.now)))), "{answered:?}");
-        assert!(!fleet.live(10).iter().any(|record| matches!(record, Record::DrainSet { .. })));
-        fleet.workers[0].task = Some(running("u"));
-        let asked = fleet.live(10);
-        assert!(asked.contains(&set(drain("n+", None))), "{asked:?}");
-        fleet.workers[0].task = None;
-        assert!(
-            !fleet.live(10).iter().any(|record| matches!(record, Record::DrainSet { .. })),
-            "the old answer is void"
-        );
-        fleet.mail("drained:n+");
-        let answered = fleet.live(10);
-        assert!(answered.contains(&set(drain("n+", Some(fleet.now)))), "{answered:?}");
     }
 
     #[test]
@@ -706,7 +579,7 @@ mod tests {
             ("Client.InstanceInitiatedShutdown: Instance initiated shutdown", "end of life", "", None),
             ("Client.UserInitiatedShutdown: User initiated shutdown", "", "", None),
         ] {
-            let mut fleet = idle();
+            let mut fleet = Fleet::idle();
             fleet.workers[0].task = Some(running("t"));
             fleet.live(10);
             let words = [("gone", gone), ("requeue", requeue)].map(|(key, value)| (key.to_owned(), value.to_owned()));
@@ -754,7 +627,7 @@ mod tests {
 
     #[test]
     fn a_list_that_is_behind_starts_no_second_bill_and_a_restart_does() {
-        let mut fleet = idle();
+        let mut fleet = Fleet::idle();
         let (end, before) = (fleet.now, fleet.last().clone());
         fleet.last().state = CloudState::Stopped;
         fleet.last().ended = Some(end);
@@ -788,47 +661,5 @@ mod tests {
         assert_eq!(ends(&fleet.live(300)), []);
         assert_eq!(ends(&fleet.live(10)), []);
         assert_eq!(ends(&fleet.live(10)), [("b.0".to_owned(), IntentEnd::NeverAppeared)]);
-    }
-
-    #[test]
-    fn a_drain_is_acknowledged_by_its_own_nonce_and_over_when_the_machine_runs_again() {
-        let mut fleet = idle();
-        let drain = |nonce: &str, cancelled| Drain {
-            nonce: nonce.to_owned(),
-            cause: DrainCause::Person,
-            by: "ann".into(),
-            ordered: Timestamp::UNIX_EPOCH,
-            acknowledged: None,
-            cancelled,
-            held: false,
-            end_asked: None,
-        };
-        let set = |drain| Record::DrainSet { instance: "i-1".into(), drain: Some(drain) };
-        let mailbox = |fleet: &mut Fleet, state: &str| {
-            let metadata = [("state".to_owned(), state.to_owned())].into();
-            let created = fleet.now;
-            fleet.mailboxes = vec![Mailbox { queue: "m".into(), instance: "i-1".into(), created, metadata }];
-        };
-        fleet.memory.apply(&set(drain("new", false)));
-        mailbox(&mut fleet, "drained:old");
-        assert_eq!(fleet.live(10), []);
-        mailbox(&mut fleet, "drained:new");
-        let at = fleet.now + SignedDuration::from_secs(10);
-        let acknowledged = set(Drain { acknowledged: Some(at), ..drain("new", false) });
-        assert!(matches!(fleet.live(10).as_slice(), [first, Record::Charged { .. }] if *first == acknowledged));
-        assert_eq!(standing_of(&fleet), Standing::Drained);
-        fleet.memory.apply(&set(drain("new", true)));
-        for _ in 0..20 {
-            assert_eq!(fleet.live(10), [], "drained still: it has not read that it may go on");
-        }
-        mailbox(&mut fleet, "run:new");
-        assert_eq!(standing_of(&fleet), Standing::Drained);
-        assert_eq!(fleet.live(10), [Record::DrainSet { instance: "i-1".into(), drain: None }]);
-        assert!(matches!(fleet.live(10).as_slice(), [Record::Charged { .. }]));
-        assert_eq!(standing_of(&fleet), Standing::Idle);
-        // Never answered at all: over after a while.
-        fleet.memory.apply(&set(drain("third", true)));
-        let over = (0..9).position(|_| !fleet.live(10).is_empty());
-        assert_eq!(over, Some(7));
     }
 }
