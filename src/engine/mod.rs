@@ -29,5 +29,6 @@ mod words;
 
 pub use lead::{Candidate, Times};
 pub use run::EngineError;
+pub(crate) use run::{LEASED_EVERY, WHOLE_EVERY};
 pub use spend::spend;
 pub use start::{Handle, Life, Planner, Setup, run, start};

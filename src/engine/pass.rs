@@ -12,7 +12,7 @@ use crate::engine::act::deed::Deed;
 use crate::engine::backoff::heed;
 use crate::engine::event::Foresight;
 use crate::engine::foresee::Foreseen;
-use crate::engine::run::{AGAIN, EngineError, Loop, MINUTE, WHOLE_EVERY, Work};
+use crate::engine::run::{AGAIN, EngineError, LEASED_EVERY, Loop, WHOLE_EVERY, Work};
 use crate::engine::seen::facts::{Observation, Region};
 use crate::engine::seen::hold::Held;
 use crate::engine::seen::join::{Parts, join};
@@ -391,7 +391,7 @@ impl Loop {
     /// Tells every guard that the console lives.
     fn renew_lease(&mut self) {
         let now = self.setup.clock.now();
-        let due = self.leased_at.is_none_or(|last| now.duration_since(last) >= MINUTE);
+        let due = self.leased_at.is_none_or(|last| now.duration_since(last) >= LEASED_EVERY);
         if due && self.surely_leads() && self.memory.armed {
             self.leased_at = Some(now);
             self.begin(Deed::RenewLease { fleet: self.settings.the_loop.fleet.clone(), value: now.to_string() });

@@ -55,9 +55,9 @@ pub enum EngineError {
 }
 
 /// The workers are listed with their reports, and the tasks by their status, so often.
-pub(super) const WHOLE_EVERY: SignedDuration = SignedDuration::from_mins(3);
+pub(crate) const WHOLE_EVERY: SignedDuration = SignedDuration::from_mins(3);
 /// How often the guards are told that the console lives.
-pub(super) const MINUTE: SignedDuration = SignedDuration::from_secs(60);
+pub(crate) const LEASED_EVERY: SignedDuration = SignedDuration::from_secs(60);
 /// A look that ended badly is tried again after this.
 pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 

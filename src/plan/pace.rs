@@ -1,6 +1,6 @@
 //! How soon to look again: soon where an answer is awaited, or more and more tasks come; when a keep-alive is over; less
-//! often else, for agents take their tasks without us, and machines boot for minutes. With the engine's other calls it
-//! comes to some 60,000 calls to ClearML in a week of thousands of tasks.
+//! often else, for agents take their tasks without us, and machines boot for minutes. `replay --gates` says how many calls
+//! to ClearML that comes to in a week.
 
 use jiff::{SignedDuration, Timestamp};
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::engine::WHOLE_EVERY;
 use crate::engine::act::breakers::Breakers;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::{Deed, Done, Failed, Outcome};
@@ -17,7 +18,6 @@ use crate::engine::act::outcome::{Consequence, settle};
 use crate::engine::act::retry::Retries;
 use crate::engine::backoff::heed;
 use crate::engine::pass::{is_adoption, stale_after};
-use crate::engine::run::WHOLE_EVERY;
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::hold::Held;
 use crate::engine::seen::join::{Parts, join};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Policy;
+use crate::engine::{LEASED_EVERY, WHOLE_EVERY};
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::course::Courses;
@@ -27,12 +28,6 @@ const REGION: &str = "replay";
 
 /// How long a source's answer is good for; here every look is answered.
 const FRESH: SignedDuration = SignedDuration::from_mins(3);
-
-/// The lease of the fleet is written so often.
-const LEASE: Millis = 60_000;
-
-/// Workers and tasks are listed whole so often, as the engine does.
-const WHOLE: Millis = 180_000;
 
 /// The calls for a machine that ends: its hold tasks are looked for, its mailbox goes, and its worker's row.
 const ENDED: u64 = 3;
@@ -175,7 +170,7 @@ impl Own {
             let machine = week.machines().get(*number);
             !seen.registered && machine.is_some_and(|machine| machine.registers <= week.now())
         };
-        if self.listed.is_none_or(|at| week.now() - at >= WHOLE) {
+        if self.listed.is_none_or(|at| week.now() - at >= millis(WHOLE_EVERY)) {
             self.listed = Some(week.now());
             calls += 2;
         } else if self.shown.iter().zip(&self.snapshot.instances).any(registers) {
@@ -186,7 +181,7 @@ impl Own {
             self.asked = newest + 1;
             calls += 1;
         }
-        if self.leased.is_none_or(|at| week.now() - at >= LEASE) {
+        if self.leased.is_none_or(|at| week.now() - at >= millis(LEASED_EVERY)) {
             self.leased = Some(week.now());
             calls += 1;
         }
