@@ -96,6 +96,7 @@ fn memory(queues: usize, now: Timestamp) -> Memory {
             stop_sent: None,
             replace: None,
             started_again: false,
+            max_life: None,
             power: tidegate::model::instance::Power::On,
         };
         let interval = Interval {

@@ -89,6 +89,7 @@ fn machine(row: i64, rows: i64) -> Vec<Record> {
     };
     let known = KnownInstance {
         started_again: false,
+        max_life: None,
         id: id.clone(),
         provider: Provider::Aws,
         region: "us-east-1".to_owned(),

@@ -116,6 +116,7 @@ fn intent() -> Intent {
         revision: Revision::new("0a1b"),
         outcome: IntentOutcome::Unknown,
         starts: None,
+        max_life: Some(SignedDuration::from_hours(24)),
         choices: Vec::new(),
     }
 }

@@ -9,10 +9,10 @@ use crate::model::account::{AccountOf, NOBODY};
 use crate::model::bound::{Bound, Exposure, Runner};
 use crate::model::calendar::{Bounds, Windows, bounds};
 use crate::model::ids::PoolName;
-use crate::model::instance::{Origin, Power};
+use crate::model::instance::Power;
 use crate::model::ledger::Interval;
 use crate::model::money::{Money, Rate};
-use crate::model::record::{Intent, Memory};
+use crate::model::record::{Intent, KnownInstance, Memory};
 use crate::model::settings::ladder::Step;
 use crate::model::settings::{Budget, BudgetScope, GuardKind, Per, Period, Settings};
 
@@ -78,10 +78,8 @@ fn bound(
     settings: &Settings,
     now: Timestamp,
 ) -> Option<Bound> {
-    let ends = |pool: &PoolName, bound_by_guard: bool| {
-        let pool = settings.pool(pool).filter(|_| bound_by_guard)?;
-        Some((pool.max_life, pool.guard != GuardKind::Off))
-    };
+    let obeys = |pool: &PoolName| settings.pool(pool).is_some_and(|pool| pool.guard != GuardKind::Off);
+    let life_of = |known: &KnownInstance| known.max_life.map(|max_life| (max_life, obeys(&known.pool)));
     let runner =
         |rate: Option<Rate>, launched: Timestamp, unbilled: Timestamp, ends: Option<(SignedDuration, bool)>| Runner {
             rate: rate.unwrap_or_default(),
@@ -92,8 +90,7 @@ fn bound(
         };
     let up = memory.ledger.open().values().filter(|interval| may_charge(budget, interval.charged(), settings));
     let up = up.map(|interval| {
-        let ours = memory.known.get(&interval.instance).is_none_or(|known| known.origin != Origin::BroughtOver);
-        runner(interval.rate, interval.start, now, ends(&interval.pool, ours))
+        runner(interval.rate, interval.start, now, memory.known.get(&interval.instance).and_then(life_of))
     });
     let home = |intent: &Intent| {
         may_charge(budget, AccountOf { pool: &intent.pool, queue: &intent.queue, owner: &NOBODY }, settings)
@@ -104,7 +101,10 @@ fn bound(
         runner(interval.rate, interval.start, now, ends)
     });
     let intents = memory.intents.values().filter(|intent| home(intent));
-    let intents = intents.map(|intent| runner(intent.rate, now, intent.opened, ends(&intent.pool, true)));
+    let intents = intents.map(|intent| {
+        let ends = intent.max_life.map(|max_life| (max_life, obeys(&intent.pool)));
+        runner(intent.rate, now, intent.opened, ends)
+    });
     let runners: Vec<Runner> = up.chain(off).chain(intents).collect();
     let kill = budget.at.rungs().iter().find_map(|rung| match rung.step {
         Step::Kill { after } => Some((rung.amount(budget.limit), after)),

@@ -106,8 +106,13 @@ impl Exposure<'_> {
 }
 
 fn ends(runner: &Runner) -> Option<Timestamp> {
-    let life = runner.max_life?.saturating_add(AFTER_LIFE);
-    Some(runner.launched.saturating_add(life).unwrap_or(Timestamp::MAX))
+    runner.max_life.map(|max_life| billed_until(runner.launched, max_life))
+}
+
+/// When the bill of a machine ends at the latest that was launched then and that its own clock ends.
+#[must_use]
+pub fn billed_until(launched: Timestamp, max_life: SignedDuration) -> Timestamp {
+    launched.saturating_add(max_life.saturating_add(AFTER_LIFE)).unwrap_or(Timestamp::MAX)
 }
 
 #[cfg(test)]

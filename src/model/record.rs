@@ -41,6 +41,9 @@ pub struct Intent {
     /// It starts this machine again, which is off, rather than making one.
     #[serde(default)]
     pub starts: Option<InstanceId>,
+    /// For how long its machine lives at most, by its own clock.
+    #[serde(default)]
+    pub max_life: Option<SignedDuration>,
     /// What the cloud chooses the machine's type among; until it is known the intent holds the most of any choice. Empty:
     /// it has no choice.
     #[serde(default)]
@@ -127,6 +130,9 @@ pub struct KnownInstance {
     /// It was switched off before, and is not a new one.
     #[serde(default)]
     pub started_again: bool,
+    /// For how long it lives at most after each start, by its own clock; `None`: nothing on it ends it, as far as is known.
+    #[serde(default)]
+    pub max_life: Option<SignedDuration>,
 }
 
 /// Samples of a duration.

@@ -160,6 +160,7 @@ pub(super) fn intent(id: &str, pool: &str, queue: &str) -> Intent {
         revision: Revision::new("r"),
         outcome: IntentOutcome::Open,
         starts: None,
+        max_life: Some(SignedDuration::from_hours(24)),
         choices: Vec::new(),
     }
 }

@@ -57,7 +57,9 @@ impl Ground<'_> {
             Action::Start { instance, launch } => {
                 let known = self.memory.known.get(instance)?;
                 let (pool, batch) = (self.settings.pool(&launch.pool)?, naming.batch());
-                let intent = Intent { starts: Some(instance.clone()), ..self.intent(launch, pool, &batch, 0) };
+                let max_life = known.max_life;
+                let intent = self.intent(launch, pool, &batch, 0);
+                let intent = Intent { starts: Some(instance.clone()), max_life, ..intent };
                 let told = told.about_machine(known).intent(Some(&intent.id));
                 let deed = Deed::Start {
                     provider: known.provider,
@@ -245,6 +247,7 @@ impl Ground<'_> {
             revision: self.plan.revision.clone(),
             outcome: IntentOutcome::Open,
             starts: None,
+            max_life: Some(pool.max_life),
             choices: launch.choices.clone(),
         }
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::instance::{Instance, Power};
+use crate::model::instance::{Instance, Origin, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Rate;
 use crate::model::record::{KnownInstance, Opened};
@@ -47,6 +47,10 @@ pub(in crate::engine) fn adopted(
             power: Power::On,
             replace: None,
             started_again: false,
+            max_life: match orphan.origin {
+                Origin::BroughtOver => None,
+                Origin::Launched | Origin::Orphan => settings.pool(&orphan.pool).map(|pool| pool.max_life),
+            },
         },
         interval: Interval {
             instance: orphan.id.clone(),

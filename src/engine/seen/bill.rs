@@ -1,7 +1,8 @@
 //! When the cloud shows that a bill has ended, and what goes on costing: the disks of a machine that is off.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::model::bound;
 use crate::model::ledger::Interval;
 use crate::model::observed::{CloudInstance, CloudState};
 use crate::model::record::Record;
@@ -13,6 +14,18 @@ pub(super) fn bill_ends(shown: &CloudInstance, now: Timestamp) -> Option<Timesta
         CloudState::ShuttingDown | CloudState::Stopping => shown.ended,
         CloudState::Stopped | CloudState::Terminated => Some(shown.ended.unwrap_or(now)),
     }
+}
+
+/// When the bill of a machine that is absent ended: with the first listing without it; or, where its own clock ended it
+/// while nobody looked, then.
+pub(super) fn absent_from(
+    bill: &Interval,
+    max_life: Option<SignedDuration>,
+    listed: Option<Timestamp>,
+    absent_since: Timestamp,
+) -> Timestamp {
+    let by_itself = |max_life| bound::billed_until(bill.start, max_life).max(listed.unwrap_or(bill.start));
+    max_life.map(by_itself).map_or(absent_since, |end| end.min(absent_since))
 }
 
 /// What the disks of a machine go on costing whose own bill has ended: one that is switched off, whoever did it.
@@ -34,7 +47,6 @@ mod tests {
     use crate::engine::seen::example::Fleet;
     use crate::model::instance::Power;
     use crate::model::money::{Money, Rate};
-    use jiff::SignedDuration;
 
     /// 100 GB of gp3: $8 a month.
     const DISKS: Rate = Rate::from_micros_per_hour(10_958);

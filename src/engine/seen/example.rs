@@ -58,6 +58,7 @@ pub(in crate::engine) fn intent(id: &str, opened: Timestamp) -> Intent {
         revision: Revision::new("r"),
         outcome: IntentOutcome::Open,
         starts: None,
+        max_life: Some(SignedDuration::from_hours(24)),
         choices: Vec::new(),
     }
 }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::adopt::adopted;
 use crate::engine::seen::agents::{Row, Rows};
-use crate::engine::seen::bill::{bill_ends, disks_billed, disks_end};
+use crate::engine::seen::bill::{absent_from, bill_ends, disks_billed, disks_end};
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::engine::seen::join;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
@@ -114,6 +114,7 @@ pub(in crate::engine) fn opened(
             power: Power::On,
             replace: None,
             started_again: false,
+            max_life: intent.max_life,
         },
     }
 }
@@ -275,7 +276,10 @@ impl Known<'_> {
         }
         if sight.is_gone() {
             // Should an absent machine come back, its bill goes on where it was ended.
-            let at = if shown.is_some() { self.now } else { sight.absent_since.unwrap_or(self.now) };
+            let at = match (sight.absent_since.filter(|_| shown.is_none()), interval) {
+                (Some(since), Some(bill)) => absent_from(bill, machine.max_life, sight.listed, since),
+                (since, _) => since.unwrap_or(self.now),
+            };
             if let Some(interval) = interval.or(off).filter(|_| shown.is_none()) {
                 records.push(Record::Closed { instance: machine.id.clone(), end: at.max(interval.start) });
             }
@@ -534,6 +538,24 @@ mod tests {
         let third = fleet.live(10);
         assert!(gone(&third));
         assert_eq!(closed(&third), [absent_since]);
+    }
+
+    #[test]
+    fn what_ended_by_its_own_clock_while_nobody_looked_cost_nothing_since() {
+        let ended_after = |listed: i64, max_life: Option<SignedDuration>| {
+            let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 4 * 60).known();
+            fleet.memory.known.values_mut().for_each(|known| known.max_life = max_life);
+            let launched = fleet.machines[0].launched;
+            fleet.live(0);
+            fleet.live(listed * 3_600);
+            fleet.machines.clear();
+            let looks = [fleet.live(8 * 3_600), fleet.live(10), fleet.live(10)].concat();
+            closed(&looks).iter().map(|end| end.duration_since(launched).as_secs() / 60).collect::<Vec<_>>()
+        };
+        assert_eq!(ended_after(0, Some(SignedDuration::from_hours(5))), [5 * 60 + 15]);
+        assert_eq!(ended_after(3, Some(SignedDuration::from_hours(5))), [7 * 60], "it was listed later than that");
+        assert_eq!(ended_after(0, Some(SignedDuration::from_hours(24))), [12 * 60]);
+        assert_eq!(ended_after(0, None), [12 * 60], "nothing on it ends it");
     }
 
     /// By the cloud's clock a new machine may seem to be old: ours is ahead.

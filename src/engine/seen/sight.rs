@@ -34,8 +34,8 @@ pub struct Sight {
     pub absent: u32,
     /// When it was first missing from a complete listing.
     pub absent_since: Option<Timestamp>,
-    /// It was in a listing.
-    listed: bool,
+    /// When it was last in a listing.
+    pub listed: Option<Timestamp>,
     absent_counted: Option<Timestamp>,
     pub idle_looks: u32,
     /// The first of the looks at which it was idle.
@@ -165,10 +165,11 @@ impl Sights {
             match facts.machines.get(&id) {
                 Some(machine) if machine.state == CloudState::Terminated => {
                     sight.terminated += 1;
-                    (sight.absent, sight.absent_since, sight.listed) = (0, None, true);
+                    (sight.absent, sight.absent_since, sight.listed) = (0, None, Some(fresh.at));
                 }
                 Some(_) => {
-                    (sight.terminated, sight.absent, sight.absent_since, sight.listed) = (0, 0, None, true);
+                    (sight.terminated, sight.absent, sight.absent_since) = (0, 0, None);
+                    sight.listed = Some(fresh.at);
                 }
                 // Not listed is not ended: its worker works.
                 None if alive.contains(&id) => (sight.absent, sight.absent_since) = (0, None),
@@ -177,7 +178,7 @@ impl Sights {
                     let counts = sight.absent_counted.is_none_or(|last| are_apart(last, fresh.at));
                     // The launch is by the cloud's clock, which may be another than ours: one that was never listed is
                     // waited for by our own.
-                    let is_due = sight.listed || fresh.at.duration_since(since) > ABSENT_AFTER;
+                    let is_due = sight.listed.is_some() || fresh.at.duration_since(since) > ABSENT_AFTER;
                     if counts && is_due && fresh.at.duration_since(launched) > ABSENT_AFTER {
                         sight.absent += 1;
                         sight.absent_counted = Some(fresh.at);

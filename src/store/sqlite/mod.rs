@@ -191,6 +191,7 @@ mod tests {
                 revision: crate::model::ids::Revision::new("0a"),
                 outcome: if lost { IntentOutcome::Unknown } else { IntentOutcome::Open },
                 starts: lost.then(|| "i".into()),
+                max_life: lost.then_some(SignedDuration::from_hours(24)),
                 choices: vec![Choice {
                     machine_type: "m".into(),
                     vcpu: 8,
@@ -226,6 +227,7 @@ mod tests {
                 power,
                 replace: None,
                 started_again: false,
+                max_life: None,
             }
         }
     }
@@ -511,6 +513,7 @@ mod tests {
             power: Power::On,
             replace: None,
             started_again: false,
+            max_life: None,
         }
     }
 

@@ -97,6 +97,7 @@ fn records(run: &Run<'_>) -> Vec<Record> {
 fn known(id: &InstanceId, launched: Timestamp) -> KnownInstance {
     KnownInstance {
         started_again: false,
+        max_life: None,
         id: id.clone(),
         provider: Provider::Aws,
         region: "us-east-1".to_owned(),
