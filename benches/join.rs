@@ -157,6 +157,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
     let region = Region { provider: Provider::Aws, name: REGION.to_owned() };
     let clearml = ClearmlFacts {
         holds: std::collections::BTreeMap::new(),
+        term: None,
         queues: listed.collect(),
         workers: Workers::Listed(workers.collect()),
         mailboxes: Vec::new(),

@@ -2,6 +2,8 @@
 //! hidden queue of a unique name, which only one console can create; its metadata say who, and that it lives. A leader
 //! that shows no new sign of life for a minute, by the watcher's own clock, is followed by the next term.
 
+use std::cmp::Ordering;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::act::fence::Fence;
@@ -9,7 +11,7 @@ use crate::engine::event::Leader;
 use crate::engine::run::{EngineError, Loop, Work};
 use crate::engine::words::line;
 use crate::model::claim::{Claim, ClaimNote};
-use crate::model::ids::{FleetId, Term};
+use crate::model::ids::{FleetId, QueueId, Term};
 use crate::model::journal::EntryKind;
 use crate::model::record::{IntentOutcome, Record};
 use crate::world::World;
@@ -26,7 +28,7 @@ pub struct Candidate {
     pub times: Times,
 }
 
-/// How often a leader shows that it lives, and how long it may be silent.
+/// How often it is seen to that a leader shows that it lives, and how long it may be silent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
     pub beat: SignedDuration,
@@ -46,7 +48,13 @@ impl Times {
         self.silence * 2 / 3
     }
 
-    /// A confirmation that is no older need not be asked for again.
+    /// What the server was told or told us that is no older need not be told again at a beat.
+    #[must_use]
+    pub fn fresh(&self) -> SignedDuration {
+        self.beat * 5 / 2
+    }
+
+    /// A confirmation that is no older need not be asked for again, not even before a deed.
     #[must_use]
     pub fn moment(&self) -> SignedDuration {
         self.beat / 10
@@ -68,6 +76,8 @@ pub(super) struct Lead {
     /// The sign of life that was seen last of another console, and since when there is no newer one.
     watched: Option<(Term, String, Stopwatch)>,
     beats: u64,
+    /// Where this console showed last that it lives, and when.
+    signed: Option<(QueueId, Stopwatch)>,
     /// Since when this console leads.
     pub(super) since: Option<Timestamp>,
     next: Timestamp,
@@ -82,6 +92,7 @@ pub(super) enum Stand {
     /// This console leads in the term; what stood there before, where it has just taken over.
     Leads {
         term: Term,
+        claim: QueueId,
         asked: Stopwatch,
         from: Option<Claim>,
         won: bool,
@@ -133,7 +144,8 @@ impl Try {
             Step::Follow(claim) => return Ok(Stand::Follows(claim.clone())),
             Step::Beat(claim) => {
                 if tracker.write_claim(&claim.queue, &self.note).await? {
-                    return Ok(Stand::Leads { term: claim.term, asked, from: None, won: false });
+                    let (term, claim) = (claim.term, claim.queue.clone());
+                    return Ok(Stand::Leads { term, claim, asked, from: None, won: false });
                 }
                 next(claim.term)
             }
@@ -154,7 +166,8 @@ impl Try {
         for old in earlier {
             tracker.delete_hidden(&old.queue).await?;
         }
-        Ok(Stand::Leads { term, asked, from: claims.into_iter().next_back(), won: true })
+        let claim = last.queue.clone();
+        Ok(Stand::Leads { term, claim, asked, from: claims.into_iter().next_back(), won: true })
     }
 }
 
@@ -164,8 +177,8 @@ fn next(term: Term) -> Term {
 
 impl Lead {
     pub(super) fn new(candidate: Candidate, now: Timestamp) -> Self {
-        let (highest, watched, beats, since) = (Term(0), None, 0, None);
-        Self { candidate, highest, watched, beats, since, next: now, asking: false, asked: false }
+        let (highest, watched, beats, signed, since) = (Term(0), None, 0, None, None);
+        Self { candidate, highest, watched, beats, signed, since, next: now, asking: false, asked: false }
     }
 
     /// Keeps the time since the leader's last sign of life.
@@ -196,23 +209,82 @@ impl Loop {
         Some(left.clamp(SignedDuration::ZERO, lead.candidate.times.beat))
     }
 
-    /// Asks who leads, shows that we live, or takes over.
-    pub(super) fn beat(&mut self) {
+    /// A beat is due: what looks and deeds have shown, and what was written lately, is neither asked nor written again.
+    pub(super) fn keep_lead(&mut self) {
+        let is_told = self.leads() && self.fence.is_fresh();
+        let Some(lead) = self.lead.as_ref().filter(|lead| !lead.asking) else { return };
+        match lead.signed.clone().filter(|_| is_told) {
+            Some((claim, at)) if at.at_most() >= lead.candidate.times.fresh() => self.sign(claim),
+            Some(_) => self.next_beat(),
+            None => self.beat(),
+        }
+    }
+
+    fn next_beat(&mut self) {
         let now = self.setup.clock.now();
-        let ours = self.leads().then(|| self.term());
-        let Some(lead) = self.lead.as_mut().filter(|lead| !lead.asking) else { return };
-        lead.next = now.saturating_add(lead.candidate.times.beat).unwrap_or(Timestamp::MAX);
+        if let Some(lead) = &mut self.lead {
+            lead.next = now.saturating_add(lead.candidate.times.beat).unwrap_or(Timestamp::MAX);
+        }
+    }
+
+    /// What the next sign of life says.
+    fn note(&mut self) -> Option<ClaimNote> {
+        let (now, leads) = (self.setup.clock.now(), self.leads());
+        self.next_beat();
+        let lead = self.lead.as_mut().filter(|lead| !lead.asking)?;
         lead.beats += 1;
         lead.asking = true;
-        let note = ClaimNote {
+        Some(ClaimNote {
             console: lead.candidate.console.clone(),
             holder: lead.candidate.holder.clone(),
             since: lead.since.or(Some(now)),
             beat: format!("{} at {now}", lead.beats),
             // One that does not lead yet must not change the fleet's mode by taking over.
-            armed: ours.map(|_| self.memory.armed),
+            armed: leads.then_some(self.memory.armed),
             paused: self.memory.paused,
-        };
+        })
+    }
+
+    /// Shows that we live.
+    fn sign(&mut self, claim: QueueId) {
+        let Some(note) = self.note() else { return };
+        let Some(answer) = self.lead.as_ref().map(|lead| lead.candidate.times.answer()) else { return };
+        let (world, clock) = (self.setup.world.clone(), self.setup.clock);
+        self.work.spawn(async move {
+            let at = Stopwatch::start(clock);
+            let written = clock.deadline(answer, world.tracker.write_claim(&claim, &note)).await;
+            let late = || Err(TrackerError::Deadline { endpoint: "the sign of life".to_owned() });
+            Work::Signed(written.unwrap_or_else(late).map(|exists| exists.then_some((claim, at))))
+        });
+    }
+
+    /// A sign of life was written, or its claim exists no more.
+    pub(super) fn signed(&mut self, signed: Result<Option<(QueueId, Stopwatch)>, TrackerError>) {
+        let Some(lead) = &mut self.lead else { return };
+        lead.asking = false;
+        match signed {
+            Ok(Some(signed)) => lead.signed = Some(signed),
+            Ok(None) => self.beat(),
+            Err(error) => tracing::warn!(%error, "no sign of life was written"),
+        }
+    }
+
+    /// A look showed the highest term that is claimed.
+    pub(super) fn shown_who_leads(&mut self, highest: Option<Term>, asked: Stopwatch) {
+        let (Leader::Us(ours), Some(highest)) = (&self.setup.leader, highest) else { return };
+        match highest.cmp(ours) {
+            Ordering::Equal => self.fence.confirm(asked),
+            Ordering::Greater => self.beat(),
+            // It is older than our claim; or that is gone, which the beat finds out that is not told of it.
+            Ordering::Less => {}
+        }
+    }
+
+    /// Asks who leads, shows that we live, or takes over.
+    pub(super) fn beat(&mut self) {
+        let ours = self.leads().then(|| self.term());
+        let Some(note) = self.note() else { return };
+        let Some(lead) = &self.lead else { return };
         let (highest, silent, answer) = (lead.highest, lead.silent(), lead.candidate.times.answer());
         let attempt = Try { fleet: self.settings.the_loop.fleet.clone(), ours, highest, silent, note };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
@@ -228,6 +300,10 @@ impl Loop {
         let clock = self.setup.clock;
         let Some(lead) = &mut self.lead else { return Ok(()) };
         (lead.asking, lead.asked) = (false, true);
+        lead.signed = match &stand {
+            Ok(Stand::Leads { claim, asked, .. }) => Some((claim.clone(), *asked)),
+            _ => None,
+        };
         match stand {
             Ok(Stand::Leads { term, asked, won: false, .. }) if self.setup.leader == Leader::Us(term) => {
                 self.fence.confirm(asked);
@@ -407,7 +483,9 @@ mod tests {
     #[test]
     fn a_leader_stops_acting_before_another_may_begin() {
         let times = Times::default();
-        assert!(times.sure() + times.moment() < times.silence && times.beat * 3 < times.sure());
+        assert!(times.sure() + times.moment() < times.silence);
+        assert!(times.fresh() + times.beat < times.sure(), "there is time to ask");
+        assert!(times.fresh() + times.beat * 3 <= times.silence, "two signs of life may fail");
         assert!(times.silence + times.beat + times.answer() <= SignedDuration::from_secs(90));
     }
 }

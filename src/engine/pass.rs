@@ -31,6 +31,7 @@ use crate::model::settings::{Poll, Settings};
 use crate::model::snapshot::{Ask, Order, Snapshot};
 use crate::plan::check::{Broken, check};
 use crate::plan::pace::{QUICK, SLOW, pace};
+use crate::world::clock::Stopwatch;
 
 /// Journal lines, ended intents and machines that are gone are kept this long.
 const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
@@ -121,7 +122,10 @@ impl Loop {
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
         };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
-        let look = self.work.spawn(async move { Work::Observed(observe(world, clock, look).await) });
+        let look = self.work.spawn(async move {
+            let asked = Stopwatch::start(clock);
+            Work::Observed(observe(world, clock, look).await, asked)
+        });
         self.looking = Some(look.id());
     }
 
@@ -143,13 +147,14 @@ impl Loop {
         pools.chain(known).chain(intents).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
-    pub(super) async fn observed(&mut self, observation: Observation) -> Result<(), EngineError> {
+    pub(super) async fn observed(&mut self, observation: Observation, asked: Stopwatch) -> Result<(), EngineError> {
         self.looking = None;
         if std::mem::take(&mut self.looked_away) {
             self.look();
             return Ok(());
         }
         let fresh = self.facts.take(observation);
+        self.shown_who_leads(fresh.term, asked);
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         if self.leads() {
             let records = notice(

@@ -26,7 +26,7 @@ use crate::engine::start::Setup;
 use crate::engine::tend::{Delivered, note_done};
 use crate::engine::words::line;
 use crate::model::course::Courses;
-use crate::model::ids::{Actor, Term};
+use crate::model::ids::{Actor, QueueId, Term};
 use crate::model::journal::EntryKind;
 use crate::model::plan::Plan;
 use crate::model::record::{IntentEnd, Memory, Record};
@@ -35,7 +35,7 @@ use crate::model::snapshot::{ErrorClass, Snapshot, Surplus};
 use crate::plan::pace::QUICK;
 use crate::store::StoreError;
 use crate::store::settings::{Watcher, watch};
-use crate::world::clock::JumpWatch;
+use crate::world::clock::{JumpWatch, Stopwatch};
 use crate::world::tracker::TrackerError;
 
 /// Why a loop cannot go on.
@@ -63,11 +63,14 @@ pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
 /// What the loop waits for.
 pub(super) enum Work {
-    Observed(Observation),
+    /// A look, and since when it has been.
+    Observed(Observation, Stopwatch),
     Done(Result<Outcome, Crashed>),
     Priced(Told),
     /// Who leads.
     Stood(Result<Stand, TrackerError>),
+    /// Whether the claim still exists that a sign of life was written to, and when that was.
+    Signed(Result<Option<(QueueId, Stopwatch)>, TrackerError>),
 }
 
 pub(super) struct Loop {
@@ -215,7 +218,7 @@ impl Loop {
         let (_watcher, mut changes) = self.watch_settings();
         while !self.may_end().await {
             if self.until_beat().is_some_and(|left| left.is_zero()) {
-                self.beat();
+                self.keep_lead();
             }
             let wait = self.wait();
             if wait.is_zero() {
@@ -261,8 +264,12 @@ impl Loop {
 
     pub(super) async fn finished(&mut self, done: Result<(Id, Work), JoinError>) -> Result<(), EngineError> {
         match done {
-            Ok((_, Work::Observed(observation))) => self.observed(observation).await,
+            Ok((_, Work::Observed(observation, asked))) => self.observed(observation, asked).await,
             Ok((_, Work::Stood(stand))) => self.stood(stand).await,
+            Ok((_, Work::Signed(signed))) => {
+                self.signed(signed);
+                Ok(())
+            }
             Ok((_, Work::Priced(told))) => {
                 self.priced(told).await;
                 Ok(())

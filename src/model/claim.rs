@@ -42,7 +42,7 @@ impl Claim {
         name: &QueueName,
         metadata: &BTreeMap<String, String>,
     ) -> Option<Self> {
-        let term = Term(name.as_str().strip_prefix(&prefix(fleet))?.parse().ok()?);
+        let term = term(fleet, name.as_str())?;
         let text = |key: &str| metadata.get(key).cloned().unwrap_or_default();
         let flag = |key: &str| metadata.get(key).and_then(|value| value.parse().ok());
         let note = ClaimNote {
@@ -96,6 +96,12 @@ impl fmt::Display for Claim {
         }
         write!(f, ")")
     }
+}
+
+/// The term that a queue of this name claims the fleet's lead for; `None`: it is no claim on this fleet.
+#[must_use]
+pub fn term(fleet: &FleetId, queue: &str) -> Option<Term> {
+    queue.strip_prefix(&prefix(fleet))?.parse().ok().map(Term)
 }
 
 /// What the names of a fleet's claims begin with.

@@ -46,6 +46,8 @@ pub struct Glance {
     /// Those that listen to any queue, hidden ones included; one for each user that calls a worker so.
     pub workers: Vec<GlancedWorker>,
     pub mailboxes: Vec<Mailbox>,
+    /// The highest term in which a console claims the fleet's lead.
+    pub term: Option<Term>,
 }
 
 /// A worker as the queues list it: when it reported last is not told.

@@ -19,7 +19,7 @@ pub trait Tracker: Send + Sync {
     async fn queues(&self) -> Result<Vec<ObservedQueue>, TrackerError>;
 
     /// The queues, who listens to them and what they run, and the drain mailboxes: one paged call.
-    async fn glance(&self) -> Result<Glance, TrackerError>;
+    async fn glance(&self, fleet: &FleetId) -> Result<Glance, TrackerError>;
 
     /// Every worker that reported within ten minutes; above 500 workers only those of the fleet. One call up to there.
     async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError>;

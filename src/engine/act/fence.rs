@@ -60,9 +60,15 @@ impl Fence {
 
     /// The server said that this term is the highest, when the stopwatch was started or later.
     pub(in crate::engine) fn confirm(&self, at: Stopwatch) {
-        if let Some(inner) = &self.0 {
+        if let Some(inner) = self.0.as_ref().filter(|inner| at.at_most() < inner.age()) {
             *inner.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
         }
+    }
+
+    /// Whether the server said so lately that a beat need not ask again.
+    #[must_use]
+    pub(in crate::engine) fn is_fresh(&self) -> bool {
+        self.0.as_ref().is_none_or(|inner| inner.age() <= inner.times.fresh())
     }
 
     /// What was confirmed is not to be believed any more: the clock jumped.

@@ -236,6 +236,7 @@ impl Fleet {
             queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
             workers: Workers::Listed(self.workers.clone()),
             mailboxes: self.mailboxes.clone(),
+            term: None,
             holds: self.holds.clone(),
             tasks: Some(self.tasks.clone()),
             statuses: self.statuses.clone(),

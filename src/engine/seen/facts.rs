@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Owner;
-use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, WorkerId, WorkerName, hold_tasks};
+use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, Term, WorkerId, WorkerName, hold_tasks};
 use crate::model::observed::{
     CloudInstance, GlancedWorker, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, TaskRecord, TaskStatus,
     one_of_each,
@@ -44,6 +44,8 @@ pub struct ClearmlFacts {
     pub queues: Vec<ObservedQueue>,
     pub workers: Workers,
     pub mailboxes: Vec<Mailbox>,
+    /// The highest term in which a console claims the fleet's lead.
+    pub term: Option<Term>,
     /// The hold tasks that wait or run, of each machine of which they were asked.
     pub holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// Tasks of our queues that run or wait by their status; `None`: not asked this time.
@@ -174,9 +176,10 @@ impl Facts {
     pub fn take(&mut self, observation: Observation) -> Fresh {
         let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
         match observation.clearml {
-            Ok(ClearmlFacts { mut queues, workers, mailboxes, holds, tasks, statuses, owners }) => {
+            Ok(ClearmlFacts { mut queues, workers, mailboxes, term, holds, tasks, statuses, owners }) => {
                 fresh.clearml = true;
                 fresh.tasks = tasks.is_some();
+                fresh.term = term;
                 self.asked = Some(observation.began);
                 let mut workers = match workers {
                     Workers::Listed(rows) => {
@@ -344,6 +347,7 @@ pub struct Fresh {
     pub at: Timestamp,
     pub clearml: bool,
     pub tasks: bool,
+    pub term: Option<Term>,
     pub regions: Vec<Region>,
 }
 

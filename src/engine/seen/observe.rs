@@ -70,7 +70,7 @@ async fn clearml(world: &World, clock: Clock, look: &Look) -> Result<ClearmlFact
 /// One call, and those that are seldom needed. The workers are listed where one is new, or one name has two rows.
 async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let tracker = &world.tracker;
-    let Glance { queues, workers, mailboxes } = tracker.glance().await?;
+    let Glance { queues, workers, mailboxes, term } = tracker.glance(&look.fleet).await?;
     let named = workers.iter().map(|worker| &worker.id);
     let are_known = look.workers.as_ref().is_some_and(|known| Workers::are_known(named, known));
     let workers =
@@ -84,7 +84,7 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     };
     let (statuses, owners) =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
-    Ok(ClearmlFacts { queues, workers, mailboxes, holds, tasks, statuses, owners })
+    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, statuses, owners })
 }
 
 /// What waits or runs of the machines' own queues: nobody but us puts tasks there.

@@ -54,11 +54,49 @@ async fn before_every_act_the_server_is_asked_who_leads() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_whom_the_looks_confirm_asks_seldom_and_writes_two_signs_of_life_a_minute() {
+    let mut trial = Trial::leading(0).await;
+    let count = |trial: &Trial| ["claims", "write_claim"].map(|call| trial.world.calls(call));
+    let before = count(&trial);
+    trial.pass(3_600).await;
+    let [asked, written] = [0, 1].map(|call| count(&trial)[call] - before[call]);
+    assert!((100..=125).contains(&written), "{written}");
+    assert!(asked <= 60, "{asked}");
+    assert_eq!(trial.view().leader, Leader::Us(Term(1)));
+    // Looks that fail confirm nothing: it asks.
+    trial.world.always("glance", Some(Fate::Refused));
+    let before = count(&trial);
+    trial.pass(600).await;
+    assert!(count(&trial)[0] - before[0] >= 15);
+    assert!(!trial.view().warnings.iter().any(|warning| warning.contains("does not confirm")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_that_shows_another_s_claim_ends_the_lead() {
+    let mut trial = Trial::leading(0).await;
+    trial.pass(30).await;
+    trial.world.facts().claims.insert(Term(2), note("b"));
+    trial.ask(Command::Refresh).await.unwrap();
+    trial.pass(1).await;
+    assert!(matches!(&trial.view().leader, Leader::Other(who) if who == "b (term 2)"), "{:?}", trial.view().leader);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leader_whose_claim_is_gone_claims_anew() {
+    let mut trial = Trial::leading(0).await;
+    trial.pass(30).await;
+    trial.world.facts().claims.clear();
+    trial.pass(40).await;
+    assert_eq!(trial.view().leader, Leader::Us(Term(2)));
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_nobody_can_say_who_leads_only_a_person_s_stop_is_done() {
     let mut trial = Trial::leading(1).await;
     trial.pass(15).await;
     let machine = trial.world.registers();
     trial.world.always("claims", Some(Fate::Hangs));
+    trial.world.always("glance", Some(Fate::Hangs));
     trial.pass(60).await;
     trial.world.facts().waiting = vec!["t1".into(), "t2".into()];
     trial.pass(60).await;
@@ -68,7 +106,8 @@ async fn while_nobody_can_say_who_leads_only_a_person_s_stop_is_done() {
     trial.pass(30).await;
     assert_eq!(trial.world.calls("terminate"), 1);
     trial.world.always("claims", None);
-    trial.pass(30).await;
+    trial.world.always("glance", None);
+    trial.pass(60).await;
     assert_eq!((trial.view().leader.clone(), trial.world.calls("launch")), (Leader::Us(Term(1)), 2));
 }
 

@@ -234,7 +234,7 @@ impl Tracker for Scripted {
         .await
     }
 
-    async fn glance(&self) -> Result<Glance, TrackerError> {
+    async fn glance(&self, _: &FleetId) -> Result<Glance, TrackerError> {
         self.asks("glance", |facts, now| {
             let mailbox = |(instance, metadata): (&InstanceId, &BTreeMap<String, String>)| Mailbox {
                 queue: format!("drain:{instance}").into(),
@@ -249,6 +249,7 @@ impl Tracker for Scripted {
                 queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
                 workers: facts.workers.values().map(worker).collect(),
                 mailboxes: facts.mailboxes.iter().map(mailbox).collect(),
+                term: facts.claims.keys().max().copied(),
             }
         })
         .await

@@ -19,7 +19,7 @@ use crate::model::settings::{Budget, BudgetScope, Limits, Per, Settings};
 use crate::model::snapshot::Source;
 use crate::plan::check::Broken;
 
-/// A machine's end is in the ledger at the latest so long after it, in milliseconds.
+/// A machine's end is in the ledger of a loop that is awake so long after it at the latest, in milliseconds.
 const SETTLED: i64 = 15 * 60_000;
 
 /// What a look said, as far as the judge asks.
@@ -62,6 +62,8 @@ struct Crossed {
     over_at_most: i64,
     runs: usize,
     intents: Vec<IntentId>,
+    /// When the period was first seen to be over; the loop may have slept until then.
+    seen_over: Option<i64>,
 }
 
 /// How far budgets were overrun, against how far at most.
@@ -288,7 +290,9 @@ impl Judge {
     pub(super) fn overruns(&mut self, loop_: &Stepper, now: Timestamp) {
         let settings = loop_.settings();
         let at = now.as_millisecond();
-        let over = self.crossed.extract_if(.., |_, crossed| at > crossed.period.end.as_millisecond() + SETTLED);
+        let over = self.crossed.extract_if(.., |_, crossed| {
+            at > crossed.period.end.as_millisecond() && at > *crossed.seen_over.get_or_insert(at) + SETTLED
+        });
         for (name, crossed) in over.collect::<Vec<_>>() {
             if self.books.has_newcomer(crossed.runs, &crossed.intents) {
                 continue;
@@ -322,6 +326,7 @@ impl Judge {
                 over_at_most: bound.most.micros() - budget.limit.micros(),
                 runs: self.books.len(),
                 intents: loop_.memory().intents.keys().cloned().collect(),
+                seen_over: None,
             };
             self.crossed.insert(budget.name.clone(), crossed);
         }

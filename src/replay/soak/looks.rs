@@ -118,7 +118,7 @@ impl World {
             tags: Vec::new(),
             entries: queue.entries.iter().map(entry).collect(),
         });
-        ClearmlFacts { queues: queues.collect(), workers, mailboxes, holds, tasks, statuses, owners }
+        ClearmlFacts { queues: queues.collect(), workers, mailboxes, term: None, holds, tasks, statuses, owners }
     }
 
     fn workers(&self) -> Vec<ObservedWorker> {

@@ -1,16 +1,17 @@
-//! One call that shows the queues, who listens to them, and the mailboxes: three that would show as much are slower on
+//! One call that shows the queues, who listens to them, the mailboxes, and who leads: four that would show as much are slower on
 //! a server with many workers (CLEARML.md section 1).
 
 use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::model::ids::QueueName;
+use crate::model::claim;
+use crate::model::ids::{FleetId, QueueName};
 use crate::model::observed::{Glance, GlancedWorker};
 use crate::world::clearml::{Clearml, hidden, wire};
 use crate::world::tracker::TrackerError;
 
-pub(super) async fn glance(server: &Clearml) -> Result<Glance, TrackerError> {
+pub(super) async fn glance(server: &Clearml, fleet: &FleetId) -> Result<Glance, TrackerError> {
     let filter = json!({ "search_hidden": true });
     let rows: Vec<wire::WholeQueue> = server.console.pages("queues.get_all_ex", "queues", &[], filter).await?;
     let mut workers: BTreeMap<String, GlancedWorker> = BTreeMap::new();
@@ -20,6 +21,7 @@ pub(super) async fn glance(server: &Clearml) -> Result<Glance, TrackerError> {
         if row.is_tagged(hidden::HIDING_TAG) {
             let row = row.into_hidden();
             known.insert(QueueName::new(row.name.as_str()), row.id.as_str().into());
+            glance.term = glance.term.max(claim::term(fleet, &row.name));
             glance.mailboxes.extend(hidden::mailbox(row));
         } else {
             glance.queues.push(row.into());

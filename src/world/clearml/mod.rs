@@ -93,8 +93,8 @@ impl Tracker for Clearml {
         Ok(rows.into_iter().map(ObservedQueue::from).collect())
     }
 
-    async fn glance(&self) -> Result<Glance, TrackerError> {
-        glance::glance(self).await
+    async fn glance(&self, fleet: &FleetId) -> Result<Glance, TrackerError> {
+        glance::glance(self, fleet).await
     }
 
     async fn workers(&self, fleet: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError> {

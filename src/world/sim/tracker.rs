@@ -47,8 +47,8 @@ impl Tracker for Shared {
         self.tracker_call(Call::Read, "workers.get_all", |state| Ok(state.observed_workers(fleet))).await
     }
 
-    async fn glance(&self) -> Result<Glance, TrackerError> {
-        self.tracker_call(Call::Read, "queues.get_all_ex", |state| Ok(state.glance())).await
+    async fn glance(&self, fleet: &FleetId) -> Result<Glance, TrackerError> {
+        self.tracker_call(Call::Read, "queues.get_all_ex", |state| Ok(state.glance(fleet))).await
     }
 
     async fn tasks(&self, queues: &[QueueId], statuses: &[TaskStatus]) -> Result<Vec<TaskRecord>, TrackerError> {
@@ -291,7 +291,7 @@ impl State {
         workers.into_iter().map(|worker| self.observed_worker(worker)).collect()
     }
 
-    fn glance(&mut self) -> Glance {
+    fn glance(&mut self, fleet: &FleetId) -> Glance {
         self.report_all();
         let now = self.time();
         let listening = self.server.workers(now, None).filter(|worker| !worker.queues.is_empty());
@@ -305,6 +305,7 @@ impl State {
             workers: glanced.collect(),
             queues: server.queues(false).map(observed_queue).collect(),
             mailboxes: server.queues(true).filter_map(mailbox).collect(),
+            term: server.queues(true).filter_map(|queue| observed_claim(fleet, queue)).map(|claim| claim.term).max(),
         }
     }
 

@@ -246,6 +246,6 @@ async fn an_order_is_written_under_its_own_key_and_read_back() {
         stub.calls().into_iter().filter(|call| call.endpoint.ends_with("metadata")).map(|call| call.body).collect();
     let entry = |value: &str| json!({ "queue": "m", "metadata": [{ "key": "want", "type": "str", "value": value }] });
     assert_eq!(written, [entry("drain:n1"), entry("run")]);
-    let mailboxes = client.glance().await.unwrap().mailboxes;
+    let mailboxes = client.glance(&"lab".into()).await.unwrap().mailboxes;
     assert_eq!((mailboxes.len(), mailboxes[0].drained(), mailboxes[0].instance.as_str()), (1, Some("n1"), "i-1"));
 }

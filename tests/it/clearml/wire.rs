@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tidegate::model::account::Owner;
-use tidegate::model::ids::TaskId;
+use tidegate::model::ids::{TaskId, Term};
 use tidegate::model::observed::{TaskFacts, TaskStatus};
 use tidegate::world::clock::Clock;
 use tidegate::world::tracker::{Tracker, TrackerError};
@@ -260,7 +260,7 @@ async fn above_500_workers_only_the_fleet_s_are_asked_for() {
 }
 
 #[tokio::test]
-async fn one_call_shows_queues_workers_and_mailboxes() {
+async fn one_call_shows_queues_workers_mailboxes_and_the_highest_claim() {
     let answers = recorded(include_str!("recorded/answers.json"));
     let mut queues = answers["queues.get_all_ex busy"]["queues"].as_array().unwrap().clone();
     let key = queues[0]["workers"][0]["key"].clone();
@@ -270,20 +270,22 @@ async fn one_call_shows_queues_workers_and_mailboxes() {
         json!({ "id": name, "name": name, "created": "2026-11-23T17:37:40.959000+00:00", "system_tags": ["k8s-glue"],
             "workers": [queues[0]["workers"][0].clone()], "metadata": want })
     };
-    let [mailbox, lease] = ["drain:i-0aaa", "tidegate:research"].map(hidden);
+    let [mailbox, lease] = ["drain:i-0aaa", "tidegate:lab"].map(hidden);
+    let claims = ["tidegate:lab:leader:12", "tidegate:lab:leader:3", "tidegate:other:leader:99"].map(hidden);
     let elsewhere = json!({ "id": "q2", "name": "other", "workers": [{ "name": "by hand", "task": null }],
         "entries": [{ "task": null, "added": "2026-11-23T17:37:41.123000+00:00" }] });
     queues.extend([mailbox, lease, elsewhere]);
+    queues.extend(claims);
     queues[0]["workers"].as_array_mut().unwrap().push(listener);
     let stub = Stub::start(move |call| usual(call, || Reply::Data(json!({ "queues": queues })))).await;
-    let glance = stub.client(Clock::Wall).glance().await.unwrap();
+    let glance = stub.client(Clock::Wall).glance(&"lab".into()).await.unwrap();
     let names: Vec<&str> = glance.queues.iter().map(|queue| queue.name.as_str()).collect();
     assert_eq!((names, glance.queues[0].entries.len()), (vec!["gpu-a100", "other"], 2));
     assert_eq!(glance.queues[1].entries, [], "an entry of no task");
     let workers: Vec<_> = glance.workers.iter().map(|worker| worker.id.as_str()).collect();
     assert_eq!(workers, ["by hand", "dynamic_worker:a100:p4d.24xlarge:i-0aaa"], "one for each key");
     let mailboxes: Vec<_> = glance.mailboxes.iter().map(|mailbox| mailbox.instance.as_str()).collect();
-    assert_eq!(mailboxes, ["i-0aaa"]);
+    assert_eq!((mailboxes, glance.term), (vec!["i-0aaa"], Some(Term(12))));
     let asked = stub.calls().pop().unwrap();
     assert_eq!((asked.endpoint.as_str(), &asked.body["search_hidden"]), ("queues.get_all_ex", &json!(true)));
     assert!(asked.body.get("only_fields").is_none(), "an empty choice is none");

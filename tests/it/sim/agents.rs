@@ -21,7 +21,9 @@ async fn a_machine_registers_under_its_name_with_a_mailbox_of_its_own_and_polls_
         let instance = console.booted().await;
         let worker = console.worker().await.unwrap();
         assert_eq!(worker.id.as_str(), format!("{FLEET}:a10g:g5.xlarge:{instance}"));
-        assert!(console.tracker().glance().await.unwrap().mailboxes.iter().any(|one| one.instance == instance));
+        assert!(
+            console.tracker().glance(&FLEET.into()).await.unwrap().mailboxes.iter().any(|one| one.instance == instance)
+        );
         console.wait(1_410 - console.clock.now().duration_since(start()).as_secs()).await;
         let task = console.tasks(TaskStatus::InProgress).await.pop().unwrap();
         let polled = task.started.unwrap();
@@ -192,7 +194,7 @@ async fn without_a_gate_nothing_answers() {
     let mut console = Console::new(prompt(&[(1_000, 60)]), 12);
     console.pools.get_mut("train").unwrap().0.guard = GuardKind::Off;
     let instance = console.booted().await;
-    assert!(console.tracker().glance().await.unwrap().mailboxes.is_empty());
+    assert!(console.tracker().glance(&FLEET.into()).await.unwrap().mailboxes.is_empty());
     console.tracker().order_drain(&instance, "n").await.unwrap();
     console.wait(1_100).await;
     assert_eq!(console.mail(&instance, "state").await, None);
@@ -207,7 +209,7 @@ async fn a_machine_without_a_gate_takes_the_task_that_holds_it_first_and_nothing
     console.wait(100).await;
     console.tracker().place_hold(&instance, "n").await.unwrap();
     console.tracker().place_hold(&instance, "n").await.unwrap();
-    let queue = console.tracker().glance().await.unwrap().mailboxes.remove(0).queue;
+    let queue = console.tracker().glance(&FLEET.into()).await.unwrap().mailboxes.remove(0).queue;
     let holds = async |console: &Console, status| {
         console.tracker().tasks(std::slice::from_ref(&queue), &[status]).await.unwrap()
     };

@@ -164,7 +164,7 @@ impl Console {
 
     /// What a machine's mailbox says under a key.
     pub(super) async fn mail(&self, instance: &InstanceId, key: &str) -> Option<String> {
-        let boxes = self.tracker().glance().await.unwrap().mailboxes;
+        let boxes = self.tracker().glance(&FLEET.into()).await.unwrap().mailboxes;
         boxes.into_iter().find(|one| one.instance == *instance)?.metadata.remove(key)
     }
 
@@ -210,7 +210,7 @@ impl Console {
     async fn pass(&mut self) -> Option<()> {
         let (tracker, cloud, clock) = (self.tracker(), self.cloud(), self.clock);
         let _ = clock.deadline(DEADLINE, tracker.renew_lease(&FLEET.into(), &clock.now().to_string())).await;
-        let Glance { queues, mailboxes, .. } = clock.deadline(DEADLINE, tracker.glance()).await?.ok()?;
+        let Glance { queues, mailboxes, .. } = clock.deadline(DEADLINE, tracker.glance(&FLEET.into())).await?.ok()?;
         let workers = clock.deadline(DEADLINE, tracker.workers(&FLEET.into())).await?.ok()?;
         let ids: Vec<QueueId> = queues.iter().map(|queue| queue.id.clone()).collect();
         let statuses = [TaskStatus::Queued, TaskStatus::InProgress, TaskStatus::Stopped];

@@ -140,7 +140,7 @@ async fn an_order_and_its_answer_pass_through_the_mailbox() {
     let mailbox = rig.server().queue_by_name("drain:i-1").unwrap().id.clone();
     assert_eq!(rig.server().metadata(&mailbox, "want"), Some("drain:n1"));
     rig.server().set_metadata(rig.now(), &mailbox, "state", "drained:n1").unwrap();
-    let seen = client.glance().await.unwrap().mailboxes;
+    let seen = client.glance(&"lab".into()).await.unwrap().mailboxes;
     assert_eq!((seen.len(), seen[0].drained(), seen[0].queue.as_str()), (1, Some("n1"), mailbox.as_str()));
     client.cancel_drain(&"i-1".into()).await.unwrap();
     assert_eq!(rig.server().metadata(&mailbox, "want"), Some("run"));
@@ -151,7 +151,7 @@ async fn an_order_and_its_answer_pass_through_the_mailbox() {
     for _ in 0..2 {
         client.delete_mailbox(&"i-1".into()).await.unwrap();
     }
-    assert!(client.glance().await.unwrap().mailboxes.is_empty());
+    assert!(client.glance(&"lab".into()).await.unwrap().mailboxes.is_empty());
 }
 
 /// `src/replay/policy/own.rs` counts by it.
@@ -170,7 +170,7 @@ async fn what_is_done_again_and_again_takes_one_call() {
         assert_eq!(calls() - before, expected, "{what}");
         before = calls();
     };
-    let glance = client.glance().await.unwrap();
+    let glance = client.glance(&"lab".into()).await.unwrap();
     took("the queues, who listens, and the mailboxes", 1);
     let seen: Vec<_> = glance.workers.iter().map(|worker| (worker.id.as_str(), worker.task.is_some())).collect();
     assert_eq!((seen, glance.mailboxes.len()), (vec![(WORKER, true)], 1));
@@ -193,7 +193,7 @@ async fn what_somebody_removed_and_made_anew_is_written_to() {
     let rig = Rig::start(1).await;
     let client = rig.client();
     client.order_drain(&"i-1".into(), "n1").await.unwrap();
-    client.glance().await.unwrap();
+    client.glance(&"lab".into()).await.unwrap();
     let old = rig.server().queue_by_name("drain:i-1").unwrap().id.clone();
     rig.server().delete_queue(rig.now(), &ClearmlServer::console(), &old, true).unwrap();
     client.order_drain(&"i-1".into(), "n2").await.unwrap();

@@ -115,8 +115,8 @@ impl Tracker for TrackerFace {
         Ok(self.naive.workers(self.tracker.workers(fleet).await?))
     }
 
-    async fn glance(&self) -> Result<Glance, TrackerError> {
-        let glance = self.tracker.glance().await?;
+    async fn glance(&self, fleet: &FleetId) -> Result<Glance, TrackerError> {
+        let glance = self.tracker.glance(fleet).await?;
         Ok(Glance { workers: self.naive.glanced(glance.workers), ..glance })
     }
 
