@@ -92,6 +92,7 @@ fn main_height(state: &State, body: u16) -> u16 {
         Page::Queues => least.min(body * 45 / 100),
         Page::Why if state.place.about.is_none() => body - 6.min(body / 2),
         Page::Settings => body - 6.min(body / 2),
+        Page::Pools => least.min(body / 2),
         Page::Instances | Page::Journal => body - 4.min(body / 3),
         _ => body,
     }

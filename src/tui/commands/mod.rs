@@ -27,6 +27,11 @@ pub(crate) enum Id {
     Leave,
     Previous,
     Next,
+    Last,
+    Mark,
+    MarkRange,
+    MarkAll,
+    CopyCell,
     Go(Page),
     Why,
     Edit,
@@ -104,7 +109,9 @@ pub(crate) enum Scope {
     Everywhere,
     /// Pages with rows.
     Rows,
-    /// A machine is selected or shown.
+    /// Pages whose rows can be marked.
+    Marked,
+    /// A machine is selected or shown, or some are marked.
     Machine,
     /// A queue is selected.
     Queue,
@@ -122,6 +129,9 @@ impl Scope {
             Self::Everywhere => Ok(()),
             Self::Rows if state.is_table() => Ok(()),
             Self::Rows => Err("this page has no rows"),
+            Self::Marked if state.can_mark() => Ok(()),
+            Self::Marked => Err("rows are marked among machines: 2 shows them"),
+            Self::Machine if !state.marked_machines().is_empty() => Ok(()),
             Self::Machine if matches!(subject, Some(Subject::Instance(_))) => Ok(()),
             Self::Machine => Err("select a machine first: 2 shows them"),
             Self::Queue if matches!(subject, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),

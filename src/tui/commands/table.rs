@@ -23,7 +23,7 @@ const fn go(page: Page, key: &'static [Key], name: &'static str, doc: &'static s
     on(Scope::Everywhere, Id::Go(page), key, name, None, always, doc)
 }
 
-use Scope::{Everywhere, Limited, Machine, Queue, Rows, Subject};
+use Scope::{Everywhere, Limited, Machine, Marked, Queue, Rows, Subject};
 
 const fn k(letter: char) -> Key {
     Key::of(letter)
@@ -127,7 +127,7 @@ pub(crate) static TABLE: &[Command] = &[
         "filter",
         Some("filter"),
         always,
-        "Show only rows with these words; !word shuts rows out",
+        "Show only rows with these words; !word shuts rows out, state=idle cost>2 age>1h ask columns",
     ),
     on(Everywhere, Id::Palette, &[k(':')], "palette", Some("do"), always, "Do anything by its name, or set KEY VALUE"),
     on(Everywhere, Id::Go(Page::Help), &[k('?')], "help", Some("help"), always, "Show every key"),
@@ -139,6 +139,33 @@ pub(crate) static TABLE: &[Command] = &[
         Some("undo"),
         enabled::undo,
         "Take back the last edit, or a drain that was not answered yet",
+    ),
+    on(
+        Marked,
+        Id::Mark,
+        &[k(' ')],
+        "mark",
+        Some("mark"),
+        enabled::markable,
+        "Mark the machine, or take the mark off; orders go to all that are marked",
+    ),
+    on(
+        Marked,
+        Id::MarkRange,
+        &[k('v')],
+        "mark-range",
+        None,
+        enabled::any_row,
+        "Begin a range at this row; again: mark the rows up to here",
+    ),
+    on(
+        Marked,
+        Id::MarkAll,
+        &[k('*')],
+        "mark-all",
+        None,
+        enabled::any_row,
+        "Mark every row that passes the filter, or none of them",
     ),
     on(Rows, Id::Sort, &[k('s')], "sort", Some("sort"), enabled::sorts, "Choose the column to sort by"),
     on(Rows, Id::Invert, &[k('S')], "invert", None, enabled::inverts, "Turn the order round"),
@@ -154,6 +181,15 @@ pub(crate) static TABLE: &[Command] = &[
     on(Everywhere, Id::Refresh, &[k('r'), Key::ctrl('r')], "refresh", None, seen, "Look at the world at once"),
     on(Subject, Id::Copy, &[k('y')], "copy", None, always, "Copy the name or id to the terminal's clipboard"),
     on(
+        Rows,
+        Id::CopyCell,
+        &[k('Y')],
+        "copy-cell",
+        None,
+        enabled::any_row,
+        "Choose a cell of the row, and copy it to the terminal's clipboard",
+    ),
+    on(
         Everywhere,
         Id::Freeze,
         &[k('f')],
@@ -167,12 +203,12 @@ pub(crate) static TABLE: &[Command] = &[
         Id::TryAgain,
         &[k('b')],
         "try-again",
-        None,
+        Some("try again"),
         enabled::back_off,
         "End a back-off: try what failed again at once",
     ),
     on(Everywhere, Id::Problems, &[k('!')], "errors", None, enabled::has_problems, "Read the errors and warnings"),
-    on(Everywhere, Id::Theme, &[k('t')], "theme", None, always, "Change the colours: dark, light, mono"),
+    on(Everywhere, Id::Theme, &[k('t')], "theme", None, always, "Choose the colours and signs; each is shown at once"),
     on(
         Everywhere,
         Id::EmergencyStop,
@@ -189,6 +225,7 @@ pub(crate) static TABLE: &[Command] = &[
     go(Page::Journal, &[k('5')], "journal", "Who did what?"),
     go(Page::Settings, &[k('6')], "settings", "What is allowed?"),
     go(Page::Logs, &[k('7')], "logs", "What does the program itself report?"),
+    go(Page::Pools, &[k('8')], "pools", "What can be rented, at what price, and what backs off?"),
     on(Everywhere, Id::Down, &[n(KeyCode::Down), k('j')], "down", None, always, "One line down"),
     on(Everywhere, Id::Up, &[n(KeyCode::Up), k('k')], "up", None, always, "One line up"),
     on(Everywhere, Id::PageDown, &[n(KeyCode::PageDown)], "page-down", None, always, "One page down"),
@@ -204,10 +241,11 @@ pub(crate) static TABLE: &[Command] = &[
         "back",
         None,
         enabled::up,
-        "Close the dialog, else clear the filter, else one level up",
+        "Close the dialog, else clear the filter, else the marks, else one level up",
     ),
     on(Everywhere, Id::Previous, &[k('[')], "previous", None, enabled::previous, "To the view before"),
     on(Everywhere, Id::Next, &[k(']')], "next", None, enabled::next, "To the view after"),
+    on(Everywhere, Id::Last, &[k('-')], "last", None, enabled::previous, "To the view before, and back again"),
     on(
         Everywhere,
         Id::Suspend,

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::consequence::{self, Question};
+use super::several;
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::View;
 use crate::model::breaker::Reset;
@@ -18,10 +19,14 @@ pub(crate) enum Deed {
     Drain(InstanceId),
     /// Those of them that are idle still.
     DrainAll(Vec<InstanceId>),
+    /// Those of them that can be drained, whatever they do.
+    DrainThese(Vec<InstanceId>),
     CancelDrain(InstanceId),
     CancelAll(Vec<InstanceId>),
     /// Ends a machine that surely has no task.
     Stop(InstanceId),
+    /// Ends them; those with `true` with the task that they have or may have.
+    StopThese(Vec<(InstanceId, bool)>),
     /// Ends a machine with the task that it has or may have.
     Kill(InstanceId),
     Hold {
@@ -66,8 +71,12 @@ impl Deed {
     /// With only those machines that its question names: what a person agrees to is what the newest view shows.
     pub(crate) fn as_seen(&self, view: &View, now: Timestamp) -> Self {
         match self {
-            Self::DrainAll(ids) => Self::DrainAll(consequence::idle_of(ids, view, now).into_iter().map(id).collect()),
-            Self::CancelAll(ids) => Self::CancelAll(consequence::open_of(ids, view).into_iter().map(id).collect()),
+            Self::DrainAll(ids) => Self::DrainAll(several::idle_of(ids, view, now).into_iter().map(id).collect()),
+            Self::CancelAll(ids) => Self::CancelAll(several::open_of(ids, view).into_iter().map(id).collect()),
+            Self::DrainThese(ids) => {
+                Self::DrainThese(several::drainable_of(ids, view, now).into_iter().map(id).collect())
+            }
+            Self::StopThese(machines) => Self::StopThese(several::fates_of(machines, view)),
             other => other.clone(),
         }
     }
@@ -77,11 +86,16 @@ impl Deed {
         let ask = match self {
             Self::Drain(instance) => Ask::Drain(instance.clone()),
             Self::CancelDrain(instance) => Ask::CancelDrain(instance.clone()),
-            Self::DrainAll(machines) => {
+            Self::DrainAll(machines) | Self::DrainThese(machines) => {
                 return Some(Command::Ask(machines.iter().cloned().map(Ask::Drain).collect()));
             }
             Self::CancelAll(machines) => {
                 return Some(Command::Ask(machines.iter().cloned().map(Ask::CancelDrain).collect()));
+            }
+            Self::StopThese(machines) => {
+                let stop =
+                    |(instance, kill): &(InstanceId, bool)| Ask::Stop { instance: instance.clone(), kill: *kill };
+                return Some(Command::Ask(machines.iter().map(stop).collect()));
             }
             Self::Stop(instance) => Ask::Stop { instance: instance.clone(), kill: false },
             Self::Kill(instance) => Ask::Stop { instance: instance.clone(), kill: true },
@@ -109,7 +123,7 @@ impl Deed {
     pub(crate) fn undo(&self) -> Option<Undo> {
         match self {
             Self::Drain(instance) => Some(Undo::Drain(vec![instance.clone()])),
-            Self::DrainAll(machines) => Some(Undo::Drain(machines.clone())),
+            Self::DrainAll(machines) | Self::DrainThese(machines) => Some(Undo::Drain(machines.clone())),
             Self::Set { back: Some(back), .. } => Some(Undo::Edits(back.clone())),
             _ => None,
         }
@@ -120,6 +134,8 @@ impl Deed {
         match self {
             Self::Drain(instance) => format!("drain {instance}"),
             Self::DrainAll(machines) => format!("drain {} idle machines", machines.len()),
+            Self::DrainThese(machines) => format!("drain {} machines", machines.len()),
+            Self::StopThese(machines) => format!("stop {} machines", machines.len()),
             Self::CancelDrain(instance) => format!("cancel the drain of {instance}"),
             Self::CancelAll(machines) => format!("cancel the drain of {} machines", machines.len()),
             Self::Stop(instance) => format!("stop {instance}"),
@@ -145,6 +161,11 @@ impl Deed {
     /// Whether it is an order to the loop that acts on the fleet, rather than to the screen.
     pub(crate) fn is_order(&self) -> bool {
         !matches!(self, Self::Quit(_) | Self::Detach | Self::Suspend)
+    }
+
+    /// Whether it goes to all that are marked.
+    pub(crate) fn is_for_marked(&self) -> bool {
+        matches!(self, Self::DrainThese(_) | Self::StopThese(_) | Self::CancelAll(_))
     }
 
     pub(crate) fn hold(instance: InstanceId, until: Timestamp, by: Actor, why: String) -> Self {

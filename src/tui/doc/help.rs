@@ -14,7 +14,9 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
             matches!(command.scope, Scope::Machine | Scope::Queue | Scope::Limited | Scope::Subject)
         }),
         ("The loop and the screen", |command| {
-            matches!(command.scope, Scope::Everywhere | Scope::Rows) && !moves(command) && !is_page(command)
+            matches!(command.scope, Scope::Everywhere | Scope::Rows | Scope::Marked)
+                && !moves(command)
+                && !is_page(command)
         }),
         ("Views", is_page),
         ("Moving", moves),
@@ -67,6 +69,7 @@ fn moves(command: &Command) -> bool {
             | Id::Leave
             | Id::Previous
             | Id::Next
+            | Id::Last
     )
 }
 

@@ -1,6 +1,6 @@
 //! The queues: demand, supply, limits, money, and what happens next.
 
-use super::{Cell, Column, Data, FILL, Row};
+use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::model::money::Money;
 use crate::model::plan::Outlook;
 use crate::model::snapshot::QueueState;
@@ -10,15 +10,15 @@ use crate::tui::words::{dollars, next_in_short, rate, short};
 
 pub(super) const COLUMNS: [Column; 11] = [
     Column::left("QUEUE", [10, 13, 18, 26]),
-    Column::right("WAIT", [4, 5, 6, 6]),
-    Column::right("OLDEST", [6, 6, 7, 7]),
-    Column::right("RUN", [3, 4, 5, 5]),
-    Column::right("IDLE", [0, 4, 5, 5]),
-    Column::right("START", [0, 5, 5, 5]),
-    Column::right("MIN/MAX", [0, 7, 8, 8]),
-    Column::right("$/H", [0, 6, 8, 9]),
-    Column::right("TODAY", [0, 7, 9, 9]),
-    Column::right("FAULT", [0, 0, 5, 5]),
+    Column::right("WAIT", [4, 5, 6, 6]).of(Unit::Count),
+    Column::right("OLDEST", [6, 6, 7, 7]).of(Unit::Span),
+    Column::right("RUN", [3, 4, 5, 5]).of(Unit::Count),
+    Column::right("IDLE", [0, 4, 5, 5]).of(Unit::Count),
+    Column::right("START", [0, 5, 5, 5]).of(Unit::Count),
+    Column::right("MIN/MAX", [0, 7, 8, 8]).of(Unit::Count),
+    Column::right("$/H", [0, 6, 8, 9]).of(Unit::Money),
+    Column::right("TODAY", [0, 7, 9, 9]).of(Unit::Money),
+    Column::right("FAULT", [0, 0, 5, 5]).of(Unit::Count),
     Column::left("NEXT", [FILL, FILL, FILL, FILL]),
 ];
 

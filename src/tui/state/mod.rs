@@ -1,6 +1,7 @@
 //! Everything that the screen knows. `update` changes it, `view` draws it.
 
 mod cursor;
+mod marks;
 mod notices;
 pub(crate) mod place;
 
@@ -95,6 +96,10 @@ pub(crate) struct State {
     pub back: Vec<Place>,
     pub forward: Vec<Place>,
     pub looks: BTreeMap<Place, Look>,
+    /// Rows that were marked, on whichever page; what is gone is no longer among them.
+    pub marks: BTreeSet<Subject>,
+    /// The other end of the range that is being marked.
+    pub range_from: Option<Subject>,
     pub list: List,
     /// Newest first.
     pub journal: VecDeque<Entry>,
@@ -132,6 +137,8 @@ impl State {
             back: Vec::new(),
             forward: Vec::new(),
             looks: BTreeMap::new(),
+            marks: BTreeSet::new(),
+            range_from: None,
             list: List::default(),
             journal: VecDeque::new(),
             journal_goes_on: false,
@@ -179,7 +186,9 @@ impl State {
         match (self.place.page, &self.place.about) {
             (Page::Machine | Page::BootLog | Page::Why, Some(about)) => Some(about.clone()),
             (Page::Spend, _) => Some(Subject::All),
-            (Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal, _) => self.selected(),
+            (Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal | Page::Pools, _) => {
+                self.selected()
+            }
             _ => None,
         }
     }

@@ -17,6 +17,8 @@ pub(crate) enum Page {
     Journal,
     /// What is allowed?
     Settings,
+    /// What can still be rented, and at what price?
+    Pools,
     /// What does the program itself report?
     Logs,
     Help,
@@ -35,6 +37,7 @@ impl Page {
             Self::Why => "Why",
             Self::Journal => "Journal",
             Self::Settings => "Settings",
+            Self::Pools => "Pools",
             Self::Logs => "Logs",
             Self::Help => "Help",
             Self::Machine => "Machine",

@@ -21,7 +21,7 @@ use crate::tui::view as draw;
 const EVENTS: u32 = 100_000;
 
 /// Keys that do much, more often than others.
-const LIKELY: &str = "jkgG1234567?wexdhLPAXuyq:/sSafrtb!lDynn";
+const LIKELY: &str = "jkgG12345678?wexdhLPAXuyq:/sSafrtb!lDynnv* Y-2v*";
 
 fn key(chance: &mut ChaCha8Rng) -> KeyEvent {
     let named = ["Enter", "Esc", "Tab", "BackTab", "Up", "Down", "Left", "Right", "PgUp", "PgDn", "Home", "End", "BS"];
@@ -53,7 +53,7 @@ fn allowed(person: &Person, key: KeyEvent) -> Option<Vec<Command>> {
                 Proof::Yes => y,
                 Proof::Type(text) => enter && confirm.typed.value() == text,
             };
-            agreed.then(|| confirm.deed.command().into_iter().collect())
+            agreed.then(|| confirm.deed.as_seen(view, person.now).command().into_iter().collect())
         }
         Dialog::Form(form) if enter || control_s => {
             let set = Command::Set { edits: form.edits(), seen: form.seen.clone() };

@@ -339,7 +339,7 @@ fn errors_stay_until_they_are_read_and_messages_go() {
     assert!(person.screen(80, 24).contains("! drain i-busy: the machine is held by bo"));
     person.press("!<Esc>");
     assert!(!person.screen(80, 24).contains("held by bo  (!"));
-    person.press("t");
+    person.press("t<Down><Enter>");
     assert!(person.screen(80, 24).contains("colours: light"));
     for _ in 0..4 {
         person.tell(Message::Tick);

@@ -22,7 +22,7 @@ fn person() -> Person {
 }
 
 /// Views by their keys.
-const VIEWS: [(&str, &str); 11] = [
+const VIEWS: [(&str, &str); 12] = [
     ("queues", ""),
     ("instances", "2"),
     ("spend", "3"),
@@ -30,6 +30,7 @@ const VIEWS: [(&str, &str); 11] = [
     ("journal", "5"),
     ("settings", "6"),
     ("logs", "7"),
+    ("pools", "8"),
     ("help", "?"),
     ("why", "w"),
     ("machine", "2jj<Enter>"),
@@ -80,6 +81,12 @@ fn every_dialog() {
         ("sort", "s"),
         ("actions", "2a"),
         ("filter", "2/held"),
+        ("filter, typed", "2/state=idle cost>2"),
+        ("filter, wrong", "2/age>old"),
+        ("drain the marked", "2*d"),
+        ("kill the marked", "2*x"),
+        ("themes", "t"),
+        ("copy a cell", "2Y"),
     ] {
         let mut person = person();
         person.press(keys);
@@ -115,7 +122,7 @@ fn ascii_is_ascii_and_says_the_same() {
     for (name, keys) in VIEWS {
         let mut person = person();
         person.press(keys);
-        for palette in [Palette::Light, Palette::Mono] {
+        for palette in [Palette::Light, Palette::Mono, Palette::ColourBlind] {
             person.state.theme = Theme { palette, ascii: true };
             for (width, height) in SIZES {
                 let shown = person.screen(width, height);
@@ -153,7 +160,7 @@ fn each_theme_says_the_same_words() {
         let mut person = person();
         person.press(keys);
         let dark = person.screen(100, 30);
-        for palette in [Palette::Light, Palette::Mono] {
+        for palette in [Palette::Light, Palette::Mono, Palette::ColourBlind] {
             person.state.theme = Theme { palette, ascii: false };
             assert_eq!(person.screen(100, 30), dark);
         }
@@ -175,7 +182,7 @@ fn states_have_a_shape_and_a_word() {
 
 #[test]
 fn no_size_is_blank_or_panics() {
-    for keys in ["", "2", "3", "4", "5", "6", "7", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"] {
+    for keys in ["", "2", "3", "4", "5", "6", "7", "8", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"] {
         let mut person = person();
         person.press(keys);
         for width in [1, 2, 3, 7, 8, 20, 39, 40, 41, 79, 81, 300] {
@@ -192,7 +199,7 @@ fn no_size_is_blank_or_panics() {
 #[test]
 fn nothing_is_seen_before_the_first_look() {
     let mut person = Person::new();
-    for keys in ["1", "2", "3", "4", "5", "6", "7", "?"] {
+    for keys in ["1", "2", "3", "4", "5", "6", "7", "8", "?"] {
         person.press(keys);
         assert!(person.screen(80, 24).contains("has not looked yet"));
     }

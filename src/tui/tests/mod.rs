@@ -5,6 +5,7 @@ mod drains;
 mod hidden;
 mod keys;
 mod look;
+mod marks;
 mod pty;
 mod seen;
 mod table;

@@ -9,7 +9,7 @@ use crate::model::settings::OnExit;
 use crate::tui::commands::{self, Key};
 use crate::tui::dialog::consequence::Proof;
 use crate::tui::dialog::deed::Deed;
-use crate::tui::dialog::picker::{Choice, Picker};
+use crate::tui::dialog::picker::{Choice, Item, Picker};
 use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::message::Effect;
 use crate::tui::state::State;
@@ -24,6 +24,7 @@ pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects:
             state.relist = true;
         }
         Dialog::Problems { .. } if cancels => read(state),
+        Dialog::Picker(Picker { theme_before: Some(before), .. }) if cancels => state.theme = before,
         Dialog::Confirm(Confirm { form: Some(form), .. }) if cancels => state.dialog = Some(Dialog::Form(form)),
         _ if cancels => {}
         Dialog::Form(open) => form::press(state, open, event, now, effects),
@@ -123,8 +124,14 @@ fn picking(state: &mut State, mut picker: Picker, key: Key, now: Timestamp, effe
                 return;
             }
         }
-        KeyCode::Char('q') => return,
+        KeyCode::Char('q') => {
+            state.theme = picker.theme_before.unwrap_or(state.theme);
+            return;
+        }
         _ => {}
+    }
+    if let Some(Item { choice: Choice::Theme(theme), .. }) = picker.chosen() {
+        state.theme = *theme;
     }
     state.dialog = Some(Dialog::Picker(picker));
 }
@@ -136,6 +143,11 @@ pub(super) fn choose(state: &mut State, choice: Choice, now: Timestamp, effects:
             look.sort = column;
             look.inverted = false;
             state.relist = true;
+        }
+        Choice::Copy(text) => obey::copy(state, text, effects),
+        Choice::Theme(theme) => {
+            state.theme = theme;
+            state.inform(format!("colours: {}", theme.name()));
         }
         Choice::Deed(deed) => state.ask_person(deed),
         Choice::Command(id) => {

@@ -43,6 +43,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
     if first {
         ask_journal(state, FIRST_LINES, effects);
     }
+    state.forget_gone_marks();
     recheck(state, now);
 }
 

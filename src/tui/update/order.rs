@@ -26,6 +26,9 @@ pub(super) fn perform(state: &mut State, deed: &Deed, effects: &mut Vec<Effect>)
         deed => {
             if let Some(command) = deed.command() {
                 forget_undone(state, deed);
+                if deed.is_for_marked() {
+                    state.unmark();
+                }
                 let asked = Asked::Deed { what: deed.what(), undo: deed.undo() };
                 send(state, command, asked, effects);
                 state.inform(format!("{}: asked", deed.what()));
