@@ -100,11 +100,11 @@ pub(crate) fn detail(view: &View, name: &PoolName, now: Timestamp) -> Vec<(Strin
     let prices = pool.types.iter().map(|kind| {
         let offer = snapshot.catalogue.offer(pool, kind, pool.market, now);
         let price = offer.rate.map_or_else(|| "no price known".to_owned(), |rate| rate.to_string());
-        let size = match (offer.vcpu, offer.gpu) {
+        let holds = match (offer.vcpu, offer.gpu) {
             (0, 0) => "size not known".to_owned(),
             (vcpu, gpu) => format!("{vcpu} vCPU, {gpu} GPU"),
         };
-        format!("{kind} {price} ({size})")
+        format!("{kind} {price} ({holds})")
     });
     lines.push((format!("Prices, {}: {}.", pool.market.word(), prices.collect::<Vec<_>>().join("; ")), Tone::Plain));
     let learned = [
