@@ -15,6 +15,7 @@ use crate::model::observed::{
 };
 use crate::model::settings::{Market, Provider};
 use crate::model::snapshot::ErrorClass;
+use crate::model::tasks::{QueuedTask, TaskDeed, TaskState};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
@@ -360,6 +361,40 @@ impl Tracker for Scripted {
             Requeue::Enqueued
         })
         .await
+    }
+
+    async fn queue_tasks(&self, _: &QueueId) -> Result<Vec<QueuedTask>, TrackerError> {
+        self.asks("queue_tasks", |facts, now| {
+            let told = |(place, id): (u32, &TaskId)| QueuedTask {
+                id: id.clone(),
+                name: format!("task {id}"),
+                state: TaskState::Waiting(place),
+                since: Some(now),
+                worker: None,
+                owner: Owner::default(),
+                reason: String::new(),
+            };
+            (1..).zip(&facts.waiting).map(told).collect()
+        })
+        .await
+    }
+
+    async fn task_deed(&self, _: &QueueId, task: &TaskId, deed: TaskDeed) -> Result<Requeue, TrackerError> {
+        self.asks("task_deed", |facts, _| {
+            let Some(at) = facts.waiting.iter().position(|other| other == task) else { return Requeue::NotNeeded };
+            let task = facts.waiting.remove(at);
+            match deed {
+                TaskDeed::ToFront => facts.waiting.insert(0, task),
+                TaskDeed::TakeOut => {}
+                _ => facts.waiting.push(task),
+            }
+            Requeue::Enqueued
+        })
+        .await
+    }
+
+    async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError> {
+        self.asks("task_log", |_, _| format!("{task} says hello")).await
     }
 
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {

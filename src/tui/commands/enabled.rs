@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::model::instance::Instance;
+use crate::model::tasks::{QueuedTask, TaskState};
 use crate::model::which::{Which, can_drain};
 use crate::tui::dialog::several::is_open;
 use crate::tui::list;
@@ -160,7 +161,9 @@ pub(super) fn next(state: &State) -> Answer {
 
 pub(super) fn opens(state: &State) -> Answer {
     match (state.place.page, state.subject()) {
-        (Page::Queues | Page::Instances | Page::Why | Page::Journal, Some(_)) if state.is_table() => Ok(()),
+        (Page::Queues | Page::Instances | Page::Why | Page::Journal | Page::Tasks, Some(_)) if state.is_table() => {
+            Ok(())
+        }
         (Page::Settings | Page::Pools, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
         _ => Err("there is nothing below".to_owned()),
     }
@@ -177,8 +180,65 @@ pub(super) fn any_row(state: &State) -> Answer {
 
 pub(super) fn markable(state: &State) -> Answer {
     match state.subject() {
-        Some(Subject::Instance(_)) => Ok(()),
+        Some(Subject::Instance(_) | Subject::Task(..)) => Ok(()),
         Some(other) => Err(format!("a {} takes no orders", other.kind())),
         None => Err("there is no row".to_owned()),
+    }
+}
+
+pub(super) fn queue_alone(state: &State) -> Answer {
+    seen(state)?;
+    match state.subject() {
+        Some(Subject::Queue(_)) => Ok(()),
+        _ => Err("select a queue first: 1 shows them".to_owned()),
+    }
+}
+
+/// The tasks that an order goes to.
+fn tasks(state: &State) -> Vec<&QueuedTask> {
+    let Some(Subject::Queue(queue)) = &state.place.about else { return Vec::new() };
+    let known = state.tasks.get(queue).and_then(|tasks| tasks.as_ref().ok());
+    let (marked, subject) = (state.marked_tasks(), state.subject());
+    let meant = |task: &&QueuedTask| match &subject {
+        _ if !marked.is_empty() => marked.contains(&task.id),
+        Some(Subject::Task(_, id)) => task.id == *id,
+        _ => false,
+    };
+    known.into_iter().flatten().filter(meant).collect()
+}
+
+fn orders_tasks(state: &State) -> Answer {
+    let view = state.can_order()?;
+    if view.mode.armed { Ok(()) } else { Err("this is a dry run: A arms the loop".to_owned()) }
+}
+
+pub(super) fn waits(state: &State) -> Answer {
+    orders_tasks(state)?;
+    match tasks(state).iter().find(|task| !task.is_waiting()) {
+        Some(task) => Err(format!("{} is {}, it does not wait", task.name, task.state.word())),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn stopped(state: &State) -> Answer {
+    orders_tasks(state)?;
+    match tasks(state).iter().find(|task| task.state != TaskState::Stopped) {
+        Some(task) if task.state == TaskState::Failed => {
+            let why = "failed: ClearML takes it again only once it is reset there, which clears its outputs";
+            Err(format!("{} {why}", task.name))
+        }
+        Some(task) => Err(format!("{} is {}", task.name, task.state.word())),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn has_task(state: &State) -> Answer {
+    match state.subject() {
+        Some(Subject::Task(..)) => Ok(()),
+        Some(Subject::Instance(id)) => {
+            let task = state.machine(&id).and_then(|machine| machine.task.as_ref());
+            task.map(|_| ()).ok_or_else(|| format!("{id} shows no task"))
+        }
+        _ => Err("select a task, or a machine that runs one".to_owned()),
     }
 }

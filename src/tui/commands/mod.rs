@@ -32,6 +32,14 @@ pub(crate) enum Id {
     MarkRange,
     MarkAll,
     CopyCell,
+    Tasks,
+    TaskUp,
+    TaskDown,
+    TaskFront,
+    TaskBack,
+    TakeOut,
+    PutIn,
+    TaskLog,
     Go(Page),
     Why,
     Edit,
@@ -113,6 +121,8 @@ pub(crate) enum Scope {
     Marked,
     /// A machine is selected or shown, or some are marked.
     Machine,
+    /// A task of a queue is selected, or some are marked.
+    Task,
     /// A queue is selected.
     Queue,
     /// Something with limits or budgets is selected.
@@ -130,10 +140,13 @@ impl Scope {
             Self::Rows if state.is_table() => Ok(()),
             Self::Rows => Err("this page has no rows"),
             Self::Marked if state.can_mark() => Ok(()),
-            Self::Marked => Err("rows are marked among machines: 2 shows them"),
+            Self::Marked => Err("rows are marked among machines and tasks: 2 and T show them"),
             Self::Machine if !state.marked_machines().is_empty() => Ok(()),
             Self::Machine if matches!(subject, Some(Subject::Instance(_))) => Ok(()),
             Self::Machine => Err("select a machine first: 2 shows them"),
+            Self::Task if !state.marked_tasks().is_empty() => Ok(()),
+            Self::Task if matches!(subject, Some(Subject::Task(..))) => Ok(()),
+            Self::Task => Err("select a task first: T shows those of a queue"),
             Self::Queue if matches!(subject, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
             Self::Queue => Err("select a queue first: 1 shows them"),
             Self::Limited

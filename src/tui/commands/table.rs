@@ -23,7 +23,7 @@ const fn go(page: Page, key: &'static [Key], name: &'static str, doc: &'static s
     on(Scope::Everywhere, Id::Go(page), key, name, None, always, doc)
 }
 
-use Scope::{Everywhere, Limited, Machine, Marked, Queue, Rows, Subject};
+use Scope::{Everywhere, Limited, Machine, Marked, Queue, Rows, Subject, Task};
 
 const fn k(letter: char) -> Key {
     Key::of(letter)
@@ -111,6 +111,54 @@ pub(crate) static TABLE: &[Command] = &[
     ),
     on(
         Subject,
+        Id::Tasks,
+        &[k('T')],
+        "tasks",
+        Some("tasks"),
+        enabled::queue_alone,
+        "Show the tasks of the queue: those that wait, in their order, and those that run",
+    ),
+    on(
+        Task,
+        Id::TaskFront,
+        &[k('<')],
+        "to-front",
+        Some("first"),
+        enabled::waits,
+        "Move the task to the front of its queue",
+    ),
+    on(Task, Id::TaskBack, &[k('>')], "to-end", Some("last"), enabled::waits, "Move the task to the end of its queue"),
+    on(Task, Id::TaskUp, &[k('K')], "task-up", Some("up"), enabled::waits, "Move the task one place forward"),
+    on(Task, Id::TaskDown, &[k('J')], "task-down", Some("down"), enabled::waits, "Move the task one place back"),
+    on(
+        Task,
+        Id::TakeOut,
+        &[k('o')],
+        "take-out",
+        Some("take out"),
+        enabled::waits,
+        "Take the task out of its queue: it does not run until it is put in again",
+    ),
+    on(
+        Task,
+        Id::PutIn,
+        &[k('i')],
+        "put-in",
+        Some("put in"),
+        enabled::stopped,
+        "Put a task that was stopped into its queue again, at the end",
+    ),
+    on(
+        Subject,
+        Id::TaskLog,
+        &[k('c')],
+        "console",
+        Some("console"),
+        enabled::has_task,
+        "Show what the task writes on its console",
+    ),
+    on(
+        Subject,
         Id::Why,
         &[k('w')],
         "why",
@@ -147,7 +195,7 @@ pub(crate) static TABLE: &[Command] = &[
         "mark",
         Some("mark"),
         enabled::markable,
-        "Mark the machine, or take the mark off; orders go to all that are marked",
+        "Mark the row, or take the mark off; orders go to all that are marked",
     ),
     on(
         Marked,

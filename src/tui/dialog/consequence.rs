@@ -88,6 +88,7 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
             let proof = proof.clone().map_or(Proof::Yes, Proof::Type);
             Ok(Question { title: "Set this?".to_owned(), lines: lines.collect(), verb: "set", proof })
         }
+        Deed::Tasks { queue, tasks, deed } => Ok(several::tasks(queue, tasks, *deed)),
         Deed::ResetBackOff(what) => Ok(plain(format!("Try {what} again?"), back_offs_ended(what, view, now), "try")),
         Deed::Quit(_) | Deed::Detach | Deed::Suspend => Err("this is asked elsewhere".to_owned()),
     }

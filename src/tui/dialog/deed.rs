@@ -11,6 +11,7 @@ use crate::model::ids::{Actor, InstanceId, PoolName, QueueName, Revision};
 use crate::model::instance::{Hold, Instance};
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
+use crate::model::tasks::{NamedTask, TaskDeed};
 use crate::tui::state::Undo;
 
 /// Something that a person may order.
@@ -54,6 +55,11 @@ pub(crate) enum Deed {
         proof: Option<String>,
     },
     ResetBackOff(Reset),
+    Tasks {
+        queue: QueueName,
+        tasks: Vec<NamedTask>,
+        deed: TaskDeed,
+    },
     /// Ends the loop and the program; `None`: by `loop.on_exit`.
     Quit(Option<OnExit>),
     /// Leaves a screen whose loop runs elsewhere, or has died.
@@ -112,6 +118,9 @@ impl Deed {
             Self::Set { edits, seen, .. } => {
                 return Some(Command::Set { edits: edits.clone(), seen: seen.clone() });
             }
+            Self::Tasks { queue, tasks, deed } => {
+                return Some(Command::TaskDeed { queue: queue.clone(), tasks: tasks.clone(), deed: *deed });
+            }
             Self::ResetBackOff(what) => return Some(Command::ResetBackOff(what.clone())),
             Self::Quit(on_exit) => return Some(Command::Quit { on_exit: *on_exit }),
             Self::Detach | Self::Suspend => return None,
@@ -124,6 +133,7 @@ impl Deed {
         match self {
             Self::Drain(instance) => Some(Undo::Drain(vec![instance.clone()])),
             Self::DrainAll(machines) | Self::DrainThese(machines) => Some(Undo::Drain(machines.clone())),
+            Self::Tasks { queue, tasks, deed: TaskDeed::TakeOut } => Some(Undo::Tasks(queue.clone(), tasks.clone())),
             Self::Set { back: Some(back), .. } => Some(Undo::Edits(back.clone())),
             _ => None,
         }
@@ -151,6 +161,14 @@ impl Deed {
             Self::Disarm => "disarm".to_owned(),
             Self::StopAll => "emergency stop".to_owned(),
             Self::Set { edits, .. } => in_words(edits),
+            Self::Tasks { queue, tasks, deed } => {
+                let (verb, place) = deed.words();
+                let what = match tasks.as_slice() {
+                    [one] => one.name.clone(),
+                    several => format!("{} tasks", several.len()),
+                };
+                format!("{verb} {what} {place} {queue}")
+            }
             Self::ResetBackOff(what) => format!("try {what} again"),
             Self::Quit(_) => "quit".to_owned(),
             Self::Detach => "leave".to_owned(),
@@ -165,7 +183,8 @@ impl Deed {
 
     /// Whether it goes to all that are marked.
     pub(crate) fn is_for_marked(&self) -> bool {
-        matches!(self, Self::DrainThese(_) | Self::StopThese(_) | Self::CancelAll(_))
+        let asked = matches!(self, Self::Tasks { deed: TaskDeed::TakeOut | TaskDeed::PutIn, .. });
+        asked || matches!(self, Self::DrainThese(_) | Self::StopThese(_) | Self::CancelAll(_))
     }
 
     pub(crate) fn hold(instance: InstanceId, until: Timestamp, by: Actor, why: String) -> Self {

@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use super::consequence::{Proof, Question, plain, task};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
-use crate::model::ids::InstanceId;
+use crate::model::ids::{InstanceId, QueueName};
 use crate::model::instance::{Instance, Phase};
 use crate::model::money::Rate;
+use crate::model::tasks::{NamedTask, TaskDeed};
 use crate::model::which::{Chosen, Which, can_drain};
 use crate::tui::list::state_of;
 use crate::tui::words::plural;
@@ -80,6 +81,25 @@ fn there<'a>(ids: &[InstanceId], view: &'a View) -> impl Iterator<Item = &'a Ins
 
 fn rate_of(machines: &[&Instance]) -> Rate {
     machines.iter().filter_map(|machine| machine.rate).sum()
+}
+
+/// What becomes of tasks that are taken out, or put in again.
+pub(super) fn tasks(queue: &QueueName, tasks: &[NamedTask], deed: TaskDeed) -> Question {
+    let mut lines: Vec<_> = tasks.iter().take(TASKS_SHOWN).map(|task| format!("{task}.")).collect();
+    if tasks.len() > TASKS_SHOWN {
+        lines.push(format!("And {} more.", tasks.len() - TASKS_SHOWN));
+    }
+    let what = match tasks {
+        [one] => one.name.clone(),
+        several => plural(several.len(), "task", "tasks"),
+    };
+    if deed == TaskDeed::PutIn {
+        lines.push(format!("Each waits at the end of {queue}, and runs in its turn; machines are started for it."));
+        return plain(format!("Put {what} into {queue} again?"), lines, "put in");
+    }
+    lines.push("Each is again what it was before it was enqueued, and does not run until it is put in.".to_owned());
+    lines.push("u puts it back, at the end of the queue. One that was just begun stays as it is.".to_owned());
+    plain(format!("Take {what} out of {queue}?"), lines, "take out")
 }
 
 /// Whatever they do: those with a task finish it first.

@@ -11,7 +11,7 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let sections: [(&str, Holds); 4] = [
         ("What is selected", |command| {
-            matches!(command.scope, Scope::Machine | Scope::Queue | Scope::Limited | Scope::Subject)
+            matches!(command.scope, Scope::Machine | Scope::Task | Scope::Queue | Scope::Limited | Scope::Subject)
         }),
         ("The loop and the screen", |command| {
             matches!(command.scope, Scope::Everywhere | Scope::Rows | Scope::Marked)

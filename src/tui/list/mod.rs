@@ -8,6 +8,7 @@ mod pools;
 mod queues;
 mod settings;
 mod steps;
+mod tasks;
 mod typed;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +22,7 @@ use crate::model::ids::QueueName;
 use crate::model::instance::Instance;
 use crate::model::journal::Entry;
 use crate::model::money::Rate;
+use crate::model::tasks::QueuedTask;
 
 pub(crate) use filter::Filter;
 pub(crate) use instances::{notes, state_of, tasks_told};
@@ -179,6 +181,8 @@ pub(crate) struct Data<'a> {
     pub view: &'a View,
     pub facts: &'a Facts,
     pub journal: &'a VecDeque<Entry>,
+    /// Of the queue that the page is about.
+    pub tasks: &'a [QueuedTask],
     pub now: Timestamp,
 }
 
@@ -191,6 +195,7 @@ pub(crate) fn columns(place: &Place) -> &'static [Column] {
         Page::Journal => &journal::COLUMNS,
         Page::Settings => &settings::COLUMNS,
         Page::Pools => &pools::COLUMNS,
+        Page::Tasks => &tasks::COLUMNS,
         _ => &[],
     }
 }
@@ -208,6 +213,7 @@ pub(crate) fn cell(place: &Place, data: &Data<'_>, row: &Row, column: &'static s
         Page::Journal => journal::cell(data, row.at, column),
         Page::Settings => settings::cell(data, row, column),
         Page::Pools => pools::cell(data, row.at, column),
+        Page::Tasks => tasks::cell(data, row.at, column),
         _ => None,
     }
     .unwrap_or_default()
@@ -222,6 +228,7 @@ pub(crate) fn list(place: &Place, look: &Look, data: &Data<'_>) -> List {
         Page::Journal => journal::rows(data, place.about.as_ref()),
         Page::Settings => settings::rows(data),
         Page::Pools => pools::rows(data),
+        Page::Tasks => tasks::rows(data, place.about.as_ref()),
         _ => Vec::new(),
     };
     let total = rows.len();

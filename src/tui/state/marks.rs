@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use super::State;
 use super::place::{Page, Subject};
-use crate::model::ids::InstanceId;
+use crate::model::ids::{InstanceId, TaskId};
 
 impl State {
     /// Whether rows of this page can be marked.
     pub(crate) fn can_mark(&self) -> bool {
-        self.place.page == Page::Instances
+        matches!(self.place.page, Page::Instances | Page::Tasks)
     }
 
     /// Marks or unmarks the selected row; `false`: it cannot be marked.
@@ -63,13 +63,17 @@ impl State {
         let Some(view) = self.live.clone() else { return };
         self.marks.retain(|mark| match mark {
             Subject::Instance(id) => view.snapshot.instance(id).is_some_and(crate::model::instance::Instance::is_there),
+            Subject::Task(queue, id) => {
+                let known = self.tasks.get(queue).and_then(|tasks| tasks.as_ref().ok());
+                known.is_some_and(|known| known.iter().any(|task| task.id == *id))
+            }
             _ => false,
         });
     }
 
-    /// How many marks are orders' targets here; none on pages without.
+    /// The machines that orders go to here.
     pub(crate) fn marked_machines(&self) -> Vec<InstanceId> {
-        if !self.can_mark() {
+        if self.place.page != Page::Instances {
             return Vec::new();
         }
         let machines = self.marks.iter().filter_map(|mark| match mark {
@@ -77,6 +81,23 @@ impl State {
             _ => None,
         });
         machines.collect()
+    }
+
+    /// The tasks that orders go to here.
+    pub(crate) fn marked_tasks(&self) -> BTreeSet<TaskId> {
+        let Some(Subject::Queue(here)) = self.place.about.as_ref().filter(|_| self.place.page == Page::Tasks) else {
+            return BTreeSet::new();
+        };
+        let tasks = self.marks.iter().filter_map(|mark| match mark {
+            Subject::Task(queue, id) if queue == here => Some(id.clone()),
+            _ => None,
+        });
+        tasks.collect()
+    }
+
+    /// How many marked things orders go to here.
+    pub(crate) fn marked_here(&self) -> usize {
+        self.marked_machines().len() + self.marked_tasks().len()
     }
 
     /// Whether a row is marked, or would be if the range ended here.
@@ -91,5 +112,5 @@ impl State {
 }
 
 fn is_markable(subject: &Subject) -> bool {
-    matches!(subject, Subject::Instance(_))
+    matches!(subject, Subject::Instance(_) | Subject::Task(..))
 }

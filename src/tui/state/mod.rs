@@ -17,10 +17,11 @@ use super::list::{Data, Facts, List};
 use super::theme::Theme;
 use crate::engine::command::Edit;
 use crate::engine::event::{Leader, View};
-use crate::model::ids::{Actor, InstanceId, Revision};
+use crate::model::ids::{Actor, InstanceId, QueueName, Revision, TaskId};
 use crate::model::instance::Instance;
 use crate::model::journal::Entry;
 use crate::model::settings::OnExit;
+use crate::model::tasks::{NamedTask, QueuedTask};
 use place::{Look, Page, Place, Subject};
 
 pub(crate) use cursor::Move;
@@ -53,6 +54,8 @@ pub(crate) enum Asked {
         edits: Vec<Edit>,
     },
     BootLog(InstanceId),
+    Tasks(QueueName),
+    TaskLog(TaskId),
     Journal {
         limit: u32,
     },
@@ -66,9 +69,11 @@ pub(crate) enum Undo {
     Edits(Vec<Edit>),
     /// Cancels a drain.
     Drain(Vec<InstanceId>),
+    /// Puts tasks back into their queue.
+    Tasks(QueueName, Vec<NamedTask>),
 }
 
-/// A machine's console output, or why there is none.
+/// A machine's or a task's console output, or why there is none.
 pub(crate) type BootLog = Result<Vec<String>, String>;
 
 /// The screen waits for the loop's end.
@@ -108,6 +113,11 @@ pub(crate) struct State {
     pub log: Option<Result<Vec<String>, String>>,
     pub reading_log: bool,
     pub boot_logs: BTreeMap<InstanceId, Option<BootLog>>,
+    /// The tasks of queues, as they were last read.
+    pub tasks: BTreeMap<QueueName, Result<Vec<QueuedTask>, String>>,
+    pub task_logs: BTreeMap<TaskId, Option<BootLog>>,
+    /// Seconds of wall time since the start.
+    pub ticks: u32,
     pub dialog: Option<Dialog>,
     pub notice: Option<Notice>,
     pub errors: VecDeque<String>,
@@ -145,6 +155,9 @@ impl State {
             log: None,
             reading_log: false,
             boot_logs: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            task_logs: BTreeMap::new(),
+            ticks: 0,
             dialog: None,
             notice: None,
             errors: VecDeque::new(),
@@ -170,7 +183,12 @@ impl State {
 
     pub(crate) fn data(&self, now: Timestamp) -> Option<Data<'_>> {
         let now = self.shown_at(now);
-        self.view().map(|view| Data { view, facts: &self.facts, journal: &self.journal, now })
+        let tasks = match &self.place.about {
+            Some(Subject::Queue(queue)) => self.tasks.get(queue).and_then(|tasks| tasks.as_deref().ok()),
+            _ => None,
+        };
+        let tasks = tasks.unwrap_or_default();
+        self.view().map(|view| Data { view, facts: &self.facts, journal: &self.journal, tasks, now })
     }
 
     pub(crate) fn look(&self) -> Look {
@@ -184,11 +202,12 @@ impl State {
     /// What commands are about: the page's own subject, or the selected row's.
     pub(crate) fn subject(&self) -> Option<Subject> {
         match (self.place.page, &self.place.about) {
-            (Page::Machine | Page::BootLog | Page::Why, Some(about)) => Some(about.clone()),
+            (Page::Machine | Page::BootLog | Page::TaskLog | Page::Why, Some(about)) => Some(about.clone()),
             (Page::Spend, _) => Some(Subject::All),
-            (Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal | Page::Pools, _) => {
-                self.selected()
-            }
+            (
+                Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal | Page::Pools | Page::Tasks,
+                _,
+            ) => self.selected(),
             _ => None,
         }
     }

@@ -13,6 +13,7 @@ use super::{Person, keys_of};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, Foresight, Leader, View};
 use crate::example::view;
+use crate::model::tasks::TaskDeed;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::consequence::Proof;
 use crate::tui::message::{Effect, Message};
@@ -21,7 +22,7 @@ use crate::tui::view as draw;
 const EVENTS: u32 = 100_000;
 
 /// Keys that do much, more often than others.
-const LIKELY: &str = "jkgG12345678?wexdhLPAXuyq:/sSafrtb!lDynnv* Y-2v*";
+const LIKELY: &str = "jkgG12345678?wexdhLPAXuyq:/sSafrtb!lDynnv* Y-2v*TTo<>JKci1o";
 
 fn key(chance: &mut ChaCha8Rng) -> KeyEvent {
     let named = ["Enter", "Esc", "Tab", "BackTab", "Up", "Down", "Left", "Right", "PgUp", "PgDn", "Home", "End", "BS"];
@@ -70,7 +71,20 @@ fn allowed(person: &Person, key: KeyEvent) -> Option<Vec<Command>> {
 }
 
 fn is_harmless(command: &Command) -> bool {
-    matches!(command, Command::Refresh | Command::Preview(_) | Command::BootLog(_) | Command::Journal(_))
+    matches!(
+        command,
+        Command::Refresh
+            | Command::Preview(_)
+            | Command::BootLog(_)
+            | Command::Journal(_)
+            | Command::Tasks(_)
+            | Command::TaskLog(_)
+    ) || is_move(command)
+}
+
+/// As easily taken back as done.
+fn is_move(command: &Command) -> bool {
+    matches!(command, Command::TaskDeed { deed, .. } if !matches!(deed, TaskDeed::TakeOut | TaskDeed::PutIn))
 }
 
 fn views() -> Vec<Arc<View>> {
@@ -83,8 +97,10 @@ fn views() -> Vec<Arc<View>> {
 }
 
 fn answer(chance: &mut ChaCha8Rng) -> Result<Answer, String> {
-    match chance.random_range(0..5) {
+    match chance.random_range(0..8) {
         0 => Ok(Answer::Done),
+        5 | 6 => Ok(Answer::Tasks(super::desk::tasks())),
+        7 => Ok(Answer::TaskLog("a\n\u{1b}]52;c;x\u{7}".to_owned())),
         1 => Ok(Answer::Said("so it is".to_owned())),
         2 => {
             let view = rich();

@@ -18,11 +18,13 @@ fn person() -> Person {
     person.tell(Message::Engine(Event::Answer { id, result: Ok(Answer::Journal(entries())) }));
     let lines = ["WARN the cloud is slow", "INFO the loop looks"].map(str::to_owned).to_vec();
     person.tell(Message::Log(Ok(lines)));
+    person.state.tasks.insert("train".into(), Ok(super::desk::tasks()));
+    person.state.task_logs.insert("t-1".into(), Some(Ok(vec!["epoch 1".to_owned(), "epoch 2".to_owned()])));
     person
 }
 
 /// Views by their keys.
-const VIEWS: [(&str, &str); 12] = [
+const VIEWS: [(&str, &str); 14] = [
     ("queues", ""),
     ("instances", "2"),
     ("spend", "3"),
@@ -31,6 +33,8 @@ const VIEWS: [(&str, &str); 12] = [
     ("settings", "6"),
     ("logs", "7"),
     ("pools", "8"),
+    ("tasks", "T"),
+    ("console", "2c"),
     ("help", "?"),
     ("why", "w"),
     ("machine", "2jj<Enter>"),
@@ -85,6 +89,7 @@ fn every_dialog() {
         ("filter, wrong", "2/age>old"),
         ("drain the marked", "2*d"),
         ("kill the marked", "2*x"),
+        ("take a task out", "To"),
         ("themes", "t"),
         ("copy a cell", "2Y"),
     ] {
@@ -182,7 +187,7 @@ fn states_have_a_shape_and_a_word() {
 
 #[test]
 fn no_size_is_blank_or_panics() {
-    for keys in ["", "2", "3", "4", "5", "6", "7", "8", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"] {
+    for keys in ["", "2", "3", "4", "5", "6", "7", "8", "T", "2c", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"] {
         let mut person = person();
         person.press(keys);
         for width in [1, 2, 3, 7, 8, 20, 39, 40, 41, 79, 81, 300] {

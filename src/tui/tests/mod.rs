@@ -1,6 +1,7 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
 mod chance;
+mod desk;
 mod drains;
 mod hidden;
 mod keys;

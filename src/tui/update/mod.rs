@@ -1,5 +1,6 @@
 //! A message in, effects out. Pure: whatever touches the terminal, the disk or the loop is an effect.
 
+mod desk;
 mod dialogs;
 mod form;
 mod hear;
@@ -70,5 +71,6 @@ fn tick(state: &mut State, effects: &mut Vec<Effect>) {
     if state.place.page == Page::Logs {
         obey::read_log(state, effects);
     }
+    desk::tick(state, effects);
     leave::tick(state, effects);
 }

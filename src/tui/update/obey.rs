@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 
-use super::{hear, leave, order};
+use super::{desk, hear, leave, order};
 use crate::engine::command::Command;
 use crate::model::breaker::{Breaker, Reset};
 use crate::model::ids::{InstanceId, QueueName};
+use crate::model::tasks::TaskDeed;
 use crate::model::which::Which;
 use crate::tui::commands::{Id, Scope, TABLE};
 use crate::tui::dialog::Dialog;
@@ -43,6 +44,11 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Go(page) => visit(state, Place::of(page), effects),
         Id::Why => about(state, Page::Why, effects),
         Id::BootLog => about(state, Page::BootLog, effects),
+        Id::Tasks => about(state, Page::Tasks, effects),
+        Id::TaskLog => task_log(state, effects),
+        Id::TaskUp | Id::TaskDown | Id::TaskFront | Id::TaskBack | Id::TakeOut | Id::PutIn => {
+            desk::obey(state, id, effects);
+        }
         Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold | Id::Replace => machine(state, id, now),
         Id::DrainIdle => drain_idle(state, now),
         Id::Edit => edit(state),
@@ -140,6 +146,12 @@ fn arrived(state: &mut State, effects: &mut Vec<Effect>) {
             let id = id.clone();
             fetch_boot_log(state, id, effects);
         }
+        (Page::Tasks | Page::TaskLog, _) => {
+            if state.place.page == Page::TaskLog {
+                state.look_mut().top = usize::MAX;
+            }
+            desk::read(state, effects);
+        }
         _ => {}
     }
 }
@@ -162,6 +174,7 @@ fn fetch_boot_log(state: &mut State, id: InstanceId, effects: &mut Vec<Effect>) 
 
 fn open(state: &mut State, effects: &mut Vec<Effect>) {
     let place = match (state.place.page, state.subject()) {
+        (_, Some(subject @ Subject::Task(..))) => Place::about(Page::TaskLog, subject),
         (_, Some(Subject::Instance(id))) => Place::about(Page::Machine, Subject::Instance(id)),
         (Page::Queues | Page::Settings | Page::Pools, Some(subject @ (Subject::Queue(_) | Subject::Pool(_)))) => {
             Place::about(Page::Instances, subject)
@@ -184,6 +197,21 @@ fn up(state: &mut State, effects: &mut Vec<Effect>) {
     } else {
         state.look_mut().filter.clear();
         state.relist = true;
+    }
+}
+
+/// Of the task itself, or of the one that a machine runs.
+fn task_log(state: &mut State, effects: &mut Vec<Effect>) {
+    let subject = match state.subject() {
+        Some(subject @ Subject::Task(..)) => Some(subject),
+        Some(Subject::Instance(id)) => state.machine(&id).and_then(|machine| {
+            let task = machine.task.as_ref()?;
+            Some(Subject::Task(list::charged(machine).clone(), task.id.clone()))
+        }),
+        _ => None,
+    };
+    if let Some(subject) = subject {
+        visit(state, Place::about(Page::TaskLog, subject), effects);
     }
 }
 
@@ -309,6 +337,10 @@ fn undo(state: &mut State) {
             Undo::Edits(back) => {
                 let seen = state.revision();
                 state.ask_person(Deed::Set { edits: back, seen, back: None, proof: None });
+                return;
+            }
+            Undo::Tasks(queue, tasks) => {
+                state.ask_person(Deed::Tasks { queue, tasks, deed: TaskDeed::PutIn });
                 return;
             }
             Undo::Drain(machines) => {

@@ -1,6 +1,7 @@
 //! Requests to the loop, each with its id and what its answer is for.
 
 use crate::engine::command::{Command, Request};
+use crate::model::tasks::TaskDeed;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::message::{Effect, Ending};
 use crate::tui::state::{Asked, State, Undo};
@@ -44,6 +45,7 @@ fn forget_undone(state: &mut State, deed: &Deed) {
         (Deed::CancelAll(machines), Some(Undo::Drain(drained))) => {
             machines.iter().all(|machine| drained.contains(machine))
         }
+        (Deed::Tasks { tasks, deed: TaskDeed::PutIn, .. }, Some(Undo::Tasks(_, taken))) => tasks == taken,
         (Deed::Set { edits, back: None, .. }, Some(Undo::Edits(back))) => edits == back,
         _ => false,
     };

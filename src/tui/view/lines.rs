@@ -38,8 +38,8 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
     if let Some(wrong) = Filter::of_rows(&look.filter, crate::tui::list::columns(&state.place)).wrong() {
         x = canvas.put(area, x, 0, &format!("   {wrong}"), canvas.theme.style(Tone::Bad));
     }
-    if state.can_mark() && !state.marks.is_empty() {
-        x = canvas.put(area, x, 0, &format!("   {} marked", state.marks.len()), canvas.theme.style(Tone::Key));
+    if state.marked_here() > 0 {
+        x = canvas.put(area, x, 0, &format!("   {} marked", state.marked_here()), canvas.theme.style(Tone::Key));
     }
     if let Some(from) = &state.range_from {
         let text = format!("   range from {}: v ends it", from.name());

@@ -8,7 +8,7 @@ use super::canvas::Canvas;
 use crate::tui::layout::Class;
 use crate::tui::list::{self, Column, Data, FILL, Filter, Side};
 use crate::tui::state::State;
-use crate::tui::state::place::{Look, Place};
+use crate::tui::state::place::{Look, Page, Place, Subject};
 use crate::tui::theme::{Theme, Tone};
 use crate::tui::words::fit;
 
@@ -18,15 +18,23 @@ const MARK: u16 = 1;
 const MARKS: u16 = 2;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &State, data: &Data<'_>) {
-    let has_marks = state.can_mark() && (!state.marks.is_empty() || state.range_from.is_some());
+    let has_marks = state.can_mark() && (state.marked_here() > 0 || state.range_from.is_some());
     let mark = if has_marks { MARKS } else { MARK };
     let columns = placed(list::columns(&state.place), class, area.width, mark);
     let look = state.look();
     let mut filter = Filter::of_rows(&look.filter, list::columns(&state.place));
     head(canvas, area, &columns, &look);
     if state.list.rows.is_empty() {
-        let text = if state.list.total > 0 { "No row passes the filter; Esc clears it." } else { empty(&state.place) };
-        canvas.text(Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area }, 1, text, Tone::Dim);
+        let text = match &state.place {
+            _ if state.list.total > 0 => "No row passes the filter; Esc clears it.".to_owned(),
+            Place { page: Page::Tasks, about: Some(Subject::Queue(queue)) } => match state.tasks.get(queue) {
+                None => "Asking ClearML for its tasks.".to_owned(),
+                Some(Ok(_)) => "No task waits, runs, or ended badly within a day.".to_owned(),
+                Some(Err(error)) => error.clone(),
+            },
+            place => empty(place).to_owned(),
+        };
+        canvas.text(Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area }, 1, &text, Tone::Dim);
         return;
     }
     let visible = state.list.rows.iter().enumerate().skip(look.top).take(usize::from(area.height.saturating_sub(1)));
@@ -64,7 +72,6 @@ fn place_of(text: &str, letter: u32) -> Option<(u16, u16)> {
 }
 
 fn empty(place: &Place) -> &'static str {
-    use crate::tui::state::place::Page;
     match place.page {
         Page::Queues => "The settings name no queue.",
         Page::Instances => "No machine is up, and none is on its way.",
