@@ -107,7 +107,8 @@ async fn key(keys: &mut Option<EventStream>) -> Message {
     }
 }
 
-async fn told(events: &mut Option<broadcast::Receiver<Event>>) -> Message {
+/// The loop's next event; never, once it is gone.
+pub(super) async fn told(events: &mut Option<broadcast::Receiver<Event>>) -> Message {
     let Some(receiver) = events else { return std::future::pending().await };
     match receiver.recv().await {
         Ok(event) => Message::Engine(event),

@@ -159,9 +159,10 @@ pub(crate) fn phase_glyph(phase: Phase) -> (&'static str, Tone) {
 }
 
 /// What stands for a glyph where only ASCII can be shown.
-const SUBSTITUTES: [(&str, &str); 28] = [
+const SUBSTITUTES: [(&str, &str); 29] = [
     ("□", "="),
     ("●", "*"),
+    ("•", "*"),
     ("◐", "+"),
     ("◔", "+"),
     ("◌", "o"),

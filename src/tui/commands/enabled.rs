@@ -160,6 +160,9 @@ pub(super) fn next(state: &State) -> Answer {
 }
 
 pub(super) fn opens(state: &State) -> Answer {
+    if state.place.page == Page::Charts {
+        return Ok(());
+    }
     match (state.place.page, state.subject()) {
         (Page::Queues | Page::Instances | Page::Why | Page::Journal | Page::Tasks, Some(_)) if state.is_table() => {
             Ok(())

@@ -40,6 +40,10 @@ pub(crate) enum Id {
     TakeOut,
     PutIn,
     TaskLog,
+    ZoomIn,
+    ZoomOut,
+    PanLeft,
+    PanRight,
     Go(Page),
     Why,
     Edit,
@@ -115,6 +119,8 @@ impl fmt::Display for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     Everywhere,
+    /// The charts.
+    Charts,
     /// Pages with rows.
     Rows,
     /// Pages whose rows can be marked.
@@ -137,6 +143,8 @@ impl Scope {
         let subject = state.subject();
         match self {
             Self::Everywhere => Ok(()),
+            Self::Charts if state.place.page == Page::Charts => Ok(()),
+            Self::Charts => Err("9 shows the charts"),
             Self::Rows if state.is_table() => Ok(()),
             Self::Rows => Err("this page has no rows"),
             Self::Marked if state.can_mark() => Ok(()),

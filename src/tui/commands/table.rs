@@ -23,7 +23,7 @@ const fn go(page: Page, key: &'static [Key], name: &'static str, doc: &'static s
     on(Scope::Everywhere, Id::Go(page), key, name, None, always, doc)
 }
 
-use Scope::{Everywhere, Limited, Machine, Marked, Queue, Rows, Subject, Task};
+use Scope::{Charts, Everywhere, Limited, Machine, Marked, Queue, Rows, Subject, Task};
 
 const fn k(letter: char) -> Key {
     Key::of(letter)
@@ -273,7 +273,28 @@ pub(crate) static TABLE: &[Command] = &[
     go(Page::Journal, &[k('5')], "journal", "Who did what?"),
     go(Page::Settings, &[k('6')], "settings", "What is allowed?"),
     go(Page::Logs, &[k('7')], "logs", "What does the program itself report?"),
+    go(Page::Charts, &[k('9')], "charts", "How did it go, and where does it lead?"),
     go(Page::Pools, &[k('8')], "pools", "What can be rented, at what price, and what backs off?"),
+    on(
+        Charts,
+        Id::PanLeft,
+        &[n(KeyCode::Left)],
+        "earlier",
+        Some("earlier"),
+        seen,
+        "Move the charts' cursor back in time",
+    ),
+    on(Charts, Id::PanRight, &[n(KeyCode::Right)], "later", None, seen, "Move the charts' cursor towards now"),
+    on(
+        Charts,
+        Id::ZoomIn,
+        &[k('+'), k('=')],
+        "zoom-in",
+        Some("closer"),
+        seen,
+        "Show less time around the cursor, twice as large",
+    ),
+    on(Charts, Id::ZoomOut, &[k('_')], "zoom-out", None, seen, "Show twice as much time"),
     on(Everywhere, Id::Down, &[n(KeyCode::Down), k('j')], "down", None, always, "One line down"),
     on(Everywhere, Id::Up, &[n(KeyCode::Up), k('k')], "up", None, always, "One line up"),
     on(Everywhere, Id::PageDown, &[n(KeyCode::PageDown)], "page-down", None, always, "One page down"),

@@ -14,7 +14,7 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
             matches!(command.scope, Scope::Machine | Scope::Task | Scope::Queue | Scope::Limited | Scope::Subject)
         }),
         ("The loop and the screen", |command| {
-            matches!(command.scope, Scope::Everywhere | Scope::Rows | Scope::Marked)
+            matches!(command.scope, Scope::Everywhere | Scope::Rows | Scope::Marked | Scope::Charts)
                 && !moves(command)
                 && !is_page(command)
         }),

@@ -1,6 +1,7 @@
 //! Everything that the screen knows. `update` changes it, `view` draws it.
 
 mod cursor;
+pub(crate) mod history;
 mod marks;
 mod notices;
 pub(crate) mod place;
@@ -11,6 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ratatui::layout::Rect;
 
+use super::chart::Looked;
 use super::dialog::Dialog;
 use super::dialog::deed::Deed;
 use super::list::{Data, Facts, List};
@@ -22,6 +24,7 @@ use crate::model::instance::Instance;
 use crate::model::journal::Entry;
 use crate::model::settings::OnExit;
 use crate::model::tasks::{NamedTask, QueuedTask};
+use history::History;
 use place::{Look, Page, Place, Subject};
 
 pub(crate) use cursor::Move;
@@ -93,6 +96,9 @@ pub(crate) struct State {
     pub size: Rect,
     /// The loop's newest view.
     pub live: Option<Arc<View>>,
+    /// What was seen while this screen was open.
+    pub history: History,
+    pub charts: Looked,
     /// The view that is shown while the screen is frozen, and since when.
     pub frozen: Option<(Arc<View>, Timestamp)>,
     pub facts: Facts,
@@ -140,6 +146,8 @@ impl State {
             theme,
             size,
             live: None,
+            history: History::default(),
+            charts: Looked::default(),
             frozen: None,
             facts: Facts::default(),
             loop_gone: false,

@@ -19,6 +19,8 @@ pub(crate) enum Page {
     Settings,
     /// What can still be rented, and at what price?
     Pools,
+    /// How did it go, and where does it lead?
+    Charts,
     /// Which tasks wait in a queue, and in which order?
     Tasks,
     /// What a task wrote on its console.
@@ -42,6 +44,7 @@ impl Page {
             Self::Journal => "Journal",
             Self::Settings => "Settings",
             Self::Pools => "Pools",
+            Self::Charts => "Charts",
             Self::Tasks => "Tasks",
             Self::TaskLog => "Console",
             Self::Logs => "Logs",

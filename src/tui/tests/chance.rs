@@ -22,7 +22,7 @@ use crate::tui::view as draw;
 const EVENTS: u32 = 100_000;
 
 /// Keys that do much, more often than others.
-const LIKELY: &str = "jkgG12345678?wexdhLPAXuyq:/sSafrtb!lDynnv* Y-2v*TTo<>JKci1o";
+const LIKELY: &str = "jkgG12345678?wexdhLPAXuyq:/sSafrtb!lDynnv* Y-2v*TTo<>JKci1o9+_9=GT9";
 
 fn key(chance: &mut ChaCha8Rng) -> KeyEvent {
     let named = ["Enter", "Esc", "Tab", "BackTab", "Up", "Down", "Left", "Right", "PgUp", "PgDn", "Home", "End", "BS"];

@@ -141,7 +141,7 @@ fn a_console_is_read_from_its_end_and_followed_there() {
     let mut person = person();
     person.press("jj<Enter>");
     assert_eq!(person.state.place.page, Page::TaskLog);
-    let log = |lines: usize| (0..lines).map(|line| format!("step {line}\n")).collect::<String>();
+    let log = |lines: usize| (0..lines).map(|line| format!("step {line}")).collect::<Vec<_>>().join("\n");
     let is_log = |command: &Command| matches!(command, Command::TaskLog(id) if id.as_str() == "t-1");
     answer(&mut person, is_log, Ok(Answer::TaskLog(log(100))));
     assert!(person.screen(80, 24).contains("step 99"));

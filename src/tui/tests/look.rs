@@ -24,7 +24,7 @@ fn person() -> Person {
 }
 
 /// Views by their keys.
-const VIEWS: [(&str, &str); 14] = [
+const VIEWS: [(&str, &str); 15] = [
     ("queues", ""),
     ("instances", "2"),
     ("spend", "3"),
@@ -34,6 +34,7 @@ const VIEWS: [(&str, &str); 14] = [
     ("logs", "7"),
     ("pools", "8"),
     ("tasks", "T"),
+    ("charts", "9"),
     ("console", "2c"),
     ("help", "?"),
     ("why", "w"),
@@ -187,7 +188,8 @@ fn states_have_a_shape_and_a_word() {
 
 #[test]
 fn no_size_is_blank_or_panics() {
-    for keys in ["", "2", "3", "4", "5", "6", "7", "8", "T", "2c", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"] {
+    for keys in ["", "2", "3", "4", "5", "6", "7", "8", "9", "T", "2c", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"]
+    {
         let mut person = person();
         person.press(keys);
         for width in [1, 2, 3, 7, 8, 20, 39, 40, 41, 79, 81, 300] {

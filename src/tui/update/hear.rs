@@ -38,6 +38,7 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
 }
 
 fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Effect>) {
+    state.history.see(&view);
     let first = state.live.replace(view).is_none();
     state.relist = true;
     if first {

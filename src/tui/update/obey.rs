@@ -8,6 +8,7 @@ use crate::model::breaker::{Breaker, Reset};
 use crate::model::ids::{InstanceId, QueueName};
 use crate::model::tasks::TaskDeed;
 use crate::model::which::Which;
+use crate::tui::chart;
 use crate::tui::commands::{Id, Scope, TABLE};
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::deed::Deed;
@@ -32,7 +33,12 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::HalfUp => step(state, Move::HalfPages(-1), now, effects),
         Id::Top => step(state, Move::Top, now, effects),
         Id::Bottom => step(state, Move::Bottom, now, effects),
+        Id::Open if state.place.page == Page::Charts => state.charts.alone = !state.charts.alone,
         Id::Open => open(state, effects),
+        Id::ZoomIn => chart::zoom(state, true),
+        Id::ZoomOut => chart::zoom(state, false),
+        Id::PanLeft => chart::pan(state, false),
+        Id::PanRight => chart::pan(state, true),
         Id::Leave => up(state, effects),
         Id::Last => last(state, effects),
         Id::Mark => mark(state, now, effects),
@@ -91,6 +97,16 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
 }
 
 fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut Vec<Effect>) {
+    if state.place.page == Page::Charts {
+        match step {
+            Move::By(lines) | Move::Pages(lines) | Move::HalfPages(lines) => {
+                state.charts.which = state.charts.which.beside(lines > 0);
+            }
+            Move::Top => state.charts.cursor = state.history.samples().next().map(|sample| sample.at),
+            Move::Bottom => state.charts.cursor = None,
+        }
+        return;
+    }
     let before = state.look().row;
     state.go(step, now);
     let at_end = state.look().row + 1 >= state.list.rows.len() && before <= state.look().row;

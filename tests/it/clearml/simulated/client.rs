@@ -300,7 +300,7 @@ async fn tasks_of_a_queue_are_moved_taken_out_and_put_in_again() {
     assert_eq!(order(&told), [second.clone(), third.clone(), first.clone()], "those that wait come first");
     let states: Vec<_> = told.iter().map(|task| task.state).collect();
     assert_eq!(states, [TaskState::Waiting(1), TaskState::Waiting(2), TaskState::Running]);
-    assert_eq!(told[2].worker.as_ref().map(|worker| worker.as_str()), Some(WORKER));
+    assert_eq!(told[2].worker.as_ref().map(tidegate::model::ids::WorkerId::as_str), Some(WORKER));
     client.task_deed(&gpu, third, TaskDeed::ToFront).await.unwrap();
     assert_eq!(order(&seen().await)[..2], [third.clone(), second.clone()]);
     client.task_deed(&gpu, third, TaskDeed::Backward).await.unwrap();
