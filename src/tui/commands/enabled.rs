@@ -245,3 +245,8 @@ pub(super) fn has_task(state: &State) -> Answer {
         _ => Err("select a task, or a machine that runs one".to_owned()),
     }
 }
+
+pub(super) fn priced(state: &State) -> Answer {
+    let priced = list::columns(&state.place).iter().any(|column| column.name == list::PRICE);
+    if priced { Ok(()) } else { Err("nothing here has a price".to_owned()) }
+}

@@ -308,7 +308,8 @@ fn stop_all(view: &View) -> Question {
             format!("{} less. The loop is paused.", view.spend.rate),
         ],
         verb: "end them all",
-        proof: Proof::Type(view.fleet.to_string()),
+        // Few keys in an emergency; the number is read off this dialog.
+        proof: Proof::Type(up.len().to_string()),
     }
 }
 

@@ -48,6 +48,9 @@ pub(crate) struct Column {
     unit: Unit,
 }
 
+/// The column of what things cost in an hour.
+pub(crate) const PRICE: &str = "$/H";
+
 /// Takes the room that is left.
 pub(crate) const FILL: u16 = u16::MAX;
 

@@ -6,7 +6,7 @@ use crate::model::plan::Outlook;
 use crate::model::snapshot::QueueState;
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
-use crate::tui::words::{dollars, next_in_short, rate, short};
+use crate::tui::words::{cents, next_in_short, rate, short};
 
 pub(super) const COLUMNS: [Column; 11] = [
     Column::left("QUEUE", [10, 13, 18, 26]),
@@ -47,7 +47,7 @@ pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
         "TODAY" => {
             let spent = data.view.spend.queue_today.iter().find(|(queue, _)| *queue == outlook.queue);
             let spent = spent.map_or(Money::ZERO, |(_, money)| *money);
-            Cell::number(&dollars(spent), spent.micros())
+            Cell::number(&cents(spent), spent.micros())
         }
         "FAULT" => Cell::count(outlook.faults).toned(if outlook.faults > 0 { Tone::Bad } else { Tone::Dim }),
         _ => next(data, outlook),

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::State;
 use super::place::{Page, Subject};
 use crate::model::ids::{InstanceId, TaskId};
+use crate::tui::layout::{MARK, MARKS};
 
 impl State {
     /// Whether rows of this page can be marked.
@@ -98,6 +99,12 @@ impl State {
     /// How many marked things orders go to here.
     pub(crate) fn marked_here(&self) -> usize {
         self.marked_machines().len() + self.marked_tasks().len()
+    }
+
+    /// How many columns stand before the first cell.
+    pub(crate) fn mark_width(&self) -> u16 {
+        let has_marks = self.can_mark() && (self.marked_here() > 0 || self.range_from.is_some());
+        if has_marks { MARKS } else { MARK }
     }
 
     /// Whether a row is marked, or would be if the range ended here.

@@ -99,6 +99,10 @@ pub(crate) struct State {
     /// What was seen while this screen was open.
     pub history: History,
     pub charts: Looked,
+    /// A person wants the mouse to work here.
+    pub wants_mouse: bool,
+    /// The terminal was told so.
+    pub has_mouse: bool,
     /// The view that is shown while the screen is frozen, and since when.
     pub frozen: Option<(Arc<View>, Timestamp)>,
     pub facts: Facts,
@@ -148,6 +152,8 @@ impl State {
             live: None,
             history: History::default(),
             charts: Looked::default(),
+            wants_mouse: true,
+            has_mouse: false,
             frozen: None,
             facts: Facts::default(),
             loop_gone: false,

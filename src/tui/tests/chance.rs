@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use ratatui::Terminal;
@@ -38,6 +38,21 @@ fn key(chance: &mut ChaCha8Rng) -> KeyEvent {
         }
         8 => KeyEvent::new(KeyCode::Char(char::from(chance.random_range(b' '..=b'~'))), KeyModifiers::NONE),
         _ => KeyEvent::new(KeyCode::Char(chance.random()), KeyModifiers::NONE),
+    }
+}
+
+fn mouse(chance: &mut ChaCha8Rng) -> MouseEvent {
+    let kinds = [
+        MouseEventKind::Down(MouseButton::Left),
+        MouseEventKind::Down(MouseButton::Right),
+        MouseEventKind::ScrollDown,
+        MouseEventKind::ScrollUp,
+    ];
+    MouseEvent {
+        kind: kinds[chance.random_range(0..kinds.len())],
+        column: chance.random_range(0..200),
+        row: chance.random_range(0..60),
+        modifiers: KeyModifiers::NONE,
     }
 }
 
@@ -127,6 +142,7 @@ fn nothing_panics_and_nothing_is_done_unasked() {
                 Some(id) => Message::Engine(Event::Answer { id: *id, result: answer(&mut chance) }),
                 None => Message::Tick,
             },
+            6 => Message::Mouse(mouse(&mut chance)),
             4 => Message::Paste("i-busy\n".to_owned()),
             5 if step % 50 == 0 => Message::Missed(3),
             _ => Message::Key(key(&mut chance)),

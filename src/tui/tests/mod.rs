@@ -8,6 +8,7 @@ mod hidden;
 mod keys;
 mod look;
 mod marks;
+mod mouse;
 mod pty;
 mod seen;
 mod table;

@@ -2,6 +2,8 @@
 
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent};
 use jiff::Timestamp;
+use tui_input::Input;
+use tui_input::InputRequest::InsertChar;
 use tui_input::backend::crossterm::EventHandler;
 
 use super::{form, obey, order, palette};
@@ -160,33 +162,41 @@ pub(super) fn choose(state: &mut State, choice: Choice, now: Timestamp, effects:
     }
 }
 
+/// More letters are in no field.
+const LONGEST: usize = 2_000;
+
+/// Types a text into a field, as far as it has room; `false`: a part was left out.
+pub(super) fn type_into(input: &mut Input, text: &str) -> bool {
+    let room = LONGEST.saturating_sub(input.value().chars().count());
+    let mut letters = text.chars().filter(|letter| !letter.is_control());
+    for letter in letters.by_ref().take(room) {
+        input.handle(InsertChar(letter));
+    }
+    letters.next().is_none()
+}
+
 /// Pasted text goes where text is typed, and is never taken for keys.
 pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
-    use tui_input::InputRequest::InsertChar;
     let mut filter = None;
-    match &mut state.dialog {
+    let whole = match &mut state.dialog {
         Some(Dialog::Filter { input, .. }) => {
-            for letter in text.chars().filter(|letter| !letter.is_control()) {
-                input.handle(InsertChar(letter));
-            }
+            let whole = type_into(input, text);
             filter = Some(input.value().to_owned());
+            whole
         }
-        Some(Dialog::Confirm(confirm)) => {
-            for letter in text.chars().filter(|letter| !letter.is_control()) {
-                confirm.typed.handle(InsertChar(letter));
-            }
-        }
+        Some(Dialog::Confirm(confirm)) => type_into(&mut confirm.typed, text),
         Some(Dialog::Palette(palette)) => {
-            for letter in text.chars().filter(|letter| !letter.is_control()) {
-                palette.input.handle(InsertChar(letter));
-            }
             palette.at = 0;
+            type_into(&mut palette.input, text)
         }
         Some(Dialog::Form(_)) => form::paste(state, text, effects),
-        _ => {}
-    }
+        _ => return,
+    };
     if let Some(filter) = filter {
         state.look_mut().filter = filter;
         state.relist = true;
+    }
+    if !whole {
+        state.inform(format!("only the first {LONGEST} letters were pasted"));
     }
 }

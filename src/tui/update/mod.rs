@@ -5,6 +5,7 @@ mod dialogs;
 mod form;
 mod hear;
 mod leave;
+mod mouse;
 mod obey;
 mod order;
 mod palette;
@@ -24,6 +25,7 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
         Message::Key(key) if key.kind == KeyEventKind::Release => return effects,
         Message::Key(key) => press(state, key, now, &mut effects),
         Message::Paste(text) => dialogs::paste(state, &text, &mut effects),
+        Message::Mouse(event) => mouse::heard(state, event, now, &mut effects),
         Message::Resize(width, height) => {
             state.size.width = width;
             state.size.height = height;
@@ -40,6 +42,7 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
     }
     state.dirty = true;
     state.settle(now);
+    mouse::take_or_leave(state, &mut effects);
     effects
 }
 

@@ -78,6 +78,7 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
             look.inverted = !look.inverted;
             state.relist = true;
         }
+        Id::Dearest => dearest(state, now),
         Id::Actions => actions(state),
         Id::Refresh => {
             let asked = Asked::Deed { what: "refresh".to_owned(), undo: None };
@@ -90,13 +91,18 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         }
         Id::Freeze => freeze(state, now),
         Id::Theme => themes(state),
+        Id::Mouse => {
+            state.wants_mouse = !state.wants_mouse;
+            let whose = if state.wants_mouse { "the console" } else { "the terminal" };
+            state.inform(format!("the mouse works for {whose}"));
+        }
         Id::Problems => state.dialog = Some(Dialog::Problems { top: 0 }),
         Id::Suspend => suspend(state, effects),
         Id::Quit => leave::wanted(state, effects),
     }
 }
 
-fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut Vec<Effect>) {
+pub(super) fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut Vec<Effect>) {
     if state.place.page == Page::Charts {
         match step {
             Move::By(lines) | Move::Pages(lines) | Move::HalfPages(lines) => {
@@ -392,6 +398,15 @@ fn sort(state: &mut State) {
     let items: Vec<_> = std::iter::once(natural).chain(columns).collect();
     let at = items.iter().position(|item| item.choice == Choice::Sort(sorted)).unwrap_or(0);
     state.dialog = Some(Dialog::Picker(Picker { title: "Sort by".to_owned(), items, at, theme_before: None }));
+}
+
+/// The dearest first, and the cursor on it.
+fn dearest(state: &mut State, now: Timestamp) {
+    let look = state.look_mut();
+    (look.sort, look.inverted) = (Some(list::PRICE), true);
+    state.relist = true;
+    state.settle(now);
+    state.go(Move::Top, now);
 }
 
 /// Everything that can be done to what is selected.

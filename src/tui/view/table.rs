@@ -5,21 +5,16 @@ use ratatui::style::Modifier;
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
-use crate::tui::layout::Class;
-use crate::tui::list::{self, Column, Data, FILL, Filter, Side};
+use crate::tui::layout::{Class, MARK, placed};
+use crate::tui::list::{self, Column, Data, Filter, Side};
 use crate::tui::state::State;
 use crate::tui::state::place::{Look, Page, Place, Subject};
 use crate::tui::theme::{Theme, Tone};
 use crate::tui::words::fit;
 
-/// Room for the cursor's mark.
-const MARK: u16 = 1;
-/// And for those of marked rows, while there are any.
-const MARKS: u16 = 2;
-
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &State, data: &Data<'_>) {
-    let has_marks = state.can_mark() && (state.marked_here() > 0 || state.range_from.is_some());
-    let mark = if has_marks { MARKS } else { MARK };
+    let mark = state.mark_width();
+    let has_marks = mark > MARK;
     let columns = placed(list::columns(&state.place), class, area.width, mark);
     let look = state.look();
     let mut filter = Filter::of_rows(&look.filter, list::columns(&state.place));
@@ -95,21 +90,4 @@ fn head(canvas: &mut Canvas<'_>, area: Rect, columns: &[(&Column, u16, u16)], lo
         let x = if column.side == Side::Right { x + space } else { *x };
         canvas.put(area, x, 0, &text, style);
     }
-}
-
-/// The columns that this class shows, each with its place and width; one of them takes what is left.
-fn placed(columns: &'static [Column], class: Class, width: u16, mark: u16) -> Vec<(&'static Column, u16, u16)> {
-    let wanted = |column: &Column| column.widths.get(class.index()).copied().unwrap_or(0);
-    let shown: Vec<_> = columns.iter().filter(|column| wanted(column) > 0).collect();
-    let fixed: u16 = shown.iter().map(|column| wanted(column)).filter(|width| *width != FILL).sum();
-    let gaps = u16::try_from(shown.len().saturating_sub(1)).unwrap_or(0);
-    let left = width.saturating_sub(mark + fixed + gaps);
-    let mut x = mark;
-    let mut placed = Vec::new();
-    for column in shown {
-        let own = if wanted(column) == FILL { left } else { wanted(column) };
-        placed.push((column, x, own));
-        x += own + 1;
-    }
-    placed
 }
