@@ -15,7 +15,7 @@ use crate::model::observed::{
 };
 use crate::model::settings::{Market, Provider};
 use crate::model::snapshot::ErrorClass;
-use crate::model::tasks::{QueuedTask, TaskDeed, TaskState};
+use crate::model::tasks::{QueuedTask, TaskDeed};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
@@ -364,31 +364,15 @@ impl Tracker for Scripted {
     }
 
     async fn queue_tasks(&self, _: &QueueId) -> Result<Vec<QueuedTask>, TrackerError> {
-        self.asks("queue_tasks", |facts, now| {
-            let told = |(place, id): (u32, &TaskId)| QueuedTask {
-                id: id.clone(),
-                name: format!("task {id}"),
-                state: TaskState::Waiting(place),
-                since: Some(now),
-                worker: None,
-                owner: Owner::default(),
-                reason: String::new(),
-            };
-            (1..).zip(&facts.waiting).map(told).collect()
-        })
-        .await
+        self.asks("queue_tasks", |_, _| Vec::new()).await
     }
 
-    async fn task_deed(&self, _: &QueueId, task: &TaskId, deed: TaskDeed) -> Result<Requeue, TrackerError> {
+    /// Whatever the deed: a task that waits is taken out.
+    async fn task_deed(&self, _: &QueueId, task: &TaskId, _: TaskDeed) -> Result<Requeue, TrackerError> {
         self.asks("task_deed", |facts, _| {
-            let Some(at) = facts.waiting.iter().position(|other| other == task) else { return Requeue::NotNeeded };
-            let task = facts.waiting.remove(at);
-            match deed {
-                TaskDeed::ToFront => facts.waiting.insert(0, task),
-                TaskDeed::TakeOut => {}
-                _ => facts.waiting.push(task),
-            }
-            Requeue::Enqueued
+            let waits = facts.waiting.contains(task);
+            facts.waiting.retain(|other| other != task);
+            if waits { Requeue::Enqueued } else { Requeue::NotNeeded }
         })
         .await
     }

@@ -19,7 +19,9 @@ use crate::tui::dialog::consequence::Proof;
 use crate::tui::message::{Effect, Message};
 use crate::tui::view as draw;
 
+/// A share of what is run now and then: `TIDEGATE_EVENTS=1000000 cargo test --lib chance`.
 const EVENTS: u32 = 100_000;
+const VARIABLE: &str = "TIDEGATE_EVENTS";
 
 /// Keys that do much, more often than others.
 const LIKELY: &str = "jkgG12345678?wexdhLPAXuyq:/sSafrtb!lDynnv* Y-2v*TTo<>JKci1o9+_9=GT9";
@@ -133,7 +135,8 @@ fn nothing_panics_and_nothing_is_done_unasked() {
     let views = views();
     let mut person = Person::seeing(rich());
     let mut agreed = 0;
-    for step in 0..EVENTS {
+    let events = std::env::var(VARIABLE).ok().and_then(|events| events.parse().ok()).unwrap_or(EVENTS);
+    for step in 0..events {
         let message = match chance.random_range(0..40) {
             0 => Message::Engine(Event::View(views[chance.random_range(0..views.len())].clone())),
             1 => Message::Resize(chance.random_range(1..200), chance.random_range(1..60)),

@@ -493,16 +493,3 @@ fn a_console_that_watches_stops_nothing_when_it_is_left() {
     person.press("y");
     assert_eq!(orders(&person), [Command::Quit { on_exit: None }]);
 }
-
-#[test]
-fn a_megabyte_that_is_pasted_fills_a_field_and_no_more() {
-    for keys in ["/", ":", "e", "X"] {
-        let mut person = Person::seeing(armed());
-        person.press(keys);
-        person.tell(Message::Paste("x".repeat(1 << 20)));
-        let told = person.state.notice.as_ref().map(|notice| notice.text.as_str());
-        assert_eq!(told, Some("only the first 2000 letters were pasted"), "{keys}");
-        assert!(person.state.look().filter.len() <= 2_000);
-        assert_eq!(orders(&person), []);
-    }
-}

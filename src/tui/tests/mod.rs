@@ -9,6 +9,7 @@ mod keys;
 mod look;
 mod marks;
 mod mouse;
+mod pasted;
 mod pty;
 mod seen;
 mod table;
