@@ -210,22 +210,28 @@ fn tasks(state: &State) -> Vec<&QueuedTask> {
     known.into_iter().flatten().filter(meant).collect()
 }
 
-fn orders_tasks(state: &State) -> Answer {
+/// The tasks that an order would go to, where one can be given.
+fn ordered(state: &State) -> Result<Vec<&QueuedTask>, String> {
     let view = state.can_order()?;
-    if view.mode.armed { Ok(()) } else { Err("this is a dry run: A arms the loop".to_owned()) }
+    let tasks = tasks(state);
+    match (tasks.is_empty(), view.mode.armed) {
+        (true, _) => Err("select a task first: T shows those of a queue".to_owned()),
+        (false, false) => Err("this is a dry run: A arms the loop".to_owned()),
+        (false, true) => Ok(tasks),
+    }
 }
 
 pub(super) fn waits(state: &State) -> Answer {
-    orders_tasks(state)?;
-    match tasks(state).iter().find(|task| !task.is_waiting()) {
+    let tasks = ordered(state)?;
+    match tasks.iter().find(|task| !task.is_waiting()) {
         Some(task) => Err(format!("{} is {}, it does not wait", task.name, task.state.word())),
         None => Ok(()),
     }
 }
 
 pub(super) fn stopped(state: &State) -> Answer {
-    orders_tasks(state)?;
-    match tasks(state).iter().find(|task| task.state != TaskState::Stopped) {
+    let tasks = ordered(state)?;
+    match tasks.iter().find(|task| task.state != TaskState::Stopped) {
         Some(task) if task.state == TaskState::Failed => {
             let why = "failed: ClearML takes it again only once it is reset there, which clears its outputs";
             Err(format!("{} {why}", task.name))

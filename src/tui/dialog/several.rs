@@ -109,7 +109,9 @@ pub(super) fn drain_these(ids: &[InstanceId], view: &View, now: Timestamp) -> Re
         return Err("none of them can be drained any more: nothing was done".to_owned());
     }
     let (busy, free): (Vec<&Instance>, Vec<&Instance>) = machines.iter().partition(|machine| machine.task.is_some());
-    let mut lines = Vec::new();
+    // What matters most comes first: a small screen shows no more.
+    let less = rate_of(&machines);
+    let mut lines = vec![format!("They take no more tasks, then they are stopped. {less} less once they are gone.")];
     if !free.is_empty() {
         lines.push(format!("Show no task now: {}.", names(&free)));
     }
@@ -122,10 +124,6 @@ pub(super) fn drain_these(ids: &[InstanceId], view: &View, now: Timestamp) -> Re
     if busy.len() > TASKS_SHOWN {
         lines.push(format!("{} more finish their tasks first.", busy.len() - TASKS_SHOWN));
     }
-    lines.push(format!(
-        "They take no more tasks, then they are stopped. {} less once they are gone.",
-        rate_of(&machines)
-    ));
     let left: Vec<&Instance> = there(ids, view).filter(|machine| !can_drain(machine, now)).collect();
     if !left.is_empty() {
         lines.push(format!("Left out, held or on their way out: {}.", names(&left)));

@@ -94,6 +94,8 @@ fn what_cannot_be_done_with_a_task_says_why() {
         ("jjjji", "put-in: bad run failed: ClearML takes it again only once it is reset there"),
         ("1o", "take-out: select a task first: T shows those of a queue"),
         ("2T", "tasks: select a queue first"),
+        // On its console nothing is moved.
+        ("jjc<lt>", "to-front: select a task first"),
     ] {
         let mut person = person();
         person.press(keys);
