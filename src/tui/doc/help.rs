@@ -30,8 +30,8 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
     }
     lines.push(heading("In a dialog"));
     lines.extend(wrapped(
-        "Esc or Enter cancels; y agrees. What destroys a task asks for a name to be typed. In a form Tab goes to the \
-         next field and Ctrl-S applies.",
+        "Esc or Enter cancels; y agrees. What destroys a task asks for a name or a number to be typed. In a form Tab \
+         goes to the next field and Ctrl-S applies.",
         Tone::Plain,
         width,
     ));
