@@ -13,29 +13,36 @@ use crate::engine::Handle;
 use crate::engine::event::{Event, Leader, View};
 use crate::engine::socket::Client;
 use crate::store::lock::Holder;
+use crate::tui::theme::Theme;
 use crate::tui::{self, Ending, Link, Options};
 use crate::world::clock::Clock;
 
 /// Requests and events that may be on their way to and from a loop elsewhere.
 const ON_THE_WAY: usize = 1024;
 
-pub(super) fn run(place: &Place) -> Result<(), Failure> {
+pub(super) fn run(place: &Place, theme: Option<Theme>) -> Result<(), Failure> {
     match Ground::find(place)?.take_lead()? {
         Lead::Ours(leading) => {
             let Running { handle, directory, held } = leading.start()?;
-            let shown = show(handle, Clock::Wall, Some(directory), None);
+            let shown = show(handle, Clock::Wall, Some(directory), None, theme);
             drop(held);
             shown
         }
-        Lead::Theirs { directory, holder } => watch(&directory, holder.as_ref()),
+        Lead::Theirs { directory, holder } => watch(&directory, holder.as_ref(), theme),
     }
 }
 
 /// Shows an embedded loop until it is left; then the loop has ended, too, unless a person would not wait for it.
-pub(super) fn show(handle: Handle, clock: Clock, log: Option<PathBuf>, speed: Option<u32>) -> Result<(), Failure> {
+pub(super) fn show(
+    handle: Handle,
+    clock: Clock,
+    log: Option<PathBuf>,
+    speed: Option<u32>,
+    theme: Option<Theme>,
+) -> Result<(), Failure> {
     let Handle { requests, events, life } = handle;
-    let left = tui::run(Link { requests, events }, &options(clock, log, speed))
-        .map_err(|error| Failure::Failed(error.to_string()));
+    let options = Options { theme, ..options(clock, log, speed) };
+    let left = tui::run(Link { requests, events }, &options).map_err(|error| Failure::Failed(error.to_string()));
     if matches!(left, Ok(Ending::Forced)) && !life.has_ended() {
         return Err(Failure::Failed("left before the loop had ended; machines stay as they are".to_owned()));
     }
@@ -48,7 +55,7 @@ fn options(clock: Clock, log: Option<PathBuf>, speed: Option<u32>) -> Options {
 }
 
 /// Shows the loop that leads, from outside: it acts, this screen watches and says who leads.
-fn watch(directory: &Path, holder: Option<&Holder>) -> Result<(), Failure> {
+fn watch(directory: &Path, holder: Option<&Holder>, theme: Option<Theme>) -> Result<(), Failure> {
     let who = holder.map_or_else(|| "another process".to_owned(), Holder::to_string);
     let runtime = super::runtime()?;
     let client = runtime.block_on(Client::connect(directory))?;
@@ -62,7 +69,7 @@ fn watch(directory: &Path, holder: Option<&Holder>) -> Result<(), Failure> {
         }))
     });
     relay.map_err(|error| Failure::Failed(format!("no thread: {error}")))?;
-    let options = Options { attached: true, ..options(Clock::Wall, Some(directory.to_owned()), None) };
+    let options = Options { attached: true, theme, ..options(Clock::Wall, Some(directory.to_owned()), None) };
     tui::run(link, &options).map(drop).map_err(|error| Failure::Failed(error.to_string()))
 }
 

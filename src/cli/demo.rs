@@ -7,7 +7,9 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::failure::Failure;
+use super::looks::Looks;
 use super::say::{VERSION, say};
+use super::screenshot::Take;
 use crate::engine::act::crash::CrashPoints;
 use crate::engine::act::naming::Naming;
 use crate::engine::event::Leader;
@@ -52,11 +54,19 @@ pub(super) struct Demo {
     /// Print one line of JSON
     #[arg(long, requires = "headless")]
     json: bool,
+    #[command(flatten)]
+    take: Take,
+    #[command(flatten)]
+    looks: Looks,
 }
 
 impl Demo {
     pub(super) fn run(&self) -> Result<(), Failure> {
-        if self.headless { self.headless() } else { self.screen() }
+        match &self.take.screenshot {
+            Some(file) => self.screenshot(file),
+            None if self.headless => self.headless(),
+            None => self.screen(),
+        }
     }
 
     fn headless(&self) -> Result<(), Failure> {
@@ -97,6 +107,12 @@ impl Demo {
         ))
     }
 
+    fn screenshot(&self, file: &std::path::Path) -> Result<(), Failure> {
+        let (settings, catalogue, seed) = (settings(self.scale)?, super::live::price_table()?, self.seed);
+        let make = |sim: Sim, clock| async move { setup(&sim, settings, catalogue, seed, clock).await };
+        self.take.run(file, scenario(self.scale)?, seed, self.looks.theme(), make)
+    }
+
     fn screen(&self) -> Result<(), Failure> {
         let (scenario, settings, catalogue) =
             (scenario(self.scale)?, settings(self.scale)?, super::live::price_table()?);
@@ -111,7 +127,7 @@ impl Demo {
             setup(&sim, settings, catalogue, seed, clock).await
         })?;
         let clock = clock.recv().map_err(|_| Failure::Failed("the loop did not start".to_owned()))?;
-        super::console::show(handle, clock, None, Some(pace))
+        super::console::show(handle, clock, None, Some(pace), self.looks.theme())
     }
 }
 

@@ -12,6 +12,7 @@ mod generated;
 mod import;
 mod live;
 pub mod log;
+mod looks;
 mod once;
 mod policy;
 mod reach;
@@ -19,6 +20,7 @@ mod read;
 mod replay;
 mod run;
 mod say;
+mod screenshot;
 mod soak;
 mod spend;
 mod table;
@@ -39,6 +41,8 @@ use failure::Failure;
 struct Cli {
     #[command(flatten)]
     place: Place,
+    #[command(flatten)]
+    looks: looks::Looks,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -117,7 +121,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let place = &cli.place;
     match cli.command {
         // Those that have runtimes of their own: a screen's, a loop's, simulated time.
-        None => console::run(place),
+        None => console::run(place, cli.looks.theme()),
         Some(Command::Demo(command)) => command.run(),
         Some(Command::Replay(command)) => command.run(place),
         Some(Command::Soak(command)) => command.run(),

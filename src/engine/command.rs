@@ -3,11 +3,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::breaker::Reset;
-use crate::model::ids::{Actor, InstanceId, Revision};
+use crate::model::ids::{Actor, InstanceId, QueueName, Revision, TaskId};
 use crate::model::journal::JournalFilter;
 pub use crate::model::settings::Edit;
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
+use crate::model::tasks::{NamedTask, TaskDeed};
 
 /// A command with its sender. The engine answers each with the same `id`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,6 +45,16 @@ pub enum Command {
     ResetBackOff(Reset),
     /// What a machine wrote on its console.
     BootLog(InstanceId),
+    /// The tasks of a queue.
+    Tasks(QueueName),
+    /// Does something with tasks of a queue.
+    TaskDeed {
+        queue: QueueName,
+        tasks: Vec<NamedTask>,
+        deed: TaskDeed,
+    },
+    /// What a task wrote.
+    TaskLog(TaskId),
     /// Journal lines, newest first.
     Journal(JournalFilter),
     /// Ends the loop gracefully: by `loop.on_exit`, or as given.

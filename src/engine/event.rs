@@ -18,6 +18,7 @@ use crate::model::prices::PriceSource;
 use crate::model::settings::ladder::Rung;
 use crate::model::settings::{BudgetScope, Ladder, Per, Settings};
 use crate::model::snapshot::Snapshot;
+use crate::model::tasks::QueuedTask;
 use crate::model::waste::Waste;
 
 /// What the engine tells its listeners.
@@ -44,6 +45,8 @@ pub enum Answer {
     Said(String),
     Preview(Box<Foresight>),
     BootLog(String),
+    Tasks(Vec<QueuedTask>),
+    TaskLog(String),
     Journal(Vec<Entry>),
 }
 

@@ -22,6 +22,7 @@ mod spend;
 mod stance;
 mod start;
 pub(crate) mod step;
+mod tasks;
 mod tend;
 #[cfg(test)]
 mod trials;

@@ -39,6 +39,18 @@ impl Loop {
                 Ok(()) => return Ok(()),
                 Err(error) => Err(error),
             },
+            Command::Tasks(queue) => match self.read_tasks(id, &queue) {
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error),
+            },
+            Command::TaskLog(task) => {
+                self.read_task_log(id, task);
+                return Ok(());
+            }
+            Command::TaskDeed { queue, tasks, deed } => match self.order_tasks(id, &by, &queue, tasks, deed).await {
+                Ok(()) => return Ok(()),
+                Err(error) => Err(error),
+            },
             Command::Journal(filter) => {
                 let lines = self.setup.store.journal(&filter).await;
                 lines.map(Answer::Journal).map_err(|error| error.to_string())

@@ -67,6 +67,12 @@ pub(super) enum Work {
     Observed(Observation, Stopwatch),
     Done(Result<Outcome, Crashed>),
     Priced(Told),
+    /// What a person asked of ClearML, and the lines that tell of it.
+    Asked {
+        request: u64,
+        answer: Result<Answer, String>,
+        lines: Vec<Record>,
+    },
     /// Who leads.
     Stood(Result<Stand, TrackerError>),
     /// Whether the claim still exists that a sign of life was written to, and when that was.
@@ -272,6 +278,10 @@ impl Loop {
             }
             Ok((_, Work::Priced(told))) => {
                 self.priced(told).await;
+                Ok(())
+            }
+            Ok((_, Work::Asked { request, answer, lines })) => {
+                self.asked(request, answer, lines).await;
                 Ok(())
             }
             Ok((task, Work::Done(outcome))) => self.settled(task, outcome?).await,

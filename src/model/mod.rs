@@ -33,5 +33,6 @@ pub mod settings;
 pub mod site;
 pub mod snapshot;
 pub mod span;
+pub mod tasks;
 pub mod waste;
 pub mod which;

@@ -57,6 +57,12 @@ impl Chosen<'_> {
     }
 }
 
+/// Whether an order to drain would be taken: it is up, not draining and not held.
+#[must_use]
+pub fn can_drain(machine: &Instance, now: Timestamp) -> bool {
+    can_be_drained(machine) && !machine.is_held(now)
+}
+
 fn can_be_drained(machine: &Instance) -> bool {
     let draining = machine.drain.as_ref().is_some_and(|drain| !drain.cancelled);
     let up = matches!(machine.phase, Phase::Pending | Phase::Booting | Phase::Idle | Phase::Busy);

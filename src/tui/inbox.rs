@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crossterm::event::{Event as TerminalEvent, EventStream};
+use crossterm::event::{Event as TerminalEvent, EventStream, MouseEventKind};
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use tokio::signal::unix::{self, SignalKind};
@@ -89,13 +89,16 @@ impl Inbox {
     }
 }
 
-/// The next key, paste or change of size.
+/// The next key, paste, click or change of size.
 async fn key(keys: &mut Option<EventStream>) -> Message {
     let Some(stream) = keys else { return std::future::pending().await };
     loop {
         match stream.next().await {
             Some(Ok(TerminalEvent::Key(key))) => return Message::Key(key),
             Some(Ok(TerminalEvent::Paste(text))) => return Message::Paste(text),
+            Some(Ok(TerminalEvent::Mouse(mouse))) if mouse.kind != MouseEventKind::Moved => {
+                return Message::Mouse(mouse);
+            }
             Some(Ok(TerminalEvent::Resize(width, height))) => return Message::Resize(width, height),
             Some(Ok(_)) => {}
             // The terminal is gone.
@@ -107,7 +110,8 @@ async fn key(keys: &mut Option<EventStream>) -> Message {
     }
 }
 
-async fn told(events: &mut Option<broadcast::Receiver<Event>>) -> Message {
+/// The loop's next event; never, once it is gone.
+pub(super) async fn told(events: &mut Option<broadcast::Receiver<Event>>) -> Message {
     let Some(receiver) = events else { return std::future::pending().await };
     match receiver.recv().await {
         Ok(event) => Message::Engine(event),

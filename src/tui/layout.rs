@@ -2,6 +2,7 @@
 
 use ratatui::layout::Rect;
 
+use super::list::{Column, FILL};
 use super::state::State;
 use super::state::place::Page;
 
@@ -92,7 +93,35 @@ fn main_height(state: &State, body: u16) -> u16 {
         Page::Queues => least.min(body * 45 / 100),
         Page::Why if state.place.about.is_none() => body - 6.min(body / 2),
         Page::Settings => body - 6.min(body / 2),
+        Page::Pools => least.min(body / 2),
         Page::Instances | Page::Journal => body - 4.min(body / 3),
         _ => body,
     }
+}
+
+/// Room for the cursor's mark.
+pub(crate) const MARK: u16 = 1;
+/// And for those of marked rows, while there are any.
+pub(crate) const MARKS: u16 = 2;
+
+/// The columns that this class shows, each with its place and width; one of them takes what is left.
+pub(crate) fn placed(
+    columns: &'static [Column],
+    class: Class,
+    width: u16,
+    mark: u16,
+) -> Vec<(&'static Column, u16, u16)> {
+    let wanted = |column: &Column| column.widths.get(class.index()).copied().unwrap_or(0);
+    let shown: Vec<_> = columns.iter().filter(|column| wanted(column) > 0).collect();
+    let fixed: u16 = shown.iter().map(|column| wanted(column)).filter(|width| *width != FILL).sum();
+    let gaps = u16::try_from(shown.len().saturating_sub(1)).unwrap_or(0);
+    let left = width.saturating_sub(mark + fixed + gaps);
+    let mut x = mark;
+    let mut placed = Vec::new();
+    for column in shown {
+        let own = if wanted(column) == FILL { left } else { wanted(column) };
+        placed.push((column, x, own));
+        x += own + 1;
+    }
+    placed
 }

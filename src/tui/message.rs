@@ -1,6 +1,6 @@
 //! What comes in and what goes out. `update` turns the one into the other.
 
-use crossterm::event::KeyEvent;
+use crossterm::event::{KeyEvent, MouseEvent};
 
 use crate::engine::command::Request;
 use crate::engine::event::Event;
@@ -10,6 +10,7 @@ use crate::engine::event::Event;
 pub(crate) enum Message {
     Key(KeyEvent),
     Paste(String),
+    Mouse(MouseEvent),
     Resize(u16, u16),
     /// Once a second of wall time.
     Tick,
@@ -60,6 +61,8 @@ pub(crate) enum Effect {
     /// To the terminal's clipboard (OSC 52).
     Copy(String),
     ReadLog,
+    /// Takes the mouse, or leaves it to the terminal, which can select text with it then.
+    Mouse(bool),
     /// Gives the terminal back and stops the program until it is continued.
     Suspend,
     /// Gives the terminal back while the loop ends.

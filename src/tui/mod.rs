@@ -2,6 +2,7 @@
 //! the terminal and the loop's channels. It knows the loop by its commands and events alone, so that the same screen
 //! sits on a loop in another process.
 
+mod chart;
 mod commands;
 mod dialog;
 mod doc;
@@ -10,16 +11,20 @@ mod layout;
 mod list;
 mod message;
 mod panics;
+mod picture;
 mod run;
 mod state;
+mod svg;
 mod terminal;
 #[cfg(test)]
 mod tests;
 pub mod theme;
+mod typed_keys;
 mod update;
 mod usage;
 mod view;
 mod words;
 
 pub use message::{Ending, Signal};
+pub use picture::{PictureError, Shot, picture};
 pub use run::{Link, Options, ScreenError, run};

@@ -191,6 +191,7 @@ fn perform(
             }
         },
         Effect::Copy(text) => Terminal::copy(&text).map_err(|error| trouble("copy", &error))?,
+        Effect::Mouse(taken) => terminal.take_mouse(taken).map_err(|error| trouble("mouse", &error))?,
         Effect::ReadLog => {
             if let Some(place) = &options.log {
                 inbox.read_log(place.clone());

@@ -5,7 +5,7 @@ use std::io::{self, Stdout, Write};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use crossterm::cursor::{Hide, Show};
-use crossterm::event::{DisableBracketedPaste, EnableBracketedPaste};
+use crossterm::event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture};
 use crossterm::execute;
 use crossterm::terminal::{
     Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -19,12 +19,14 @@ use ratatui::layout::Rect;
 pub(super) struct Terminal {
     screen: ratatui::Terminal<CrosstermBackend<Stdout>>,
     open: bool,
+    /// The mouse is ours.
+    mouse: bool,
 }
 
 /// Puts the terminal back, whoever holds it; safe to do twice.
 pub(super) fn restore() -> io::Result<()> {
     let mut out = io::stdout();
-    let left = execute!(out, DisableBracketedPaste, LeaveAlternateScreen, Show);
+    let left = execute!(out, DisableMouseCapture, DisableBracketedPaste, LeaveAlternateScreen, Show);
     disable_raw_mode()?;
     left
 }
@@ -32,7 +34,7 @@ pub(super) fn restore() -> io::Result<()> {
 impl Terminal {
     pub(super) fn enter() -> io::Result<Self> {
         let screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        let mut terminal = Self { screen, open: false };
+        let mut terminal = Self { screen, open: false, mouse: false };
         terminal.open()?;
         Ok(terminal)
     }
@@ -43,7 +45,14 @@ impl Terminal {
         enable_raw_mode()?;
         // A new one, which paints everything; `clear` would wait for the terminal to tell where its cursor is.
         self.screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide, EnableBracketedPaste)
+        execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide, EnableBracketedPaste)?;
+        self.take_mouse(self.mouse)
+    }
+
+    /// Takes the mouse, or leaves it to the terminal.
+    pub(super) fn take_mouse(&mut self, mouse: bool) -> io::Result<()> {
+        self.mouse = mouse;
+        if mouse { execute!(io::stdout(), EnableMouseCapture) } else { execute!(io::stdout(), DisableMouseCapture) }
     }
 
     pub(super) fn close(&mut self) -> io::Result<()> {

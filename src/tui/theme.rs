@@ -26,6 +26,8 @@ pub enum Palette {
     Light,
     /// No colour at all: reverse video, bold and words.
     Mono,
+    /// Blue, orange and magenta of different brightness: no meaning hangs on red against green. On dark and light alike.
+    ColourBlind,
 }
 
 impl Palette {
@@ -35,6 +37,16 @@ impl Palette {
             Self::Dark => "dark",
             Self::Light => "light",
             Self::Mono => "mono",
+            Self::ColourBlind => "colour-blind",
+        }
+    }
+
+    pub(crate) fn doc(self) -> &'static str {
+        match self {
+            Self::Dark => "for a dark background",
+            Self::Light => "for a light background",
+            Self::Mono => "no colour: reverse video, bold and words",
+            Self::ColourBlind => "blue, orange and magenta, on dark and light",
         }
     }
 }
@@ -63,13 +75,14 @@ impl Theme {
         Self { palette, ascii: !utf8 }
     }
 
-    pub(crate) fn next(self) -> Self {
-        let palette = match self.palette {
-            Palette::Dark => Palette::Light,
-            Palette::Light => Palette::Mono,
-            Palette::Mono => Palette::Dark,
-        };
-        Self { palette, ..self }
+    /// Every look, as it is offered.
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        let palettes = [Palette::Dark, Palette::Light, Palette::ColourBlind, Palette::Mono];
+        [false, true].into_iter().flat_map(move |ascii| palettes.map(|palette| Self { palette, ascii }))
+    }
+
+    pub(crate) fn name(self) -> String {
+        format!("{}{}", self.palette.word(), if self.ascii { ", ASCII signs" } else { "" })
     }
 
     pub(crate) fn style(self, tone: Tone) -> Style {
@@ -96,17 +109,30 @@ impl Theme {
             Tone::Bad => (Color::LightRed, Color::Indexed(124)),
             Tone::Key => (Color::LightBlue, Color::Indexed(19)),
         };
+        let blind = match tone {
+            Tone::Plain | Tone::Strong | Tone::Dim => None,
+            Tone::Good | Tone::Key => Some(Color::Indexed(32)),
+            Tone::Active => Some(Color::Indexed(38)),
+            Tone::Warn => Some(Color::Indexed(172)),
+            Tone::Bad => Some(Color::Indexed(161)),
+        };
         match self.palette {
             Palette::Dark => Some(dark),
             Palette::Light if tone == Tone::Dim => None,
             Palette::Light => Some(light),
             Palette::Mono => None,
+            Palette::ColourBlind => blind,
         }
     }
 
     /// The selected row: reverse video, which needs no colour.
     pub(crate) fn selected() -> Style {
         Style::default().add_modifier(Modifier::REVERSED)
+    }
+
+    /// A letter that the filter found.
+    pub(crate) fn hit() -> Style {
+        Style::default().add_modifier(Modifier::UNDERLINED | Modifier::BOLD)
     }
 
     /// A badge such as the mode: its word stands out without colour, too.
@@ -133,9 +159,10 @@ pub(crate) fn phase_glyph(phase: Phase) -> (&'static str, Tone) {
 }
 
 /// What stands for a glyph where only ASCII can be shown.
-const SUBSTITUTES: [(&str, &str); 28] = [
+const SUBSTITUTES: [(&str, &str); 29] = [
     ("□", "="),
     ("●", "*"),
+    ("•", "*"),
     ("◐", "+"),
     ("◔", "+"),
     ("◌", "o"),

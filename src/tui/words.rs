@@ -15,6 +15,12 @@ pub(crate) fn dollars(money: Money) -> String {
     money.to_string().replace('$', "")
 }
 
+/// An amount without its `$`, to the cent: for narrow columns.
+pub(crate) fn cents(money: Money) -> String {
+    let cents = (money.micros() + 5_000).div_euclid(10_000);
+    dollars(Money::from_micros(cents.saturating_mul(10_000)))
+}
+
 /// A price without its `$` and `/h`.
 pub(crate) fn rate(rate: Rate) -> String {
     dollars(Money::from_micros(rate.micros_per_hour()))
@@ -167,6 +173,9 @@ mod tests {
         assert_eq!(dollars("$1204.5".parse().unwrap()), "1204.50");
         assert_eq!(dollars("-$0.5".parse().unwrap()), "-0.50");
         assert_eq!(rate("$21.957642/h".parse().unwrap()), "21.96");
+        for (money, shown) in [("$0.0066", "0.01"), ("$0.004", "0.00"), ("$12.345", "12.35"), ("$0", "0.00")] {
+            assert_eq!(cents(money.parse().unwrap()), shown);
+        }
     }
 
     #[test]

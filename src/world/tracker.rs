@@ -10,6 +10,7 @@ use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::observed::{
     Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
+use crate::model::tasks::{QueuedTask, TaskDeed};
 use crate::world::secret::Secret;
 
 /// A server that keeps queues, tasks and workers.
@@ -80,6 +81,15 @@ pub trait Tracker: Send + Sync {
     /// Puts a task that is queued by its status into its queue.
     async fn enqueue(&self, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError>;
 
+    /// The tasks of a queue: those that wait in their order, those that run, those that stopped or failed within a day.
+    async fn queue_tasks(&self, queue: &QueueId) -> Result<Vec<QueuedTask>, TrackerError>;
+
+    /// Does something with a task of a queue; a task that does not wait there is neither moved nor taken out.
+    async fn task_deed(&self, queue: &QueueId, task: &TaskId, deed: TaskDeed) -> Result<Requeue, TrackerError>;
+
+    /// The newest lines of what a task wrote, the oldest first.
+    async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError>;
+
     /// Removes a ghost's row, with the agents' credentials.
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError>;
 
@@ -93,9 +103,10 @@ pub trait Tracker: Send + Sync {
     async fn check(&self) -> Result<String, TrackerError>;
 }
 
-/// What became of an attempt to enqueue a task again.
+/// What became of an attempt to change a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Requeue {
+    /// The change was made.
     Enqueued,
     /// Someone else did it, or the task went on: nothing was changed.
     NotNeeded,

@@ -173,3 +173,30 @@ async fn two_people_who_read_one_console_both_get_their_answer() {
     let answer = trial.ask(Command::BootLog(machine.as_str().into())).await;
     assert_eq!(answer, Ok(Answer::BootLog("booted".to_owned())));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_persons_deed_on_tasks_is_written_down_done_and_told() {
+    use crate::model::journal::{EntryKind, JournalFilter};
+    use crate::model::tasks::{NamedTask, TaskDeed};
+    let (mut trial, _) = Trial::idle().await;
+    trial.ask(Command::Arm).await.unwrap();
+    let Ok(Answer::Tasks(tasks)) = trial.ask(Command::Tasks("train".into())).await else { panic!("no tasks") };
+    let named = |id: &str| NamedTask { id: id.into(), name: format!("task {id}") };
+    let deed = |ids: &[&str]| Command::TaskDeed {
+        queue: "train".into(),
+        tasks: ids.iter().map(|id| named(id)).collect(),
+        deed: TaskDeed::TakeOut,
+    };
+    // Whatever waits, this one does not.
+    let refused = trial.ask(deed(&["t-nowhere"])).await.unwrap_err();
+    assert!(refused.contains("it does not wait there any more"), "{refused}");
+    assert!(trial.ask(Command::Tasks("none".into())).await.unwrap_err().contains("no queue"), "{tasks:?}");
+    let log = trial.ask(Command::TaskLog("t-1".into())).await;
+    assert_eq!(log, Ok(Answer::TaskLog("t-1 says hello".to_owned())));
+    let filter = JournalFilter { since: None, text: None, limit: 50 };
+    let Ok(Answer::Journal(lines)) = trial.ask(Command::Journal(filter)).await else { panic!("no journal") };
+    let told: Vec<_> = lines.iter().filter(|line| line.text.contains("t-nowhere")).map(|line| line.kind).collect();
+    assert_eq!(told, [EntryKind::Failed, EntryKind::Decided], "the newest first");
+    trial.ask(Command::Disarm).await.unwrap();
+    assert!(trial.ask(deed(&["t-1"])).await.unwrap_err().contains("dry run"));
+}

@@ -15,6 +15,7 @@ use crate::model::observed::{
 };
 use crate::model::settings::{Market, Provider};
 use crate::model::snapshot::ErrorClass;
+use crate::model::tasks::{QueuedTask, TaskDeed};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
@@ -361,6 +362,24 @@ impl Tracker for Scripted {
             Requeue::Enqueued
         })
         .await
+    }
+
+    async fn queue_tasks(&self, _: &QueueId) -> Result<Vec<QueuedTask>, TrackerError> {
+        self.asks("queue_tasks", |_, _| Vec::new()).await
+    }
+
+    /// Whatever the deed: a task that waits is taken out.
+    async fn task_deed(&self, _: &QueueId, task: &TaskId, _: TaskDeed) -> Result<Requeue, TrackerError> {
+        self.asks("task_deed", |facts, _| {
+            let waits = facts.waiting.contains(task);
+            facts.waiting.retain(|other| other != task);
+            if waits { Requeue::Enqueued } else { Requeue::NotNeeded }
+        })
+        .await
+    }
+
+    async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError> {
+        self.asks("task_log", |_, _| format!("{task} says hello")).await
     }
 
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {

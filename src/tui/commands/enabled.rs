@@ -3,7 +3,9 @@
 use jiff::tz::TimeZone;
 
 use crate::model::instance::Instance;
-use crate::model::which::Which;
+use crate::model::tasks::{QueuedTask, TaskState};
+use crate::model::which::{Which, can_drain};
+use crate::tui::dialog::several::is_open;
 use crate::tui::list;
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
@@ -34,7 +36,32 @@ fn machine(state: &State) -> Result<&Instance, String> {
     }
 }
 
+/// `Ok` where an order can go to one of the marked machines at least; `None`: nothing is marked.
+fn marked(state: &State, can: impl Fn(&Instance) -> bool, none: &str) -> Option<Answer> {
+    let ids = state.marked_machines();
+    if ids.is_empty() {
+        return None;
+    }
+    if let Err(why) = state.can_order() {
+        return Some(Err(why));
+    }
+    let any = ids.iter().filter_map(|id| state.machine(id)).any(can);
+    Some(if any { Ok(()) } else { Err(none.to_owned()) })
+}
+
+/// What is done to one machine alone.
+fn one(state: &State) -> Result<&Instance, String> {
+    if !state.marked_machines().is_empty() {
+        return Err("one machine at a time; Esc takes the marks off".to_owned());
+    }
+    machine(state)
+}
+
 pub(super) fn drain(state: &State) -> Answer {
+    let can = |machine: &Instance| state.live.as_ref().is_some_and(|view| can_drain(machine, view.at));
+    if let Some(answer) = marked(state, can, "none of the marked machines can be drained") {
+        return answer;
+    }
     let machine = machine(state)?;
     match &machine.drain {
         Some(drain) if !drain.cancelled => {
@@ -57,6 +84,9 @@ pub(super) fn drain_idle(state: &State) -> Answer {
 }
 
 pub(super) fn cancel_drain(state: &State) -> Answer {
+    if let Some(answer) = marked(state, is_open, "none of the marked machines has a drain that can be taken back") {
+        return answer;
+    }
     match &machine(state)?.drain {
         Some(drain) if !drain.cancelled => Ok(()),
         Some(_) => Err("it is cancelled already".to_owned()),
@@ -65,6 +95,10 @@ pub(super) fn cancel_drain(state: &State) -> Answer {
 }
 
 pub(super) fn stop(state: &State) -> Answer {
+    let can = |machine: &Instance| machine.phase != crate::model::instance::Phase::Stopping;
+    if let Some(answer) = marked(state, can, "the marked machines are being stopped already") {
+        return answer;
+    }
     let machine = machine(state)?;
     if machine.phase == crate::model::instance::Phase::Stopping {
         return Err("it is being stopped already".to_owned());
@@ -82,7 +116,7 @@ pub(super) fn why(state: &State) -> Answer {
 }
 
 pub(super) fn machine_up(state: &State) -> Answer {
-    machine(state).map(|_| ())
+    one(state).map(|_| ())
 }
 
 pub(super) fn back_off(state: &State) -> Answer {
@@ -109,7 +143,8 @@ pub(super) fn inverts(state: &State) -> Answer {
 }
 
 pub(super) fn up(state: &State) -> Answer {
-    if state.place.up().is_some() || !state.look().filter.is_empty() {
+    let marked = !state.marks.is_empty() || state.range_from.is_some();
+    if state.place.up().is_some() || !state.look().filter.is_empty() || marked {
         Ok(())
     } else {
         Err("this is the top".to_owned())
@@ -125,9 +160,14 @@ pub(super) fn next(state: &State) -> Answer {
 }
 
 pub(super) fn opens(state: &State) -> Answer {
+    if state.place.page == Page::Charts {
+        return Ok(());
+    }
     match (state.place.page, state.subject()) {
-        (Page::Queues | Page::Instances | Page::Why | Page::Journal, Some(_)) if state.is_table() => Ok(()),
-        (Page::Settings, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
+        (Page::Queues | Page::Instances | Page::Why | Page::Journal | Page::Tasks, Some(_)) if state.is_table() => {
+            Ok(())
+        }
+        (Page::Settings | Page::Pools, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
         _ => Err("there is nothing below".to_owned()),
     }
 }
@@ -135,4 +175,84 @@ pub(super) fn opens(state: &State) -> Answer {
 pub(super) fn has_problems(state: &State) -> Answer {
     let lasting = state.view().is_some_and(|view| !crate::tui::state::lasting(view).is_empty());
     if lasting || !state.errors.is_empty() { Ok(()) } else { Err("there are no errors".to_owned()) }
+}
+
+pub(super) fn any_row(state: &State) -> Answer {
+    if state.list.rows.is_empty() { Err("there is no row".to_owned()) } else { Ok(()) }
+}
+
+pub(super) fn markable(state: &State) -> Answer {
+    match state.subject() {
+        Some(Subject::Instance(_) | Subject::Task(..)) => Ok(()),
+        Some(other) => Err(format!("a {} takes no orders", other.kind())),
+        None => Err("there is no row".to_owned()),
+    }
+}
+
+pub(super) fn queue_alone(state: &State) -> Answer {
+    seen(state)?;
+    match state.subject() {
+        Some(Subject::Queue(_)) => Ok(()),
+        _ => Err("select a queue first: 1 shows them".to_owned()),
+    }
+}
+
+/// The tasks that an order goes to.
+fn tasks(state: &State) -> Vec<&QueuedTask> {
+    let Some(Subject::Queue(queue)) = &state.place.about else { return Vec::new() };
+    let known = state.tasks.get(queue).and_then(|tasks| tasks.as_ref().ok());
+    let (marked, subject) = (state.marked_tasks(), state.subject());
+    let meant = |task: &&QueuedTask| match &subject {
+        _ if !marked.is_empty() => marked.contains(&task.id),
+        Some(Subject::Task(_, id)) => task.id == *id,
+        _ => false,
+    };
+    known.into_iter().flatten().filter(meant).collect()
+}
+
+/// The tasks that an order would go to, where one can be given.
+fn ordered(state: &State) -> Result<Vec<&QueuedTask>, String> {
+    let view = state.can_order()?;
+    let tasks = tasks(state);
+    match (tasks.is_empty(), view.mode.armed) {
+        (true, _) => Err("select a task first: T shows those of a queue".to_owned()),
+        (false, false) => Err("this is a dry run: A arms the loop".to_owned()),
+        (false, true) => Ok(tasks),
+    }
+}
+
+pub(super) fn waits(state: &State) -> Answer {
+    let tasks = ordered(state)?;
+    match tasks.iter().find(|task| !task.is_waiting()) {
+        Some(task) => Err(format!("{} is {}, it does not wait", task.name, task.state.word())),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn stopped(state: &State) -> Answer {
+    let tasks = ordered(state)?;
+    match tasks.iter().find(|task| task.state != TaskState::Stopped) {
+        Some(task) if task.state == TaskState::Failed => {
+            let why = "failed: ClearML takes it again only once it is reset there, which clears its outputs";
+            Err(format!("{} {why}", task.name))
+        }
+        Some(task) => Err(format!("{} is {}", task.name, task.state.word())),
+        None => Ok(()),
+    }
+}
+
+pub(super) fn has_task(state: &State) -> Answer {
+    match state.subject() {
+        Some(Subject::Task(..)) => Ok(()),
+        Some(Subject::Instance(id)) => {
+            let task = state.machine(&id).and_then(|machine| machine.task.as_ref());
+            task.map(|_| ()).ok_or_else(|| format!("{id} shows no task"))
+        }
+        _ => Err("select a task, or a machine that runs one".to_owned()),
+    }
+}
+
+pub(super) fn priced(state: &State) -> Answer {
+    let priced = list::columns(&state.place).iter().any(|column| column.name == list::PRICE);
+    if priced { Ok(()) } else { Err("nothing here has a price".to_owned()) }
 }

@@ -27,6 +27,23 @@ pub(crate) enum Id {
     Leave,
     Previous,
     Next,
+    Last,
+    Mark,
+    MarkRange,
+    MarkAll,
+    CopyCell,
+    Tasks,
+    TaskUp,
+    TaskDown,
+    TaskFront,
+    TaskBack,
+    TakeOut,
+    PutIn,
+    TaskLog,
+    ZoomIn,
+    ZoomOut,
+    PanLeft,
+    PanRight,
     Go(Page),
     Why,
     Edit,
@@ -47,11 +64,13 @@ pub(crate) enum Id {
     Filter,
     Sort,
     Invert,
+    Dearest,
     Actions,
     Refresh,
     Copy,
     Freeze,
     Theme,
+    Mouse,
     Problems,
     Suspend,
     Quit,
@@ -102,10 +121,16 @@ impl fmt::Display for Key {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
     Everywhere,
+    /// The charts.
+    Charts,
     /// Pages with rows.
     Rows,
-    /// A machine is selected or shown.
+    /// Pages whose rows can be marked.
+    Marked,
+    /// A machine is selected or shown, or some are marked.
     Machine,
+    /// A task of a queue is selected, or some are marked.
+    Task,
     /// A queue is selected.
     Queue,
     /// Something with limits or budgets is selected.
@@ -120,10 +145,18 @@ impl Scope {
         let subject = state.subject();
         match self {
             Self::Everywhere => Ok(()),
+            Self::Charts if state.place.page == Page::Charts => Ok(()),
+            Self::Charts => Err("9 shows the charts"),
             Self::Rows if state.is_table() => Ok(()),
             Self::Rows => Err("this page has no rows"),
+            Self::Marked if state.can_mark() => Ok(()),
+            Self::Marked => Err("rows are marked among machines and tasks: 2 and T show them"),
+            Self::Machine if !state.marked_machines().is_empty() => Ok(()),
             Self::Machine if matches!(subject, Some(Subject::Instance(_))) => Ok(()),
             Self::Machine => Err("select a machine first: 2 shows them"),
+            Self::Task if !state.marked_tasks().is_empty() => Ok(()),
+            Self::Task if matches!(subject, Some(Subject::Task(..))) => Ok(()),
+            Self::Task => Err("select a task first: T shows those of a queue"),
             Self::Queue if matches!(subject, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
             Self::Queue => Err("select a queue first: 1 shows them"),
             Self::Limited

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::deed::Deed;
+use super::several::{self, names};
 use crate::engine::event::{Leader, View};
 use crate::model::breaker::{Breaker, Reset};
 use crate::model::eta::Eta;
@@ -11,7 +12,6 @@ use crate::model::instance::{Instance, RunningTask};
 use crate::model::money::Rate;
 use crate::model::settings::{OnExit, OnLost};
 use crate::model::snapshot::Stray;
-use crate::model::which::{Chosen, Which};
 use crate::tui::list::{charged, notes, state_of};
 use crate::tui::words::{plural, short};
 
@@ -34,7 +34,7 @@ pub(crate) struct Question {
     pub proof: Proof,
 }
 
-fn plain(title: impl Into<String>, lines: Vec<String>, verb: &'static str) -> Question {
+pub(super) fn plain(title: impl Into<String>, lines: Vec<String>, verb: &'static str) -> Question {
     Question { title: title.into(), lines, verb, proof: Proof::Yes }
 }
 
@@ -50,9 +50,11 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
     }
     match deed {
         Deed::Drain(id) => drain(&machine(view, id)?, view, now),
-        Deed::DrainAll(ids) => drain_all(ids, view, now),
+        Deed::DrainAll(ids) => several::drain_all(ids, view, now),
+        Deed::DrainThese(ids) => several::drain_these(ids, view, now),
+        Deed::StopThese(ids) => several::stop_these(ids, view),
         Deed::CancelDrain(id) => cancel_drain(&machine(view, id)?),
-        Deed::CancelAll(ids) => cancel_all(ids, view),
+        Deed::CancelAll(ids) => several::cancel_all(ids, view),
         Deed::Stop(id) => stop(&machine(view, id)?, view, now),
         Deed::Kill(id) => kill(&machine(view, id)?, view),
         Deed::Hold { instance, hold } => {
@@ -86,6 +88,7 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
             let proof = proof.clone().map_or(Proof::Yes, Proof::Type);
             Ok(Question { title: "Set this?".to_owned(), lines: lines.collect(), verb: "set", proof })
         }
+        Deed::Tasks { queue, tasks, deed } => Ok(several::tasks(queue, tasks, *deed)),
         Deed::ResetBackOff(what) => Ok(plain(format!("Try {what} again?"), back_offs_ended(what, view, now), "try")),
         Deed::Quit(_) | Deed::Detach | Deed::Suspend => Err("this is asked elsewhere".to_owned()),
     }
@@ -111,7 +114,7 @@ fn machine(view: &View, id: &InstanceId) -> Result<Instance, String> {
     found.cloned().ok_or_else(|| format!("{id} is gone: nothing was done"))
 }
 
-fn task(instance: &Instance, now: Timestamp) -> Option<String> {
+pub(super) fn task(instance: &Instance, now: Timestamp) -> Option<String> {
     let told = |task: &RunningTask| {
         format!("{} ({}), for {} so far", task.name, task.id, short(now.duration_since(task.since)))
     };
@@ -119,7 +122,7 @@ fn task(instance: &Instance, now: Timestamp) -> Option<String> {
     (!tasks.is_empty()).then(|| tasks.join("; "))
 }
 
-fn less(rate: Option<Rate>) -> String {
+pub(super) fn less(rate: Option<Rate>) -> String {
     rate.map_or_else(|| "Its price is not known.".to_owned(), |rate| format!("{rate} less once it is gone."))
 }
 
@@ -161,48 +164,6 @@ fn drain(instance: &Instance, view: &View, now: Timestamp) -> Result<Question, S
     };
     let lines = vec![first, "Then it is stopped.".to_owned(), less(instance.rate), replacement(instance, view)];
     Ok(plain(format!("Drain {}?", instance.id), lines, "drain"))
-}
-
-/// Those of the machines that are idle still.
-pub(super) fn idle_of<'a>(ids: &[InstanceId], view: &'a View, now: Timestamp) -> Vec<&'a Instance> {
-    let idle = Which::all_idle().to_drain(&view.snapshot, now).machines;
-    idle.into_iter().filter(|machine| ids.contains(&machine.id)).collect()
-}
-
-/// Those of the machines whose drain can still be taken back.
-pub(super) fn open_of<'a>(ids: &[InstanceId], view: &'a View) -> Vec<&'a Instance> {
-    ids.iter().filter_map(|id| view.snapshot.instance(id)).filter(|machine| is_open(machine)).collect()
-}
-
-fn drain_all(ids: &[InstanceId], view: &View, now: Timestamp) -> Result<Question, String> {
-    let machines = idle_of(ids, view, now);
-    if machines.is_empty() {
-        return Err("none of them is idle any more: nothing was done".to_owned());
-    }
-    let chosen = Chosen { machines, held: Vec::new() };
-    let count = plural(chosen.machines.len(), "idle machine", "idle machines");
-    let lines = vec![
-        format!("{}.", names(&chosen.machines)),
-        "They take no more tasks; one that takes one meanwhile finishes it. Then they are stopped.".to_owned(),
-        format!("{} less once they are gone.", chosen.rate()),
-        "The loop starts others if tasks wait, or a pool's min asks for them.".to_owned(),
-    ];
-    Ok(plain(format!("Drain {count} now?"), lines, "drain them all"))
-}
-
-fn cancel_all(ids: &[InstanceId], view: &View) -> Result<Question, String> {
-    let open = open_of(ids, view);
-    if open.is_empty() {
-        return Err("each has answered, or is gone: it is too late".to_owned());
-    }
-    let count = plural(open.len(), "machine", "machines");
-    let lines = vec![format!("{}.", names(&open)), "They take tasks again.".to_owned()];
-    Ok(plain(format!("Cancel the drain of {count}?"), lines, "cancel it"))
-}
-
-/// Its drain was not answered yet, nor taken back.
-pub(crate) fn is_open(machine: &Instance) -> bool {
-    machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_none() && !drain.cancelled)
 }
 
 /// In what it differs, and what comes in its place.
@@ -347,7 +308,8 @@ fn stop_all(view: &View) -> Question {
             format!("{} less. The loop is paused.", view.spend.rate),
         ],
         verb: "end them all",
-        proof: Proof::Type(view.fleet.to_string()),
+        // Few keys in an emergency; the number is read off this dialog.
+        proof: Proof::Type(up.len().to_string()),
     }
 }
 
@@ -423,13 +385,4 @@ fn fates(up: &[&Instance], on_exit: OnExit) -> Vec<String> {
         lines.push(format!("up to their own max_life stay up: {}", names(&stays)));
     }
     lines
-}
-
-fn names(machines: &[&Instance]) -> String {
-    const SHOWN: usize = 12;
-    let names: Vec<_> =
-        machines.iter().take(SHOWN).map(|instance| format!("{} ({})", instance.id, state_of(instance).1)).collect();
-    let more = machines.len().saturating_sub(SHOWN);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{}{more}", names.join(", "))
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::consequence::{self, Question};
+use super::several;
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::View;
 use crate::model::breaker::Reset;
@@ -10,6 +11,7 @@ use crate::model::ids::{Actor, InstanceId, PoolName, QueueName, Revision};
 use crate::model::instance::{Hold, Instance};
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
+use crate::model::tasks::{NamedTask, TaskDeed};
 use crate::tui::state::Undo;
 
 /// Something that a person may order.
@@ -18,10 +20,14 @@ pub(crate) enum Deed {
     Drain(InstanceId),
     /// Those of them that are idle still.
     DrainAll(Vec<InstanceId>),
+    /// Those of them that can be drained, whatever they do.
+    DrainThese(Vec<InstanceId>),
     CancelDrain(InstanceId),
     CancelAll(Vec<InstanceId>),
     /// Ends a machine that surely has no task.
     Stop(InstanceId),
+    /// Ends them; those with `true` with the task that they have or may have.
+    StopThese(Vec<(InstanceId, bool)>),
     /// Ends a machine with the task that it has or may have.
     Kill(InstanceId),
     Hold {
@@ -49,6 +55,11 @@ pub(crate) enum Deed {
         proof: Option<String>,
     },
     ResetBackOff(Reset),
+    Tasks {
+        queue: QueueName,
+        tasks: Vec<NamedTask>,
+        deed: TaskDeed,
+    },
     /// Ends the loop and the program; `None`: by `loop.on_exit`.
     Quit(Option<OnExit>),
     /// Leaves a screen whose loop runs elsewhere, or has died.
@@ -66,8 +77,12 @@ impl Deed {
     /// With only those machines that its question names: what a person agrees to is what the newest view shows.
     pub(crate) fn as_seen(&self, view: &View, now: Timestamp) -> Self {
         match self {
-            Self::DrainAll(ids) => Self::DrainAll(consequence::idle_of(ids, view, now).into_iter().map(id).collect()),
-            Self::CancelAll(ids) => Self::CancelAll(consequence::open_of(ids, view).into_iter().map(id).collect()),
+            Self::DrainAll(ids) => Self::DrainAll(several::idle_of(ids, view, now).into_iter().map(id).collect()),
+            Self::CancelAll(ids) => Self::CancelAll(several::open_of(ids, view).into_iter().map(id).collect()),
+            Self::DrainThese(ids) => {
+                Self::DrainThese(several::drainable_of(ids, view, now).into_iter().map(id).collect())
+            }
+            Self::StopThese(machines) => Self::StopThese(several::fates_of(machines, view)),
             other => other.clone(),
         }
     }
@@ -77,11 +92,16 @@ impl Deed {
         let ask = match self {
             Self::Drain(instance) => Ask::Drain(instance.clone()),
             Self::CancelDrain(instance) => Ask::CancelDrain(instance.clone()),
-            Self::DrainAll(machines) => {
+            Self::DrainAll(machines) | Self::DrainThese(machines) => {
                 return Some(Command::Ask(machines.iter().cloned().map(Ask::Drain).collect()));
             }
             Self::CancelAll(machines) => {
                 return Some(Command::Ask(machines.iter().cloned().map(Ask::CancelDrain).collect()));
+            }
+            Self::StopThese(machines) => {
+                let stop =
+                    |(instance, kill): &(InstanceId, bool)| Ask::Stop { instance: instance.clone(), kill: *kill };
+                return Some(Command::Ask(machines.iter().map(stop).collect()));
             }
             Self::Stop(instance) => Ask::Stop { instance: instance.clone(), kill: false },
             Self::Kill(instance) => Ask::Stop { instance: instance.clone(), kill: true },
@@ -98,6 +118,9 @@ impl Deed {
             Self::Set { edits, seen, .. } => {
                 return Some(Command::Set { edits: edits.clone(), seen: seen.clone() });
             }
+            Self::Tasks { queue, tasks, deed } => {
+                return Some(Command::TaskDeed { queue: queue.clone(), tasks: tasks.clone(), deed: *deed });
+            }
             Self::ResetBackOff(what) => return Some(Command::ResetBackOff(what.clone())),
             Self::Quit(on_exit) => return Some(Command::Quit { on_exit: *on_exit }),
             Self::Detach | Self::Suspend => return None,
@@ -109,7 +132,8 @@ impl Deed {
     pub(crate) fn undo(&self) -> Option<Undo> {
         match self {
             Self::Drain(instance) => Some(Undo::Drain(vec![instance.clone()])),
-            Self::DrainAll(machines) => Some(Undo::Drain(machines.clone())),
+            Self::DrainAll(machines) | Self::DrainThese(machines) => Some(Undo::Drain(machines.clone())),
+            Self::Tasks { queue, tasks, deed: TaskDeed::TakeOut } => Some(Undo::Tasks(queue.clone(), tasks.clone())),
             Self::Set { back: Some(back), .. } => Some(Undo::Edits(back.clone())),
             _ => None,
         }
@@ -120,6 +144,8 @@ impl Deed {
         match self {
             Self::Drain(instance) => format!("drain {instance}"),
             Self::DrainAll(machines) => format!("drain {} idle machines", machines.len()),
+            Self::DrainThese(machines) => format!("drain {} machines", machines.len()),
+            Self::StopThese(machines) => format!("stop {} machines", machines.len()),
             Self::CancelDrain(instance) => format!("cancel the drain of {instance}"),
             Self::CancelAll(machines) => format!("cancel the drain of {} machines", machines.len()),
             Self::Stop(instance) => format!("stop {instance}"),
@@ -135,6 +161,14 @@ impl Deed {
             Self::Disarm => "disarm".to_owned(),
             Self::StopAll => "emergency stop".to_owned(),
             Self::Set { edits, .. } => in_words(edits),
+            Self::Tasks { queue, tasks, deed } => {
+                let (verb, place) = deed.words();
+                let what = match tasks.as_slice() {
+                    [one] => one.name.clone(),
+                    several => format!("{} tasks", several.len()),
+                };
+                format!("{verb} {what} {place} {queue}")
+            }
             Self::ResetBackOff(what) => format!("try {what} again"),
             Self::Quit(_) => "quit".to_owned(),
             Self::Detach => "leave".to_owned(),
@@ -145,6 +179,12 @@ impl Deed {
     /// Whether it is an order to the loop that acts on the fleet, rather than to the screen.
     pub(crate) fn is_order(&self) -> bool {
         !matches!(self, Self::Quit(_) | Self::Detach | Self::Suspend)
+    }
+
+    /// Whether it goes to all that are marked.
+    pub(crate) fn is_for_marked(&self) -> bool {
+        let asked = matches!(self, Self::Tasks { deed: TaskDeed::TakeOut | TaskDeed::PutIn, .. });
+        asked || matches!(self, Self::DrainThese(_) | Self::StopThese(_) | Self::CancelAll(_))
     }
 
     pub(crate) fn hold(instance: InstanceId, until: Timestamp, by: Actor, why: String) -> Self {

@@ -6,6 +6,7 @@ pub(crate) mod fields;
 pub(crate) mod form;
 pub(crate) mod palette;
 pub(crate) mod picker;
+pub(crate) mod several;
 
 use tui_input::Input;
 

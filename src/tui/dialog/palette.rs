@@ -14,7 +14,7 @@ const SET: &str = "set ";
 /// What is found by its name comes before what is found by its words.
 const BY_NAME: u32 = 1_000;
 /// More are not worth reading.
-const MOST: usize = 50;
+const MOST: usize = 100;
 
 #[derive(Debug, Default)]
 pub(crate) struct Palette {

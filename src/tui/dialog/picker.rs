@@ -2,6 +2,7 @@
 
 use super::deed::Deed;
 use crate::tui::commands::Id;
+use crate::tui::theme::Theme;
 
 /// A list to choose from.
 #[derive(Debug)]
@@ -9,6 +10,8 @@ pub(crate) struct Picker {
     pub title: String,
     pub items: Vec<Item>,
     pub at: usize,
+    /// Where looks are tried on: the one to go back to.
+    pub theme_before: Option<Theme>,
 }
 
 #[derive(Debug)]
@@ -26,6 +29,8 @@ pub(crate) enum Choice {
     Command(Id),
     /// Sort by the column of this name; `None`: the natural order.
     Sort(Option<&'static str>),
+    Copy(String),
+    Theme(Theme),
     /// Ask before this.
     Deed(Deed),
 }

@@ -11,10 +11,12 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let sections: [(&str, Holds); 4] = [
         ("What is selected", |command| {
-            matches!(command.scope, Scope::Machine | Scope::Queue | Scope::Limited | Scope::Subject)
+            matches!(command.scope, Scope::Machine | Scope::Task | Scope::Queue | Scope::Limited | Scope::Subject)
         }),
         ("The loop and the screen", |command| {
-            matches!(command.scope, Scope::Everywhere | Scope::Rows) && !moves(command) && !is_page(command)
+            matches!(command.scope, Scope::Everywhere | Scope::Rows | Scope::Marked | Scope::Charts)
+                && !moves(command)
+                && !is_page(command)
         }),
         ("Views", is_page),
         ("Moving", moves),
@@ -28,8 +30,8 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
     }
     lines.push(heading("In a dialog"));
     lines.extend(wrapped(
-        "Esc or Enter cancels; y agrees. What destroys a task asks for a name to be typed. In a form Tab goes to the \
-         next field and Ctrl-S applies.",
+        "Esc or Enter cancels; y agrees. What destroys a task asks for a name or a number to be typed. In a form Tab \
+         goes to the next field and Ctrl-S applies.",
         Tone::Plain,
         width,
     ));
@@ -67,6 +69,7 @@ fn moves(command: &Command) -> bool {
             | Id::Leave
             | Id::Previous
             | Id::Next
+            | Id::Last
     )
 }
 

@@ -74,6 +74,9 @@ fn raw(state: &State) -> Option<&[String]> {
         (Page::BootLog, Some(Subject::Instance(id))) => {
             state.boot_logs.get(id)?.as_ref()?.as_deref().ok().filter(|lines| !lines.is_empty())
         }
+        (Page::TaskLog, Some(Subject::Task(_, id))) => {
+            state.task_logs.get(id)?.as_ref()?.as_deref().ok().filter(|lines| !lines.is_empty())
+        }
         _ => None,
     }
 }
@@ -85,6 +88,7 @@ fn built(state: &State, now: Timestamp) -> Vec<Line> {
         (Page::Help, _) => help::lines(width),
         (Page::Logs, _) => log(state),
         (Page::BootLog, _) => boot_log(state),
+        (Page::TaskLog, _) => task_log(state),
         (_, None) => vec![Line::of("The loop has not looked yet.", Tone::Dim)],
         (Page::Spend, Some(view)) => spend::lines(view, width),
         (Page::Machine, Some(view)) => machine::lines(view, state.place.about.as_ref(), width, now),
@@ -102,6 +106,16 @@ fn log(state: &State) -> Vec<Line> {
         None => "The log is being read.".to_owned(),
         Some(Ok(_)) => "The log is empty.".to_owned(),
         Some(Err(error)) => error.clone(),
+    };
+    vec![Line::of(text, Tone::Dim)]
+}
+
+fn task_log(state: &State) -> Vec<Line> {
+    let Some(Subject::Task(_, id)) = &state.place.about else { return Vec::new() };
+    let text = match state.task_logs.get(id) {
+        None | Some(None) => "Asking ClearML for it.".to_owned(),
+        Some(Some(Ok(_))) => "The task has written nothing yet.".to_owned(),
+        Some(Some(Err(error))) => error.clone(),
     };
     vec![Line::of(text, Tone::Dim)]
 }

@@ -204,6 +204,7 @@ fn likely_told(budget: &BudgetState, view: &View) -> Option<(String, Tone)> {
     let what = match (likely.earliest, likely.latest) {
         (Some(first), Some(last)) => format!("likely it crosses between {} and {}", clock(first), clock(last)),
         (Some(first), None) => format!("likely it crosses at {} at the earliest, or not at all", clock(first)),
+        _ if likely.least == likely.most => format!("likely it ends with {}", likely.least),
         _ => format!("likely it ends with {} to {}", likely.least, likely.most),
     };
     let basis = match likely.hours {

@@ -14,7 +14,7 @@ use crate::tui::list::{notes, state_of, steps_about};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::usage::Usage;
-use crate::tui::words::{short, time_or_day};
+use crate::tui::words::{cents, short, time_or_day};
 
 pub(super) fn lines(
     view: &View,
@@ -81,6 +81,7 @@ fn stands(view: &View, subject: &Subject, now: Timestamp) -> String {
             ),
             None => format!("Budget \"{name}\" has not been counted yet."),
         },
+        Subject::Task(queue, id) => format!("Task {id} of queue {queue}; c shows what it writes."),
         Subject::All | Subject::Step(_) | Subject::Line(..) => subject.name(),
     }
 }
@@ -119,7 +120,11 @@ fn to_clear(cost: &ToClear, queue: &QueueName) -> String {
         0 => format!("by queue.{queue}.expected_task alone"),
         samples => format!("by {samples} past durations"),
     };
-    format!("What waits costs {likely}, likely {low} to {high}, {basis}.")
+    let (low, likely, high) = (cents(*low), cents(*likely), cents(*high));
+    if low == high {
+        return format!("What waits costs ${likely}, {basis}.");
+    }
+    format!("What waits costs ${likely}, likely ${low} to ${high}, {basis}.")
 }
 
 /// The deciding reason of a queue, and what would change it.

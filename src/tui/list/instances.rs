@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Cell, Column, Data, FILL, Row};
+use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
 use crate::model::ids::QueueName;
@@ -16,13 +16,13 @@ use crate::tui::words::{rate, short};
 pub(super) const COLUMNS: [Column; 10] = [
     Column::left("INSTANCE", [13, 19, 20, 21]),
     Column::left("STATE", [11, 13, 15, 15]),
-    Column::right("FOR", [6, 6, 7, 7]),
+    Column::right("FOR", [6, 6, 7, 7]).of(Unit::Span),
     Column::left("QUEUE", [FILL, 9, 12, 16]),
     Column::left("POOL", [0, 0, 10, 14]),
     Column::left("TYPE", [0, 0, 0, 14]),
     Column::left("ZONE", [0, 0, 0, 11]),
-    Column::right("AGE", [0, 6, 6, 7]),
-    Column::right("$/H", [0, 6, 7, 7]),
+    Column::right("AGE", [0, 6, 6, 7]).of(Unit::Span),
+    Column::right("$/H", [0, 6, 7, 7]).of(Unit::Money),
     Column::left("TASK, NOTE", [0, FILL, FILL, FILL]),
 ];
 
@@ -101,10 +101,9 @@ fn of_instance(instance: &Instance, data: &Data<'_>, column: &str) -> Cell {
         "TYPE" => Cell::text(&instance.machine_type),
         "ZONE" => instance.zone.as_ref().map_or_else(Cell::none, Cell::text),
         "AGE" => span(Some(instance.launched), data.now),
-        "$/H" => instance.rate.map_or_else(
-            || Cell::text("?").toned(Tone::Warn),
-            |price| Cell::number(&rate(price), price.micros_per_hour()),
-        ),
+        "$/H" => instance
+            .rate
+            .map_or_else(|| Cell::unknown("?"), |price| Cell::number(&rate(price), price.micros_per_hour())),
         _ => {
             let task = tasks_told(instance).into_iter();
             let notes = notes(instance, data.view, data.now);

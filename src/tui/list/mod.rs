@@ -4,9 +4,12 @@
 mod filter;
 mod instances;
 mod journal;
+mod pools;
 mod queues;
 mod settings;
 mod steps;
+mod tasks;
+mod typed;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -19,10 +22,13 @@ use crate::model::ids::QueueName;
 use crate::model::instance::Instance;
 use crate::model::journal::Entry;
 use crate::model::money::Rate;
+use crate::model::tasks::QueuedTask;
 
 pub(crate) use filter::Filter;
 pub(crate) use instances::{notes, state_of, tasks_told};
+pub(crate) use pools::detail as pool_detail;
 pub(crate) use steps::{Step, about as steps_about};
+use typed::Unit;
 
 /// Where a column's text stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,18 +44,45 @@ pub(crate) struct Column {
     pub side: Side,
     /// For each [`Class`](super::layout::Class), the smallest first; 0: not shown.
     pub widths: [u16; 4],
+    /// What its numbers count, for filters.
+    unit: Unit,
 }
+
+/// The column of what things cost in an hour.
+pub(crate) const PRICE: &str = "$/H";
 
 /// Takes the room that is left.
 pub(crate) const FILL: u16 = u16::MAX;
 
 impl Column {
     const fn left(name: &'static str, widths: [u16; 4]) -> Self {
-        Self { name, side: Side::Left, widths }
+        Self { name, side: Side::Left, widths, unit: Unit::Words }
     }
 
     const fn right(name: &'static str, widths: [u16; 4]) -> Self {
-        Self { name, side: Side::Right, widths }
+        Self { name, side: Side::Right, widths, unit: Unit::Words }
+    }
+
+    const fn of(self, unit: Unit) -> Self {
+        Self { unit, ..self }
+    }
+
+    /// Whether a filter means it by this name.
+    fn is_called(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        let meant = match name.as_str() {
+            "cost" | "price" | "rate" => "$/h",
+            "id" | "machine" => "instance",
+            "note" | "task" => "task, note",
+            "waiting" => "wait",
+            "running" => "run",
+            "starting" => "start",
+            "max" => "min/max",
+            "spent" => "today",
+            other => other,
+        };
+        let own = self.name.to_lowercase();
+        own == name || own == meant
     }
 }
 
@@ -79,6 +112,11 @@ impl Cell {
 
     fn none() -> Self {
         Self { text: "-".to_owned(), tone: Tone::Dim, number: i64::MIN }
+    }
+
+    /// A number that nobody knows.
+    fn unknown(text: &str) -> Self {
+        Self { text: text.to_owned(), tone: Tone::Warn, number: i64::MIN }
     }
 
     fn toned(self, tone: Tone) -> Self {
@@ -146,6 +184,8 @@ pub(crate) struct Data<'a> {
     pub view: &'a View,
     pub facts: &'a Facts,
     pub journal: &'a VecDeque<Entry>,
+    /// Of the queue that the page is about.
+    pub tasks: &'a [QueuedTask],
     pub now: Timestamp,
 }
 
@@ -157,6 +197,8 @@ pub(crate) fn columns(place: &Place) -> &'static [Column] {
         Page::Why if place.about.is_none() => &steps::COLUMNS,
         Page::Journal => &journal::COLUMNS,
         Page::Settings => &settings::COLUMNS,
+        Page::Pools => &pools::COLUMNS,
+        Page::Tasks => &tasks::COLUMNS,
         _ => &[],
     }
 }
@@ -173,6 +215,8 @@ pub(crate) fn cell(place: &Place, data: &Data<'_>, row: &Row, column: &'static s
         Page::Why => steps::cell(data, row.at, column),
         Page::Journal => journal::cell(data, row.at, column),
         Page::Settings => settings::cell(data, row, column),
+        Page::Pools => pools::cell(data, row.at, column),
+        Page::Tasks => tasks::cell(data, row.at, column),
         _ => None,
     }
     .unwrap_or_default()
@@ -186,13 +230,18 @@ pub(crate) fn list(place: &Place, look: &Look, data: &Data<'_>) -> List {
         Page::Why if place.about.is_none() => steps::rows(data),
         Page::Journal => journal::rows(data, place.about.as_ref()),
         Page::Settings => settings::rows(data),
+        Page::Pools => pools::rows(data),
+        Page::Tasks => tasks::rows(data, place.about.as_ref()),
         _ => Vec::new(),
     };
     let total = rows.len();
-    let mut filter = Filter::new(&look.filter);
+    let columns = columns(place);
+    let mut filter = Filter::of_rows(&look.filter, columns);
     if !filter.is_empty() {
-        let columns = columns(place);
-        rows.retain(|row| filter.passes(columns.iter().map(|column| cell(place, data, row, column.name).text)));
+        rows.retain(|row| {
+            let cells: Vec<Cell> = columns.iter().map(|column| cell(place, data, row, column.name)).collect();
+            filter.passes(&cells)
+        });
     }
     if let Some(column) = look.sort.filter(|_| sorts(place)) {
         let mut keyed: Vec<_> = rows

@@ -1,24 +1,24 @@
 //! The queues: demand, supply, limits, money, and what happens next.
 
-use super::{Cell, Column, Data, FILL, Row};
+use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::model::money::Money;
 use crate::model::plan::Outlook;
 use crate::model::snapshot::QueueState;
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
-use crate::tui::words::{dollars, next_in_short, rate, short};
+use crate::tui::words::{cents, next_in_short, rate, short};
 
 pub(super) const COLUMNS: [Column; 11] = [
     Column::left("QUEUE", [10, 13, 18, 26]),
-    Column::right("WAIT", [4, 5, 6, 6]),
-    Column::right("OLDEST", [6, 6, 7, 7]),
-    Column::right("RUN", [3, 4, 5, 5]),
-    Column::right("IDLE", [0, 4, 5, 5]),
-    Column::right("START", [0, 5, 5, 5]),
-    Column::right("MIN/MAX", [0, 7, 8, 8]),
-    Column::right("$/H", [0, 6, 8, 9]),
-    Column::right("TODAY", [0, 7, 9, 9]),
-    Column::right("FAULT", [0, 0, 5, 5]),
+    Column::right("WAIT", [4, 5, 6, 6]).of(Unit::Count),
+    Column::right("OLDEST", [6, 6, 7, 7]).of(Unit::Span),
+    Column::right("RUN", [3, 4, 5, 5]).of(Unit::Count),
+    Column::right("IDLE", [0, 4, 5, 5]).of(Unit::Count),
+    Column::right("START", [0, 5, 5, 5]).of(Unit::Count),
+    Column::right("MIN/MAX", [0, 7, 8, 8]).of(Unit::Count),
+    Column::right("$/H", [0, 6, 8, 9]).of(Unit::Money),
+    Column::right("TODAY", [0, 7, 9, 9]).of(Unit::Money),
+    Column::right("FAULT", [0, 0, 5, 5]).of(Unit::Count),
     Column::left("NEXT", [FILL, FILL, FILL, FILL]),
 ];
 
@@ -47,7 +47,7 @@ pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
         "TODAY" => {
             let spent = data.view.spend.queue_today.iter().find(|(queue, _)| *queue == outlook.queue);
             let spent = spent.map_or(Money::ZERO, |(_, money)| *money);
-            Cell::number(&dollars(spent), spent.micros())
+            Cell::number(&cents(spent), spent.micros())
         }
         "FAULT" => Cell::count(outlook.faults).toned(if outlook.faults > 0 { Tone::Bad } else { Tone::Dim }),
         _ => next(data, outlook),

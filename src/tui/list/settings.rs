@@ -1,6 +1,6 @@
 //! What is allowed: the limits of everything, of each queue and of each pool, with what is used of them; the budgets.
 
-use super::{Cell, Column, Data, FILL, Row};
+use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::model::money::{Money, Rate};
 use crate::model::settings::{Limits, Market, OnLost};
 use crate::tui::state::place::Subject;
@@ -11,10 +11,10 @@ use crate::tui::words::{dollars, rate};
 pub(super) const COLUMNS: [Column; 7] = [
     Column::left("OF", [0, 6, 8, 8]),
     Column::left("NAME", [13, 16, 20, 28]),
-    Column::right("MAX", [9, 9, 10, 10]),
-    Column::right("GPU", [0, 9, 9, 11]),
-    Column::right("VCPU", [0, 0, 11, 11]),
-    Column::right("$/H", [FILL, 15, 17, 17]),
+    Column::right("MAX", [9, 9, 10, 10]).of(Unit::Count),
+    Column::right("GPU", [0, 9, 9, 11]).of(Unit::Count),
+    Column::right("VCPU", [0, 0, 11, 11]).of(Unit::Count),
+    Column::right("$/H", [FILL, 15, 17, 17]).of(Unit::Money),
     Column::left("MORE", [0, FILL, FILL, FILL]),
 ];
 

@@ -1,6 +1,8 @@
 //! Everything that the screen knows. `update` changes it, `view` draws it.
 
 mod cursor;
+pub(crate) mod history;
+mod marks;
 mod notices;
 pub(crate) mod place;
 
@@ -10,16 +12,19 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use ratatui::layout::Rect;
 
+use super::chart::Looked;
 use super::dialog::Dialog;
 use super::dialog::deed::Deed;
 use super::list::{Data, Facts, List};
 use super::theme::Theme;
 use crate::engine::command::Edit;
 use crate::engine::event::{Leader, View};
-use crate::model::ids::{Actor, InstanceId, Revision};
+use crate::model::ids::{Actor, InstanceId, QueueName, Revision, TaskId};
 use crate::model::instance::Instance;
 use crate::model::journal::Entry;
 use crate::model::settings::OnExit;
+use crate::model::tasks::{NamedTask, QueuedTask};
+use history::History;
 use place::{Look, Page, Place, Subject};
 
 pub(crate) use cursor::Move;
@@ -52,6 +57,8 @@ pub(crate) enum Asked {
         edits: Vec<Edit>,
     },
     BootLog(InstanceId),
+    Tasks(QueueName),
+    TaskLog(TaskId),
     Journal {
         limit: u32,
     },
@@ -65,9 +72,11 @@ pub(crate) enum Undo {
     Edits(Vec<Edit>),
     /// Cancels a drain.
     Drain(Vec<InstanceId>),
+    /// Puts tasks back into their queue.
+    Tasks(QueueName, Vec<NamedTask>),
 }
 
-/// A machine's console output, or why there is none.
+/// A machine's or a task's console output, or why there is none.
 pub(crate) type BootLog = Result<Vec<String>, String>;
 
 /// The screen waits for the loop's end.
@@ -87,6 +96,13 @@ pub(crate) struct State {
     pub size: Rect,
     /// The loop's newest view.
     pub live: Option<Arc<View>>,
+    /// What was seen while this screen was open.
+    pub history: History,
+    pub charts: Looked,
+    /// A person wants the mouse to work here.
+    pub wants_mouse: bool,
+    /// The terminal was told so.
+    pub has_mouse: bool,
     /// The view that is shown while the screen is frozen, and since when.
     pub frozen: Option<(Arc<View>, Timestamp)>,
     pub facts: Facts,
@@ -95,6 +111,10 @@ pub(crate) struct State {
     pub back: Vec<Place>,
     pub forward: Vec<Place>,
     pub looks: BTreeMap<Place, Look>,
+    /// Rows that were marked, on whichever page; what is gone is no longer among them.
+    pub marks: BTreeSet<Subject>,
+    /// The other end of the range that is being marked.
+    pub range_from: Option<Subject>,
     pub list: List,
     /// Newest first.
     pub journal: VecDeque<Entry>,
@@ -103,6 +123,11 @@ pub(crate) struct State {
     pub log: Option<Result<Vec<String>, String>>,
     pub reading_log: bool,
     pub boot_logs: BTreeMap<InstanceId, Option<BootLog>>,
+    /// The tasks of queues, as they were last read.
+    pub tasks: BTreeMap<QueueName, Result<Vec<QueuedTask>, String>>,
+    pub task_logs: BTreeMap<TaskId, Option<BootLog>>,
+    /// Seconds of wall time since the start.
+    pub ticks: u32,
     pub dialog: Option<Dialog>,
     pub notice: Option<Notice>,
     pub errors: VecDeque<String>,
@@ -125,6 +150,10 @@ impl State {
             theme,
             size,
             live: None,
+            history: History::default(),
+            charts: Looked::default(),
+            wants_mouse: true,
+            has_mouse: false,
             frozen: None,
             facts: Facts::default(),
             loop_gone: false,
@@ -132,12 +161,17 @@ impl State {
             back: Vec::new(),
             forward: Vec::new(),
             looks: BTreeMap::new(),
+            marks: BTreeSet::new(),
+            range_from: None,
             list: List::default(),
             journal: VecDeque::new(),
             journal_goes_on: false,
             log: None,
             reading_log: false,
             boot_logs: BTreeMap::new(),
+            tasks: BTreeMap::new(),
+            task_logs: BTreeMap::new(),
+            ticks: 0,
             dialog: None,
             notice: None,
             errors: VecDeque::new(),
@@ -163,7 +197,12 @@ impl State {
 
     pub(crate) fn data(&self, now: Timestamp) -> Option<Data<'_>> {
         let now = self.shown_at(now);
-        self.view().map(|view| Data { view, facts: &self.facts, journal: &self.journal, now })
+        let tasks = match &self.place.about {
+            Some(Subject::Queue(queue)) => self.tasks.get(queue).and_then(|tasks| tasks.as_deref().ok()),
+            _ => None,
+        };
+        let tasks = tasks.unwrap_or_default();
+        self.view().map(|view| Data { view, facts: &self.facts, journal: &self.journal, tasks, now })
     }
 
     pub(crate) fn look(&self) -> Look {
@@ -177,9 +216,12 @@ impl State {
     /// What commands are about: the page's own subject, or the selected row's.
     pub(crate) fn subject(&self) -> Option<Subject> {
         match (self.place.page, &self.place.about) {
-            (Page::Machine | Page::BootLog | Page::Why, Some(about)) => Some(about.clone()),
+            (Page::Machine | Page::BootLog | Page::TaskLog | Page::Why, Some(about)) => Some(about.clone()),
             (Page::Spend, _) => Some(Subject::All),
-            (Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal, _) => self.selected(),
+            (
+                Page::Queues | Page::Instances | Page::Why | Page::Settings | Page::Journal | Page::Pools | Page::Tasks,
+                _,
+            ) => self.selected(),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Where a person is: a page, what it is about, and how it is looked at.
 
-use crate::model::ids::{BudgetName, InstanceId, IntentId, PoolName, QueueName, WorkerId};
+use crate::model::ids::{BudgetName, InstanceId, IntentId, PoolName, QueueName, TaskId, WorkerId};
 
 /// A view; each answers a question.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,14 @@ pub(crate) enum Page {
     Journal,
     /// What is allowed?
     Settings,
+    /// What can still be rented, and at what price?
+    Pools,
+    /// How did it go, and where does it lead?
+    Charts,
+    /// Which tasks wait in a queue, and in which order?
+    Tasks,
+    /// What a task wrote on its console.
+    TaskLog,
     /// What does the program itself report?
     Logs,
     Help,
@@ -35,6 +43,10 @@ impl Page {
             Self::Why => "Why",
             Self::Journal => "Journal",
             Self::Settings => "Settings",
+            Self::Pools => "Pools",
+            Self::Charts => "Charts",
+            Self::Tasks => "Tasks",
+            Self::TaskLog => "Console",
             Self::Logs => "Logs",
             Self::Help => "Help",
             Self::Machine => "Machine",
@@ -55,6 +67,8 @@ pub(crate) enum Subject {
     Intent(IntentId),
     Foreign(WorkerId),
     Ghost(WorkerId),
+    /// A task of a queue.
+    Task(QueueName, TaskId),
     /// A step of the plan, by what it says it is about.
     Step(String),
     /// A journal line, by its time in microseconds and its text.
@@ -70,6 +84,7 @@ impl Subject {
             Self::Pool(name) => name.to_string(),
             Self::Budget(name) => name.to_string(),
             Self::Instance(id) => id.to_string(),
+            Self::Task(_, id) => id.to_string(),
             Self::Intent(id) => id.to_string(),
             Self::Foreign(id) | Self::Ghost(id) => id.to_string(),
             Self::Step(text) | Self::Line(_, text) => text.clone(),
@@ -84,6 +99,7 @@ impl Subject {
             Self::Pool(_) => "pool",
             Self::Budget(_) => "budget",
             Self::Instance(_) => "machine",
+            Self::Task(..) => "task",
             Self::Intent(_) => "launch on its way",
             Self::Foreign(_) => "foreign worker",
             Self::Ghost(_) => "ghost worker",
@@ -114,7 +130,10 @@ impl Place {
         match (self.page, &self.about) {
             (Page::Queues, None) => None,
             (Page::Machine | Page::BootLog, _) => Some(Self::of(Page::Instances)),
-            (Page::Instances | Page::Help | Page::Logs, _) | (_, None) => Some(Self::of(Page::Queues)),
+            (Page::TaskLog, Some(Subject::Task(queue, _))) => {
+                Some(Self::about(Page::Tasks, Subject::Queue(queue.clone())))
+            }
+            (Page::Instances | Page::Help | Page::Logs | Page::Tasks, _) | (_, None) => Some(Self::of(Page::Queues)),
             (page, Some(_)) => Some(Self::of(page)),
         }
     }
@@ -122,11 +141,17 @@ impl Place {
     pub(crate) fn crumbs(&self) -> Vec<String> {
         let own = self.about.iter().map(Subject::name);
         let above = match (self.page, &self.about) {
-            (Page::Instances, Some(Subject::Queue(_))) => vec![Page::Queues.title()],
+            (Page::Instances | Page::Tasks, Some(Subject::Queue(_))) => vec![Page::Queues.title()],
             (Page::Machine | Page::BootLog, _) => vec![Page::Instances.title()],
+            (Page::TaskLog, Some(_)) => vec![Page::Tasks.title()],
             (page, _) => vec![page.title()],
         };
-        let below = (self.page == Page::BootLog).then(|| "boot log".to_owned());
+        let below = match self.page {
+            Page::BootLog => Some("boot log".to_owned()),
+            Page::Tasks => Some("tasks".to_owned()),
+            Page::TaskLog => Some("console".to_owned()),
+            _ => None,
+        };
         above.into_iter().map(str::to_owned).chain(own).chain(below).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
 use rand::prelude::*;
 use rand_chacha::ChaCha8Rng;
 use ratatui::Terminal;
@@ -13,15 +13,18 @@ use super::{Person, keys_of};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, Foresight, Leader, View};
 use crate::example::view;
+use crate::model::tasks::TaskDeed;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::consequence::Proof;
 use crate::tui::message::{Effect, Message};
 use crate::tui::view as draw;
 
+/// A share of what is run now and then: `TIDEGATE_EVENTS=1000000 cargo test --lib chance`.
 const EVENTS: u32 = 100_000;
+const VARIABLE: &str = "TIDEGATE_EVENTS";
 
 /// Keys that do much, more often than others.
-const LIKELY: &str = "jkgG1234567?wexdhLPAXuyq:/sSafrtb!lDynn";
+const LIKELY: &str = "jkgG12345678?wexdhLPAXuyq:/sSafrtb!lDynnv* Y-2v*TTo<>JKci1o9+_9=GT9";
 
 fn key(chance: &mut ChaCha8Rng) -> KeyEvent {
     let named = ["Enter", "Esc", "Tab", "BackTab", "Up", "Down", "Left", "Right", "PgUp", "PgDn", "Home", "End", "BS"];
@@ -40,6 +43,21 @@ fn key(chance: &mut ChaCha8Rng) -> KeyEvent {
     }
 }
 
+fn mouse(chance: &mut ChaCha8Rng) -> MouseEvent {
+    let kinds = [
+        MouseEventKind::Down(MouseButton::Left),
+        MouseEventKind::Down(MouseButton::Right),
+        MouseEventKind::ScrollDown,
+        MouseEventKind::ScrollUp,
+    ];
+    MouseEvent {
+        kind: kinds[chance.random_range(0..kinds.len())],
+        column: chance.random_range(0..200),
+        row: chance.random_range(0..60),
+        modifiers: KeyModifiers::NONE,
+    }
+}
+
 /// What an open dialog may send at this key; `None`: nothing.
 fn allowed(person: &Person, key: KeyEvent) -> Option<Vec<Command>> {
     let enter = key.code == KeyCode::Enter;
@@ -53,7 +71,7 @@ fn allowed(person: &Person, key: KeyEvent) -> Option<Vec<Command>> {
                 Proof::Yes => y,
                 Proof::Type(text) => enter && confirm.typed.value() == text,
             };
-            agreed.then(|| confirm.deed.command().into_iter().collect())
+            agreed.then(|| confirm.deed.as_seen(view, person.now).command().into_iter().collect())
         }
         Dialog::Form(form) if enter || control_s => {
             let set = Command::Set { edits: form.edits(), seen: form.seen.clone() };
@@ -70,7 +88,20 @@ fn allowed(person: &Person, key: KeyEvent) -> Option<Vec<Command>> {
 }
 
 fn is_harmless(command: &Command) -> bool {
-    matches!(command, Command::Refresh | Command::Preview(_) | Command::BootLog(_) | Command::Journal(_))
+    matches!(
+        command,
+        Command::Refresh
+            | Command::Preview(_)
+            | Command::BootLog(_)
+            | Command::Journal(_)
+            | Command::Tasks(_)
+            | Command::TaskLog(_)
+    ) || is_move(command)
+}
+
+/// As easily taken back as done.
+fn is_move(command: &Command) -> bool {
+    matches!(command, Command::TaskDeed { deed, .. } if !matches!(deed, TaskDeed::TakeOut | TaskDeed::PutIn))
 }
 
 fn views() -> Vec<Arc<View>> {
@@ -83,8 +114,10 @@ fn views() -> Vec<Arc<View>> {
 }
 
 fn answer(chance: &mut ChaCha8Rng) -> Result<Answer, String> {
-    match chance.random_range(0..5) {
+    match chance.random_range(0..8) {
         0 => Ok(Answer::Done),
+        5 | 6 => Ok(Answer::Tasks(super::desk::tasks())),
+        7 => Ok(Answer::TaskLog("a\n\u{1b}]52;c;x\u{7}".to_owned())),
         1 => Ok(Answer::Said("so it is".to_owned())),
         2 => {
             let view = rich();
@@ -102,7 +135,8 @@ fn nothing_panics_and_nothing_is_done_unasked() {
     let views = views();
     let mut person = Person::seeing(rich());
     let mut agreed = 0;
-    for step in 0..EVENTS {
+    let events = std::env::var(VARIABLE).ok().and_then(|events| events.parse().ok()).unwrap_or(EVENTS);
+    for step in 0..events {
         let message = match chance.random_range(0..40) {
             0 => Message::Engine(Event::View(views[chance.random_range(0..views.len())].clone())),
             1 => Message::Resize(chance.random_range(1..200), chance.random_range(1..60)),
@@ -111,6 +145,7 @@ fn nothing_panics_and_nothing_is_done_unasked() {
                 Some(id) => Message::Engine(Event::Answer { id: *id, result: answer(&mut chance) }),
                 None => Message::Tick,
             },
+            6 => Message::Mouse(mouse(&mut chance)),
             4 => Message::Paste("i-busy\n".to_owned()),
             5 if step % 50 == 0 => Message::Missed(3),
             _ => Message::Key(key(&mut chance)),

@@ -67,7 +67,7 @@ fn each_order_needs_its_own_proof() {
         ("b<Enter>y", &[trial]),
         ("X<Enter>", nothing),
         ("Xy<Enter>", nothing),
-        ("Xlab<Enter>", &[ask(Ask::StopAll)]),
+        ("X4<Enter>", &[ask(Ask::StopAll)]),
         ("r", &[Command::Refresh]),
         ("q<Enter>", nothing),
         ("qy", &[Command::Quit { on_exit: None }]),
@@ -339,7 +339,7 @@ fn errors_stay_until_they_are_read_and_messages_go() {
     assert!(person.screen(80, 24).contains("! drain i-busy: the machine is held by bo"));
     person.press("!<Esc>");
     assert!(!person.screen(80, 24).contains("held by bo  (!"));
-    person.press("t");
+    person.press("t<Down><Enter>");
     assert!(person.screen(80, 24).contains("colours: light"));
     for _ in 0..4 {
         person.tell(Message::Tick);

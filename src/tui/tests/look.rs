@@ -18,11 +18,13 @@ fn person() -> Person {
     person.tell(Message::Engine(Event::Answer { id, result: Ok(Answer::Journal(entries())) }));
     let lines = ["WARN the cloud is slow", "INFO the loop looks"].map(str::to_owned).to_vec();
     person.tell(Message::Log(Ok(lines)));
+    person.state.tasks.insert("train".into(), Ok(super::desk::tasks()));
+    person.state.task_logs.insert("t-1".into(), Some(Ok(vec!["epoch 1".to_owned(), "epoch 2".to_owned()])));
     person
 }
 
 /// Views by their keys.
-const VIEWS: [(&str, &str); 11] = [
+const VIEWS: [(&str, &str); 15] = [
     ("queues", ""),
     ("instances", "2"),
     ("spend", "3"),
@@ -30,6 +32,10 @@ const VIEWS: [(&str, &str); 11] = [
     ("journal", "5"),
     ("settings", "6"),
     ("logs", "7"),
+    ("pools", "8"),
+    ("tasks", "T"),
+    ("charts", "9"),
+    ("console", "2c"),
     ("help", "?"),
     ("why", "w"),
     ("machine", "2jj<Enter>"),
@@ -80,6 +86,13 @@ fn every_dialog() {
         ("sort", "s"),
         ("actions", "2a"),
         ("filter", "2/held"),
+        ("filter, typed", "2/state=idle cost>2"),
+        ("filter, wrong", "2/age>old"),
+        ("drain the marked", "2*d"),
+        ("kill the marked", "2*x"),
+        ("take a task out", "To"),
+        ("themes", "t"),
+        ("copy a cell", "2Y"),
     ] {
         let mut person = person();
         person.press(keys);
@@ -115,7 +128,7 @@ fn ascii_is_ascii_and_says_the_same() {
     for (name, keys) in VIEWS {
         let mut person = person();
         person.press(keys);
-        for palette in [Palette::Light, Palette::Mono] {
+        for palette in [Palette::Light, Palette::Mono, Palette::ColourBlind] {
             person.state.theme = Theme { palette, ascii: true };
             for (width, height) in SIZES {
                 let shown = person.screen(width, height);
@@ -153,7 +166,7 @@ fn each_theme_says_the_same_words() {
         let mut person = person();
         person.press(keys);
         let dark = person.screen(100, 30);
-        for palette in [Palette::Light, Palette::Mono] {
+        for palette in [Palette::Light, Palette::Mono, Palette::ColourBlind] {
             person.state.theme = Theme { palette, ascii: false };
             assert_eq!(person.screen(100, 30), dark);
         }
@@ -175,7 +188,8 @@ fn states_have_a_shape_and_a_word() {
 
 #[test]
 fn no_size_is_blank_or_panics() {
-    for keys in ["", "2", "3", "4", "5", "6", "7", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"] {
+    for keys in ["", "2", "3", "4", "5", "6", "7", "8", "9", "T", "2c", "?", "w", "2x", "e", ":", "q", "a", "2<Enter>"]
+    {
         let mut person = person();
         person.press(keys);
         for width in [1, 2, 3, 7, 8, 20, 39, 40, 41, 79, 81, 300] {
@@ -192,7 +206,7 @@ fn no_size_is_blank_or_panics() {
 #[test]
 fn nothing_is_seen_before_the_first_look() {
     let mut person = Person::new();
-    for keys in ["1", "2", "3", "4", "5", "6", "7", "?"] {
+    for keys in ["1", "2", "3", "4", "5", "6", "7", "8", "?"] {
         person.press(keys);
         assert!(person.screen(80, 24).contains("has not looked yet"));
     }

@@ -1,17 +1,22 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
 mod chance;
+mod charts;
+mod desk;
 mod drains;
 mod hidden;
 mod keys;
 mod look;
+mod marks;
+mod mouse;
+mod pasted;
 mod pty;
 mod seen;
 mod table;
 
 use std::sync::Arc;
 
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use crossterm::event::KeyEvent;
 use jiff::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
@@ -116,39 +121,5 @@ pub(super) fn text(buffer: &Buffer) -> String {
 }
 
 pub(super) fn keys_of(text: &str) -> Vec<KeyEvent> {
-    let mut keys = Vec::new();
-    let mut rest = text;
-    while let Some(letter) = rest.chars().next() {
-        if let Some((name, after)) = rest.strip_prefix('<').and_then(|inner| inner.split_once('>')) {
-            keys.push(named(name));
-            rest = after;
-        } else {
-            keys.push(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::NONE));
-            rest = &rest[letter.len_utf8()..];
-        }
-    }
-    keys
-}
-
-fn named(name: &str) -> KeyEvent {
-    if let Some(letter) = name.strip_prefix("C-") {
-        return KeyEvent::new(KeyCode::Char(letter.chars().next().unwrap()), KeyModifiers::CONTROL);
-    }
-    let code = match name {
-        "Enter" => KeyCode::Enter,
-        "Esc" => KeyCode::Esc,
-        "Tab" => KeyCode::Tab,
-        "BackTab" => KeyCode::BackTab,
-        "Up" => KeyCode::Up,
-        "Down" => KeyCode::Down,
-        "Left" => KeyCode::Left,
-        "Right" => KeyCode::Right,
-        "PgUp" => KeyCode::PageUp,
-        "PgDn" => KeyCode::PageDown,
-        "Home" => KeyCode::Home,
-        "End" => KeyCode::End,
-        "BS" => KeyCode::Backspace,
-        other => panic!("no key is called {other}"),
-    };
-    KeyEvent::new(code, KeyModifiers::NONE)
+    super::typed_keys::keys(text).unwrap()
 }

@@ -48,7 +48,7 @@ fn help_and_palette_have_every_command() {
 
 #[test]
 fn the_footer_has_only_what_can_be_done() {
-    for keys in ["", "2", "2jjj", "3", "5", "6", "?"] {
+    for keys in ["", "2", "2jjj", "2*", "3", "5", "6", "8", "9", "T", "?"] {
         let mut person = Person::seeing(view());
         person.press(keys);
         let screen = person.screen(200, 30);

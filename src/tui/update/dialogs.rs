@@ -2,6 +2,8 @@
 
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent};
 use jiff::Timestamp;
+use tui_input::Input;
+use tui_input::InputRequest::InsertChar;
 use tui_input::backend::crossterm::EventHandler;
 
 use super::{form, obey, order, palette};
@@ -9,7 +11,7 @@ use crate::model::settings::OnExit;
 use crate::tui::commands::{self, Key};
 use crate::tui::dialog::consequence::Proof;
 use crate::tui::dialog::deed::Deed;
-use crate::tui::dialog::picker::{Choice, Picker};
+use crate::tui::dialog::picker::{Choice, Item, Picker};
 use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::message::Effect;
 use crate::tui::state::State;
@@ -24,6 +26,7 @@ pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects:
             state.relist = true;
         }
         Dialog::Problems { .. } if cancels => read(state),
+        Dialog::Picker(Picker { theme_before: Some(before), .. }) if cancels => state.theme = before,
         Dialog::Confirm(Confirm { form: Some(form), .. }) if cancels => state.dialog = Some(Dialog::Form(form)),
         _ if cancels => {}
         Dialog::Form(open) => form::press(state, open, event, now, effects),
@@ -123,8 +126,14 @@ fn picking(state: &mut State, mut picker: Picker, key: Key, now: Timestamp, effe
                 return;
             }
         }
-        KeyCode::Char('q') => return,
+        KeyCode::Char('q') => {
+            state.theme = picker.theme_before.unwrap_or(state.theme);
+            return;
+        }
         _ => {}
+    }
+    if let Some(Item { choice: Choice::Theme(theme), .. }) = picker.chosen() {
+        state.theme = *theme;
     }
     state.dialog = Some(Dialog::Picker(picker));
 }
@@ -137,6 +146,11 @@ pub(super) fn choose(state: &mut State, choice: Choice, now: Timestamp, effects:
             look.inverted = false;
             state.relist = true;
         }
+        Choice::Copy(text) => obey::copy(state, text, effects),
+        Choice::Theme(theme) => {
+            state.theme = theme;
+            state.inform(format!("colours: {}", theme.name()));
+        }
         Choice::Deed(deed) => state.ask_person(deed),
         Choice::Command(id) => {
             let Some(command) = commands::find(id) else { return };
@@ -148,33 +162,41 @@ pub(super) fn choose(state: &mut State, choice: Choice, now: Timestamp, effects:
     }
 }
 
+/// More letters are in no field.
+const LONGEST: usize = 2_000;
+
+/// Types a text into a field, as far as it has room; `false`: a part was left out.
+pub(super) fn type_into(input: &mut Input, text: &str) -> bool {
+    let room = LONGEST.saturating_sub(input.value().chars().count());
+    let mut letters = text.chars().filter(|letter| !letter.is_control());
+    for letter in letters.by_ref().take(room) {
+        input.handle(InsertChar(letter));
+    }
+    letters.next().is_none()
+}
+
 /// Pasted text goes where text is typed, and is never taken for keys.
 pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
-    use tui_input::InputRequest::InsertChar;
     let mut filter = None;
-    match &mut state.dialog {
+    let whole = match &mut state.dialog {
         Some(Dialog::Filter { input, .. }) => {
-            for letter in text.chars().filter(|letter| !letter.is_control()) {
-                input.handle(InsertChar(letter));
-            }
+            let whole = type_into(input, text);
             filter = Some(input.value().to_owned());
+            whole
         }
-        Some(Dialog::Confirm(confirm)) => {
-            for letter in text.chars().filter(|letter| !letter.is_control()) {
-                confirm.typed.handle(InsertChar(letter));
-            }
-        }
+        Some(Dialog::Confirm(confirm)) => type_into(&mut confirm.typed, text),
         Some(Dialog::Palette(palette)) => {
-            for letter in text.chars().filter(|letter| !letter.is_control()) {
-                palette.input.handle(InsertChar(letter));
-            }
             palette.at = 0;
+            type_into(&mut palette.input, text)
         }
         Some(Dialog::Form(_)) => form::paste(state, text, effects),
-        _ => {}
-    }
+        _ => return,
+    };
     if let Some(filter) = filter {
         state.look_mut().filter = filter;
         state.relist = true;
+    }
+    if !whole {
+        state.inform(format!("only the first {LONGEST} letters were pasted"));
     }
 }

@@ -4,7 +4,7 @@ use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent};
 use jiff::Timestamp;
 use tui_input::backend::crossterm::EventHandler;
 
-use super::order;
+use super::{dialogs, order};
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::Answer;
 use crate::tui::commands::Key;
@@ -74,16 +74,17 @@ pub(super) fn previewed(
     state.dialog = Some(Dialog::Form(form));
 }
 
-pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) {
-    let Some(Dialog::Form(mut form)) = state.dialog.take_if(|dialog| matches!(dialog, Dialog::Form(_))) else { return };
+/// `false`: a part was left out.
+pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) -> bool {
+    let Some(Dialog::Form(mut form)) = state.dialog.take_if(|dialog| matches!(dialog, Dialog::Form(_))) else {
+        return true;
+    };
     let focus = form.focus;
-    if let Some(field) = form.fields.get_mut(focus) {
-        for letter in text.chars().filter(|letter| !letter.is_control()) {
-            field.input.handle(tui_input::InputRequest::InsertChar(letter));
-        }
-    }
+    let field = form.fields.get_mut(focus);
+    let whole = field.is_none_or(|field| dialogs::type_into(&mut field.input, text));
     preview(state, &mut form, effects);
     state.dialog = Some(Dialog::Form(form));
+    whole
 }
 
 fn apply(state: &mut State, mut form: Box<Form>, now: Timestamp, effects: &mut Vec<Effect>) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{form, order};
+use super::{desk, form, order};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::model::journal::{Entry, JournalFilter};
@@ -38,11 +38,14 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
 }
 
 fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Effect>) {
+    state.history.see(&view);
     let first = state.live.replace(view).is_none();
     state.relist = true;
     if first {
         ask_journal(state, FIRST_LINES, effects);
     }
+    state.forget_gone_marks();
+    desk::read(state, effects);
     recheck(state, now);
 }
 
@@ -73,6 +76,8 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>, eff
         (Asked::Deed { what, undo }, Ok(answer)) => {
             state.inform(said(&what, &answer));
             state.undo.extend(undo);
+            // What was done with a task is seen at once.
+            desk::read(state, effects);
             let over = state.undo.len().saturating_sub(UNDO_KEPT);
             state.undo.drain(..over);
         }
@@ -89,13 +94,17 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>, eff
         (Asked::BootLog(id), Err(error)) => {
             state.boot_logs.insert(id, Some(Err(error)));
         }
+        (Asked::Tasks(queue), Ok(Answer::Tasks(tasks))) => desk::tasks(state, queue, Ok(tasks)),
+        (Asked::Tasks(queue), Err(error)) => desk::tasks(state, queue, Err(error)),
+        (Asked::TaskLog(task), Ok(Answer::TaskLog(text))) => desk::log(state, task, Ok(text)),
+        (Asked::TaskLog(task), Err(error)) => desk::log(state, task, Err(error)),
         (Asked::Journal { limit }, Ok(Answer::Journal(entries))) => merge(state, limit, entries),
         (Asked::Journal { .. }, Err(error)) => state.complain(format!("the journal: {error}")),
         (Asked::Quit, Err(error)) => {
             state.leaving = None;
             state.complain(format!("quit: {error}"));
         }
-        (Asked::Quit | Asked::Journal { .. }, Ok(_)) => {}
+        (Asked::Quit | Asked::Journal { .. } | Asked::Tasks(_) | Asked::TaskLog(_), Ok(_)) => {}
     }
 }
 

@@ -1,9 +1,11 @@
 //! A message in, effects out. Pure: whatever touches the terminal, the disk or the loop is an effect.
 
+mod desk;
 mod dialogs;
 mod form;
 mod hear;
 mod leave;
+mod mouse;
 mod obey;
 mod order;
 mod palette;
@@ -23,6 +25,7 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
         Message::Key(key) if key.kind == KeyEventKind::Release => return effects,
         Message::Key(key) => press(state, key, now, &mut effects),
         Message::Paste(text) => dialogs::paste(state, &text, &mut effects),
+        Message::Mouse(event) => mouse::heard(state, event, now, &mut effects),
         Message::Resize(width, height) => {
             state.size.width = width;
             state.size.height = height;
@@ -39,6 +42,7 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
     }
     state.dirty = true;
     state.settle(now);
+    mouse::take_or_leave(state, &mut effects);
     effects
 }
 
@@ -70,5 +74,6 @@ fn tick(state: &mut State, effects: &mut Vec<Effect>) {
     if state.place.page == Page::Logs {
         obey::read_log(state, effects);
     }
+    desk::tick(state, effects);
     leave::tick(state, effects);
 }

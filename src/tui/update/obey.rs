@@ -2,22 +2,25 @@
 
 use jiff::Timestamp;
 
-use super::{hear, leave, order};
+use super::{desk, hear, leave, order};
 use crate::engine::command::Command;
 use crate::model::breaker::{Breaker, Reset};
 use crate::model::ids::{InstanceId, QueueName};
+use crate::model::tasks::TaskDeed;
 use crate::model::which::Which;
+use crate::tui::chart;
 use crate::tui::commands::{Id, Scope, TABLE};
 use crate::tui::dialog::Dialog;
-use crate::tui::dialog::consequence::is_open;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::form::Form;
 use crate::tui::dialog::palette::Palette;
 use crate::tui::dialog::picker::{Choice, Item, Picker};
+use crate::tui::dialog::several::is_open;
 use crate::tui::list;
 use crate::tui::message::Effect;
 use crate::tui::state::place::{Page, Place, Subject};
 use crate::tui::state::{Asked, Move, State, Undo};
+use crate::tui::theme::Theme;
 
 /// Does a command that is enabled.
 pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -30,13 +33,28 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::HalfUp => step(state, Move::HalfPages(-1), now, effects),
         Id::Top => step(state, Move::Top, now, effects),
         Id::Bottom => step(state, Move::Bottom, now, effects),
+        Id::Open if state.place.page == Page::Charts => state.charts.alone = !state.charts.alone,
         Id::Open => open(state, effects),
+        Id::ZoomIn => chart::zoom(state, true),
+        Id::ZoomOut => chart::zoom(state, false),
+        Id::PanLeft => chart::pan(state, false),
+        Id::PanRight => chart::pan(state, true),
         Id::Leave => up(state, effects),
+        Id::Last => last(state, effects),
+        Id::Mark => mark(state, now, effects),
+        Id::MarkRange => state.range(),
+        Id::MarkAll => state.mark_all(),
+        Id::CopyCell => cells(state, now),
         Id::Previous => history(state, effects, true),
         Id::Next => history(state, effects, false),
         Id::Go(page) => visit(state, Place::of(page), effects),
         Id::Why => about(state, Page::Why, effects),
         Id::BootLog => about(state, Page::BootLog, effects),
+        Id::Tasks => about(state, Page::Tasks, effects),
+        Id::TaskLog => task_log(state, effects),
+        Id::TaskUp | Id::TaskDown | Id::TaskFront | Id::TaskBack | Id::TakeOut | Id::PutIn => {
+            desk::obey(state, id, effects);
+        }
         Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold | Id::Replace => machine(state, id, now),
         Id::DrainIdle => drain_idle(state, now),
         Id::Edit => edit(state),
@@ -60,16 +78,23 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
             look.inverted = !look.inverted;
             state.relist = true;
         }
+        Id::Dearest => dearest(state, now),
         Id::Actions => actions(state),
         Id::Refresh => {
             let asked = Asked::Deed { what: "refresh".to_owned(), undo: None };
             order::send(state, Command::Refresh, asked, effects);
         }
-        Id::Copy => copy(state, effects),
+        Id::Copy => {
+            if let Some(subject) = state.subject() {
+                copy(state, subject.name(), effects);
+            }
+        }
         Id::Freeze => freeze(state, now),
-        Id::Theme => {
-            state.theme = state.theme.next();
-            state.inform(format!("colours: {}", state.theme.palette.word()));
+        Id::Theme => themes(state),
+        Id::Mouse => {
+            state.wants_mouse = !state.wants_mouse;
+            let whose = if state.wants_mouse { "the console" } else { "the terminal" };
+            state.inform(format!("the mouse works for {whose}"));
         }
         Id::Problems => state.dialog = Some(Dialog::Problems { top: 0 }),
         Id::Suspend => suspend(state, effects),
@@ -77,7 +102,17 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
     }
 }
 
-fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut Vec<Effect>) {
+pub(super) fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut Vec<Effect>) {
+    if state.place.page == Page::Charts {
+        match step {
+            Move::By(lines) | Move::Pages(lines) | Move::HalfPages(lines) => {
+                state.charts.which = state.charts.which.beside(lines > 0);
+            }
+            Move::Top => state.charts.cursor = state.history.samples().next().map(|sample| sample.at),
+            Move::Bottom => state.charts.cursor = None,
+        }
+        return;
+    }
     let before = state.look().row;
     state.go(step, now);
     let at_end = state.look().row + 1 >= state.list.rows.len() && before <= state.look().row;
@@ -109,13 +144,35 @@ fn history(state: &mut State, effects: &mut Vec<Effect>, back: bool) {
     arrived(state, effects);
 }
 
+/// To the place before; the next time, back from there.
+fn last(state: &mut State, effects: &mut Vec<Effect>) {
+    if let Some(place) = state.back.last().cloned() {
+        visit(state, place, effects);
+    }
+}
+
+fn mark(state: &mut State, now: Timestamp, effects: &mut Vec<Effect>) {
+    if state.range_from.is_some() {
+        state.range();
+    } else if state.mark() {
+        step(state, Move::By(1), now, effects);
+    }
+}
+
 fn arrived(state: &mut State, effects: &mut Vec<Effect>) {
     state.relist = true;
+    state.range_from = None;
     match (state.place.page, &state.place.about) {
         (Page::Logs, _) => read_log(state, effects),
         (Page::BootLog, Some(Subject::Instance(id))) => {
             let id = id.clone();
             fetch_boot_log(state, id, effects);
+        }
+        (Page::Tasks | Page::TaskLog, _) => {
+            if state.place.page == Page::TaskLog {
+                state.look_mut().top = usize::MAX;
+            }
+            desk::read(state, effects);
         }
         _ => {}
     }
@@ -139,8 +196,9 @@ fn fetch_boot_log(state: &mut State, id: InstanceId, effects: &mut Vec<Effect>) 
 
 fn open(state: &mut State, effects: &mut Vec<Effect>) {
     let place = match (state.place.page, state.subject()) {
+        (_, Some(subject @ Subject::Task(..))) => Place::about(Page::TaskLog, subject),
         (_, Some(Subject::Instance(id))) => Place::about(Page::Machine, Subject::Instance(id)),
-        (Page::Queues | Page::Settings, Some(subject @ (Subject::Queue(_) | Subject::Pool(_)))) => {
+        (Page::Queues | Page::Settings | Page::Pools, Some(subject @ (Subject::Queue(_) | Subject::Pool(_)))) => {
             Place::about(Page::Instances, subject)
         }
         (_, Some(subject)) => Place::about(Page::Why, subject),
@@ -149,9 +207,12 @@ fn open(state: &mut State, effects: &mut Vec<Effect>) {
     visit(state, place, effects);
 }
 
-/// Clears the filter, else goes one level up.
+/// Clears the filter, else the marks, else goes one level up.
 fn up(state: &mut State, effects: &mut Vec<Effect>) {
     if state.look().filter.is_empty() {
+        if state.unmark() {
+            return;
+        }
         if let Some(place) = state.place.up() {
             visit(state, place, effects);
         }
@@ -161,14 +222,43 @@ fn up(state: &mut State, effects: &mut Vec<Effect>) {
     }
 }
 
+/// Of the task itself, or of the one that a machine runs.
+fn task_log(state: &mut State, effects: &mut Vec<Effect>) {
+    let subject = match state.subject() {
+        Some(subject @ Subject::Task(..)) => Some(subject),
+        Some(Subject::Instance(id)) => state.machine(&id).and_then(|machine| {
+            let task = machine.task.as_ref()?;
+            Some(Subject::Task(list::charged(machine).clone(), task.id.clone()))
+        }),
+        _ => None,
+    };
+    if let Some(subject) = subject {
+        visit(state, Place::about(Page::TaskLog, subject), effects);
+    }
+}
+
 fn about(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
     if let Some(subject) = state.subject() {
         visit(state, Place::about(page, subject), effects);
     }
 }
 
-/// Orders about one machine: each is asked about first.
+/// Orders about one machine, or about all that are marked: each is asked about first.
 fn machine(state: &mut State, id: Id, now: Timestamp) {
+    let marked = state.marked_machines();
+    if !marked.is_empty() {
+        match id {
+            Id::Drain => state.ask_person(Deed::DrainThese(marked)),
+            Id::CancelDrain => state.ask_person(Deed::CancelAll(marked)),
+            Id::Stop => {
+                // What each has is read anew when a person agrees.
+                let machines = marked.into_iter().map(|id| (id, false)).collect();
+                state.ask_person(Deed::StopThese(machines));
+            }
+            _ => {}
+        }
+        return;
+    }
     let Some(Subject::Instance(instance)) = state.subject() else { return };
     let Some(machine) = state.machine(&instance) else { return };
     let deed = match id {
@@ -226,7 +316,8 @@ fn launch(state: &mut State) {
                 off: None,
             });
             let items = items.collect();
-            state.dialog = Some(Dialog::Picker(Picker { title: "Launch one in".to_owned(), items, at: 0 }));
+            state.dialog =
+                Some(Dialog::Picker(Picker { title: "Launch one in".to_owned(), items, at: 0, theme_before: None }));
         }
     }
 }
@@ -253,7 +344,7 @@ fn try_again(state: &mut State) {
     if items.len() > 1 {
         items.push(item("everything".to_owned(), "every back-off".to_owned(), Reset::All));
     }
-    state.dialog = Some(Dialog::Picker(Picker { title: "Try again".to_owned(), items, at: 0 }));
+    state.dialog = Some(Dialog::Picker(Picker { title: "Try again".to_owned(), items, at: 0, theme_before: None }));
 }
 
 fn ask_mode(state: &mut State, deed: impl FnOnce(bool, bool) -> Deed) {
@@ -268,6 +359,10 @@ fn undo(state: &mut State) {
             Undo::Edits(back) => {
                 let seen = state.revision();
                 state.ask_person(Deed::Set { edits: back, seen, back: None, proof: None });
+                return;
+            }
+            Undo::Tasks(queue, tasks) => {
+                state.ask_person(Deed::Tasks { queue, tasks, deed: TaskDeed::PutIn });
                 return;
             }
             Undo::Drain(machines) => {
@@ -302,7 +397,16 @@ fn sort(state: &mut State) {
     });
     let items: Vec<_> = std::iter::once(natural).chain(columns).collect();
     let at = items.iter().position(|item| item.choice == Choice::Sort(sorted)).unwrap_or(0);
-    state.dialog = Some(Dialog::Picker(Picker { title: "Sort by".to_owned(), items, at }));
+    state.dialog = Some(Dialog::Picker(Picker { title: "Sort by".to_owned(), items, at, theme_before: None }));
+}
+
+/// The dearest first, and the cursor on it.
+fn dearest(state: &mut State, now: Timestamp) {
+    let look = state.look_mut();
+    (look.sort, look.inverted) = (Some(list::PRICE), true);
+    state.relist = true;
+    state.settle(now);
+    state.go(Move::Top, now);
 }
 
 /// Everything that can be done to what is selected.
@@ -319,15 +423,42 @@ fn actions(state: &mut State) {
         })
         .collect();
     let title = state.subject().map_or_else(|| "Actions".to_owned(), |subject| subject.name());
-    state.dialog = Some(Dialog::Picker(Picker { title, items, at: 0 }));
+    state.dialog = Some(Dialog::Picker(Picker { title, items, at: 0, theme_before: None }));
 }
 
-fn copy(state: &mut State, effects: &mut Vec<Effect>) {
-    if let Some(subject) = state.subject() {
-        let name = subject.name();
-        state.inform(format!("copied {name}"));
-        effects.push(Effect::Copy(name));
-    }
+pub(super) fn copy(state: &mut State, text: String, effects: &mut Vec<Effect>) {
+    state.inform(format!("copied {text}"));
+    effects.push(Effect::Copy(text));
+}
+
+/// The cells of the row, to be copied.
+fn cells(state: &mut State, now: Timestamp) {
+    let Some(data) = state.data(now) else { return };
+    let Some(row) = state.list.rows.get(state.look().row) else { return };
+    let items: Vec<_> = list::columns(&state.place)
+        .iter()
+        .map(|column| {
+            let text = list::cell(&state.place, &data, row, column.name).text;
+            Item { label: column.name.to_owned(), doc: text.clone(), choice: Choice::Copy(text), off: None }
+        })
+        .collect();
+    let title = "Copy a cell".to_owned();
+    state.dialog = Some(Dialog::Picker(Picker { title, items, at: 0, theme_before: None }));
+}
+
+/// Every look; the one under the cursor is shown at once.
+fn themes(state: &mut State) {
+    let items: Vec<_> = Theme::all()
+        .map(|theme| Item {
+            label: theme.name(),
+            doc: theme.palette.doc().to_owned(),
+            choice: Choice::Theme(theme),
+            off: None,
+        })
+        .collect();
+    let at = items.iter().position(|item| item.choice == Choice::Theme(state.theme)).unwrap_or(0);
+    let theme_before = Some(state.theme);
+    state.dialog = Some(Dialog::Picker(Picker { title: "Colours and signs".to_owned(), items, at, theme_before }));
 }
 
 fn freeze(state: &mut State, now: Timestamp) {

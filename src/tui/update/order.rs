@@ -1,6 +1,7 @@
 //! Requests to the loop, each with its id and what its answer is for.
 
 use crate::engine::command::{Command, Request};
+use crate::model::tasks::TaskDeed;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::message::{Effect, Ending};
 use crate::tui::state::{Asked, State, Undo};
@@ -26,6 +27,9 @@ pub(super) fn perform(state: &mut State, deed: &Deed, effects: &mut Vec<Effect>)
         deed => {
             if let Some(command) = deed.command() {
                 forget_undone(state, deed);
+                if deed.is_for_marked() {
+                    state.unmark();
+                }
                 let asked = Asked::Deed { what: deed.what(), undo: deed.undo() };
                 send(state, command, asked, effects);
                 state.inform(format!("{}: asked", deed.what()));
@@ -41,6 +45,7 @@ fn forget_undone(state: &mut State, deed: &Deed) {
         (Deed::CancelAll(machines), Some(Undo::Drain(drained))) => {
             machines.iter().all(|machine| drained.contains(machine))
         }
+        (Deed::Tasks { tasks, deed: TaskDeed::PutIn, .. }, Some(Undo::Tasks(_, taken))) => tasks == taken,
         (Deed::Set { edits, back: None, .. }, Some(Undo::Edits(back))) => edits == back,
         _ => false,
     };

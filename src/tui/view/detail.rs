@@ -26,8 +26,15 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Time
         Page::Journal => text(canvas, area, &entry(state, &data, usize::from(area.width))),
         Page::Instances => text(canvas, area, &machine(state, &data, usize::from(area.width))),
         Page::Settings => text(canvas, area, &the_loop(&data, usize::from(area.width))),
+        Page::Pools => text(canvas, area, &pool(state, &data, usize::from(area.width))),
         _ => {}
     }
+}
+
+fn pool(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
+    let Some(Subject::Pool(name)) = state.subject() else { return Vec::new() };
+    let lines = list::pool_detail(data.view, &name, data.now).into_iter();
+    lines.flat_map(|(line, tone)| wrapped(&line, tone, width)).collect()
 }
 
 fn text(canvas: &mut Canvas<'_>, area: Rect, lines: &[Line]) {

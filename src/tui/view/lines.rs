@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::canvas::Canvas;
 use crate::tui::commands::{Id, TABLE};
 use crate::tui::dialog::Dialog;
+use crate::tui::list::Filter;
 use crate::tui::state::State;
 use crate::tui::state::place::Page;
 use crate::tui::theme::Tone;
@@ -33,6 +34,16 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
     } else if state.is_table() {
         let count = format!("   {}", state.list.total);
         x = canvas.put(area, x, 0, &count, canvas.theme.style(Tone::Dim));
+    }
+    if let Some(wrong) = Filter::of_rows(&look.filter, crate::tui::list::columns(&state.place)).wrong() {
+        x = canvas.put(area, x, 0, &format!("   {wrong}"), canvas.theme.style(Tone::Bad));
+    }
+    if state.marked_here() > 0 {
+        x = canvas.put(area, x, 0, &format!("   {} marked", state.marked_here()), canvas.theme.style(Tone::Key));
+    }
+    if let Some(from) = &state.range_from {
+        let text = format!("   range from {}: v ends it", from.name());
+        x = canvas.put(area, x, 0, &text, canvas.theme.style(Tone::Key));
     }
     if let (Page::Why, None, Some(view)) = (state.place.page, &state.place.about, state.view()) {
         let at = clock(view.plan.at, &view.settings.the_loop.time_zone);
@@ -92,7 +103,9 @@ fn dialog_keys(dialog: &Dialog) -> &'static [(&'static str, &'static str)] {
         Dialog::Picker(_) => &[("Enter", "choose"), ("Esc", "cancel")],
         Dialog::Form(_) => &[("Tab", "next"), ("Ctrl-U", "clear"), ("Ctrl-S", "apply"), ("Esc", "cancel")],
         Dialog::Palette(_) => &[("Enter", "do"), ("Tab", "complete"), ("Esc", "cancel")],
-        Dialog::Filter { .. } => &[("Enter", "keep"), ("Esc", "back"), ("!word", "shuts out")],
+        Dialog::Filter { .. } => {
+            &[("Enter", "keep"), ("Esc", "back"), ("!word", "shuts out"), ("cost>2", "asks a column")]
+        }
         Dialog::Problems { .. } => &[("Esc", "read")],
     }
 }

@@ -11,6 +11,7 @@
 //! ```
 
 mod canvas;
+mod charts;
 mod detail;
 mod dialog;
 mod form;
@@ -25,6 +26,7 @@ use ratatui::layout::Rect;
 
 use super::doc;
 use super::layout::Layout;
+use super::state::place::Page;
 use super::state::{Shown, State};
 use super::theme::{self, Tone};
 use canvas::Canvas;
@@ -51,6 +53,10 @@ pub(crate) fn draw(frame: &mut Frame<'_>, state: &State, now: Timestamp) {
 }
 
 fn page(canvas: &mut Canvas<'_>, layout: &Layout, state: &State, now: Timestamp) {
+    if state.place.page == Page::Charts {
+        charts::draw(canvas, layout, state);
+        return;
+    }
     if state.is_table() {
         match state.data(now) {
             Some(data) => table::draw(canvas, layout.main, layout.class, state, &data),

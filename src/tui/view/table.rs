@@ -5,23 +5,31 @@ use ratatui::style::Modifier;
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
-use crate::tui::layout::Class;
-use crate::tui::list::{self, Column, Data, FILL, Side};
+use crate::tui::layout::{Class, MARK, placed};
+use crate::tui::list::{self, Column, Data, Filter, Side};
 use crate::tui::state::State;
-use crate::tui::state::place::{Look, Place};
+use crate::tui::state::place::{Look, Page, Place, Subject};
 use crate::tui::theme::{Theme, Tone};
 use crate::tui::words::fit;
 
-/// Room for the cursor's mark.
-const MARK: u16 = 1;
-
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &State, data: &Data<'_>) {
-    let columns = placed(list::columns(&state.place), class, area.width);
+    let mark = state.mark_width();
+    let has_marks = mark > MARK;
+    let columns = placed(list::columns(&state.place), class, area.width, mark);
     let look = state.look();
+    let mut filter = Filter::of_rows(&look.filter, list::columns(&state.place));
     head(canvas, area, &columns, &look);
     if state.list.rows.is_empty() {
-        let text = if state.list.total > 0 { "No row passes the filter; Esc clears it." } else { empty(&state.place) };
-        canvas.text(Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area }, 1, text, Tone::Dim);
+        let text = match &state.place {
+            _ if state.list.total > 0 => "No row passes the filter; Esc clears it.".to_owned(),
+            Place { page: Page::Tasks, about: Some(Subject::Queue(queue)) } => match state.tasks.get(queue) {
+                None => "Asking ClearML for its tasks.".to_owned(),
+                Some(Ok(_)) => "No task waits, runs, or ended badly within a day.".to_owned(),
+                Some(Err(error)) => error.clone(),
+            },
+            place => empty(place).to_owned(),
+        };
+        canvas.text(Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area }, 1, &text, Tone::Dim);
         return;
     }
     let visible = state.list.rows.iter().enumerate().skip(look.top).take(usize::from(area.height.saturating_sub(1)));
@@ -34,6 +42,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &St
             let x = if column.side == Side::Right { x + space } else { *x };
             let style = canvas.theme.style(if selected && cell.tone == Tone::Dim { Tone::Plain } else { cell.tone });
             canvas.put(area, x, y, &text, style);
+            for (at, letter) in filter.hits(&cell.text).into_iter().filter_map(|hit| place_of(&text, hit)) {
+                let hit = Rect { x: area.x + x + at, y: area.y + y, width: letter, height: 1 };
+                canvas.restyle(hit.intersection(area), Theme::hit());
+            }
+        }
+        if has_marks && state.shows_marked(&row.subject, index) {
+            canvas.put(area, MARK, y, "*", canvas.theme.style(Tone::Key));
         }
         if selected {
             canvas.put(area, 0, y, ">", canvas.theme.style(Tone::Strong));
@@ -43,13 +58,21 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &St
     }
 }
 
+/// Where a letter of a text stands, and its width, in columns; `None`: it was cut off.
+fn place_of(text: &str, letter: u32) -> Option<(u16, u16)> {
+    let letter = usize::try_from(letter).ok()?;
+    let before: String = text.chars().take(letter).collect();
+    let own = text.chars().nth(letter)?.to_string();
+    Some((u16::try_from(before.width()).ok()?, u16::try_from(own.width()).ok()?))
+}
+
 fn empty(place: &Place) -> &'static str {
-    use crate::tui::state::place::Page;
     match place.page {
         Page::Queues => "The settings name no queue.",
         Page::Instances => "No machine is up, and none is on its way.",
         Page::Why => "Nothing to do, nothing refused.",
         Page::Journal => "The journal is empty.",
+        Page::Pools => "The settings name no pool.",
         _ => "",
     }
 }
@@ -67,21 +90,4 @@ fn head(canvas: &mut Canvas<'_>, area: Rect, columns: &[(&Column, u16, u16)], lo
         let x = if column.side == Side::Right { x + space } else { *x };
         canvas.put(area, x, 0, &text, style);
     }
-}
-
-/// The columns that this class shows, each with its place and width; one of them takes what is left.
-fn placed(columns: &'static [Column], class: Class, width: u16) -> Vec<(&'static Column, u16, u16)> {
-    let wanted = |column: &Column| column.widths.get(class.index()).copied().unwrap_or(0);
-    let shown: Vec<_> = columns.iter().filter(|column| wanted(column) > 0).collect();
-    let fixed: u16 = shown.iter().map(|column| wanted(column)).filter(|width| *width != FILL).sum();
-    let gaps = u16::try_from(shown.len().saturating_sub(1)).unwrap_or(0);
-    let left = width.saturating_sub(MARK + fixed + gaps);
-    let mut x = MARK;
-    let mut placed = Vec::new();
-    for column in shown {
-        let own = if wanted(column) == FILL { left } else { wanted(column) };
-        placed.push((column, x, own));
-        x += own + 1;
-    }
-    placed
 }

@@ -3,6 +3,7 @@
 pub mod credentials;
 
 mod answer;
+mod desk;
 mod glance;
 mod hidden;
 mod history;
@@ -26,6 +27,7 @@ use crate::model::ids::{leader_queue, lease_queue, mailbox_queue};
 use crate::model::observed::{
     Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
+use crate::model::tasks::{QueuedTask, TaskDeed};
 use crate::world::clearml::credentials::Credentials;
 use crate::world::clearml::session::{Repeat, Session};
 use crate::world::clearml::token::Identity;
@@ -194,6 +196,18 @@ impl Tracker for Clearml {
 
     async fn enqueue(&self, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
         requeue::enqueue_stray(self, task, queue).await
+    }
+
+    async fn queue_tasks(&self, queue: &QueueId) -> Result<Vec<QueuedTask>, TrackerError> {
+        self.read_queue(queue).await
+    }
+
+    async fn task_deed(&self, queue: &QueueId, task: &TaskId, deed: TaskDeed) -> Result<Requeue, TrackerError> {
+        self.do_with_task(queue, task, deed).await
+    }
+
+    async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError> {
+        self.read_task_log(task).await
     }
 
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {

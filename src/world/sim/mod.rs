@@ -8,6 +8,7 @@ mod agent;
 mod calls;
 mod cloud;
 mod demand;
+mod desk;
 mod events;
 mod fault;
 mod hold;

@@ -13,14 +13,15 @@ use crate::model::observed::{
     Glance, GlancedWorker, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, QueueEntry,
     TaskFacts, TaskRecord, TaskStatus,
 };
+use crate::model::tasks::{QueuedTask, TaskDeed};
 use crate::world::secret::Secret;
-use crate::world::sim::Shared;
 use crate::world::sim::calls::Answer;
 use crate::world::sim::clearml::{ClearmlServer, Entry, HIDING_TAG, Queue, Refused, Said, Status, Task};
 use crate::world::sim::clearml::{WORKER_LIFE, Worker};
 use crate::world::sim::events::millis;
 use crate::world::sim::scenario::Call;
 use crate::world::sim::state::State;
+use crate::world::sim::{Shared, desk};
 use crate::world::tracker::{Requeue, Tracker, TrackerError};
 
 const SERVER: &str = "http://clearml.simulated:8008";
@@ -32,7 +33,7 @@ const ALL_WORKERS: usize = 500;
 const NAME_TAKEN: u16 = 801;
 
 /// The subcodes of a change that another made before us.
-const ANOTHER_WAS_FIRST: [u16; 4] = [110, 121, 703, 706];
+pub(super) const ANOTHER_WAS_FIRST: [u16; 4] = [110, 121, 703, 706];
 
 #[async_trait]
 impl Tracker for Shared {
@@ -209,6 +210,18 @@ impl Tracker for Shared {
         .await
     }
 
+    async fn queue_tasks(&self, queue: &QueueId) -> Result<Vec<QueuedTask>, TrackerError> {
+        self.tracker_call(Call::Read, "tasks.get_all_ex", |state| Ok(desk::tasks(state, queue))).await
+    }
+
+    async fn task_deed(&self, queue: &QueueId, task: &TaskId, deed: TaskDeed) -> Result<Requeue, TrackerError> {
+        self.tracker_call(Call::Write, "queues.move_task", |state| desk::done(state, queue, task, deed)).await
+    }
+
+    async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError> {
+        self.tracker_call(Call::Read, "events.get_task_log", |state| desk::log(state, task)).await
+    }
+
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {
         self.tracker_call(Call::Write, "workers.unregister", |state| {
             state.server.unregister_worker(&ClearmlServer::agents(), worker);
@@ -343,7 +356,7 @@ impl State {
         self.enqueue_again(&lost.task, &lost.queue)
     }
 
-    fn enqueue_again(&mut self, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
+    pub(super) fn enqueue_again(&mut self, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
         let (time, console) = (self.time(), ClearmlServer::console());
         match self.server.enqueue(time, &console, task, queue, Said::default(), false) {
             Ok(_) => {
@@ -360,7 +373,7 @@ impl State {
     }
 }
 
-fn refused(endpoint: &str, no: Refused) -> TrackerError {
+pub(super) fn refused(endpoint: &str, no: Refused) -> TrackerError {
     TrackerError::Refused { endpoint: endpoint.to_owned(), code: no.code, subcode: no.subcode, message: no.message }
 }
 

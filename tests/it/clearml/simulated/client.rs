@@ -282,3 +282,36 @@ async fn faults_are_what_they_say() {
         assert_eq!(rig.server().queue_by_name("drain:i-2").is_some(), made, "{fault:?}");
     }
 }
+
+#[tokio::test]
+async fn tasks_of_a_queue_are_moved_taken_out_and_put_in_again() {
+    use tidegate::model::tasks::{TaskDeed, TaskState};
+    let rig = Rig::start(1).await;
+    let client = rig.client();
+    let gpu = queue(&rig);
+    let tasks = [queued(&rig, &gpu), queued(&rig, &gpu), queued(&rig, &gpu)];
+    let [first, second, third] = &tasks;
+    run(&rig, &gpu, WORKER);
+    let seen = || async { client.queue_tasks(&gpu).await.unwrap() };
+    let order = |told: &[tidegate::model::tasks::QueuedTask]| -> Vec<TaskId> {
+        told.iter().map(|task| task.id.clone()).collect()
+    };
+    let told = seen().await;
+    assert_eq!(order(&told), [second.clone(), third.clone(), first.clone()], "those that wait come first");
+    let states: Vec<_> = told.iter().map(|task| task.state).collect();
+    assert_eq!(states, [TaskState::Waiting(1), TaskState::Waiting(2), TaskState::Running]);
+    assert_eq!(told[2].worker.as_ref().map(tidegate::model::ids::WorkerId::as_str), Some(WORKER));
+    client.task_deed(&gpu, third, TaskDeed::ToFront).await.unwrap();
+    assert_eq!(order(&seen().await)[..2], [third.clone(), second.clone()]);
+    client.task_deed(&gpu, third, TaskDeed::Backward).await.unwrap();
+    assert_eq!(order(&seen().await)[..2], [second.clone(), third.clone()]);
+    // One that an agent has taken is left to it.
+    assert_eq!(client.task_deed(&gpu, first, TaskDeed::TakeOut).await, Ok(Requeue::NotNeeded));
+    assert_eq!(rig.server().task(first).unwrap().status, Status::InProgress);
+    assert_eq!(client.task_deed(&gpu, second, TaskDeed::TakeOut).await, Ok(Requeue::Enqueued));
+    assert_eq!(rig.server().task(second).unwrap().status, Status::Created);
+    assert_eq!(entries(&rig, &gpu), 1);
+    assert_eq!(client.task_deed(&gpu, second, TaskDeed::PutIn).await, Ok(Requeue::Enqueued));
+    assert_eq!(order(&seen().await)[..2], [third.clone(), second.clone()], "at the end");
+    assert_eq!(client.task_log(first).await, Ok(String::new()));
+}

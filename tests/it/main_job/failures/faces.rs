@@ -11,6 +11,7 @@ use tidegate::model::observed::{
     CloudInstance, Glance, GlancedWorker, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord,
     TaskStatus,
 };
+use tidegate::model::tasks::{QueuedTask, TaskDeed};
 use tidegate::world::World;
 use tidegate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
 use tidegate::world::secret::Secret;
@@ -186,6 +187,18 @@ impl Tracker for TrackerFace {
 
     async fn enqueue(&self, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
         self.tracker.enqueue(task, queue).await
+    }
+
+    async fn queue_tasks(&self, queue: &QueueId) -> Result<Vec<QueuedTask>, TrackerError> {
+        self.tracker.queue_tasks(queue).await
+    }
+
+    async fn task_deed(&self, queue: &QueueId, task: &TaskId, deed: TaskDeed) -> Result<Requeue, TrackerError> {
+        self.tracker.task_deed(queue, task, deed).await
+    }
+
+    async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError> {
+        self.tracker.task_log(task).await
     }
 
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {

@@ -1,0 +1,123 @@
+//! Marked rows: an order goes to all of them at once. Marks are on things, not on rows, and outlive filters.
+
+use std::collections::BTreeSet;
+
+use super::State;
+use super::place::{Page, Subject};
+use crate::model::ids::{InstanceId, TaskId};
+use crate::tui::layout::{MARK, MARKS};
+
+impl State {
+    /// Whether rows of this page can be marked.
+    pub(crate) fn can_mark(&self) -> bool {
+        matches!(self.place.page, Page::Instances | Page::Tasks)
+    }
+
+    /// Marks or unmarks the selected row; `false`: it cannot be marked.
+    pub(crate) fn mark(&mut self) -> bool {
+        let Some(subject) = self.subject().filter(is_markable) else { return false };
+        if !self.marks.remove(&subject) {
+            self.marks.insert(subject);
+        }
+        true
+    }
+
+    /// Begins a range at the cursor, or marks the rows of the one that was begun.
+    pub(crate) fn range(&mut self) {
+        if self.range_from.is_none() {
+            self.range_from = self.look().cursor;
+        } else {
+            let within = self.within_range();
+            self.marks.extend(within);
+            self.range_from = None;
+        }
+    }
+
+    /// The rows between where the range began and the cursor.
+    fn within_range(&self) -> Vec<Subject> {
+        let began = self.range_from.as_ref().and_then(|from| self.list.position(from));
+        let Some(began) = began else { return Vec::new() };
+        let row = self.look().row;
+        let rows = self.list.rows.get(began.min(row)..=began.max(row)).unwrap_or_default();
+        rows.iter().map(|row| row.subject.clone()).filter(is_markable).collect()
+    }
+
+    /// Marks every row that passes the filter; where all of them are marked, none.
+    pub(crate) fn mark_all(&mut self) {
+        let all: BTreeSet<Subject> = self.list.rows.iter().map(|row| row.subject.clone()).filter(is_markable).collect();
+        if all.is_subset(&self.marks) {
+            self.marks.retain(|mark| !all.contains(mark));
+        } else {
+            self.marks.extend(all);
+        }
+    }
+
+    /// Nothing is marked any more; `false`: nothing was.
+    pub(crate) fn unmark(&mut self) -> bool {
+        let ranged = self.range_from.take().is_some();
+        let marked = !std::mem::take(&mut self.marks).is_empty();
+        ranged || marked
+    }
+
+    /// What is gone is not marked.
+    pub(crate) fn forget_gone_marks(&mut self) {
+        let Some(view) = self.live.clone() else { return };
+        self.marks.retain(|mark| match mark {
+            Subject::Instance(id) => view.snapshot.instance(id).is_some_and(crate::model::instance::Instance::is_there),
+            Subject::Task(queue, id) => {
+                let known = self.tasks.get(queue).and_then(|tasks| tasks.as_ref().ok());
+                known.is_some_and(|known| known.iter().any(|task| task.id == *id))
+            }
+            _ => false,
+        });
+    }
+
+    /// The machines that orders go to here.
+    pub(crate) fn marked_machines(&self) -> Vec<InstanceId> {
+        if self.place.page != Page::Instances {
+            return Vec::new();
+        }
+        let machines = self.marks.iter().filter_map(|mark| match mark {
+            Subject::Instance(id) => Some(id.clone()),
+            _ => None,
+        });
+        machines.collect()
+    }
+
+    /// The tasks that orders go to here.
+    pub(crate) fn marked_tasks(&self) -> BTreeSet<TaskId> {
+        let Some(Subject::Queue(here)) = self.place.about.as_ref().filter(|_| self.place.page == Page::Tasks) else {
+            return BTreeSet::new();
+        };
+        let tasks = self.marks.iter().filter_map(|mark| match mark {
+            Subject::Task(queue, id) if queue == here => Some(id.clone()),
+            _ => None,
+        });
+        tasks.collect()
+    }
+
+    /// How many marked things orders go to here.
+    pub(crate) fn marked_here(&self) -> usize {
+        self.marked_machines().len() + self.marked_tasks().len()
+    }
+
+    /// How many columns stand before the first cell.
+    pub(crate) fn mark_width(&self) -> u16 {
+        let has_marks = self.can_mark() && (self.marked_here() > 0 || self.range_from.is_some());
+        if has_marks { MARKS } else { MARK }
+    }
+
+    /// Whether a row is marked, or would be if the range ended here.
+    pub(crate) fn shows_marked(&self, subject: &Subject, row: usize) -> bool {
+        let within = || {
+            let began = self.range_from.as_ref().and_then(|from| self.list.position(from));
+            let at = self.look().row;
+            began.is_some_and(|began| (began.min(at)..=began.max(at)).contains(&row))
+        };
+        self.marks.contains(subject) || (self.range_from.is_some() && is_markable(subject) && within())
+    }
+}
+
+fn is_markable(subject: &Subject) -> bool {
+    matches!(subject, Subject::Instance(_) | Subject::Task(..))
+}

@@ -1,0 +1,116 @@
+//! The charts: what was seen, drawn and told exactly.
+
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use super::Person;
+use super::seen::rich;
+use crate::engine::event::View;
+use crate::model::instance::Phase;
+use crate::tui::chart::{Which, plot, window};
+
+/// Ten minutes in which one machine after another begins a task.
+fn watched() -> Person {
+    let mut person = Person::new();
+    let start = person.now - SignedDuration::from_mins(10);
+    for minute in 0..=10_usize {
+        let mut view = rich();
+        view.at = start + SignedDuration::from_mins(i64::try_from(minute).unwrap());
+        let snapshot = Arc::make_mut(&mut view.snapshot);
+        let model = snapshot.instances[0].clone();
+        snapshot.intents.clear();
+        snapshot.instances = (0..10)
+            .map(|at| {
+                let mut machine = model.clone();
+                machine.id = format!("i-{at}").into();
+                machine.phase = if at < minute { Phase::Busy } else { Phase::Idle };
+                machine
+            })
+            .collect();
+        Arc::make_mut(&mut view.plan).outlooks[0].waiting = u32::try_from(10 - minute).unwrap();
+        person.see(view);
+    }
+    person.press("9");
+    person
+}
+
+fn live(person: &Person) -> Arc<View> {
+    person.state.live.clone().unwrap()
+}
+
+fn told(person: &Person, which: Which) -> String {
+    let plot = plot(&person.state, &live(person), which);
+    plot.values.into_iter().map(|(text, _)| text).collect::<Vec<_>>().join(", ")
+}
+
+#[test]
+fn the_values_under_the_cursor_are_those_of_that_moment() {
+    let mut person = watched();
+    assert_eq!(told(&person, Which::Machines), "08:00:00, busy 10, idle 0, starting 0, leaving 0, faulty 0");
+    person.press("<Left><Left><Left><Left>");
+    // A fortieth of ten minutes each.
+    assert_eq!(told(&person, Which::Machines), "07:59:00, busy 9, idle 1, starting 0, leaving 0, faulty 0");
+    assert!(
+        told(&person, Which::Queues).starts_with("07:59:00, tasks waiting 1, oldest"),
+        "{}",
+        told(&person, Which::Queues)
+    );
+    assert!(person.screen(100, 30).contains("busy 9"));
+    person.press("g");
+    assert!(told(&person, Which::Machines).starts_with("07:50:00, busy 0, idle 10"));
+    person.press("G");
+    assert!(told(&person, Which::Machines).starts_with("08:00:00, busy 10"));
+}
+
+#[test]
+fn zoom_and_pan_stay_within_what_is_known() {
+    let mut person = watched();
+    let whole = |person: &Person| window(&person.state, &live(person), Which::Machines);
+    let span = |person: &Person| whole(person).1.duration_since(whole(person).0).as_secs();
+    assert_eq!(span(&person), 600);
+    person.press("+");
+    assert_eq!(span(&person), 300);
+    person.press("++++++++++++++++");
+    for _ in 0..500 {
+        person.press("<Left>");
+        let (from, to) = whole(&person);
+        assert!(from >= person.now - SignedDuration::from_mins(10) && to <= person.now && from <= to);
+    }
+    person.press("____________________");
+    assert_eq!(span(&person), 600);
+}
+
+#[test]
+fn the_spend_chart_ends_where_the_forecast_does() {
+    let person = watched();
+    let view = live(&person);
+    let spend = plot(&person.state, &view, Which::Spend);
+    let budget = view.spend.budgets.iter().find(|budget| spend.title.ends_with(budget.name.as_str())).unwrap();
+    let ahead = spend.series.iter().find(|series| series.name == "at this rate").unwrap();
+    #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
+    let projected = budget.forecast(view.at).projected.micros() as f64 / 1_000_000.0;
+    assert!((ahead.points[1].1 - projected).abs() < 1e-9, "{ahead:?}");
+    assert!(told(&person, Which::Spend).contains(&format!("spent {}", budget.spent)));
+}
+
+#[test]
+fn each_chart_is_drawn_at_each_size_and_says_its_values_where_there_is_no_room_for_lines() {
+    for keys in ["", "j", "jj", "jjj", "<Enter>"] {
+        let mut person = watched();
+        person.press(keys);
+        for (width, height) in [(140, 40), (100, 30), (80, 24), (40, 12), (40, 10)] {
+            let shown = person.screen(width, height);
+            assert!(shown.contains("Machines by state") || !keys.is_empty(), "{shown}");
+            assert!(shown.lines().count() == usize::from(height));
+        }
+    }
+    let mut person = watched();
+    let shown = person.screen(40, 12);
+    assert!(shown.contains("busy 10") && shown.contains("faulty 0"), "{shown}");
+    // Braille where the terminal has it, and something of ASCII where not.
+    assert!(person.screen(140, 40).chars().any(|letter| ('\u{2801}'..='\u{28ff}').contains(&letter)));
+    person.state.theme.ascii = true;
+    let shown = person.screen(140, 40);
+    assert!(shown.is_ascii() && shown.contains('*'), "{shown}");
+}

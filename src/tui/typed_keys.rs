@@ -1,0 +1,44 @@
+//! Keys as text: letters as they are, others by their names: `2jj<Enter>`, `<C-c>`, `<lt>` for `<`.
+
+use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+
+const NAMED: [(&str, KeyCode); 14] = [
+    ("Enter", KeyCode::Enter),
+    ("Esc", KeyCode::Esc),
+    ("Tab", KeyCode::Tab),
+    ("BackTab", KeyCode::BackTab),
+    ("Up", KeyCode::Up),
+    ("Down", KeyCode::Down),
+    ("Left", KeyCode::Left),
+    ("Right", KeyCode::Right),
+    ("PgUp", KeyCode::PageUp),
+    ("PgDn", KeyCode::PageDown),
+    ("Home", KeyCode::Home),
+    ("End", KeyCode::End),
+    ("BS", KeyCode::Backspace),
+    ("lt", KeyCode::Char('<')),
+];
+
+/// The keys of a text. `Err`: the name that no key has.
+pub(crate) fn keys(text: &str) -> Result<Vec<KeyEvent>, String> {
+    let mut keys = Vec::new();
+    let mut rest = text;
+    while let Some(letter) = rest.chars().next() {
+        if let Some((name, after)) = rest.strip_prefix('<').and_then(|inner| inner.split_once('>')) {
+            keys.push(named(name)?);
+            rest = after;
+        } else {
+            keys.push(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::NONE));
+            rest = rest.get(letter.len_utf8()..).unwrap_or_default();
+        }
+    }
+    Ok(keys)
+}
+
+fn named(name: &str) -> Result<KeyEvent, String> {
+    if let Some(letter) = name.strip_prefix("C-").and_then(|rest| rest.chars().next()) {
+        return Ok(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL));
+    }
+    let found = NAMED.iter().find(|(known, _)| *known == name);
+    found.map(|(_, code)| KeyEvent::new(*code, KeyModifiers::NONE)).ok_or_else(|| format!("no key is called <{name}>"))
+}

@@ -1,0 +1,124 @@
+//! Tasks of a queue: read from ClearML, moved, taken out, put in; and what they write.
+
+use super::order;
+use crate::engine::command::Command;
+use crate::model::ids::{QueueName, TaskId};
+use crate::model::tasks::{NamedTask, QueuedTask, TaskDeed};
+use crate::tui::commands::Id;
+use crate::tui::dialog::deed::Deed;
+use crate::tui::dialog::{Confirm, Dialog};
+use crate::tui::message::Effect;
+use crate::tui::state::place::{Page, Subject};
+use crate::tui::state::{Asked, State};
+
+/// A log that is looked at is read again so often, in seconds of wall time.
+const LOG_EVERY: u32 = 5;
+
+/// Reads what the page shows, unless that is under way.
+pub(super) fn read(state: &mut State, effects: &mut Vec<Effect>) {
+    match (state.place.page, state.place.about.clone()) {
+        (Page::Tasks, Some(Subject::Queue(queue))) => {
+            let asked = Asked::Tasks(queue.clone());
+            if state.live.is_some() && !state.asked.values().any(|other| *other == asked) {
+                order::send(state, Command::Tasks(queue), asked, effects);
+            }
+        }
+        (Page::TaskLog, Some(Subject::Task(_, task))) => {
+            let asked = Asked::TaskLog(task.clone());
+            if !state.asked.values().any(|other| *other == asked) {
+                state.task_logs.entry(task.clone()).or_insert(None);
+                order::send(state, Command::TaskLog(task), asked, effects);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// A second has passed: what is looked at is followed.
+pub(super) fn tick(state: &mut State, effects: &mut Vec<Effect>) {
+    state.ticks = state.ticks.wrapping_add(1);
+    if state.ticks.is_multiple_of(LOG_EVERY) && matches!(state.place.page, Page::TaskLog | Page::Tasks) {
+        read(state, effects);
+    }
+}
+
+pub(super) fn tasks(state: &mut State, queue: QueueName, tasks: Result<Vec<QueuedTask>, String>) {
+    if let (Some(Dialog::Confirm(Confirm { deed: Deed::Tasks { tasks: meant, deed, .. }, .. })), Ok(tasks)) =
+        (&state.dialog, &tasks)
+    {
+        let stands = |named: &NamedTask| {
+            tasks.iter().any(|task| task.id == named.id && deed.wants_waiting() == task.is_waiting())
+        };
+        // One that was put in by an undo is not listed.
+        if let Some(gone) = meant.iter().find(|named| deed.wants_waiting() && !stands(named)) {
+            let text = format!("{} does not wait any more: nothing was done", gone.name);
+            state.dialog = None;
+            state.inform(text);
+        }
+    }
+    match tasks {
+        Ok(tasks) => {
+            state.tasks.insert(queue, Ok(tasks));
+        }
+        // What was known stays; the error is told.
+        Err(error) if matches!(state.tasks.get(&queue), Some(Ok(_))) => {
+            state.complain(format!("tasks of {queue}: {error}"));
+        }
+        Err(error) => {
+            state.tasks.insert(queue, Err(error));
+        }
+    }
+    state.forget_gone_marks();
+    state.relist = true;
+}
+
+pub(super) fn log(state: &mut State, task: TaskId, text: Result<String, String>) {
+    let lines = text.map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+    if let Some(Subject::Task(_, shown)) = &state.place.about
+        && state.place.page == Page::TaskLog
+        && *shown == task
+    {
+        let known = state.task_logs.get(&task).and_then(Option::as_ref).and_then(|log| log.as_ref().ok());
+        let height = state.page_height();
+        // Who reads the end goes on reading the end.
+        let at_end = known.is_none_or(|known| state.look().top + height >= known.len());
+        if at_end {
+            state.look_mut().top = usize::MAX;
+        }
+    }
+    state.task_logs.insert(task, Some(lines));
+}
+
+/// The selected task, or those that are marked, with their queue.
+pub(super) fn chosen(state: &State) -> Option<(QueueName, Vec<NamedTask>)> {
+    let Some(Subject::Queue(queue)) = &state.place.about else { return None };
+    let known = state.tasks.get(queue)?.as_ref().ok()?;
+    let marked = state.marked_tasks();
+    let subject = state.subject();
+    let meant = |task: &&QueuedTask| match &subject {
+        _ if !marked.is_empty() => marked.contains(&task.id),
+        Some(Subject::Task(_, id)) => task.id == *id,
+        _ => false,
+    };
+    let named = |task: &QueuedTask| NamedTask { id: task.id.clone(), name: task.name.clone() };
+    Some((queue.clone(), known.iter().filter(meant).map(named).collect()))
+}
+
+/// A move is done at once, for it is as easily taken back; the rest is asked about.
+pub(super) fn obey(state: &mut State, id: Id, effects: &mut Vec<Effect>) {
+    let Some((queue, tasks)) = chosen(state) else { return };
+    let deed = match id {
+        Id::TaskFront => TaskDeed::ToFront,
+        Id::TaskBack => TaskDeed::ToBack,
+        Id::TaskUp => TaskDeed::Forward,
+        Id::TaskDown => TaskDeed::Backward,
+        Id::TakeOut => TaskDeed::TakeOut,
+        _ => TaskDeed::PutIn,
+    };
+    let deed = Deed::Tasks { queue, tasks, deed };
+    if matches!(id, Id::TakeOut | Id::PutIn) {
+        state.ask_person(deed);
+    } else {
+        order::perform(state, &deed, effects);
+    }
+}

@@ -1,0 +1,5 @@
+//! The console as a person meets it: the program itself in a terminal of its own.
+
+mod counted;
+mod pictures;
+mod terminal;
