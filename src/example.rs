@@ -296,6 +296,7 @@ fn prices() -> Vec<PriceSource> {
         market: Market::OnDemand,
         good: Some(ago(723)),
         believed: 2,
+        beside: 0,
         error: None,
         refused: vec!["g5.xlarge at $0.00/h: a price must be above zero".to_owned()],
     };

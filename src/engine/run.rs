@@ -331,7 +331,7 @@ impl Loop {
                 matches!(outcome.deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&outcome.deed, now)
             }
         };
-        let consequence = settle(&outcome, &self.memory, &mut self.breakers, first, now);
+        let consequence = settle(&outcome, &self.memory, &mut self.breakers, first, &self.setup.catalogue, now);
         self.commit(consequence.records).await;
         if let Some(kind) = kind {
             self.setup.crash.pass(kind, Point::AfterRecord)?;

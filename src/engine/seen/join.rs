@@ -711,7 +711,14 @@ mod tests {
             let opened = {
                 fleet.look();
                 let found = fleet.instance("i-1").unwrap();
-                crate::engine::seen::adopt::adopted(&found, true, found.launched, &fleet.settings, fleet.now)
+                crate::engine::seen::adopt::adopted(
+                    &found,
+                    true,
+                    found.launched,
+                    &fleet.settings,
+                    &fleet.catalogue,
+                    fleet.now,
+                )
             };
             fleet.memory.apply(&Record::Opened(Box::new(opened)));
             fleet.look();
