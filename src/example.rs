@@ -258,6 +258,7 @@ fn queue(name: &str, priority: i32, max: Option<u32>) -> QueueSettings {
         limits: Limits { max, ..Limits::default() },
         on_lost: OnLost::Requeue(1),
         expected_task: SignedDuration::from_hours(1),
+        policy: None,
     }
 }
 
@@ -273,6 +274,7 @@ fn settings() -> Settings {
             on_exit: OnExit::Leave,
             time_zone: jiff::tz::TimeZone::UTC,
             gce_metadata: std::collections::BTreeMap::new(),
+            policy: None,
         },
         limits: Limits::default(),
         accounts: Vec::new(),

@@ -10,6 +10,7 @@
 
 mod clearml;
 mod cli;
+mod custom;
 #[cfg(feature = "aws")]
 mod ec2;
 #[cfg(feature = "gce")]

@@ -79,6 +79,8 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         courses: parts.courses,
         learned: Arc::new(memory.learned.clone()),
         catalogue: Arc::clone(catalogue),
+        // Until the policies are asked again.
+        advice: before.advice.clone(),
         orders: parts.orders,
         sources: facts.sources(parts.stale_after),
     }
