@@ -140,6 +140,7 @@ fn settings(queues: usize) -> Settings {
             on_exit: OnExit::Leave,
             time_zone: TimeZone::UTC,
             gce_metadata: std::collections::BTreeMap::new(),
+            policy: None,
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),
@@ -156,6 +157,7 @@ fn settings(queues: usize) -> Settings {
                 limits: Limits { max: Some(60), ..Limits::default() },
                 on_lost: OnLost::Requeue(1),
                 expected_task: SignedDuration::from_hours(1),
+                policy: None,
             })
             .collect(),
         pools: (0..pools)

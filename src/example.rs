@@ -259,6 +259,7 @@ fn queue(name: &str, priority: i32, max: Option<u32>) -> QueueSettings {
         limits: Limits { max, ..Limits::default() },
         on_lost: OnLost::Requeue(1),
         expected_task: SignedDuration::from_hours(1),
+        policy: None,
     }
 }
 
@@ -274,6 +275,7 @@ fn settings() -> Settings {
             on_exit: OnExit::Leave,
             time_zone: jiff::tz::TimeZone::UTC,
             gce_metadata: std::collections::BTreeMap::new(),
+            policy: None,
         },
         limits: Limits::default(),
         accounts: Vec::new(),
@@ -297,6 +299,7 @@ fn prices() -> Vec<PriceSource> {
         market: Market::OnDemand,
         good: Some(ago(723)),
         believed: 2,
+        beside: 0,
         error: None,
         refused: vec!["g5.xlarge at $0.00/h: a price must be above zero".to_owned()],
     };

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
+use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -15,13 +16,16 @@ use super::policy::CREATE_ROLE;
 use super::say::{VERSION, say};
 use super::{policy, trial};
 use crate::engine::act::naming::Naming;
+use crate::engine::advise::Advisors;
+use crate::model::advice::Advised;
 use crate::model::catalogue::{Catalogue, Priced};
 use crate::model::ids::{AccountName, MachineType};
+use crate::model::ledger::Ledger;
 use crate::model::nearest::did_you_mean;
 use crate::model::prices::{believed, priced};
-use crate::model::settings::{Market, PoolSettings, Provider, Settings};
+use crate::model::settings::{Market, PoolSettings, Provider, QueueSettings, Settings};
 use crate::model::site;
-use crate::model::snapshot::Source;
+use crate::model::snapshot::{Snapshot, Source};
 use crate::world::World;
 use crate::world::clock::Clock;
 use crate::world::cloud::{Answer, LaunchOrder, Right};
@@ -62,6 +66,7 @@ impl Check {
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
         findings.extend(settings.pools.iter().filter_map(broad));
         let (mut catalogue, now) = (price_table()?, Clock::Wall.now());
+        findings.extend(policies(ground.settings.path(), &settings, now));
         let mut lacking = BTreeSet::new();
         let reachable = match world(&settings) {
             Ok((world, warnings)) => {
@@ -104,6 +109,19 @@ fn summary(path: &str, settings: &Settings) -> String {
         settings.budgets.len(),
         settings.revision
     )
+}
+
+/// The scripts of the queues, each asked about a queue in which nothing waits.
+fn policies(path: Option<&Path>, settings: &Settings, now: Timestamp) -> Vec<Finding> {
+    let mut advisors = Advisors::new(path, Some(Clock::Wall));
+    let told = advisors.advise(&Snapshot::default(), settings, &Ledger::default(), now);
+    let asked = settings.queues.iter().filter_map(|queue| Some((queue, settings.policy_of(queue)?)));
+    let finding = |(queue, policy): (&QueueSettings, &str)| {
+        let failure = told.get(&queue.name).and_then(Advised::failure);
+        let fine = || format!("{policy} answers for queue {}", queue.name);
+        Finding { what: "policy".to_owned(), ok: failure.is_none(), said: failure.unwrap_or_else(fine) }
+    };
+    asked.map(finding).collect()
 }
 
 /// What a task on a machine of Google's may do that no pool needs.
@@ -254,4 +272,27 @@ fn text(findings: &[Finding]) -> String {
         let _ = writeln!(text, "{word} {}: {}", finding.what, finding.said);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+    fn a_script_that_fails_is_a_finding_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tidegate.toml");
+        std::fs::write(folder.path().join("good.rhai"), "#{ capacity: world.queues[queue].waiting, reason: \"all\" }")
+            .unwrap();
+        std::fs::write(folder.path().join("bad.rhai"), "let x = 1;\nx +").unwrap();
+        let text = "[loop]\nfleet = \"lab\"\npolicy = \"good.rhai\"\n[queue.a]\npools = [\"gpu\"]\n[queue.b]\npools = [\"gpu\"]\npolicy = \"bad.rhai\"\n\
+                    [queue.c]\npools = [\"gpu\"]\npolicy = \"none.rhai\"\n[pool.gpu]\nprovider = \"aws\"\nregion = \"us-east-1\"\ntypes = [\"g5.xlarge\"]\nami = \"ami-1\"\n";
+        let settings = crate::store::settings::parse(text, &path).unwrap();
+        let found = policies(Some(&path), &settings, Timestamp::UNIX_EPOCH);
+        let told: Vec<_> = found.iter().map(|finding| (finding.ok, finding.said.as_str())).collect();
+        assert_eq!(told[0], (true, "good.rhai answers for queue a"));
+        assert!(!told[1].0 && told[1].1.starts_with("bad.rhai:2:"), "{told:?}");
+        assert!(!told[2].0 && told[2].1.starts_with("none.rhai: it cannot be read: No such file"), "{told:?}");
+    }
 }

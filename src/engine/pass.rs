@@ -210,7 +210,8 @@ impl Loop {
         let now = self.setup.clock.now();
         let changed = self.follow_schedules(now);
         self.commit(changed).await;
-        let snapshot = self.snapshot_with(orders, now);
+        let mut snapshot = self.snapshot_with(orders, now);
+        snapshot.advice = self.advisors.advise(&snapshot, &self.settings, &self.memory.ledger, now);
         let plan = (self.setup.planner)(&snapshot, &self.settings, &self.memory.ledger, now);
         self.surplus.clone_from(&plan.surplus);
         self.courses.clone_from(&plan.courses);

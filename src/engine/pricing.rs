@@ -10,10 +10,11 @@ use crate::engine::run::{Loop, Work};
 use crate::engine::seen::facts::Region;
 use crate::engine::words::line;
 use crate::model::catalogue::{Catalogue, Priced};
+use crate::model::extras::ExtraPrices;
 use crate::model::ids::MachineType;
 use crate::model::journal::EntryKind;
 use crate::model::money::Rate;
-use crate::model::prices::{PriceSource, believed, priced};
+use crate::model::prices::{PriceSource, believed, believed_extras, priced};
 use crate::model::settings::Market;
 use crate::world::cloud::CloudError;
 
@@ -31,6 +32,8 @@ type Asked = (Region, Market);
 pub(super) struct Told {
     of: Asked,
     result: Result<BTreeMap<MachineType, Rate>, String>,
+    /// What it answered of disks and addresses.
+    extras: ExtraPrices,
     /// After an answer it is asked again so much later.
     again: SignedDuration,
 }
@@ -72,7 +75,13 @@ impl Loop {
                 let types: Vec<MachineType> = types.into_iter().collect();
                 let answer = clock.deadline(DEADLINE, cloud.prices(&of.0.name, &types, of.1, now)).await;
                 let answer = answer.unwrap_or_else(|| Err(CloudError::deadline("the price list")));
-                Work::Priced(Told { of, result: answer.map_err(|error| error.to_string()), again })
+                // They are no market's, and in the same list: without them what was known of them stays.
+                let extras = match of.1 {
+                    Market::OnDemand => clock.deadline(DEADLINE, cloud.extra_prices(&of.0.name, now)).await,
+                    Market::Spot => None,
+                };
+                let extras = extras.and_then(Result::ok).unwrap_or_default();
+                Work::Priced(Told { of, result: answer.map_err(|error| error.to_string()), extras, again })
             });
         }
     }
@@ -107,7 +116,7 @@ impl Pricing {
     /// Takes in what was told; what is believed of it goes into the catalogue. Gives the source when it tells other things
     /// than before that are not believed.
     fn take(&mut self, told: Told, catalogue: &mut Catalogue, now: Timestamp) -> Option<PriceSource> {
-        let Told { of, result, again } = told;
+        let Told { of, result, extras, again } = told;
         let (region, market) = (&of.0, of.1);
         let source = self.sources.entry(of.clone()).or_insert_with(|| PriceSource {
             provider: region.provider,
@@ -115,6 +124,7 @@ impl Pricing {
             market,
             good: None,
             believed: 0,
+            beside: 0,
             error: None,
             refused: Vec::new(),
         });
@@ -128,12 +138,18 @@ impl Pricing {
         self.due.insert(of.clone(), now.saturating_add(again).unwrap_or(Timestamp::MAX));
         let before = std::mem::take(&mut source.refused);
         (source.error, source.good, source.believed) = (None, Some(now), 0);
+        let from = format!("told by the cloud, {}", now.strftime("%Y-%m-%d %H:%MZ"));
+        let (extras, far) = believed_extras(ExtraPrices { source: from.clone(), ..extras });
+        (source.beside, source.refused) = (extras.count(), far);
+        if source.beside > 0 {
+            catalogue.set_extras(region.provider, &region.name, extras);
+        }
         for (machine_type, rate) in prices {
             let listed = self.table.spec_near(region.provider, &region.name, &machine_type);
             match believed(&machine_type, market, rate, listed) {
                 Ok(rate) => {
                     source.believed += 1;
-                    let from = format!("told by the cloud, {}", now.strftime("%Y-%m-%d %H:%MZ"));
+                    let from = from.clone();
                     catalogue.set_price(
                         region.provider,
                         &region.name,
@@ -151,7 +167,33 @@ impl Pricing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::settings::{PoolSettings, Provider};
+    use crate::model::extras::{Extras, source};
+    use crate::model::money::Money;
+    use crate::model::settings::{DiskKind, PoolSettings, Provider};
+
+    #[test]
+    fn disks_and_addresses_are_taken_in_with_their_age_and_stay_when_none_are_told() {
+        let table = Arc::new(Catalogue::default());
+        let (mut pricing, mut catalogue) = (Pricing::new(Arc::clone(&table)), Catalogue::clone(&table));
+        let mut pool = PoolSettings { provider: Provider::Gce, ..PoolSettings::with_defaults("l4") };
+        (pool.region, pool.launch.disk_gb, pool.public_address) = ("europe-west4".to_owned(), Some(100), true);
+        let now: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
+        let mut told = |balanced: Option<i64>| {
+            let disks = balanced.map(|micros| (DiskKind::PdBalanced, Money::from_micros(micros)));
+            let extras = ExtraPrices { disks: disks.into_iter().collect(), ..ExtraPrices::default() };
+            let of = (Region { provider: Provider::Gce, name: "europe-west4".to_owned() }, Market::OnDemand);
+            let told = Told { of: of.clone(), result: Ok(BTreeMap::new()), extras, again: LIST_AGAIN };
+            let news = pricing.take(told, &mut catalogue, now).is_some();
+            let extras = Extras::of(&pool, &catalogue).rate().micros_per_hour();
+            (news, extras, source(&pool, &catalogue).to_owned(), pricing.sources[&of].told(now))
+        };
+        let from = "told by the cloud, 2026-11-02 08:00Z".to_owned();
+        let said = "told 0s ago: 0 types, 1 price of disks and addresses".to_owned();
+        assert_eq!(told(Some(110_000)), (false, 15_068 + 5_000, from.clone(), said));
+        assert_eq!(told(None), (false, 15_068 + 5_000, from.clone(), "told 0s ago: 0 types".to_owned()));
+        let (news, extras, _, said) = told(Some(11));
+        assert!(news && extras == 15_068 + 5_000 && said.contains("not believed: pd-balanced at $0.00"), "{said}");
+    }
 
     #[test]
     fn good_prices_stay_when_none_are_told_and_bad_ones_are_told_once() {
@@ -165,7 +207,11 @@ mod tests {
                 prices.iter().map(|(name, micros)| ((*name).into(), Rate::from_micros_per_hour(*micros))).collect()
             };
             let result = result.map(prices).map_err(str::to_owned);
-            let news = pricing.take(Told { of: of.clone(), result, again: LIST_AGAIN }, &mut catalogue, now);
+            let news = pricing.take(
+                Told { of: of.clone(), result, extras: ExtraPrices::default(), again: LIST_AGAIN },
+                &mut catalogue,
+                now,
+            );
             let offer = |name: &str, pool: &PoolSettings| {
                 catalogue.offer(pool, &name.into(), market, now).rate.map(Rate::micros_per_hour)
             };

@@ -13,6 +13,7 @@ use crate::engine::act::deed::{Deed, Done, Failed, Outcome, perform};
 use crate::engine::act::fence::Fence;
 use crate::engine::act::outcome::settle;
 use crate::engine::act::retry::Retries;
+use crate::engine::advise::Advisors;
 use crate::engine::command::Request;
 use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
@@ -35,7 +36,7 @@ use crate::model::snapshot::{ErrorClass, Snapshot, Surplus};
 use crate::plan::pace::QUICK;
 use crate::store::StoreError;
 use crate::store::settings::{Watcher, watch};
-use crate::world::clock::{JumpWatch, Stopwatch};
+use crate::world::clock::{Clock, JumpWatch, Stopwatch};
 use crate::world::tracker::TrackerError;
 
 /// Why a loop cannot go on.
@@ -91,6 +92,8 @@ pub(super) struct Loop {
     pub(super) facts: Facts,
     pub(super) sights: Sights,
     pub(super) breakers: Breakers,
+    /// The user's own policies.
+    pub(super) advisors: Advisors,
     pub(super) surplus: Surplus,
     pub(super) courses: Courses,
     pub(super) snapshot: Arc<Snapshot>,
@@ -156,6 +159,8 @@ impl Loop {
         };
         let jumps = JumpWatch::new(setup.clock);
         let lead = setup.candidate.clone().map(|candidate| Lead::new(candidate, now));
+        // Its time is real, whatever the loop's clock is.
+        let advisors = Advisors::new(setup.settings.path(), Some(Clock::Wall));
         let pricing = Pricing::new(Arc::clone(&setup.catalogue));
         let mut the_loop = Self {
             setup,
@@ -168,6 +173,7 @@ impl Loop {
             facts: Facts::default(),
             sights: Sights::default(),
             breakers: Breakers::default(),
+            advisors,
             surplus: Surplus::new(),
             courses: Courses::new(),
             snapshot: Arc::default(),
@@ -348,7 +354,7 @@ impl Loop {
                 matches!(outcome.deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&outcome.deed, now)
             }
         };
-        let consequence = settle(&outcome, &self.memory, &mut self.breakers, first, now);
+        let consequence = settle(&outcome, &self.memory, &mut self.breakers, first, &self.setup.catalogue, now);
         self.commit(consequence.records).await;
         if let Some(kind) = kind {
             self.setup.crash.pass(kind, Point::AfterRecord)?;

@@ -174,7 +174,7 @@ ami = "ami-1"
         let id: crate::model::ids::InstanceId = "i-1".into();
         let opened =
             crate::engine::seen::notice::opened(&intent("b.0", start), id.clone(), &"g5.xlarge".into(), start, None);
-        let opened = opened.with_extras(settings.pool(&"gpu".into()));
+        let opened = opened.with_extras(settings.pool(&"gpu".into()), &crate::model::catalogue::Catalogue::default());
         let disks = opened.interval.switched_off(off);
         assert_eq!(disks.rate, Some(Rate::from_micros_per_hour(109_589)));
         let mut memory = Memory::default();

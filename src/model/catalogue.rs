@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::model::extras::Extras;
+use crate::model::extras::{ExtraPrices, Extras};
 use crate::model::ids::MachineType;
 use crate::model::money::Rate;
 use crate::model::settings::{Market, PoolSettings, Provider, size_of};
@@ -30,6 +30,9 @@ pub struct TypeSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Catalogue {
     types: BTreeMap<Provider, BTreeMap<String, BTreeMap<MachineType, TypeSpec>>>,
+    /// What clouds told of disks and addresses, by region.
+    #[serde(default)]
+    extras: BTreeMap<Provider, BTreeMap<String, ExtraPrices>>,
 }
 
 /// What one machine of a pool would hold and cost.
@@ -70,6 +73,17 @@ impl Catalogue {
             Market::OnDemand => (spec.on_demand, spec.source) = (Some(price.rate), price.source),
             Market::Spot => (spec.spot, spec.spot_source) = (Some(price.rate), Some(price.source)),
         }
+    }
+
+    /// What the cloud told of disks and addresses at a site; every account pays the same.
+    #[must_use]
+    pub fn extras(&self, provider: Provider, site: &str) -> Option<&ExtraPrices> {
+        self.extras.get(&provider)?.get(site::parts(site).1)
+    }
+
+    /// Takes in what a cloud told of disks and addresses at a site.
+    pub fn set_extras(&mut self, provider: Provider, site: &str, told: ExtraPrices) {
+        self.extras.entry(provider).or_default().insert(site::parts(site).1.to_owned(), told);
     }
 
     /// What is known of a type there, else in any other region: prices differ by some per cent.
@@ -118,7 +132,7 @@ impl Catalogue {
         };
         let paid = listed.map(|listed| pool.discount.map_or(listed, |discount| discount.of(listed, now)));
         let own = pool.price.filter(|_| market == pool.market);
-        let extras = Extras::of(pool).rate();
+        let extras = Extras::of(pool, self).rate();
         Offer { vcpu, gpu: gpu + attached, rate: own.or(paid).map(|machine| machine + extras) }
     }
 }

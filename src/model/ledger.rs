@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{Account, AccountOf, Coverage, NOBODY, Owner};
+use crate::model::catalogue::Catalogue;
 use crate::model::extras::Extras;
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId};
 use crate::model::money::{Money, Rate};
@@ -86,9 +87,9 @@ impl Share {
 impl Interval {
     /// With what its pool's settings say of its disks and its address; of a machine without a price these are no part of it.
     #[must_use]
-    pub fn with_extras(self, pool: Option<&PoolSettings>) -> Self {
-        let extras = pool.map(|pool| Extras::within(pool, self.rate)).unwrap_or_default();
-        Self { extras, disks: pool.map(|pool| Extras::of(pool).disks).unwrap_or_default(), ..self }
+    pub fn with_extras(self, pool: Option<&PoolSettings>, catalogue: &Catalogue) -> Self {
+        let extras = pool.map(|pool| Extras::within(pool, catalogue, self.rate)).unwrap_or_default();
+        Self { extras, disks: pool.map(|pool| Extras::of(pool, catalogue).disks).unwrap_or_default(), ..self }
     }
 
     /// The bill that follows this one where the machine is switched off and kept.

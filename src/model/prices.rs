@@ -4,8 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::catalogue::TypeSpec;
+use crate::model::extras::{self, ExtraPrices};
 use crate::model::ids::MachineType;
-use crate::model::money::Rate;
+use crate::model::money::{Money, Rate};
 use crate::model::reason::counted;
 use crate::model::settings::{Market, PoolSettings, Provider};
 use crate::model::span::Short;
@@ -30,6 +31,9 @@ pub struct PriceSource {
     pub good: Option<Timestamp>,
     /// How many are believed of those.
     pub believed: usize,
+    /// How many prices of disks and addresses are believed beside them.
+    #[serde(default)]
+    pub beside: usize,
     /// Why it told none when it was asked last; the last good prices stay.
     pub error: Option<String>,
     /// What is not believed, and why.
@@ -41,8 +45,10 @@ impl PriceSource {
     #[must_use]
     pub fn told(&self, now: Timestamp) -> String {
         let good = self.good.map(|good| {
-            let types = counted(u64::try_from(self.believed).unwrap_or(u64::MAX), "type");
-            format!("told {} ago: {types}", Short(now.duration_since(good)))
+            let count = |count: usize, what: &str| counted(u64::try_from(count).unwrap_or(u64::MAX), what);
+            let beside = Some(count(self.beside, "price")).filter(|_| self.beside > 0);
+            let beside = beside.map(|prices| format!(", {prices} of disks and addresses")).unwrap_or_default();
+            format!("told {} ago: {}{beside}", Short(now.duration_since(good)), count(self.believed, "type"))
         });
         let error = self.error.as_ref().map(|error| match self.good {
             Some(_) => format!("not told since, they stay: {error}"),
@@ -102,9 +108,48 @@ pub fn believed(
     }
 }
 
+/// Leaves of what a cloud told of disks and addresses what is believed, held against the list; and why not the rest.
+#[must_use]
+pub fn believed_extras(mut told: ExtraPrices) -> (ExtraPrices, Vec<String>) {
+    let mut refused = Vec::new();
+    let mut near = |what: &str, told: &str, micros: i64, listed: i64, price: &str| {
+        let is_near = micros <= listed.saturating_mul(FAR) && micros.saturating_mul(FAR) >= listed;
+        if !is_near {
+            refused
+                .push(format!("{what} at {told}: more than {FAR} times or less than a {FAR}th of the list's {price}"));
+        }
+        is_near
+    };
+    told.disks.retain(|kind, price| {
+        let listed = extras::listed(*kind);
+        let of_month = |price: Money| format!("{price} for a GB and a month");
+        near(kind.word(), &of_month(*price), price.micros(), listed.micros(), &listed.to_string())
+    });
+    let listed = extras::ADDRESS;
+    told.address = told.address.filter(|rate| {
+        near("an address", &rate.to_string(), rate.micros_per_hour(), listed.micros_per_hour(), &listed.to_string())
+    });
+    (told, refused)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::settings::DiskKind;
+
+    #[test]
+    fn a_disk_s_price_far_from_the_list_s_is_not_believed() {
+        let disks = [(DiskKind::PdSsd, 187_000), (DiskKind::PdStandard, 200_001), (DiskKind::PdBalanced, 0)];
+        let told = ExtraPrices {
+            disks: disks.map(|(kind, micros)| (kind, Money::from_micros(micros))).into(),
+            address: Some(Rate::from_micros_per_hour(999)),
+            source: "x".to_owned(),
+        };
+        let (believed, refused) = believed_extras(told);
+        assert_eq!(believed.disks.keys().copied().collect::<Vec<_>>(), [DiskKind::PdSsd]);
+        assert_eq!((believed.address, believed.count(), refused.len()), (None, 1, 3), "{refused:?}");
+        assert!(refused[0].starts_with("pd-standard at $0.20 for a GB and a month: more than 5 times"), "{refused:?}");
+    }
 
     #[test]
     fn a_price_far_from_the_table_s_is_not_believed() {

@@ -1,9 +1,11 @@
 //! Why: for every action and every refusal, in numbers that a person can check.
 
 mod limit;
+mod policy;
 mod remedy;
 
 pub use limit::{LimitKind, LimitScope};
+pub use policy::{Kept, Wanted};
 
 use std::fmt;
 
@@ -24,6 +26,8 @@ use crate::model::span::Short;
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     // Why an action.
+    /// A policy of the user's wants it so.
+    Advised(Wanted),
     /// `waiting` tasks, less what is there for them, need room for `need`; a machine has room for `each`.
     Waiting {
         waiting: u32,
@@ -247,6 +251,13 @@ pub enum Reason {
     BroughtOver {
         instance: InstanceId,
     },
+    /// A policy of the user's lets no machine be launched for tasks that wait.
+    HeldBack(Kept),
+    /// A policy of the user's could not be asked: the loop decides without it.
+    PolicyFailed {
+        policy: String,
+        error: String,
+    },
     /// Entries of the queue whose tasks do not wait.
     Phantoms {
         phantoms: u32,
@@ -458,6 +469,9 @@ impl fmt::Display for Reason {
             Self::Served { waiting, idle, starting, foreign } => {
                 write!(f, "{waiting} waiting, {idle} idle, {starting} starting, {foreign} foreign idle: enough")
             }
+            Self::Advised(wanted) => write!(f, "{wanted}"),
+            Self::HeldBack(kept) => write!(f, "{kept}"),
+            Self::PolicyFailed { policy, error } => write!(f, "{policy} is not followed: {error}"),
             Self::Phantoms { phantoms, entries } => {
                 write!(f, "{phantoms} of {entries} entries are no waiting tasks: nothing is launched for them")
             }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::catalogue::Catalogue;
 use crate::model::course::{Lesson, Rise};
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
 use crate::model::instance::{Drain, Hold, Origin, Power};
@@ -270,8 +271,8 @@ pub struct Opened {
 impl Opened {
     /// With what its pool's settings say of its disks and its address.
     #[must_use]
-    pub fn with_extras(mut self, pool: Option<&PoolSettings>) -> Self {
-        self.interval = self.interval.with_extras(pool);
+    pub fn with_extras(mut self, pool: Option<&PoolSettings>, catalogue: &Catalogue) -> Self {
+        self.interval = self.interval.with_extras(pool, catalogue);
         self
     }
 }

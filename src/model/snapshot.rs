@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Owner;
+use crate::model::advice::Advised;
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::Courses;
@@ -46,6 +47,9 @@ pub struct Snapshot {
     pub courses: Courses,
     pub learned: Arc<Learned>,
     pub catalogue: Arc<Catalogue>,
+    /// What the queues' policies want, by the queues that have one.
+    #[serde(default)]
+    pub advice: BTreeMap<QueueName, Advised>,
     /// What people ask for, entering the plan like anything else.
     pub orders: Vec<Order>,
     pub sources: Vec<Source>,

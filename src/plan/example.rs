@@ -52,6 +52,7 @@ pub(super) fn queue(name: &str, pools: &[&str]) -> QueueSettings {
         limits: Limits::default(),
         on_lost: OnLost::Requeue(1),
         expected_task: SignedDuration::from_hours(1),
+        policy: None,
     }
 }
 
@@ -238,6 +239,7 @@ impl World {
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
                 gce_metadata: std::collections::BTreeMap::new(),
+                policy: None,
             },
             limits: Limits::default(),
             accounts: Vec::new(),

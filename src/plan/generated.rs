@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::example::{self, World, ago, now, secs};
 use crate::model::account::Owner;
+use crate::model::advice::{Advice, Advised};
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::course::{Course, Fall, Rise};
 use crate::model::drift::Drift;
@@ -65,6 +66,12 @@ impl Dice {
         self.queues(&mut world);
         self.surroundings(&mut world, &pools, &queues);
         self.orders(&mut world, &pools, &queues);
+        for queue in &queues {
+            if self.in_hundred(15) {
+                let advised = self.advised(&pools);
+                world.snapshot.advice.insert(queue.clone(), advised);
+            }
+        }
         world
     }
 
@@ -338,6 +345,22 @@ impl Dice {
                 world.snapshot.queues.push(state);
             }
         }
+    }
+
+    /// What a policy may answer, which may be anything.
+    fn advised(&mut self, pools: &[PoolName]) -> Advised {
+        let policy = "policies/x.rhai".to_owned();
+        if self.in_hundred(15) {
+            return Advised::Failed { error: format!("{policy}:1:1: no"), policy };
+        }
+        let capacities = [0, 1, 2, 5, 40, u32::MAX];
+        Advised::Wants(Advice {
+            policy,
+            capacity: self.in_hundred(70).then(|| self.pick(&capacities)),
+            pools: self.in_hundred(40).then(|| vec![self.pick(pools), self.pick(pools)]),
+            veto: self.in_hundred(15),
+            said: "so".to_owned(),
+        })
     }
 
     fn surroundings(&mut self, world: &mut World, pools: &[PoolName], queues: &[QueueName]) {

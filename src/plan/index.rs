@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::model::advice::{Advice, Advised};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Offer;
 use crate::model::ids::{InstanceId, MachineType, PoolName, QueueName};
@@ -43,6 +44,10 @@ pub(super) struct Queue<'a> {
     pub(super) state: Option<&'a QueueState>,
     /// Places of its pools, in order of preference.
     pub(super) pools: Vec<usize>,
+    /// Those in which machines are launched, in order: what its policy says, or all.
+    pub(super) order: Vec<usize>,
+    /// What its policy wants.
+    pub(super) advice: Option<&'a Advice>,
     /// The same, those first that the fewest queues share: a machine that others can use too is left to them.
     pub(super) least_shared: Vec<usize>,
     /// How long nine of ten of its tasks take.
@@ -250,6 +255,16 @@ impl Queue<'_> {
         (!self.exists()).then(|| Reason::NoSuchQueue { queue: self.settings.name.clone(), nearest })
     }
 
+    /// Why the policy of the queue is not followed, if it is not.
+    pub(super) fn policy_failed(&self, snapshot: &Snapshot) -> Option<Reason> {
+        match snapshot.advice.get(&self.settings.name)? {
+            Advised::Wants(_) => None,
+            Advised::Failed { policy, error } => {
+                Some(Reason::PolicyFailed { policy: policy.clone(), error: error.clone() })
+            }
+        }
+    }
+
     /// How many of the waiting tasks were lost with a machine before.
     pub(super) fn retried(&self) -> u32 {
         self.state.filter(|state| state.id.is_some()).map_or(0, |state| state.retried)
@@ -285,12 +300,22 @@ fn queues<'a>(
     by_priority.sort_by_key(|(_, queue)| Reverse(queue.priority));
     let mut queues = Vec::with_capacity(by_priority.len());
     for (place, (written, queue)) in by_priority.into_iter().enumerate() {
+        let advice = snapshot.advice.get(&queue.name).and_then(Advised::wants);
+        let of = |names: &[PoolName]| names.iter().filter_map(|pool| pool_places.get(pool)).copied().collect();
+        let own: Vec<usize> = of(&queue.pools);
+        let order = advice.and_then(|advice| advice.pools.as_deref()).map(|pools| {
+            // A pool that the queue does not name serves it by nobody's word.
+            let wanted: Vec<usize> = of(pools);
+            wanted.into_iter().filter(|pool| own.contains(pool)).collect()
+        });
         let queue = Queue {
             place,
             written,
             settings: queue,
             state: states.get(&queue.name).copied(),
-            pools: queue.pools.iter().filter_map(|pool| pool_places.get(pool)).copied().collect(),
+            order: order.unwrap_or_else(|| own.clone()),
+            pools: own,
+            advice,
             least_shared: Vec::new(),
             task: OnceCell::new(),
         };

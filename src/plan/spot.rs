@@ -43,7 +43,7 @@ impl Pass<'_> {
     pub(super) fn pools_of_retries(&self, queue: &Queue<'_>) -> Vec<usize> {
         let may = |pool: &&usize| !self.is_spot(**pool) || self.is_spot_with_retry(**pool);
         let (own, others): (Vec<usize>, Vec<usize>) =
-            queue.pools.iter().filter(may).partition(|pool| !self.is_spot(**pool));
+            queue.order.iter().filter(may).partition(|pool| !self.is_spot(**pool));
         own.into_iter().chain(others).collect()
     }
 

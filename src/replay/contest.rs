@@ -25,6 +25,8 @@ pub struct PolicySpec {
 enum Kind {
     /// With these fields of every pool.
     Own(Vec<(String, String)>),
+    /// The same, with a script of the user's for every queue.
+    Script(String),
     Clearml {
         poll: Millis,
         max_idle: Millis,
@@ -40,6 +42,7 @@ impl PolicySpec {
     fn policy(&self, week: &Week<'_>, waiting: Rate) -> Result<Box<dyn Policy>, String> {
         Ok(match &self.kind {
             Kind::Own(options) => Box::new(Own::new(week, options, waiting)?),
+            Kind::Script(path) => Box::new(Own::new(week, &[], waiting)?.with_script(path)),
             Kind::Clearml { poll, max_idle } => Box::new(Clearml::new(*poll, *max_idle)),
         })
     }
@@ -50,6 +53,10 @@ impl std::str::FromStr for PolicySpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, options) = text.split_once(':').unwrap_or((text, ""));
+        if name == "script" {
+            let kind = Kind::Script(script(options)?);
+            return Ok(Self { written: text.to_owned(), kind });
+        }
         let options = options
             .split(',')
             .filter(|option| !option.is_empty())
@@ -59,12 +66,16 @@ impl std::str::FromStr for PolicySpec {
             "tidegate" => own(&options)?,
             "clearml" => clearml(&options)?,
             _ => {
-                let hint = did_you_mean(name, ["tidegate", "clearml"]);
-                return Err(format!("there is no policy `{name}`{hint}: it is `tidegate` or `clearml`"));
+                let hint = did_you_mean(name, ["tidegate", "clearml", "script"]);
+                return Err(format!("there is no policy `{name}`{hint}: it is `tidegate`, `clearml` or `script:FILE`"));
             }
         };
         Ok(Self { written: text.to_owned(), kind })
     }
+}
+
+fn script(path: &str) -> Result<String, String> {
+    if path.is_empty() { Err("`script:` is without a file".to_owned()) } else { Ok(path.to_owned()) }
 }
 
 fn own(options: &[(&str, &str)]) -> Result<Kind, String> {
@@ -188,5 +199,8 @@ pub fn played<'a>(trace: &'a Trace, policy: &PolicySpec, seed: u64, terms: Terms
     let mut week = Week::new(trace, terms.cloud, seed);
     let mut policy = policy.policy(&week, terms.waiting)?;
     play(&mut week, policy.as_mut());
+    if let Some(failure) = policy.failure() {
+        return Err(failure);
+    }
     Ok(week)
 }

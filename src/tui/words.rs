@@ -66,6 +66,9 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
     let passed = now.duration_since(planned).max(SignedDuration::ZERO);
     match reason {
         Reason::Waiting { need, .. } => (format!("grow by {need}"), Tone::Active),
+        Reason::Advised(wanted) => (format!("grow by {}", wanted.need), Tone::Active),
+        Reason::HeldBack(_) => ("hold: policy".to_owned(), Tone::Warn),
+        Reason::PolicyFailed { .. } => ("policy fails".to_owned(), Tone::Bad),
         Reason::Warm { min, .. } => (format!("warm to {min}"), Tone::Active),
         Reason::Surplus { .. } => ("shrink now".to_owned(), Tone::Active),
         Reason::Foreseen { foreseen, .. } => (format!("ahead by {}", foreseen.more()), Tone::Active),

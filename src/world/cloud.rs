@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::model::extras::ExtraPrices;
 use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, Term, Zone};
 use crate::model::money::Rate;
 use crate::model::observed::CloudInstance;
@@ -79,6 +80,11 @@ pub trait Cloud: Send + Sync {
         _now: Timestamp,
     ) -> Result<BTreeMap<MachineType, Rate>, CloudError> {
         Ok(BTreeMap::new())
+    }
+
+    /// What disks and public addresses cost there; what it does not know is not in the answer.
+    async fn extra_prices(&self, _region: &str, _now: Timestamp) -> Result<ExtraPrices, CloudError> {
+        Ok(ExtraPrices::default())
     }
 
     /// Whether anything of the fleet's may be left behind here.

@@ -50,6 +50,9 @@ pub(super) fn of_pool(pool: &PoolSettings) -> Vec<&'static str> {
     let sometimes = [
         (gce.image.is_some(), "compute.disks.setLabels"),
         (gce.image.is_some(), "compute.images.useReadOnly"),
+        // Its disks are labelled when they are there.
+        (gce.machine_image.is_some(), "compute.disks.get"),
+        (gce.machine_image.is_some(), "compute.disks.setLabels"),
         (gce.machine_image.is_some(), "compute.machineImages.useReadOnly"),
         (own_network, "compute.networks.use"),
         (own_network && pool.public_address, "compute.networks.useExternalIp"),
@@ -112,6 +115,8 @@ mod tests {
             (of(|pool| pool.launch.gce.service_account = Some("default".to_owned())), "iam.serviceAccounts.actAs"),
             (of(|pool| pool.launch.gce.image = Some("x".to_owned())), "compute.images.useReadOnly"),
             (of(|pool| pool.launch.gce.machine_image = Some("x".to_owned())), "compute.machineImages.useReadOnly"),
+            (of(|pool| pool.launch.gce.machine_image = Some("x".to_owned())), "compute.disks.get"),
+            (of(|pool| pool.launch.gce.machine_image = Some("x".to_owned())), "compute.disks.setLabels"),
             (of(|pool| pool.launch.gce.network_tags = vec!["x".to_owned()]), "compute.instances.setTags"),
             (of(|pool| pool.public_address = true), "compute.subnetworks.useExternalIp"),
             (of(|pool| pool.market = Market::Spot), "compute.zoneOperations.list"),

@@ -11,6 +11,7 @@
 mod clearml;
 mod cli;
 mod console;
+mod custom;
 #[cfg(feature = "aws")]
 mod ec2;
 #[cfg(feature = "gce")]

@@ -126,6 +126,8 @@ struct PriceLine {
     age_seconds: Option<i64>,
     /// Machine types whose told price is used.
     believed: usize,
+    /// Prices of disks and addresses, likewise.
+    beside: usize,
     refused: Vec<String>,
     error: Option<String>,
 }
@@ -199,6 +201,7 @@ fn price_line(source: &PriceSource, now: jiff::Timestamp) -> PriceLine {
         prices: source.name(),
         age_seconds: source.good.map(|good| now.duration_since(good).as_secs()),
         believed: source.believed,
+        beside: source.beside,
         refused: source.refused.clone(),
         error: source.error.clone(),
     }

@@ -29,7 +29,7 @@ pub(super) struct Replay {
     /// Traces
     #[arg(required_unless_present_any = ["gates", "from_clearml"], value_name = "TRACE")]
     traces: Vec<PathBuf>,
-    /// Who decides: `tidegate`, `tidegate:keep_alive=1m`, `clearml`, `clearml:poll=30s,idle=60s`; many times
+    /// Who decides: `tidegate`, `tidegate:keep_alive=1m`, `clearml`, `clearml:poll=30s,idle=60s`, `script:FILE`; many times
     #[arg(long = "policy", value_name = "POLICY", default_values = ["tidegate", "clearml"])]
     policies: Vec<PolicySpec>,
     /// So many runs of each, with other boot times; means are shown

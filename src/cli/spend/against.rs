@@ -150,7 +150,7 @@ impl Told<'_> {
         if !self.found.is_alarming() {
             lines.push(self.verdict());
         }
-        text + &lines.join("\n") + "\n"
+        text + lines.join("\n").as_str() + "\n"
     }
 
     /// How far the comparison reaches.

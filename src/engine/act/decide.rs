@@ -79,7 +79,8 @@ impl Ground<'_> {
                         .any(|(name, _)| name.instance == *instance);
                 // One that was proved gone and is back is billed on from there.
                 let billed_from = self.memory.gone.get(instance).copied().unwrap_or(orphan.launched);
-                let opened = adopted(orphan, has_worker, billed_from, self.settings, self.now);
+                let opened =
+                    adopted(orphan, has_worker, billed_from, self.settings, &self.snapshot.catalogue, self.now);
                 let told = told.about_machine(&opened.known).intent(opened.known.intent.as_ref());
                 Some(Decision { records: vec![Record::Opened(Box::new(opened)), told.record()], deed: None })
             }

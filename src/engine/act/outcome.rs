@@ -6,6 +6,7 @@ use crate::engine::act::breakers::Breakers;
 use crate::engine::act::deed::{Deed, Done, Failed, LaunchDeed, Outcome};
 use crate::engine::seen::notice::opened;
 use crate::engine::words::line;
+use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, IntentId, TaskId, Zone};
 use crate::model::journal::{EntryKind, Subject};
 use crate::model::observed::LostTask;
@@ -30,11 +31,12 @@ pub(in crate::engine) fn settle(
     memory: &Memory,
     breakers: &mut Breakers,
     first: bool,
+    catalogue: &Catalogue,
     now: Timestamp,
 ) -> Consequence {
     let Outcome { deed, result } = outcome;
     match (deed, result) {
-        (Deed::Launch(order), Ok(Done::Launched(launched))) => made(order, launched, memory, breakers, now),
+        (Deed::Launch(order), Ok(Done::Launched(launched))) => made(order, launched, memory, breakers, catalogue, now),
         (Deed::Launch(order), Err(failed)) => not_made(order, failed, memory, breakers, now),
         (Deed::Requeue { lost, attempt }, Ok(Done::Requeue(requeue))) => {
             // What the machine's mailbox had to say is heard, once no other task of its is on the way.
@@ -138,6 +140,7 @@ fn made(
     launched: &[Launched],
     memory: &Memory,
     breakers: &mut Breakers,
+    catalogue: &Catalogue,
     now: Timestamp,
 ) -> Consequence {
     let mut consequence = Consequence::default();
@@ -158,7 +161,8 @@ fn made(
             consequence.records.extend([Record::IntentUnknown(intent.id.clone()), line.about(subject).record()]);
             continue;
         };
-        let opened = opened(intent, id.clone(), machine_type, launched, zone.clone()).with_extras(Some(&order.pool));
+        let opened = opened(intent, id.clone(), machine_type, launched, zone.clone());
+        let opened = opened.with_extras(Some(&order.pool), catalogue);
         let line = line.about_machine(&opened.known);
         consequence.records.extend([
             Record::Opened(Box::new(opened)),
@@ -267,7 +271,8 @@ mod tests {
         result: Result<Done, Failed>,
     ) -> (Vec<Record>, Vec<String>, usize) {
         let outcome = Outcome { deed, result };
-        let Consequence { records, deeds } = settle(&outcome, &fleet.memory, breakers, first, fleet.now);
+        let Consequence { records, deeds } =
+            settle(&outcome, &fleet.memory, breakers, first, &fleet.catalogue, fleet.now);
         let text = |record: &Record| match record {
             Record::Journal(entry) => Some(entry.text.clone()),
             _ => None,
@@ -350,7 +355,8 @@ mod tests {
             let machine = come_to(listed.then_some(fleet.now), fleet.now, &intent.id);
             let mut breakers = Breakers::default();
             let outcome = Outcome { deed: deed.unwrap(), result: Ok(Done::Launched(vec![machine])) };
-            let Consequence { records, .. } = settle(&outcome, &fleet.memory, &mut breakers, true, fleet.now);
+            let Consequence { records, .. } =
+                settle(&outcome, &fleet.memory, &mut breakers, true, &fleet.catalogue, fleet.now);
             let why = records.iter().find_map(|record| match record {
                 Record::Journal(entry) => Some(entry.reason.as_str()),
                 _ => None,

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use crate::model::catalogue::Catalogue;
 use crate::model::instance::{Instance, Origin, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Rate;
@@ -17,6 +18,7 @@ pub(in crate::engine) fn adopted(
     has_worker: bool,
     billed_from: Timestamp,
     settings: &Settings,
+    catalogue: &Catalogue,
     now: Timestamp,
 ) -> Opened {
     let max_boot = settings.pool(&orphan.pool).map(|pool| pool.max_boot);
@@ -66,5 +68,5 @@ pub(in crate::engine) fn adopted(
             shares: vec![first],
         },
     };
-    opened.with_extras(settings.pool(&orphan.pool))
+    opened.with_extras(settings.pool(&orphan.pool), catalogue)
 }

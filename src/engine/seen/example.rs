@@ -145,7 +145,7 @@ impl Fleet {
         let machine = self.machines.last().unwrap();
         let opened =
             opened(&intent("b.0", machine.launched), machine.id.clone(), &machine.machine_type, machine.launched, None);
-        let opened = opened.with_extras(self.settings.pools.first());
+        let opened = opened.with_extras(self.settings.pools.first(), &self.catalogue);
         self.memory.apply(&Record::Opened(Box::new(opened)));
         self
     }

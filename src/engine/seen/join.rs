@@ -79,6 +79,8 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         courses: parts.courses,
         learned: Arc::new(memory.learned.clone()),
         catalogue: Arc::clone(catalogue),
+        // Until the policies are asked again.
+        advice: before.advice.clone(),
         orders: parts.orders,
         sources: facts.sources(parts.stale_after),
     }
@@ -711,7 +713,14 @@ mod tests {
             let opened = {
                 fleet.look();
                 let found = fleet.instance("i-1").unwrap();
-                crate::engine::seen::adopt::adopted(&found, true, found.launched, &fleet.settings, fleet.now)
+                crate::engine::seen::adopt::adopted(
+                    &found,
+                    true,
+                    found.launched,
+                    &fleet.settings,
+                    &fleet.catalogue,
+                    fleet.now,
+                )
             };
             fleet.memory.apply(&Record::Opened(Box::new(opened)));
             fleet.look();

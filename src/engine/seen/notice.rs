@@ -135,7 +135,7 @@ impl Known<'_> {
         if let Some(machine) = made {
             let CloudInstance { id, machine_type, launched, zone, .. } = machine;
             let opened = opened(intent, id.clone(), machine_type, *launched, zone.clone());
-            let opened = opened.with_extras(self.settings.pool(&intent.pool));
+            let opened = opened.with_extras(self.settings.pool(&intent.pool), self.catalogue);
             let text = format!("{} is the machine of its launch", machine.id);
             let mut line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known).intent(Some(&intent.id));
             if !intent.choices.is_empty() {
@@ -301,7 +301,7 @@ impl Known<'_> {
 
     fn of_ended_unknown(&self, machine: &CloudInstance) -> Vec<Record> {
         let orphan = join::orphan(machine, self.settings, self.catalogue, self.now);
-        let opened = adopted(&orphan, false, machine.launched, self.settings, self.now);
+        let opened = adopted(&orphan, false, machine.launched, self.settings, self.catalogue, self.now);
         let text = format!("{} ends and is in no ledger: it is billed from its launch", machine.id);
         let line = line(self.now, EntryKind::Seen, text).about_machine(&opened.known);
         let closed = bill_ends(machine, self.now)
@@ -382,7 +382,7 @@ impl Known<'_> {
             end: None,
             shares: vec![Share::boot(shown.launched, machine.home.clone())],
         };
-        bill.with_extras(self.settings.pool(&machine.pool))
+        bill.with_extras(self.settings.pool(&machine.pool), self.catalogue)
     }
 }
 

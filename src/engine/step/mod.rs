@@ -390,7 +390,8 @@ impl Stepper {
             matches!(deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&deed, now)
         };
         let outcome = Outcome { deed, result };
-        let Consequence { records, deeds } = settle(&outcome, &self.memory, &mut self.breakers, first, now);
+        let Consequence { records, deeds } =
+            settle(&outcome, &self.memory, &mut self.breakers, first, &self.catalogue, now);
         self.commit(records);
         deeds.into_iter().filter_map(|deed| self.begin(deed, now)).collect()
     }

@@ -9,6 +9,7 @@ mod looks;
 mod loss;
 mod orders;
 mod phantoms;
+mod policies;
 mod quitting;
 mod schedules;
 mod still;

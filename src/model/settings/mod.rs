@@ -66,6 +66,12 @@ impl Settings {
         self.queues.iter().find(|queue| queue.name == *name)
     }
 
+    /// The script that is asked about a queue of these settings, if any.
+    #[must_use]
+    pub fn policy_of<'a>(&'a self, queue: &'a QueueSettings) -> Option<&'a str> {
+        queue.policy.as_deref().or(self.the_loop.policy.as_deref())
+    }
+
     #[must_use]
     pub fn account(&self, name: &AccountName) -> Option<&AccountSettings> {
         self.accounts.iter().find(|account| account.name == *name)
@@ -140,6 +146,9 @@ pub struct LoopSettings {
     /// Metadata of every machine of Google's, beneath its pool's own.
     #[serde(default)]
     pub gce_metadata: BTreeMap<String, String>,
+    /// The script that is asked about every queue that names none itself.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 /// How often the loop looks at the world.
@@ -294,6 +303,9 @@ pub struct QueueSettings {
     pub on_lost: OnLost,
     /// How long a task takes, until there is enough history; part of a launch's reservation.
     pub expected_task: SignedDuration,
+    /// The script that is asked what the queue is to have.
+    #[serde(default)]
+    pub policy: Option<String>,
 }
 
 /// What happens to the task of a machine that is gone.

@@ -82,6 +82,13 @@ fn returning(pass: &Pass<'_>, pool: &Pool<'_>, course: &Course) -> Option<Forese
 
 fn launch(pass: &mut Pass<'_>, place: usize, pool: &Pool<'_>, count: u32, reason: &Reason) {
     let Some(queue) = pool.first else { return };
+    let has_a_say = |queue: &Queue<'_>| {
+        queue.advice.is_some_and(|advice| advice.veto || advice.capacity.is_some() || !queue.order.contains(&place))
+    };
+    // What its policy wants ahead of its tasks is demand already.
+    if pass.index.queues.get(queue).is_some_and(has_a_say) {
+        return;
+    }
     let name = pass.index.queues.get(queue).map(|queue| &queue.settings.name);
     let about = About { queue: name, pool: Some(&pool.settings.name), ..About::default() };
     if let Some(no) = grow::forbidden(pass) {

@@ -10,10 +10,13 @@
 //!    taken back.
 //!
 //! What is left over is the surplus of its pool.
+//!
+//! A queue's policy may want fewer tasks served than wait, or more: those that are not there yet are demand, too.
 
 use crate::model::account::Owner;
+use crate::model::advice::{Advice, MOST_AHEAD};
 use crate::model::plan::Rule;
-use crate::model::reason::Reason;
+use crate::model::reason::{Kept, Reason, Wanted};
 use crate::model::settings::{Budget, MOST_AGENTS};
 use crate::plan::budgets::has_steps;
 use crate::plan::index::{Index, Map, Queue};
@@ -32,6 +35,8 @@ pub(in crate::plan) struct Demand {
 #[derive(Clone, Copy, Default)]
 pub(in crate::plan) struct Need {
     pub(in crate::plan) waiting: u32,
+    /// Tasks of the queue that machines have, as far as its policy needs to know.
+    running: u32,
     idle: u32,
     starting: u32,
     foreign: u32,
@@ -115,7 +120,7 @@ type ByHome = Map<(Option<usize>, usize), Free>;
 impl Need {
     /// Why machines are launched that run `each` tasks at a time.
     pub(in crate::plan) fn reason(&self, each: u32) -> Reason {
-        let Self { waiting, idle, starting, foreign, more } = *self;
+        let Self { waiting, idle, starting, foreign, more, .. } = *self;
         Reason::Waiting { waiting, idle, starting, foreign, need: more, each }
     }
 
@@ -123,6 +128,33 @@ impl Need {
     pub(in crate::plan) fn served(&self) -> Reason {
         let Self { waiting, idle, starting, foreign, .. } = *self;
         Reason::Served { waiting, idle, starting, foreign }
+    }
+
+    /// Why machines are launched for a queue: its policy's reason, where it has one.
+    pub(in crate::plan) fn reason_of(&self, queue: &Queue<'_>, each: u32) -> Reason {
+        let Some(advice) = queue.advice else { return self.reason(each) };
+        let Self { waiting, running, idle, starting, foreign, more } = *self;
+        Reason::Advised(Wanted {
+            policy: advice.policy.clone(),
+            said: advice.said.clone(),
+            capacity: advice.capacity,
+            waiting,
+            running,
+            idle,
+            starting,
+            foreign,
+            need: more,
+        })
+    }
+
+    /// Leaves of the tasks for which nothing is there those that the policy wants served now; says how many it holds back.
+    fn hold_back(&mut self, advice: &Advice, closed: bool) -> u32 {
+        let there = self.running.saturating_add(self.idle).saturating_add(self.starting).saturating_add(self.foreign);
+        let room = advice.capacity.map_or(u32::MAX, |capacity| capacity.saturating_sub(there));
+        let served = self.more.min(if closed { 0 } else { room });
+        let held = self.more - served;
+        self.more = served;
+        held
     }
 
     fn take(&mut self, free: &mut Free) -> u32 {
@@ -178,7 +210,11 @@ fn release(free: &mut Free, up: &mut u32, size: u32) -> bool {
 pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
     let index = pass.index;
     let barred = barred(pass);
-    let counted = |queue: &Queue<'_>| waiting(queue, barred.get(&queue.place).map_or(0, |(tasks, _)| *tasks));
+    let running = running(pass);
+    let counted = |queue: &Queue<'_>| {
+        let need = waiting(queue, barred.get(&queue.place).map_or(0, |(tasks, _)| *tasks));
+        with_advice(need, queue, running.get(&queue.place).copied().unwrap_or_default())
+    };
     let mut queues: Vec<Need> = index.queues.iter().map(counted).collect();
     let (mut pools, mut booting, mut unheard) = supply(pass);
     share_foreign(index, &mut queues);
@@ -190,6 +226,9 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
     }
     share_starting(index, &mut queues, &mut pools, &mut booting, |supply| &mut supply.booting);
     share_starting(index, &mut queues, &mut pools, &mut unheard, |supply| &mut supply.unheard);
+    for (queue, need) in index.queues.iter().zip(&mut queues) {
+        advise(pass, queue, need);
+    }
     for queue in index.queues.iter().filter(|queue| queue.state.is_some()) {
         if let Some(missing) = queue.missing() {
             pass.refuse(Rule::Demand, &About::queue(&queue.settings.name), missing.clone());
@@ -219,6 +258,58 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
 fn waiting(queue: &Queue<'_>, barred: u32) -> Need {
     let waiting = queue.waiting().saturating_sub(barred);
     Need { waiting, more: waiting, ..Need::default() }
+}
+
+/// Tasks on machines, by the queues that have a policy.
+fn running(pass: &Pass<'_>) -> Map<usize, u32> {
+    let index = pass.index;
+    let mut running = Map::default();
+    if index.snapshot.advice.is_empty() {
+        return running;
+    }
+    for machine in &pass.machines {
+        for task in machine.seen.tasks() {
+            let queue = task.queue.as_ref().map_or(machine.home, |queue| index.queue_place(queue));
+            if let Some(queue) = queue {
+                *running.entry(queue).or_default() += 1;
+            }
+        }
+    }
+    running
+}
+
+/// Counts as demand what the queue's policy wants beyond the tasks that are there.
+fn with_advice(need: Need, queue: &Queue<'_>, running: u32) -> Need {
+    let Some(advice) = queue.advice.filter(|_| queue.exists()) else { return need };
+    let there = running.saturating_add(queue.waiting());
+    let wanted = advice.capacity.filter(|_| !advice.veto && !queue.order.is_empty()).unwrap_or_default();
+    let ahead = wanted.saturating_sub(there).min(MOST_AHEAD);
+    Need { running, more: need.more.saturating_add(ahead), ..need }
+}
+
+/// Holds back what the queue's policy does not want, and says so; or that it is not followed.
+fn advise(pass: &mut Pass<'_>, queue: &Queue<'_>, need: &mut Need) {
+    let about = About::queue(&queue.settings.name);
+    if let Some(failed) = queue.policy_failed(pass.index.snapshot) {
+        pass.refuse(Rule::Demand, &about, failed);
+    }
+    let Some(advice) = queue.advice else { return };
+    let closed = advice.veto || queue.order.is_empty();
+    let tasks = need.hold_back(advice, closed);
+    if tasks == 0 {
+        return;
+    }
+    let reason = Reason::HeldBack(Kept {
+        policy: advice.policy.clone(),
+        said: advice.said.clone(),
+        capacity: advice.capacity.filter(|_| !closed),
+        running: need.running,
+        tasks,
+    });
+    if let Some(decided) = pass.decided.get_mut(queue.place) {
+        *decided = Some(reason.clone());
+    }
+    pass.refuse(Rule::Demand, &About { short_of: tasks, ..about }, reason);
 }
 
 /// Waiting tasks by queue whose project's or user's hard budget is spent, and the first of these budgets.
@@ -349,6 +440,7 @@ mod tests {
     use std::sync::Arc;
 
     use crate::model::account::Owner;
+    use crate::model::advice::{Advice, Advised};
     use crate::model::instance::{Agents, DrainCause, Fault, Instance, Phase, RunningTask};
     use crate::model::ledger::Share;
     use crate::model::observed::QueueEntry;
@@ -627,5 +719,85 @@ mod tests {
         world.expect(&["NOT demand train: the server has no queue `train`; it is not created"]);
         let next = world.plan().outlooks[0].next.clone().unwrap();
         assert_eq!(next.remedy().unwrap(), "did you mean `training`?");
+    }
+
+    fn advised(world: World, advice: Advice) -> World {
+        let mut world = world;
+        let advice = Advice { policy: "p.rhai".to_owned(), said: "so".to_owned(), ..advice };
+        world.snapshot.advice.insert("train".into(), Advised::Wants(advice));
+        world
+    }
+
+    fn wants(capacity: u32) -> Advice {
+        Advice { capacity: Some(capacity), ..Advice::default() }
+    }
+
+    #[test]
+    fn a_policy_that_wants_less_than_waits_holds_the_others_back() {
+        advised(World::new().waiting("train", 5), wants(3)).expect(&[
+            "grow: launch 3 x g5.xlarge in gpu for train: 5 waiting, 0 running, 0 idle, 0 starting, 0 foreign idle: p.rhai \
+             wants 3 at a time, 3 more: so",
+            "NOT demand train (2 short): p.rhai wants 3 at a time, 0 run: 2 wait on: so",
+        ]);
+        // One runs, and one is on its way.
+        let there = World::new().waiting("train", 5).with(instance("i-1", Phase::Busy)).intent("gpu", "train");
+        let there = advised(there, wants(3)).told();
+        assert!(there[0].starts_with("grow: launch 1 x") && there[1].contains("1 run: 3 wait on"), "{there:?}");
+        let veto = Advice { veto: true, ..Advice::default() };
+        let vetoed = advised(World::new().waiting("train", 5), veto);
+        vetoed.expect(&["NOT demand train (5 short): p.rhai lets no machine be launched, 5 wait on: so"]);
+    }
+
+    #[test]
+    fn a_policy_that_wants_more_than_waits_has_machines_kept_within_the_limits() {
+        let world = || World::new().waiting("train", 0);
+        advised(world(), wants(2)).expect(&[
+            "grow: launch 2 x g5.xlarge in gpu for train: 0 waiting, 0 running, 0 idle, 0 starting, 0 foreign idle: p.rhai \
+             wants 2 at a time, 2 more: so",
+        ]);
+        let idle =
+            world().with(instance("i-1", Phase::Idle)).with(instance("i-2", Phase::Idle)).surplus(&[9_999, 9_999]);
+        advised(idle, wants(2)).expect(&[]);
+        let most = |max: Option<u32>| {
+            let world = world().set(|settings| settings.pools[0].limits.max = max);
+            advised(world, wants(u32::MAX)).told().remove(0)
+        };
+        assert!(most(Some(4)).starts_with("grow: launch 4 x"), "{}", most(Some(4)));
+        assert!(most(None).starts_with("grow: launch 100 x"), "{}", most(None));
+    }
+
+    #[test]
+    fn a_policy_names_the_pools_and_their_order_among_those_of_the_queue() {
+        let world = || {
+            World::new().waiting("train", 3).set(|settings| {
+                settings.pools = vec![pool("a", &["g5.xlarge"]), pool("b", &["g5.xlarge"]), pool("c", &["g5.xlarge"])];
+                settings.pools[1].limits.max = Some(2);
+                settings.queues = vec![queue("train", &["a", "b"])];
+            })
+        };
+        let pools = |pools: &[&str]| Advice {
+            pools: Some(pools.iter().map(|pool| (*pool).into()).collect()),
+            ..Advice::default()
+        };
+        let told = |names: &[&str]| advised(world(), pools(names)).told();
+        let launched = |told: Vec<String>| -> Vec<String> {
+            let launches = told.iter().filter_map(|line| line.strip_prefix("grow: launch "));
+            launches.map(|line| line.split(" for ").next().unwrap().to_owned()).collect()
+        };
+        assert_eq!(launched(told(&["b", "a"])), ["2 x g5.xlarge in b", "1 x g5.xlarge in a"]);
+        assert_eq!(launched(told(&["b"])), ["2 x g5.xlarge in b"]);
+        assert!(launched(told(&["c"])).is_empty(), "the queue does not name it");
+        assert_eq!(told(&[]), ["NOT demand train (3 short): p.rhai lets no machine be launched, 3 wait on: so"]);
+    }
+
+    #[test]
+    fn where_a_policy_fails_the_plan_is_as_without_it_and_says_so() {
+        let mut world = World::new().waiting("train", 2);
+        let without = world.told();
+        let failed = Advised::Failed { policy: "p.rhai".to_owned(), error: "p.rhai:1:1: no".to_owned() };
+        world.snapshot.advice.insert("train".into(), failed);
+        let mut told = world.told();
+        assert_eq!(told.pop().as_deref(), Some("NOT demand train: p.rhai is not followed: p.rhai:1:1: no"));
+        assert_eq!(told, without);
     }
 }

@@ -35,17 +35,17 @@ pub(in crate::plan) fn grow(pass: &mut Pass<'_>) {
                     break;
                 }
                 left = left.saturating_sub(pass.machines.get(machine).map_or(0, Machine::free));
-                keep(pass, Rule::Grow, machine, &need.reason(index.each(*pool)));
+                keep(pass, Rule::Grow, machine, &need.reason_of(queue, index.each(*pool)));
             }
         }
         let soon = soon_free(pass, queue, left);
         left -= soon.as_ref().map_or(0, |(tasks, _)| *tasks);
         let mut refused = retry(pass, queue, &mut left);
-        for pool in &queue.pools {
+        for pool in &queue.order {
             if left == 0 {
                 break;
             }
-            let (served, no) = launch(pass, queue, *pool, (left, false), &need.reason(index.each(*pool)));
+            let (served, no) = launch(pass, queue, *pool, (left, false), &need.reason_of(queue, index.each(*pool)));
             left -= served;
             for reason in no {
                 if !refused.contains(&(*pool, reason.clone())) {
@@ -54,7 +54,7 @@ pub(in crate::plan) fn grow(pass: &mut Pass<'_>) {
             }
         }
         let each = queue.pools.first().map_or(1, |pool| index.each(*pool));
-        decide(pass, queue, need.reason(each));
+        decide(pass, queue, need.reason_of(queue, each));
         ask(pass, queue, left + soon.as_ref().map_or(0, |(tasks, _)| *tasks));
         if let Some((tasks, reason)) = soon {
             if tasks == need.more {

@@ -16,6 +16,11 @@ pub trait Policy {
     /// Looks and acts, at [`Week::now`]; it may let time pass meanwhile. When to look next.
     fn act(&mut self, week: &mut Week<'_>) -> Millis;
 
+    /// Why what it did counts for nothing, if so.
+    fn failure(&self) -> Option<String> {
+        None
+    }
+
     /// It is started anew, with what it has written down.
     fn restart(&mut self, week: &Week<'_>);
 }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Policy;
+use crate::engine::advise::Advisors;
 use crate::engine::{LEASED_EVERY, WHOLE_EVERY};
+use crate::model::advice::Advised;
 use crate::model::breaker::{Breaker, Offering};
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::course::Courses;
@@ -53,6 +55,9 @@ pub struct Own {
     shortage: Option<u32>,
     /// A look found nothing to do, and the world has not changed since.
     still: Option<u64>,
+    /// Scripts of the user's; what went wrong with one first.
+    advisors: Advisors,
+    failure: Option<String>,
 }
 
 impl Own {
@@ -131,7 +136,25 @@ impl Own {
             asked: 0,
             shortage: None,
             still: None,
+            advisors: Advisors::default(),
+            failure: None,
         })
+    }
+
+    /// With a script for every queue, as `loop.policy` names one.
+    #[must_use]
+    pub fn with_script(mut self, path: &str) -> Self {
+        self.settings.the_loop.policy = Some(path.to_owned());
+        self
+    }
+
+    /// Asks the script, if there is one. One that fails anywhere would be scored for what the loop did without it.
+    fn ask(&mut self, now: Timestamp) {
+        if self.settings.the_loop.policy.is_some() {
+            self.snapshot.advice = self.advisors.advise(&self.snapshot, &self.settings, &self.ledger, now);
+            let failed = self.snapshot.advice.values().find_map(Advised::failure);
+            self.failure = self.failure.take().or(failed);
+        }
     }
 
     fn look(&mut self, week: &Week<'_>, now: Timestamp) {
@@ -191,6 +214,7 @@ impl Own {
 
     /// Carries a plan out; whether it did anything.
     fn carry_out(&mut self, week: &mut Week<'_>, now: Timestamp) -> bool {
+        self.ask(now);
         let decided = plan(&self.snapshot, &self.settings, &self.ledger, now);
         self.interval = pace(&self.snapshot, &decided, self.interval);
         self.snapshot.surplus = decided.surplus;
@@ -297,6 +321,10 @@ impl Own {
 }
 
 impl Policy for Own {
+    fn failure(&self) -> Option<String> {
+        self.failure.clone()
+    }
+
     fn act(&mut self, week: &mut Week<'_>) -> Millis {
         let now = Timestamp::from_millisecond(week.now()).unwrap_or(Timestamp::MAX);
         self.count_calls(week);
@@ -304,7 +332,9 @@ impl Policy for Own {
             self.snapshot.courses.values().any(|course| !course.expected.is_empty() || !course.fell.is_empty());
         // Back-offs end, and what waits for a machine that is soon free has waited longer.
         let waits = (0..week.trace.queues.len()).any(|queue| !week.waiting(queue).is_empty());
-        let stands = self.still == Some(week.changes()) && self.snapshot.surplus.is_empty() && !expects && !waits;
+        let asks_nobody = self.settings.the_loop.policy.is_none();
+        let stands =
+            asks_nobody && self.still == Some(week.changes()) && self.snapshot.surplus.is_empty() && !expects && !waits;
         if stands && !self.snapshot.instances.iter().any(|instance| !instance.registered) {
             // As `pace` has it when nothing moves.
             self.interval = (self.interval + SLOWER).min(SLOW);

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{Line, fact, heading, why};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
-use crate::model::extras::{Extras, SOURCE};
+use crate::model::extras::{self, Extras};
 use crate::model::instance::Instance;
 use crate::model::money::Rate;
 use crate::model::settings::Market;
@@ -68,16 +68,19 @@ fn facts(instance: &Instance, view: &View, now: Timestamp) -> Vec<(&'static str,
     ]
 }
 
-/// `$1.02/h, of it disks and address $0.02/h; told by the cloud, 2026-11-02 02:00Z`.
+/// `$1.02/h, of it disks and address $0.02/h (list prices of us-east-1, 2026-09); told by the cloud, 2026-11-02 02:00Z`.
 fn price(view: &View, instance: &Instance) -> String {
     let Some(rate) = instance.rate else { return "not known; it counts as nothing".to_owned() };
-    if instance.power.is_off() {
-        return format!("{rate} for its disks while it is off; {SOURCE}");
-    }
     let Some(pool) = view.settings.pool(&instance.pool) else { return rate.to_string() };
-    let extras = Extras::within(pool, Some(rate));
-    let beside = if extras == Rate::ZERO { String::new() } else { format!(", of it disks and address {extras}") };
-    let spec = view.snapshot.catalogue.spec(instance.provider, &instance.region, &instance.machine_type);
+    let catalogue = &view.snapshot.catalogue;
+    let of_extras = extras::source(pool, catalogue);
+    if instance.power.is_off() {
+        return format!("{rate} for its disks while it is off; {of_extras}");
+    }
+    let extras = Extras::within(pool, catalogue, Some(rate));
+    let beside = || format!(", of it disks and address {extras} ({of_extras})");
+    let beside = if extras == Rate::ZERO { String::new() } else { beside() };
+    let spec = catalogue.spec(instance.provider, &instance.region, &instance.machine_type);
     let source = if pool.price.is_some() && instance.market == pool.market {
         Some(format!("pool.{}.price", pool.name))
     } else {

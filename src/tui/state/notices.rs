@@ -1,7 +1,10 @@
 //! What just happened, and what is wrong until it is read.
 
+use std::collections::BTreeSet;
+
 use super::State;
 use crate::engine::event::View;
+use crate::model::advice::Advised;
 
 /// How long a message stays, in seconds of wall time.
 const STAYS: u32 = 4;
@@ -68,5 +71,7 @@ pub(crate) fn lasting(view: &View) -> Vec<String> {
     let sources = view.snapshot.sources.iter();
     let errors = sources.filter_map(|source| source.error.as_ref().map(|error| format!("{}: {error}", source.name)));
     let ending = view.snapshot.sources.iter().filter_map(|source| source.credentials_warning(view.at));
-    problem.chain(errors).chain(ending).chain(view.warnings.iter().cloned()).collect()
+    let failed: BTreeSet<String> = view.snapshot.advice.values().filter_map(Advised::failure).collect();
+    let failed = failed.into_iter().map(|error| format!("a policy fails, the loop decides without it: {error}"));
+    problem.chain(failed).chain(errors).chain(ending).chain(view.warnings.iter().cloned()).collect()
 }

@@ -128,6 +128,11 @@ pub(super) fn is_in_use(error: &CloudError) -> bool {
     error.code.as_deref().is_some_and(|code| codes.contains(&code))
 }
 
+/// Whether what was to be changed was changed by somebody meanwhile.
+pub(super) fn is_changed(error: &CloudError) -> bool {
+    error.code.as_deref() == Some("conditionNotMet")
+}
+
 /// Whether the zone does not offer what was asked for.
 pub(super) fn is_not_offered(error: &CloudError) -> bool {
     let message = &error.message;

@@ -14,7 +14,7 @@ use crate::world::gce::{Site, label, listed};
 use crate::world::since::{DISK_GRACE, due};
 
 /// A disk by its zone and its name, which is another disk's elsewhere: `us-central1-a/tidegate-1`.
-type Id = String;
+pub(super) type Id = String;
 
 /// Looks for disks without a machine, and deletes those that are due.
 pub(super) async fn sweep(

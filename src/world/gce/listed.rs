@@ -82,13 +82,17 @@ fn market(instance: &Instance) -> Market {
 
 /// Since when its present bill runs: a machine that was off is billed anew from its last start.
 pub(super) fn launched(instance: &Instance) -> Option<Timestamp> {
-    let made = time(instance.creation_timestamp.as_deref());
+    let made = made(instance);
     match (stopped(instance), time(instance.last_start_timestamp.as_deref())) {
         (Some(stopped), Some(started)) if started > stopped => Some(started),
         // It was started again, and is off again.
         (Some(_), Some(started)) => made.map(|made| if is_restarted(made, started) { started } else { made }),
         _ => made,
     }
+}
+
+pub(super) fn made(instance: &Instance) -> Option<Timestamp> {
+    time(instance.creation_timestamp.as_deref())
 }
 
 /// A machine's first start follows its making at once.

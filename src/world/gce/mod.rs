@@ -6,6 +6,7 @@ mod account;
 mod ended;
 mod error;
 mod expiry;
+mod image_disks;
 mod label;
 mod launch;
 mod leftovers;
@@ -35,6 +36,7 @@ use google_cloud_gax::retry_policy::NeverRetry;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::Mutex;
 
+use crate::model::extras::ExtraPrices;
 use crate::model::ids::{FleetId, InstanceId, MachineType};
 use crate::model::label::written;
 use crate::model::money::Rate;
@@ -47,6 +49,7 @@ use crate::world::gce::account::Account;
 use crate::world::gce::ended::{Asked, Ended};
 use crate::world::gce::error::{cloud_error, is_missing, is_of_caller, refused};
 use crate::world::gce::expiry::Expiry;
+use crate::world::gce::image_disks::{Asks, ImageDisks};
 use crate::world::gce::operation::{Stand, unknown};
 use crate::world::gce::preempted::Preempted;
 use crate::world::gce::price_list::PriceList;
@@ -80,6 +83,8 @@ pub struct Gce {
     preempted: Mutex<Preempted>,
     /// Since when disks without a machine have been seen, by site.
     leftovers: Mutex<BTreeMap<String, BTreeMap<String, Timestamp>>>,
+    /// Disks that machine images brought, by site.
+    image_disks: Mutex<BTreeMap<String, ImageDisks>>,
     /// When it was read; it is the same for every account.
     price_list: Mutex<Option<(Timestamp, Arc<PriceList>)>>,
     /// The newest token, by site.
@@ -166,7 +171,12 @@ impl Gce {
         let filter = format!("labels.{}=\"{label}\"", label::FLEET);
         let found = site.aggregated(&filter, self.page_size).await?;
         let ours = found.iter().filter(|instance| instance.labels.get(label::FLEET) == Some(&label));
-        let mut machines = ours.map(|instance| listed::read(LIST, instance, name)).collect::<Result<Vec<_>, _>>()?;
+        let ours: Vec<_> = ours.collect();
+        let machines = ours.iter().map(|instance| listed::read(LIST, instance, name));
+        let mut machines = machines.collect::<Result<Vec<_>, _>>()?;
+        self.image_disks.lock().await.entry(name.to_owned()).or_default().note(&site, &ours);
+        // The sweep says what keeps one from its labels.
+        drop(image_disks::label(&site, name, Asks::Listing, &self.image_disks).await);
         let stand =
             machines.iter().filter_map(|machine| Some((machine.id.clone(), machine.zone.as_ref()?.to_string())));
         let mut zones = self.zones.lock().await;
@@ -359,6 +369,11 @@ impl Cloud for Gce {
         Ok(self.settle(region, answer).await?.prices(site_of::parts(region).1, types, market))
     }
 
+    async fn extra_prices(&self, region: &str, now: Timestamp) -> Result<ExtraPrices, CloudError> {
+        let answer = self.price_list(region, now).await;
+        Ok(self.settle(region, answer).await?.extras(site_of::parts(region).1))
+    }
+
     async fn credentials_end(&self, region: &str, now: Timestamp) -> Option<Timestamp> {
         let site = self.site(region).await.ok()?;
         expiry::end(&site, self.expiries.lock().await.entry(region.to_owned()).or_default(), now).await
@@ -373,6 +388,12 @@ impl Cloud for Gce {
         let mut leftovers = self.leftovers.lock().await;
         let answer = leftovers::sweep(&site, sweep, leftovers.entry(sweep.region.clone()).or_default()).await;
         drop(leftovers);
+        let labelled = image_disks::label(&site, &sweep.region, Asks::Sweep, &self.image_disks).await;
+        let answer = match (answer, labelled) {
+            // What was told and done is said all the same; the next sweep meets the no again.
+            (Ok(told), Err(error)) if told.is_empty() => Err(error),
+            (answer, _) => answer,
+        };
         self.settle(&sweep.region, answer).await
     }
 }

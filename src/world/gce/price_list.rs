@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
+use crate::model::extras::ExtraPrices;
 use crate::model::ids::MachineType;
-use crate::model::money::Rate;
-use crate::model::settings::Market;
+use crate::model::money::{Money, Rate};
+use crate::model::settings::{DiskKind, Market};
 use crate::world::cloud::{Answer, CloudError, Right};
 use crate::world::gce::Site;
 use crate::world::gce::error::unreadable;
@@ -88,6 +89,21 @@ struct Price {
     nanos: i64,
 }
 
+/// What is billed beside machines, as the catalogue calls it, and in which unit. One that is kept in two zones costs twice as
+/// much and is called otherwise.
+const DISKS: [(&str, DiskKind); 4] = [
+    ("Storage PD Capacity", DiskKind::PdStandard),
+    ("Balanced PD Capacity", DiskKind::PdBalanced),
+    ("SSD backed PD Capacity", DiskKind::PdSsd),
+    ("Hyperdisk Balanced Capacity", DiskKind::HyperdiskBalanced),
+];
+
+/// A public address in use. Of a spot machine it is half of that, which is left for the better.
+const ADDRESS: &str = "External IP Charge on a Standard VM";
+
+/// Where what costs the same in every region is listed.
+const EVERYWHERE: &str = "global";
+
 /// Parts of machines and what they cost in an hour, in a region and on a market, in billionths of a dollar.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct PriceList {
@@ -113,6 +129,21 @@ impl PriceList {
             }
         }
         Err(unreadable(CALL, "it has no end"))
+    }
+
+    /// What disks and addresses cost there, as far as they are listed.
+    pub(super) fn extras(&self, region: &str) -> ExtraPrices {
+        let price = |region: &str, part: &str| {
+            let nanos = *self.parts.get(&(region.to_owned(), Market::OnDemand))?.get(part)?;
+            i64::try_from((nanos + 500) / 1_000).ok().filter(|micros| *micros > 0)
+        };
+        let disk = |(part, kind): (&str, DiskKind)| Some((kind, Money::from_micros(price(region, part)?)));
+        let address = price(region, ADDRESS).or_else(|| price(EVERYWHERE, ADDRESS));
+        ExtraPrices {
+            disks: DISKS.into_iter().filter_map(disk).collect(),
+            address: address.map(Rate::from_micros_per_hour),
+            source: String::new(),
+        }
     }
 
     /// Takes a page in; the token of the next one, empty at the end. A line that is not one of a machine's part is passed
@@ -180,6 +211,8 @@ impl Sku {
         };
         let unit = match part {
             LOCAL_DISK => "GiBy.mo",
+            ADDRESS => "h",
+            _ if DISKS.iter().any(|(disk, _)| *disk == part) => "GiBy.mo",
             _ if part.ends_with(" Ram") => "GiBy.h",
             _ if part.ends_with(" Core") || part.ends_with(" GPU") => "h",
             _ => return None,
@@ -280,6 +313,38 @@ mod tests {
             assert_eq!(price(&list, machine_type, market), micros, "{machine_type} {market:?}");
         }
         assert!(list.prices("europe-west4", &["n1-standard-4".into()], Market::OnDemand).is_empty());
+    }
+
+    #[test]
+    fn disks_and_addresses_are_priced_by_region_and_after_what_is_free() {
+        let (demand, month) = ("OnDemand", "GiBy.mo");
+        let of = |region: &str, mut sku: Value| {
+            sku["serviceRegions"] = json!([region]);
+            sku
+        };
+        let mut address = of("global", sku(ADDRESS, demand, "h", 0));
+        let tier = json!({"startUsageAmount": 744, "unitPrice": {"currencyCode": "USD", "nanos": 5_000_000}});
+        address["pricingInfo"][0]["pricingExpression"]["tieredRates"].as_array_mut().unwrap().push(tier);
+        let list = list(&[
+            sku("Storage PD Capacity", demand, month, 40_000_000),
+            sku("Regional Storage PD Capacity", demand, month, 80_000_000),
+            sku("Hyperdisk Balanced Capacity in Iowa", demand, month, 80_000_000),
+            of("europe-west4", sku("SSD backed PD Capacity in Netherlands", demand, month, 187_000_000)),
+            of("europe-west4", sku("Balanced PD Capacity in Netherlands", demand, "GiBy", 1)),
+            of("europe-west4", sku("Extreme PD Capacity in Netherlands", demand, month, 1)),
+            address,
+            of("global", sku("External IP Charge on a Spot Preemptible VM", demand, "h", 2_500_000)),
+        ]);
+        let told = |region: &str| {
+            let told = list.extras(region);
+            let disks: Vec<_> = told.disks.iter().map(|(kind, price)| (*kind, price.micros())).collect();
+            (disks, told.address.map(Rate::micros_per_hour))
+        };
+        let iowa = vec![(DiskKind::PdStandard, 40_000), (DiskKind::HyperdiskBalanced, 80_000)];
+        assert_eq!(told("us-central1"), (iowa, Some(5_000)));
+        assert_eq!(told("europe-west4"), (vec![(DiskKind::PdSsd, 187_000)], Some(5_000)));
+        assert_eq!(told("asia-east1"), (vec![], Some(5_000)));
+        assert_eq!(PriceList::default().extras("us-central1"), ExtraPrices::default());
     }
 
     #[test]

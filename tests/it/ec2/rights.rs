@@ -140,7 +140,7 @@ async fn what_a_launch_would_be_refused_for_is_told_before_it() {
     let cloud = ec2(&moto.url).await;
     let mut order = order("check", 1);
     "name:nobody-made-this-*".clone_into(&mut order.pool.launch.ami);
-    let long = "#".to_owned() + &"x".repeat(40_000);
+    let long = format!("#{}", "x".repeat(40_000));
     let said = async |order: &LaunchOrder| {
         let rights = cloud.rights(&"research".into(), REGION, std::slice::from_ref(order)).await.unwrap();
         let wrong = rights.into_iter().filter_map(|right| match right.answer {

@@ -159,6 +159,17 @@ fn no(status: u16, reason: &str, message: &str) -> (u16, String) {
     (status, json!({ "error": error }).to_string())
 }
 
+/// Labels are set as a whole, and only over those that the caller saw; the no, if it is one.
+fn labelled(one: Option<&mut Value>, body: &Value) -> Option<(u16, String)> {
+    let Some(one) = one else { return Some(no(404, "notFound", "The resource was not found")) };
+    if body["labelFingerprint"] != one["labelFingerprint"] {
+        return Some(no(412, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed"));
+    }
+    one["labels"] = body["labels"].clone();
+    one["labelFingerprint"] = json!("bmV4dA==");
+    None
+}
+
 impl State {
     fn answer(
         &mut self,
@@ -237,6 +248,11 @@ impl State {
                 let list = List { kind: "DiskAggregatedList", member: "disks" };
                 self.aggregated(&list, &of("filter"), &of("maxResults"), &of("pageToken"))
             }
+            "compute.disks.get" => match self.disks.get(&(of("zone"), of("disk"))) {
+                Some(disk) => self.said("Disk", &disk.clone()),
+                None => no(404, "notFound", "The resource was not found"),
+            },
+            "compute.disks.setLabels" => self.set_disk_labels(&of("zone"), &of("resource"), &call.body),
             "compute.disks.delete" => match self.disks.get(&(of("zone"), of("disk"))) {
                 None => no(404, "notFound", "The resource was not found"),
                 Some(disk) if disk["users"].is_array() => {
@@ -272,17 +288,21 @@ impl State {
         self.machines.iter().find(has).map_or_else(|| said.to_owned(), |((_, name), _)| name.clone())
     }
 
-    /// Labels are set as a whole, and only over those that the caller saw.
     fn set_labels(&mut self, zone: &str, name: &str, body: &Value) -> (u16, String) {
-        let Some(machine) = self.machines.get_mut(&(zone.to_owned(), name.to_owned())) else {
-            return no(404, "notFound", "The resource was not found");
-        };
-        if body["labelFingerprint"] != machine["labelFingerprint"] {
-            return no(412, "conditionNotMet", "Labels fingerprint either invalid or resource labels have changed");
+        let machine = self.machines.get_mut(&(zone.to_owned(), name.to_owned()));
+        if let Some(no) = labelled(machine, body) {
+            return no;
         }
-        machine["labels"] = body["labels"].clone();
-        machine["labelFingerprint"] = json!("bmV4dA==");
         let operation = self.begin(zone, "setLabels", name, None);
+        self.operation(&operation)
+    }
+
+    fn set_disk_labels(&mut self, zone: &str, name: &str, body: &Value) -> (u16, String) {
+        let disk = self.disks.get_mut(&(zone.to_owned(), name.to_owned()));
+        if let Some(no) = labelled(disk, body) {
+            return no;
+        }
+        let operation = self.begin(zone, "setDiskLabels", name, None);
         self.operation(&operation)
     }
 
@@ -352,7 +372,10 @@ impl State {
         if let Some(name) = self.requests.get(&token).cloned() {
             return self.operation(&name);
         }
-        let machine = call.body.clone();
+        let mut machine = call.body.clone();
+        if let Some(image) = call.parameters.get("sourceMachineImage") {
+            machine["sourceMachineImage"] = json!(format!("{PATH}/{image}"));
+        }
         let name = machine["name"].as_str().unwrap().to_owned();
         if self.machines.contains_key(&(zone.clone(), name.clone())) {
             return no(409, "alreadyExists", &format!("The resource 'instances/{name}' already exists"));
@@ -372,6 +395,7 @@ impl State {
     pub(crate) fn add_disk(&mut self, zone: &str, name: &str, labels: &Value, user: Option<&str>) {
         let zone_path = format!("{PATH}/zones/{zone}");
         let mut disk = json!({"name": name, "sizeGb": "50", "labels": labels, "status": "READY", "zone": zone_path,
+            "creationTimestamp": self.time(MADE), "labelFingerprint": "Zmlyc3Q=",
             "selfLink": format!("{zone_path}/disks/{name}")});
         if let Some(user) = user {
             disk["users"] = json!([format!("{zone_path}/instances/{user}")]);
@@ -386,6 +410,15 @@ impl State {
         let labels = machine["disks"][0]["initializeParams"]["labels"].clone();
         if labels.is_object() {
             self.add_disk(zone, &name, &labels, Some(&name));
+        }
+        if machine["sourceMachineImage"].is_string() {
+            let disks = [name.clone(), format!("{name}-1")];
+            for disk in &disks {
+                self.add_disk(zone, disk, &json!({"of": "the-image"}), Some(&name));
+            }
+            let source = |disk: &String| format!("{PATH}/zones/{zone}/disks/{disk}");
+            let attached = |disk| json!({"source": source(disk), "boot": *disk == name, "autoDelete": *disk == name});
+            machine["disks"] = disks.iter().map(attached).collect();
         }
         machine["id"] = json!(self.number().to_string());
         machine["zone"] = json!(format!("{path}/zones/{zone}"));
@@ -426,11 +459,13 @@ impl State {
         }
         if operation.kind == "delete" {
             self.machines.remove(&key);
-            let disk = self.disks.remove(&key).filter(|_| self.leaks);
-            self.disks.extend(disk.map(|mut disk| {
+            if !self.leaks {
+                self.disks.remove(&key);
+            }
+            let machine = json!([format!("{PATH}/zones/{}/instances/{}", operation.zone, operation.target)]);
+            for disk in self.disks.values_mut().filter(|disk| disk["users"] == machine) {
                 disk.as_object_mut().unwrap().remove("users");
-                (key, disk)
-            }));
+            }
             return;
         }
         let (off, on) = (self.time(OFF), self.time(ON));

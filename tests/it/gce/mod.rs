@@ -1,8 +1,9 @@
-//! Compute Engine through its official client, against a server of ours that Google's own description judges.
+//! Compute Engine through its official client, against a server of ours that Google's own description and its own types judge.
 
 mod expiry;
 pub(crate) mod fake;
 mod fields;
+mod judge;
 mod launches;
 mod leftovers;
 mod machines;

@@ -64,6 +64,25 @@ async fn types_are_priced_by_their_parts_from_all_pages_of_one_reading() {
 }
 
 #[tokio::test]
+async fn disks_and_addresses_come_of_the_same_reading() {
+    let fake = Fake::start().await;
+    let cloud = gce(&fake);
+    fake.state().skus = vec![
+        sku("Balanced PD Capacity in Iowa", "OnDemand", "GiBy.mo", 100_000_000),
+        sku("Regional Balanced PD Capacity in Iowa", "OnDemand", "GiBy.mo", 200_000_000),
+        sku("SSD backed PD Capacity", "OnDemand", "GiBy.mo", 170_000_000),
+        sku("External IP Charge on a Standard VM", "OnDemand", "h", 5_000_000),
+    ];
+    let now = Timestamp::UNIX_EPOCH;
+    cloud.prices(REGION, &types(), Market::OnDemand, now).await.unwrap();
+    let told = cloud.extra_prices(REGION, now).await.unwrap();
+    let disks: Vec<_> = told.disks.iter().map(|(kind, price)| (kind.word(), price.micros())).collect();
+    assert_eq!(disks, [("pd-balanced", 100_000), ("pd-ssd", 170_000)]);
+    assert_eq!(told.address, Some(Rate::from_micros_per_hour(5_000)));
+    assert_eq!(fake.asked(LIST).len(), 2, "two pages, once");
+}
+
+#[tokio::test]
 async fn no_answer_is_an_error_and_check_says_that_the_table_holds() {
     let fake = Fake::start().await;
     let cloud = gce(&fake);

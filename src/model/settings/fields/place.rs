@@ -177,6 +177,7 @@ impl Settings {
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
                 gce_metadata: BTreeMap::new(),
+                policy: None,
             },
             limits: Limits::default(),
             budgets: Vec::new(),
@@ -212,6 +213,7 @@ fn blank_queue(name: &str) -> QueueSettings {
         limits: Limits::default(),
         on_lost: OnLost::Never,
         expected_task: SignedDuration::ZERO,
+        policy: None,
     }
 }
 

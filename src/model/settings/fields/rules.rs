@@ -84,6 +84,10 @@ pub(super) const CLOUD_SECRET: Rule = Rule {
 };
 pub(super) const IMAGE: Rule =
     Rule { holds: is_image_name, is: "the name of a container's image, such as `python:3.12`" };
+pub(super) const POLICY: Rule = Rule {
+    holds: is_policy,
+    is: "the path of a script, such as `policies/night.rhai`, from the folder of this file on",
+};
 pub(super) const ARGUMENT: Rule = Rule { holds: is_line, is: "one argument on one line" };
 
 /// Fit for fleets and pools: a part of worker names, of tags and of directories.
@@ -93,6 +97,10 @@ pub(in crate::model::settings) fn is_house_name(text: &str) -> bool {
 
 pub(in crate::model::settings) fn is_line(text: &str) -> bool {
     !text.is_empty() && text.trim() == text && !text.contains(char::is_control)
+}
+
+fn is_policy(text: &str) -> bool {
+    is_line(text) && std::path::Path::new(text).extension().is_some_and(|extension| extension == "rhai")
 }
 
 fn is_word(text: &str) -> bool {

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::super::google::METADATA_NAME;
 use super::super::rules::{
-    ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, PERCENT, POOL, SCOPE, SCRIPT, SECRET, STEP, TIME_ZONE,
+    ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, PERCENT, POLICY, POOL, SCOPE, SCRIPT, SECRET, STEP, TIME_ZONE,
 };
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
@@ -119,6 +119,17 @@ pub(super) const LOOP: &[Field] = &[
         example: "enable-oslogin = TRUE",
         later: &[],
         lens: at!(Loop, gce_metadata),
+    },
+    Field {
+        name: "policy",
+        kind: Kind::Text(POLICY),
+        unset: Unset::Means("the loop decides"),
+        takes: Takes::AtOnce,
+        doc: "A script that is asked at every pass what each queue is to have, where the queue names none of its own. Limits, budgets and \
+              minimums hold whatever it says. Where it fails, the loop decides as without it and the screen says so.",
+        example: "policies/night.rhai",
+        later: &["exec:"],
+        lens: at!(Loop, policy),
     },
 ];
 
@@ -246,6 +257,16 @@ pub(super) const QUEUE: &[Field] = &[
         example: "20m",
         later: &[],
         lens: at!(Queue, expected_task),
+    },
+    Field {
+        name: "policy",
+        kind: Kind::Text(POLICY),
+        unset: Unset::Means("`loop.policy`"),
+        takes: Takes::AtOnce,
+        doc: "A script that is asked at every pass what this queue is to have, in the place of `loop.policy`.",
+        example: "policies/night.rhai",
+        later: &["exec:"],
+        lens: at!(Queue, policy),
     },
 ];
 

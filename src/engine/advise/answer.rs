@@ -1,0 +1,66 @@
+//! What a policy answers: a table with `capacity`, `pools`, `veto` and `reason`, or nothing. Anything else is refused.
+
+use rhai::{Dynamic, Map};
+
+use crate::model::advice::Advice;
+use crate::model::ids::PoolName;
+use crate::model::settings::QueueSettings;
+
+/// A reason is a line on a screen.
+const LONGEST_REASON: usize = 200;
+
+/// Reads the answer for a queue; `None`: it leaves the queue to the loop. The error says what is wrong with it.
+pub(super) fn read(answer: Dynamic, policy: &str, queue: &QueueSettings) -> Result<Option<Advice>, String> {
+    if answer.is_unit() {
+        return Ok(None);
+    }
+    let kind = answer.type_name().to_owned();
+    let mut table: Map = answer.try_cast().ok_or_else(|| format!("it answered {kind}, not a table or ()"))?;
+    let mut take = |name: &str| table.remove(name).filter(|value| !value.is_unit());
+    let capacity = take("capacity").map(|value| capacity(&value)).transpose()?;
+    let pools = take("pools").map(|value| pools(value, queue)).transpose()?;
+    let veto = take("veto").map(|value| value.as_bool().map_err(|kind| format!("veto is {kind}, not true or false")));
+    let veto = veto.transpose()?.unwrap_or_default();
+    let said = take("reason").map(Dynamic::into_immutable_string).transpose();
+    let said = said.map_err(|kind| format!("reason is {kind}, not a text"))?.unwrap_or_default();
+    if let Some(name) = table.keys().next() {
+        return Err(format!("`{name}` is none of capacity, pools, veto and reason"));
+    }
+    if capacity.is_none() && pools.is_none() && !veto {
+        return Ok(None);
+    }
+    if said.trim().is_empty() {
+        return Err("it gives no reason".to_owned());
+    }
+    Ok(Some(Advice { policy: policy.to_owned(), capacity, pools, veto, said: one_line(&said) }))
+}
+
+fn capacity(value: &Dynamic) -> Result<u32, String> {
+    let wrong = |what: String| format!("capacity is {what}, not a whole number from 0 on");
+    let number = value.as_int().map_err(|kind| wrong(kind.to_owned()))?;
+    // More than there can be is as many as there can be: limits hold it.
+    let number = number.min(u32::MAX.into());
+    u32::try_from(number).map_err(|_| wrong(number.to_string()))
+}
+
+fn pools(value: Dynamic, queue: &QueueSettings) -> Result<Vec<PoolName>, String> {
+    let wrong = |kind: &str| format!("pools is {kind}, not a list of names");
+    let names = value.into_typed_array::<String>().map_err(wrong)?;
+    let mut pools: Vec<PoolName> = Vec::new();
+    for name in names {
+        let name = PoolName::from(name.as_str());
+        if !queue.pools.contains(&name) {
+            return Err(format!("queue.{}.pools does not name `{name}`", queue.name));
+        }
+        if !pools.contains(&name) {
+            pools.push(name);
+        }
+    }
+    if pools.is_empty() { Err("pools is empty: say `veto: true` for none".to_owned()) } else { Ok(pools) }
+}
+
+/// It stands in tables and in the journal.
+fn one_line(text: &str) -> String {
+    let plain: String = text.trim().chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    plain.chars().take(LONGEST_REASON).collect()
+}

@@ -1,0 +1,79 @@
+//! A policy of the user's in the running loop: followed, read anew when it is edited, and done without when it fails.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use super::{Disk, SETTINGS, Trial};
+use crate::model::advice::Advised;
+use crate::model::journal::EntryKind;
+use crate::model::record::Record;
+use crate::store::Store;
+use crate::store::settings::SettingsFile;
+use crate::world::clock::Clock;
+
+#[expect(clippy::disallowed_methods, reason = "a test's own file")]
+fn write(path: &Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
+
+/// A loop with three tasks, whose policy is this; the file, and the folder that it is in.
+async fn with(script: &str) -> (Trial, PathBuf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("own.rhai");
+    write(&file, script);
+    let text = SETTINGS.replace("time_zone", &format!("policy = \"{}\"\ntime_zone", file.display()));
+    let disk = Disk::default();
+    disk.clone().commit(&[Record::Armed(true)]).await.unwrap();
+    let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
+    let world = super::Scripted::new(clock, 3);
+    let mut trial = Trial::start(world, disk, clock, SettingsFile::in_memory(&text).unwrap());
+    trial.pass(30).await;
+    (trial, file, folder)
+}
+
+fn machines(trial: &Trial) -> usize {
+    let snapshot = &trial.view().snapshot;
+    snapshot.instances.len() + snapshot.intents.len()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_is_followed_and_an_edit_counts_at_the_next_pass() {
+    let (mut trial, file, _folder) = with("#{ veto: true, reason: \"not before nine\" }").await;
+    assert_eq!(machines(&trial), 0);
+    let refused = trial.view().plan.refusals.iter().map(|refusal| refusal.reason.to_string()).collect::<Vec<_>>();
+    assert!(refused.iter().any(|said| said.ends_with("3 wait on: not before nine")), "{refused:?}");
+    write(&file, "#{ capacity: 2, reason: \"two is enough\" }");
+    trial.pass(60).await;
+    assert_eq!(machines(&trial), 2);
+    assert!(trial.journal.iter().any(|entry| entry.reason.contains("two is enough")));
+    write(&file, "#{ capacity: 1_000_000, reason: \"more\" }");
+    trial.pass(60).await;
+    assert_eq!(machines(&trial), 4, "limits.max holds");
+    assert!(trial.lines(EntryKind::Alarm).is_empty(), "{:?}", trial.journal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_fails_is_done_without_and_that_is_said() {
+    for (script, said) in [
+        ("let x = 1;\nx + nothing", "own.rhai:2:5: Undefined variable: nothing"),
+        ("loop { }", "own.rhai:1:"),
+        ("42", "for queue train: it answered i64"),
+    ] {
+        let (mut trial, file, _folder) = with(script).await;
+        assert_eq!(machines(&trial), 3, "{script}: as without a policy");
+        let failed: Vec<_> = trial.view().snapshot.advice.values().filter_map(Advised::failure).collect();
+        assert!(failed.len() == 1 && failed[0].contains(said), "{failed:?}");
+        write(&file, "()");
+        trial.pass(60).await;
+        assert!(trial.view().snapshot.advice.is_empty(), "mended, it says nothing");
+    }
+    let (mut trial, file, _folder) = with("()").await;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o666)).unwrap();
+    trial.pass(60).await;
+    let failed = trial.view().snapshot.advice.values().find_map(Advised::failure).unwrap();
+    assert!(failed.contains("can be written by others (mode 666)"), "{failed}");
+    std::fs::remove_file(&file).unwrap();
+    trial.pass(60).await;
+    let failed = trial.view().snapshot.advice.values().find_map(Advised::failure).unwrap();
+    assert!(failed.contains("own.rhai: it cannot be read: No such file"), "{failed}");
+}
