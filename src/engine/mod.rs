@@ -4,6 +4,7 @@
 //! tasks of their own with deadlines, and the loop never waits for one.
 
 pub mod act;
+mod attempts;
 mod backoff;
 pub mod command;
 mod ending;

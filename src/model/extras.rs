@@ -29,6 +29,7 @@ impl Extras {
         let of_root = match pool.provider {
             Provider::Aws => gigabyte_month(launch.disk_type.unwrap_or(VolumeKind::Gp3)),
             Provider::Gce => googles_gigabyte_month(launch.gce.disk_kind),
+            Provider::Kubernetes => 0,
         };
         let root = launch.disk_gb.map(|size| disk(size, of_root));
         let others = launch.volumes.iter().filter_map(|volume| Some(disk(volume.size?, gigabyte_month(volume.kind))));

@@ -1,6 +1,7 @@
 //! Plain values shared by all: no I/O, no clock, no decisions.
 
 pub mod account;
+pub mod attempt;
 pub mod bound;
 pub mod breaker;
 pub mod calendar;

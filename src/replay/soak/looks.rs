@@ -118,7 +118,16 @@ impl World {
             tags: Vec::new(),
             entries: queue.entries.iter().map(entry).collect(),
         });
-        ClearmlFacts { queues: queues.collect(), workers, mailboxes, holds, tasks, statuses, owners }
+        ClearmlFacts {
+            queues: queues.collect(),
+            workers,
+            mailboxes,
+            holds,
+            attempts: BTreeMap::new(),
+            tasks,
+            statuses,
+            owners,
+        }
     }
 
     fn workers(&self) -> Vec<ObservedWorker> {
@@ -183,6 +192,7 @@ impl Machine {
         CloudInstance {
             id: self.id.clone(),
             provider: Provider::Aws,
+            pod: None,
             region: REGIONS.get(self.region).copied().unwrap_or_default().to_owned(),
             machine_type: self.machine_type.clone(),
             zone: None,
