@@ -125,8 +125,9 @@ impl Known<'_> {
                 let settled = Record::AttemptSettled(attempt.instance.clone());
                 Some(Due { records: vec![settled], deed: None })
             }
-            Step::Carry => {
-                let deed = Deed::Carry(Box::new(self.of(attempt)?));
+            step @ (Step::Carry | Step::Withdraw) => {
+                let of = Box::new(self.of(attempt)?);
+                let deed = if step == Step::Carry { Deed::Carry(of) } else { Deed::Withdraw(of) };
                 Some(Due { records: vec![about(EntryKind::Decided, deed.to_string()).record()], deed: Some(deed) })
             }
             Step::Cancel => {

@@ -36,6 +36,16 @@ impl Attempt {
             .then(|| InstanceId::new(name))
     }
 
+    /// Whether it is the name of a Job: no cloud calls a machine so.
+    #[must_use]
+    pub fn is_job(instance: &InstanceId) -> bool {
+        let parts = instance.as_str().strip_prefix("clearml-").and_then(|rest| rest.rsplit_once('-'));
+        parts.is_some_and(|(task, number)| {
+            let is_hex = task.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte));
+            task.len() == 32 && is_hex && number.parse::<u32>().is_ok()
+        })
+    }
+
     /// The number in the name of a Job of this task.
     #[must_use]
     pub fn number_in(instance: &InstanceId, task: &TaskId) -> Option<u32> {
@@ -141,6 +151,7 @@ mod tests {
         let name = Attempt::name(&task, 12).unwrap();
         assert_eq!(name.as_str(), "clearml-9d1f0c2b3a4e5f60718293a4b5c6d7e8-12");
         assert_eq!(Attempt::number_in(&name, &task), Some(12));
+        assert!(Attempt::is_job(&name) && !Attempt::is_job(&"clearml-worker-1".into()));
         assert_eq!(Attempt::number_in(&"clearml-x-1".into(), &task), None);
         for task in ["", "A", "a b", "a_b", "0123456789012345678901234567890123456789012345678901234"] {
             assert_eq!(Attempt::name(&task.into(), 1), None, "{task}");

@@ -64,8 +64,11 @@ pub struct Seen {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     Wait,
-    /// Take the task, and let its Job go; or delete it, where the task waits no more.
+    /// Its task was taken: let its Job go.
     Carry,
+    /// Its task was not taken, and something of what it needs may be missing: delete its Job, unless that was let go
+    /// meanwhile. Another attempt is made.
+    Withdraw,
     /// Delete its Job: its task waits for it no more.
     Cancel,
     /// Put its task back into its queue, for the so-manieth time.
@@ -82,8 +85,8 @@ pub fn next(seen: &Seen, now: Timestamp) -> Step {
     let Some(task) = seen.task.filter(|_| !seen.calling) else { return Step::Wait };
     match (seen.job, task) {
         (Job::Unseen | Job::Ending, _) | (Job::Pending | Job::Running, Task::WaitsForPod | Task::Runs) => Step::Wait,
-        // If its task went away, it is deleted there, unless it was let go meanwhile.
-        (Job::Held, _) => Step::Carry,
+        (Job::Held, Task::WaitsForPod) => Step::Carry,
+        (Job::Held, _) => Step::Withdraw,
         (Job::Pending, Task::Over(_)) | (Job::Pending | Job::Running, Task::WaitsInQueue | Task::StoppedByUs) => {
             Step::Cancel
         }
@@ -123,10 +126,10 @@ mod tests {
     #[test]
     fn each_state_has_its_step() {
         for (job, task, step) in [
-            (Job::Held, Task::WaitsInQueue, Step::Carry),
+            (Job::Held, Task::WaitsInQueue, Step::Withdraw),
             (Job::Held, Task::WaitsForPod, Step::Carry),
-            (Job::Held, Task::Over(None), Step::Carry),
-            (Job::Held, Task::Runs, Step::Carry),
+            (Job::Held, Task::Over(None), Step::Withdraw),
+            (Job::Held, Task::Runs, Step::Withdraw),
             (Job::Pending, Task::WaitsForPod, Step::Wait),
             (Job::Pending, Task::Over(None), Step::Cancel),
             (Job::Pending, Task::WaitsInQueue, Step::Cancel),
@@ -199,7 +202,7 @@ mod tests {
             let over = matches!(seen.job, Job::Over(_));
             match next(&seen, at(now)) {
                 Step::Wait => {}
-                Step::Carry => prop_assert!(seen.job == Job::Held && !seen.calling),
+                Step::Carry | Step::Withdraw => prop_assert!(seen.job == Job::Held && !seen.calling),
                 Step::Cancel => {
                     prop_assert!(!over && !seen.calling);
                     let waits_or_runs = matches!(seen.task, Some(Task::WaitsForPod | Task::Runs));

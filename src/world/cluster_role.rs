@@ -54,4 +54,15 @@ mod tests {
         assert_eq!(names, ["dev", "ml"]);
         assert_eq!(roles["items"][0]["rules"][1]["resources"][0], "secrets");
     }
+
+    #[test]
+    fn the_manifest_has_the_same_rights_and_settings_that_hold() {
+        const MANIFEST: &str = include_str!("../../config/kubernetes/deployment.yaml");
+        let documents = || MANIFEST.split("\n---\n").map(|text| serde_saphyr::from_str::<Value>(text).unwrap());
+        let of = |kind: &str| documents().find(|document| document["kind"] == kind).unwrap();
+        assert_eq!(of("Role")["rules"], role("ml")["rules"]);
+        let settings = of("ConfigMap")["data"]["tidegate.toml"].as_str().unwrap().to_owned();
+        let read = crate::store::settings::parse(&settings, std::path::Path::new("tidegate.toml"));
+        assert_eq!(read.unwrap().pools[0].region, "current/ml-tasks");
+    }
 }

@@ -81,6 +81,8 @@ pub(crate) enum Deed {
     },
     /// Takes a task for the Job that waits for it, and lets that go.
     Carry(Box<Try>),
+    /// Deletes a Job that was not let go.
+    Withdraw(Box<Try>),
     /// Puts the task of a pod that is gone back into its queue, or ends it.
     PutBack {
         of: Box<Try>,
@@ -167,7 +169,7 @@ impl Deed {
     #[must_use]
     pub(in crate::engine) fn kind(&self) -> Option<DeedKind> {
         match self {
-            Self::Launch(_) | Self::Carry(_) => Some(DeedKind::Launch),
+            Self::Launch(_) | Self::Carry(_) | Self::Withdraw(_) => Some(DeedKind::Launch),
             Self::Stop { .. } => Some(DeedKind::Stop),
             Self::SwitchOff { .. } => Some(DeedKind::StopKeep),
             Self::Start { .. } => Some(DeedKind::Start),
@@ -218,6 +220,7 @@ impl Deed {
                 | Self::CancelDrain { .. }
                 | Self::Requeue { .. }
                 | Self::Carry(_)
+                | Self::Withdraw(_)
                 | Self::PutBack { .. }
         )
     }
@@ -259,7 +262,7 @@ impl Deed {
     pub(in crate::engine) fn is_of_attempt(&self, instance: &InstanceId) -> bool {
         match self {
             Self::Launch(order) => order.tries.iter().any(|one| one.attempt.instance == *instance),
-            Self::Carry(one) | Self::PutBack { of: one, .. } => one.attempt.instance == *instance,
+            Self::Carry(one) | Self::Withdraw(one) | Self::PutBack { of: one, .. } => one.attempt.instance == *instance,
             Self::Stop { instance: of, .. } => of == instance,
             _ => false,
         }
@@ -280,7 +283,7 @@ impl Deed {
             | Self::DeleteMailbox { instance }
             | Self::BootLog { instance, .. } => Some(instance),
             Self::Requeue { lost, .. } => Some(&lost.instance),
-            Self::Carry(one) | Self::PutBack { of: one, .. } => Some(&one.attempt.instance),
+            Self::Carry(one) | Self::Withdraw(one) | Self::PutBack { of: one, .. } => Some(&one.attempt.instance),
             Self::Launch(_)
             | Self::Enqueue { .. }
             | Self::Unregister { .. }
@@ -308,6 +311,7 @@ impl std::fmt::Display for Deed {
             Self::Requeue { lost, .. } => write!(f, "enqueue task {} again", lost.task),
             Self::Enqueue { task, .. } => write!(f, "enqueue task {task}"),
             Self::Carry(one) => write!(f, "let {} take task {}", one.attempt.instance, one.attempt.task),
+            Self::Withdraw(one) => write!(f, "delete {}, which was not let go", one.attempt.instance),
             Self::PutBack { of, give_up: None, .. } => write!(f, "put task {} back into its queue", of.attempt.task),
             Self::PutBack { of, .. } => write!(f, "end task {}", of.attempt.task),
             Self::Unregister { worker } => write!(f, "unregister {worker}"),
@@ -412,6 +416,10 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
         Deed::Launch(order) if !order.tries.is_empty() => pods::launch(world, order).await,
         Deed::Launch(order) => launch(world, order).await,
         Deed::Carry(of) => pods::carry(world, of).await.map(|_| Done::Nothing),
+        Deed::Withdraw(of) => {
+            world.cloud(of.provider)?.withdraw(&of.region, &of.attempt.instance).await?;
+            Ok(Done::Nothing)
+        }
         Deed::PutBack { of, started, give_up, .. } => {
             Ok(Done::Requeue(tracker.put_back(&of.place, *started, give_up.as_deref()).await?))
         }

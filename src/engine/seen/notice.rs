@@ -13,6 +13,7 @@ use crate::engine::seen::join;
 use crate::engine::seen::pods;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
+use crate::model::attempt::PodState;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
 use crate::model::instance::{Origin, Power};
@@ -341,9 +342,11 @@ impl Known<'_> {
             None => words.to_owned(),
         });
         let switched_off = machine.power != Power::On && shown.state != CloudState::Terminated;
+        // A pod ends with its task.
+        let done = shown.pod.as_ref().is_some_and(|pod| pod.state == PodState::Succeeded);
         let why = match (machine.stop_sent, own_words, &shown.state_reason) {
             (Some(_), ..) => None,
-            _ if switched_off => None,
+            _ if switched_off || done => None,
             (None, Some(words), _) => Some(format!("it switched itself off: {words}")),
             (None, None, reason) => Some(reason.clone().unwrap_or_else(|| "nobody here asked for it".to_owned())),
         };

@@ -131,7 +131,11 @@ impl Kubernetes {
         match site.api(Kind::Job).create(&PostParams::default(), &job).await {
             Ok(job) => Ok(job),
             Err(error) if is_conflict(&error) => self.own(site, order).await,
-            Err(error) => Err(cloud_error("create the Job", &error)),
+            Err(error) => {
+                let error = cloud_error("create the Job", &error);
+                // Its answer was lost: whether it is there can be asked.
+                if error.may_have_acted { self.own(site, order).await.map_err(|_| error) } else { Err(error) }
+            }
         }
     }
 
@@ -144,7 +148,14 @@ impl Kubernetes {
             Ok(_) => Ok(()),
             // Of a call whose answer was lost.
             Err(error) if is_conflict(&error) => Ok(()),
-            Err(error) => Err(cloud_error("create the Secret", &error).hiding(&[order.agents.token.expose()])),
+            Err(error) => {
+                let error = cloud_error("create the Secret", &error).hiding(&[order.agents.token.expose()]);
+                let (secrets, name) = (site.api(Kind::Secret), order.attempt.instance.as_str());
+                match error.may_have_acted {
+                    true if matches!(secrets.get_opt(name).await, Ok(Some(_))) => Ok(()),
+                    _ => Err(error),
+                }
+            }
         }
     }
 

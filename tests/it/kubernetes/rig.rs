@@ -96,7 +96,7 @@ impl Rig {
         command.env("HOME", self.folder.path()).env("USER", "ann").env("PATH", "/usr/bin:/bin");
         command.env("TIDEGATE_CONFIG", self.path("tidegate.toml")).env("TIDEGATE_STATE_DIR", self.path(state));
         command.env("CONSOLE", "CONSOLE-KEY:console-secret").env("AGENTS", "AGENTS-KEY:agents-secret");
-        command.env("KUBECONFIG", self.path("kubeconfig"));
+        command.env("KUBECONFIG", self.path("kubeconfig")).env("TIDEGATE_LEADER_TIMES", "200,2000");
         command
     }
 

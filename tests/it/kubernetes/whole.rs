@@ -30,7 +30,8 @@ fn tasks_run_in_pods_and_nothing_is_left_behind() {
         }
     }
     // What they cost is on the books, from the pods' starts to the Jobs' ends.
-    let bill: i64 = rig.api.state().all("jobs").iter().map(|job| bill(&rig, job)).sum();
+    let jobs = rig.api.state().all("jobs");
+    let bill: i64 = jobs.iter().map(|job| bill(&rig, job)).sum();
     assert_eq!(rig.ask("status")["total_microusd"], bill, "{}", rig.report());
     assert!(bill > 0);
     assert!(rig.served.entries("k8s_scheduler").is_empty() && rig.served.entries("gpu").is_empty());
