@@ -151,10 +151,8 @@ impl Kubernetes {
             Err(error) => {
                 let error = cloud_error("create the Secret", &error).hiding(&[order.agents.token.expose()]);
                 let (secrets, name) = (site.api(Kind::Secret), order.attempt.instance.as_str());
-                match error.may_have_acted {
-                    true if matches!(secrets.get_opt(name).await, Ok(Some(_))) => Ok(()),
-                    _ => Err(error),
-                }
+                let is_there = error.may_have_acted && matches!(secrets.get_opt(name).await, Ok(Some(_)));
+                if is_there { Ok(()) } else { Err(error) }
             }
         }
     }
