@@ -143,6 +143,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
     let cloud = machines.map(|place| CloudInstance {
         id: format!("i-{place:017x}").into(),
         provider: Provider::Aws,
+        pod: None,
         region: REGION.to_owned(),
         machine_type: MACHINE_TYPE.into(),
         zone: None,
@@ -162,6 +163,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         workers: Workers::Listed(workers.collect()),
         mailboxes: Vec::new(),
         tasks: None,
+        attempts: std::collections::BTreeMap::new(),
         statuses: std::collections::BTreeMap::new(),
         owners: std::collections::BTreeMap::new(),
     };

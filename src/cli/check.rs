@@ -258,6 +258,7 @@ fn heading(cloud: Provider, account: Option<&AccountName>) -> String {
     match cloud {
         Provider::Aws => format!("The least that IAM must allow{of}, ready to paste:"),
         Provider::Gce => format!("The least that Google must allow{of}, as a custom role for `{CREATE_ROLE}`:"),
+        Provider::Kubernetes => "The least that the cluster must allow, as a Role for `kubectl apply -f -`:".to_owned(),
     }
 }
 

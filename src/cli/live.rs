@@ -149,7 +149,7 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
     expect(unused_variables, reason = "without a cloud there is no account")
 )]
 fn clouds(settings: &Settings) -> Clouds {
-    let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 2] = [
+    let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 3] = [
         #[cfg(feature = "aws")]
         Some((Provider::Aws, Arc::new(crate::world::aws::Ec2::new().with_accounts(settings.accounts.clone())))),
         #[cfg(not(feature = "aws"))]
@@ -157,6 +157,10 @@ fn clouds(settings: &Settings) -> Clouds {
         #[cfg(feature = "gce")]
         Some((Provider::Gce, Arc::new(crate::world::gce::Gce::new().with_accounts(settings.accounts.clone())))),
         #[cfg(not(feature = "gce"))]
+        None,
+        #[cfg(feature = "kubernetes")]
+        Some((Provider::Kubernetes, Arc::new(crate::world::kubernetes::Kubernetes::new()))),
+        #[cfg(not(feature = "kubernetes"))]
         None,
     ];
     clouds.into_iter().flatten().collect()

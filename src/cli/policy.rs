@@ -10,7 +10,7 @@ use super::say::{complain, say};
 use crate::model::ids::AccountName;
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::{PoolSettings, Provider, Settings};
-use crate::world::{policy, role};
+use crate::world::{cluster_role, policy, role};
 
 /// How Google takes a role.
 pub(super) const CREATE_ROLE: &str = "gcloud iam roles create tidegate --project PROJECT --file FILE";
@@ -43,6 +43,9 @@ impl Policy {
         if let Some(role) = role {
             complain(&format!("Google takes a custom role: `{CREATE_ROLE}`"));
             say(&format!("{}\n", pretty(&role)?))?;
+        }
+        if settings.pools.iter().filter(mine).any(|pool| pool.provider == Provider::Kubernetes) {
+            say(&format!("{}\n", text(&settings, Provider::Kubernetes, account)?))?;
         }
         if settings.pools.iter().filter(mine).any(|pool| pool.launch.instance_profile.is_some()) {
             complain(
@@ -82,6 +85,7 @@ pub(super) fn text(settings: &Settings, cloud: Provider, account: Option<&Accoun
     pretty(&match cloud {
         Provider::Aws => policy::console(settings, account),
         Provider::Gce => role::console(settings, account).unwrap_or_default(),
+        Provider::Kubernetes => cluster_role::console(settings),
     })
 }
 

@@ -5,6 +5,7 @@
 
 pub mod act;
 pub mod advise;
+mod attempts;
 mod backoff;
 pub mod command;
 mod ending;

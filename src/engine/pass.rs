@@ -118,6 +118,7 @@ impl Loop {
             held: self.held_machines(),
             // A task that waited may be taken elsewhere, and its entry stay: that is seen at the next whole look.
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
+            attempts: self.memory.attempts.values().map(|attempt| attempt.task.clone()).collect(),
             owned: self.facts.owners.keys().cloned().collect(),
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
         };
@@ -174,6 +175,7 @@ impl Loop {
         }
         self.replan(Vec::new()).await?;
         self.tend().await;
+        self.tend_attempts().await;
         self.note_all_stopped();
         self.pace();
         self.publish();

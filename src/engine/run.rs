@@ -1,6 +1,6 @@
 //! The loop itself: what wakes it, and one pass.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -27,7 +27,7 @@ use crate::engine::start::Setup;
 use crate::engine::tend::{Delivered, note_done};
 use crate::engine::words::line;
 use crate::model::course::Courses;
-use crate::model::ids::{Actor, QueueId, Term};
+use crate::model::ids::{Actor, InstanceId, QueueId, Term};
 use crate::model::journal::EntryKind;
 use crate::model::plan::Plan;
 use crate::model::record::{IntentEnd, Memory, Record};
@@ -100,6 +100,8 @@ pub(super) struct Loop {
     pub(super) plan: Arc<Plan>,
     pub(super) work: JoinSet<Work>,
     pub(super) under_way: Vec<Act>,
+    /// When something was last done about an attempt: what is seen of it must be younger.
+    pub(super) touched: BTreeMap<InstanceId, Timestamp>,
     /// What this process knows to have arrived.
     pub(super) delivered: Delivered,
     pub(super) retries: Retries,
@@ -180,6 +182,7 @@ impl Loop {
             plan: Arc::new(plan),
             work: JoinSet::new(),
             under_way: Vec::new(),
+            touched: BTreeMap::new(),
             delivered: Delivered::default(),
             retries: Retries::default(),
             pricing,
@@ -323,6 +326,7 @@ impl Loop {
         }
         let now = self.setup.clock.now();
         self.under_way.retain(|act| act.task != task);
+        self.touch_attempts(&outcome.deed, now);
         if let Deed::BootLog { request, .. } = &outcome.deed {
             let answer = match outcome.result {
                 Ok(Done::Text(text)) => Ok(Answer::BootLog(text)),
@@ -378,6 +382,7 @@ impl Loop {
         if let Deed::Launch(order) = deed {
             let batch = self.memory.intents.values().filter(|intent| intent.batch == order.batch);
             records.extend(batch.map(|one| Record::IntentClosed { id: one.id.clone(), end: IntentEnd::Refused }));
+            records.extend(order.tries.iter().map(|one| Record::AttemptSettled(one.attempt.instance.clone())));
         }
         self.retries.failed(deed, now);
         self.commit(records).await;

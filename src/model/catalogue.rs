@@ -100,7 +100,7 @@ impl Catalogue {
         let regions = self.types.get(&provider);
         let listed = regions.and_then(|regions| regions.values().find_map(|types| types.get(machine_type)));
         let told = || match provider {
-            Provider::Aws => None,
+            Provider::Aws | Provider::Kubernetes => None,
             Provider::Gce => size_of(machine_type.as_str()),
         };
         listed.map(|spec| (spec.vcpu, spec.gpu)).or_else(told)
@@ -110,11 +110,15 @@ impl Catalogue {
     /// table on the pool's own market.
     #[must_use]
     pub fn offer(&self, pool: &PoolSettings, machine_type: &MachineType, market: Market, now: Timestamp) -> Offer {
-        let (vcpu, gpu) = self.size(pool.provider, machine_type).unwrap_or((0, 0));
+        let (mut vcpu, gpu) = self.size(pool.provider, machine_type).unwrap_or((0, 0));
         let attached = match pool.provider {
             Provider::Aws => 0,
             Provider::Gce => pool.launch.gce.attached_gpus(),
+            Provider::Kubernetes => pool.launch.kubernetes.gpus.unwrap_or_default(),
         };
+        if pool.provider == Provider::Kubernetes {
+            vcpu = pool.launch.kubernetes.vcpu();
+        }
         let priced = |kind: &MachineType| {
             let spec = self.spec(pool.provider, &pool.region, kind)?;
             match market {

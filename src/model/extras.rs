@@ -59,6 +59,7 @@ impl Extras {
                 let kind = launch.gce.disk_kind.unwrap_or(DiskKind::PdBalanced);
                 told.and_then(|told| told.disks.get(&kind).copied()).unwrap_or(listed(kind)).micros()
             }
+            Provider::Kubernetes => 0,
         };
         let root = launch.disk_gb.map(|size| disk(size, of_root));
         let others = launch.volumes.iter().filter_map(|volume| Some(disk(volume.size?, gigabyte_month(volume.kind))));

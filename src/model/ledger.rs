@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::{Account, AccountOf, Coverage, NOBODY, Owner};
+use crate::model::attempt::Attempt;
 use crate::model::catalogue::Catalogue;
 use crate::model::extras::Extras;
 use crate::model::ids::{InstanceId, PoolName, QueueName, TaskId};
@@ -122,7 +123,9 @@ impl Interval {
 
     /// When the bill ends, or has come to by `now`.
     fn billed_end(&self, now: Timestamp) -> Timestamp {
-        let least = if self.off { SignedDuration::ZERO } else { MINIMUM_BILLED };
+        // What is off costs its disks, and a pod its part of a node, for as long as they do.
+        let no_minimum = self.off || Attempt::is_job(&self.instance);
+        let least = if no_minimum { SignedDuration::ZERO } else { MINIMUM_BILLED };
         let least = self.start.saturating_add(least).unwrap_or(self.start);
         self.end.unwrap_or(now).max(least)
     }

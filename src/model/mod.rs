@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod advice;
+pub mod attempt;
 pub mod bound;
 pub mod breaker;
 pub mod calendar;

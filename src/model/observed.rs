@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Owner;
+use crate::model::attempt::Pod;
 use crate::model::ids::{
     InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId, WorkerName, Zone,
 };
@@ -240,14 +241,19 @@ pub struct CloudInstance {
     /// The cloud's own words on why it ended.
     pub state_reason: Option<String>,
     pub tags: Tags,
+    /// What it is where it is no machine but a pod.
+    #[serde(default)]
+    pub pod: Option<Pod>,
 }
 
 impl CloudInstance {
     /// Whether the cloud itself took it back.
     #[must_use]
     pub fn is_interrupted(&self) -> bool {
-        // EC2's `Server.SpotInstanceTermination`, Google's `compute.instances.preempted`.
-        let of_cloud = |reason: &String| ["Spot", "instances.preempted"].iter().any(|word| reason.contains(word));
+        // EC2's `Server.SpotInstanceTermination`, Google's `compute.instances.preempted`, the condition of a pod.
+        let of_cloud = |reason: &String| {
+            ["Spot", "instances.preempted", "DisruptionTarget"].iter().any(|word| reason.contains(word))
+        };
         self.state_reason.as_ref().is_some_and(of_cloud)
     }
 }

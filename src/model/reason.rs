@@ -247,6 +247,10 @@ pub enum Reason {
     NoGuard {
         pool: PoolName,
     },
+    /// Nothing waits for which a pod of the pool would be made.
+    PodsForTasks {
+        pool: PoolName,
+    },
     /// Another autoscaler made the machine: nothing on it answers a drain.
     BroughtOver {
         instance: InstanceId,
@@ -457,6 +461,7 @@ impl fmt::Display for Reason {
                 write!(f, "{instance} is {} and may have a task: a person decides", fault.word())
             }
             Self::NoGuard { pool } => write!(f, "machines of pool {pool} run without a guard and cannot be drained"),
+            Self::PodsForTasks { pool } => write!(f, "pool {pool} makes pods for waiting tasks only"),
             Self::BroughtOver { instance } => {
                 write!(f, "{instance} is another autoscaler's machine: it has no guard and cannot be drained")
             }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::attempt::Attempt;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::{Lesson, Rise};
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
@@ -373,6 +374,10 @@ pub enum Record {
     /// A machine of the pool registered, or a person wants it tried as if none had failed.
     BootsForgiven(PoolName),
     LedgerWholeSince(Timestamp),
+    /// A task is tried on a cluster: on disk before anything is asked of anybody.
+    AttemptOpened(Box<Attempt>),
+    /// It is known what became of the task.
+    AttemptSettled(InstanceId),
     Journal(Entry),
 }
 
@@ -387,6 +392,8 @@ pub struct Memory {
     pub ledger: Ledger,
     pub requeueing: BTreeMap<TaskId, LostTask>,
     pub requeues: BTreeMap<TaskId, u32>,
+    /// Tries at tasks on a cluster, by their Jobs.
+    pub attempts: BTreeMap<InstanceId, Attempt>,
     /// Tasks whose machine the cloud took back, and when last.
     pub interrupted: BTreeMap<TaskId, Timestamp>,
     pub learned: Learned,
@@ -475,6 +482,12 @@ impl Memory {
             }
             Record::BootsForgiven(pool) => {
                 self.boots_failed.remove(pool);
+            }
+            Record::AttemptOpened(attempt) => {
+                self.attempts.insert(attempt.instance.clone(), attempt.as_ref().clone());
+            }
+            Record::AttemptSettled(instance) => {
+                self.attempts.remove(instance);
             }
             Record::LedgerWholeSince(since) => self.ledger.whole_since = Some(*since),
             Record::Journal(_) => {}

@@ -14,7 +14,7 @@ use crate::model::money::{Money, Rate};
 use crate::model::plan::{Action, Launch, Planned, Rule};
 use crate::model::reason::Reason;
 use crate::model::record::Intent;
-use crate::model::settings::Market;
+use crate::model::settings::{Market, Provider};
 
 /// A boot, until a pool has taught how long its own take: a minute and a half to a running system, and the agent is
 /// installed in three minutes; nine of ten are assumed to be faster than this.
@@ -48,6 +48,11 @@ impl Pass<'_> {
         let (Some(queue), Some(pool)) = (index.queues.get(want.queue), index.pools.get(want.pool)) else {
             return launched;
         };
+        if pool.settings.provider == Provider::Kubernetes && want.rule != Rule::Grow {
+            // A pod is made for a task that waits, and for nothing else.
+            launched.refused.push(Reason::PodsForTasks { pool: pool.settings.name.clone() });
+            return launched;
+        }
         if let Some(stale) = index.stale_region(pool.settings.provider, &pool.settings.site()) {
             launched.refused.push(stale);
             return launched;

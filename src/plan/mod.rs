@@ -3,6 +3,7 @@
 //! [`plan`] asks its rules in order; each adds actions and refusals with the numbers that decided them, and each
 //! sees what the rules before it decided. [`check::check`] is a judge that shares nothing with the rules.
 
+pub mod attempt;
 mod budgets;
 pub mod check;
 mod choice;

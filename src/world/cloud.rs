@@ -6,6 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::model::attempt::Attempt;
 use crate::model::extras::ExtraPrices;
 use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, Term, Zone};
 use crate::model::money::Rate;
@@ -60,6 +61,22 @@ pub trait Cloud: Send + Sync {
         Err(CloudError::refused(format!("machines in {region} cannot be brought over: {}", newcomer.instance)))
     }
 
+    /// Makes the Job of a task's attempt, and all that it needs, so that nothing of it runs before it is
+    /// [let go](Self::release). One of that name that is this attempt's already is success; another's is refused.
+    async fn prepare(&self, order: &PodOrder) -> Result<Launched, CloudError> {
+        Err(CloudError::refused(format!("no pods are made here: {}", order.attempt.instance)))
+    }
+
+    /// Lets a Job run that was prepared. One that runs already is success.
+    async fn release(&self, region: &str, instance: &InstanceId) -> Result<(), CloudError> {
+        Err(CloudError::refused(format!("no pods are made in {region}: {instance}")))
+    }
+
+    /// Deletes a Job that was prepared and not let go. One that runs is left alone, and one that does not exist is success.
+    async fn withdraw(&self, region: &str, instance: &InstanceId) -> Result<(), CloudError> {
+        Err(CloudError::refused(format!("no pods are made in {region}: {instance}")))
+    }
+
     /// Whether the cloud says what its machines cost.
     fn tells_prices(&self) -> bool {
         false
@@ -105,6 +122,18 @@ pub trait Cloud: Send + Sync {
     async fn rights(&self, _fleet: &FleetId, _region: &str, _orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
         Ok(Vec::new())
     }
+}
+
+/// A pod for a task, complete.
+#[derive(Debug, Clone)]
+pub struct PodOrder {
+    pub fleet: FleetId,
+    pub attempt: Attempt,
+    pub machine_type: MachineType,
+    pub pool: PoolSettings,
+    pub revision: Revision,
+    pub term: Term,
+    pub agents: AgentAccess,
 }
 
 /// A machine that another autoscaler made, and what it becomes here.

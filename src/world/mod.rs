@@ -5,9 +5,12 @@ pub mod aws;
 pub mod clearml;
 pub mod clock;
 pub mod cloud;
+pub mod cluster_role;
 #[cfg(feature = "gce")]
 pub mod gce;
 pub mod guard;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 pub mod policy;
 pub mod prices;
 pub mod role;

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::claim::{Claim, ClaimNote};
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
+use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, Term, WorkerId};
 use crate::model::observed::{
     Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
@@ -90,6 +90,29 @@ pub trait Tracker: Send + Sync {
     /// The newest lines of what a task wrote, the oldest first.
     async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError>;
 
+    /// These tasks as they are, whatever queue they are in; one that does not exist is not in the answer.
+    async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRecord>, TrackerError> {
+        Err(no_pods("tasks.get_all", tasks.first()))
+    }
+
+    /// Takes a task that waits out of its queue, and puts it into the queue where tasks wait for their pods, which is made
+    /// where it is missing. One that waits there already is taken.
+    async fn take(&self, place: &PodPlace) -> Result<Taken, TrackerError> {
+        Err(no_pods("queues.remove_task", Some(&place.task)))
+    }
+
+    /// Puts the task of a pod that is surely gone back at the front of its queue, or ends it, where `give_up` says why. Only a
+    /// task that waits for its pod, or runs since `started`, is changed.
+    async fn put_back(
+        &self,
+        place: &PodPlace,
+        started: Option<Timestamp>,
+        give_up: Option<&str>,
+    ) -> Result<Requeue, TrackerError> {
+        let _ = (started, give_up);
+        Err(no_pods("tasks.enqueue", Some(&place.task)))
+    }
+
     /// Removes a ghost's row, with the agents' credentials.
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError>;
 
@@ -101,6 +124,31 @@ pub trait Tracker: Send + Sync {
 
     /// Who we are there and what server it is, in one line; `check` shows it.
     async fn check(&self) -> Result<String, TrackerError>;
+}
+
+/// A task, and the two queues between which it moves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PodPlace {
+    pub task: TaskId,
+    /// Where it waited, and goes back to.
+    pub queue: QueueId,
+    /// Where it waits for its pod.
+    pub pending: QueueName,
+    /// The name of its Job.
+    pub instance: InstanceId,
+}
+
+/// What became of an attempt to take a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    Taken,
+    /// It does not wait in its queue any more: nothing was changed.
+    NotWaiting,
+}
+
+fn no_pods(endpoint: &str, task: Option<&TaskId>) -> TrackerError {
+    let message = format!("this server knows no pods: {}", task.map(TaskId::as_str).unwrap_or_default());
+    TrackerError::Unreadable { endpoint: endpoint.to_owned(), message }
 }
 
 /// What became of an attempt to change a task.

@@ -18,6 +18,8 @@ mod ec2;
 mod gce;
 mod guard;
 mod house;
+#[cfg(feature = "kubernetes")]
+mod kubernetes;
 mod main_job;
 mod money;
 mod real_parts;

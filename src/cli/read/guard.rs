@@ -74,6 +74,9 @@ fn shown(settings: &Settings, name: &str, api_server: String) -> Result<Shown, F
         Provider::Aws => boot_script(&order),
         // It is told its name there, which no machine has yet.
         Provider::Gce => startup_script(&order, HIDDEN),
+        Provider::Kubernetes => {
+            return Err(Failure::Usage(format!("pool {name} makes pods: no boot script runs on them")));
+        }
     };
     let script = script.map_err(|error| Failure::Settings(error.to_string()))?;
     let sha256 = format!("{:x}", Sha256::digest(&script));

@@ -280,6 +280,7 @@ mod tests {
         };
         pool.launch.zones = zones.iter().map(|zone| (*zone).to_owned()).collect();
         LaunchDeed {
+            tries: Vec::new(),
             fleet: "lab".into(),
             batch: "b".into(),
             launch: Launch {

@@ -15,7 +15,7 @@ use crate::model::observed::LostTask;
 use crate::model::plan::{Action, Choice, Launch, Plan, Planned};
 use crate::model::record::{Intent, IntentOutcome, Memory, Record};
 use crate::model::settings::spot_cap::SpotCap;
-use crate::model::settings::{Market, PoolSettings, Settings};
+use crate::model::settings::{Market, PoolSettings, Provider, Settings};
 use crate::model::snapshot::Snapshot;
 use crate::world::cloud::{Bid, intent_of};
 
@@ -145,6 +145,9 @@ impl Ground<'_> {
     /// Each machine of the call gets an intent of its own; the batch is the call's idempotency token.
     fn launch(&self, launch: &Launch, told: Line, naming: &mut Naming) -> Option<Decision> {
         let pool = &self.settings.as_made(self.settings.pool(&launch.pool)?);
+        if pool.provider == Provider::Kubernetes {
+            return self.tries(launch, pool, told, naming);
+        }
         let (batch, bids) = (naming.batch(), self.bids(pool, launch));
         let intents = (0..launch.count).map(|place| Record::IntentOpened(self.intent(launch, pool, &batch, place)));
         let mut records: Vec<Record> = intents.collect();
@@ -168,6 +171,7 @@ impl Ground<'_> {
             revision: self.plan.revision.clone(),
             term: self.term,
             bids,
+            tries: Vec::new(),
         };
         Some(Decision { records, deed: Some(Deed::Launch(Box::new(deed))) })
     }
@@ -230,7 +234,7 @@ impl Ground<'_> {
         pool
     }
 
-    fn intent(&self, launch: &Launch, pool: &PoolSettings, batch: &IntentId, place: u32) -> Intent {
+    pub(super) fn intent(&self, launch: &Launch, pool: &PoolSettings, batch: &IntentId, place: u32) -> Intent {
         Intent {
             id: intent_of(batch, place),
             batch: batch.clone(),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::act::crash::{CrashPoints, Crashed, DeedKind, Point};
 use crate::engine::act::fence::{Fence, KeptBack};
+use crate::engine::act::pods::{self, Tried, Try};
 use crate::model::ids::{
     FleetId, InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId,
 };
@@ -78,6 +79,20 @@ pub(crate) enum Deed {
         task: TaskId,
         queue: QueueId,
     },
+    /// Takes a task for the Job that waits for it, and lets that go.
+    Carry(Box<Try>),
+    /// Deletes a Job that was not let go.
+    Withdraw(Box<Try>),
+    /// Puts the task of a pod that is gone back into its queue, or ends it.
+    PutBack {
+        of: Box<Try>,
+        /// Its task runs by its status, since then.
+        started: Option<Timestamp>,
+        /// How often it was put back then.
+        count: u32,
+        /// Why it is ended.
+        give_up: Option<String>,
+    },
     Unregister {
         worker: WorkerId,
     },
@@ -118,6 +133,8 @@ pub(crate) struct LaunchDeed {
     pub term: Term,
     /// See [`LaunchOrder::bids`].
     pub bids: Vec<Bid>,
+    /// Of pods: the task of each; nothing else is launched then.
+    pub tries: Vec<Try>,
 }
 
 impl LaunchDeed {
@@ -152,13 +169,13 @@ impl Deed {
     #[must_use]
     pub(in crate::engine) fn kind(&self) -> Option<DeedKind> {
         match self {
-            Self::Launch(_) => Some(DeedKind::Launch),
+            Self::Launch(_) | Self::Carry(_) | Self::Withdraw(_) => Some(DeedKind::Launch),
             Self::Stop { .. } => Some(DeedKind::Stop),
             Self::SwitchOff { .. } => Some(DeedKind::StopKeep),
             Self::Start { .. } => Some(DeedKind::Start),
             Self::Drain { .. } | Self::PlaceHold { .. } | Self::AskEnd { .. } => Some(DeedKind::Drain),
             Self::CancelDrain { .. } => Some(DeedKind::CancelDrain),
-            Self::Requeue { .. } => Some(DeedKind::Requeue),
+            Self::Requeue { .. } | Self::PutBack { .. } => Some(DeedKind::Requeue),
             Self::Enqueue { .. } => Some(DeedKind::Enqueue),
             Self::Unregister { .. } => Some(DeedKind::Unregister),
             Self::CreateMailbox { .. }
@@ -202,6 +219,9 @@ impl Deed {
                 | Self::AskEnd { .. }
                 | Self::CancelDrain { .. }
                 | Self::Requeue { .. }
+                | Self::Carry(_)
+                | Self::Withdraw(_)
+                | Self::PutBack { .. }
         )
     }
 
@@ -229,8 +249,21 @@ impl Deed {
             (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
             (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
             (Self::RenewLease { .. }, Self::RenewLease { .. }) => true,
+            (Self::Carry(one) | Self::PutBack { of: one, .. }, other)
+            | (other, Self::Carry(one) | Self::PutBack { of: one, .. }) => other.is_of_attempt(&one.attempt.instance),
             (Self::Sweep { sweep, .. }, Self::Sweep { sweep: other, .. }) => sweep.region == other.region,
             // Each launch call is one of its own.
+            _ => false,
+        }
+    }
+
+    /// Whether it does something about this attempt.
+    #[must_use]
+    pub(in crate::engine) fn is_of_attempt(&self, instance: &InstanceId) -> bool {
+        match self {
+            Self::Launch(order) => order.tries.iter().any(|one| one.attempt.instance == *instance),
+            Self::Carry(one) | Self::Withdraw(one) | Self::PutBack { of: one, .. } => one.attempt.instance == *instance,
+            Self::Stop { instance: of, .. } => of == instance,
             _ => false,
         }
     }
@@ -250,6 +283,7 @@ impl Deed {
             | Self::DeleteMailbox { instance }
             | Self::BootLog { instance, .. } => Some(instance),
             Self::Requeue { lost, .. } => Some(&lost.instance),
+            Self::Carry(one) | Self::Withdraw(one) | Self::PutBack { of: one, .. } => Some(&one.attempt.instance),
             Self::Launch(_)
             | Self::Enqueue { .. }
             | Self::Unregister { .. }
@@ -276,6 +310,10 @@ impl std::fmt::Display for Deed {
             Self::CancelDrain { instance, .. } => write!(f, "cancel the drain of {instance}"),
             Self::Requeue { lost, .. } => write!(f, "enqueue task {} again", lost.task),
             Self::Enqueue { task, .. } => write!(f, "enqueue task {task}"),
+            Self::Carry(one) => write!(f, "let {} take task {}", one.attempt.instance, one.attempt.task),
+            Self::Withdraw(one) => write!(f, "delete {}, which was not let go", one.attempt.instance),
+            Self::PutBack { of, give_up: None, .. } => write!(f, "put task {} back into its queue", of.attempt.task),
+            Self::PutBack { of, .. } => write!(f, "end task {}", of.attempt.task),
             Self::Unregister { worker } => write!(f, "unregister {worker}"),
             Self::CreateMailbox { instance } => write!(f, "make the mailbox of {instance}"),
             Self::DeleteMailbox { instance } => write!(f, "remove the mailbox of {instance}"),
@@ -302,6 +340,8 @@ pub(crate) enum Done {
     /// It was not begun: this console may not lead any more.
     KeptBack(KeptBack),
     Swept(Vec<Leftover>),
+    /// Of pods, one by one.
+    Tried(Vec<Tried>),
     Nothing,
 }
 
@@ -373,7 +413,16 @@ async fn may_begin(world: &World, fence: &Fence, deed: &Deed) -> Result<(), Kept
 async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
     let tracker = &world.tracker;
     match deed {
+        Deed::Launch(order) if !order.tries.is_empty() => pods::launch(world, order).await,
         Deed::Launch(order) => launch(world, order).await,
+        Deed::Carry(of) => pods::carry(world, of).await.map(|_| Done::Nothing),
+        Deed::Withdraw(of) => {
+            world.cloud(of.provider)?.withdraw(&of.region, &of.attempt.instance).await?;
+            Ok(Done::Nothing)
+        }
+        Deed::PutBack { of, started, give_up, .. } => {
+            Ok(Done::Requeue(tracker.put_back(&of.place, *started, give_up.as_deref()).await?))
+        }
         Deed::Stop { provider, region, instance } => {
             world.cloud(*provider)?.terminate(region, std::slice::from_ref(instance)).await?;
             Ok(Done::Nothing)

@@ -9,4 +9,5 @@ mod drains;
 pub(crate) mod fence;
 pub mod naming;
 pub(super) mod outcome;
+pub(crate) mod pods;
 pub(super) mod retry;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::engine::act::breakers::Breakers;
 use crate::engine::act::deed::{Deed, Done, Failed, LaunchDeed, Outcome};
+use crate::engine::act::pods::{put_back, tried_all};
 use crate::engine::seen::notice::opened;
 use crate::engine::words::line;
 use crate::model::catalogue::Catalogue;
@@ -36,6 +37,11 @@ pub(in crate::engine) fn settle(
 ) -> Consequence {
     let Outcome { deed, result } = outcome;
     match (deed, result) {
+        (Deed::Launch(order), Ok(Done::Tried(tried))) => tried_all(order, tried, memory, breakers, now),
+        (Deed::PutBack { of, count, give_up, .. }, Ok(Done::Requeue(requeue))) => Consequence {
+            records: put_back(&of.attempt, *count, give_up.as_deref(), *requeue, now),
+            ..Consequence::default()
+        },
         (Deed::Launch(order), Ok(Done::Launched(launched))) => made(order, launched, memory, breakers, catalogue, now),
         (Deed::Launch(order), Err(failed)) => not_made(order, failed, memory, breakers, now),
         (Deed::Requeue { lost, attempt }, Ok(Done::Requeue(requeue))) => {
@@ -130,7 +136,7 @@ fn intents<'a>(order: &LaunchDeed, memory: &'a Memory) -> impl Iterator<Item = &
     memory.intents.values().filter(move |intent| intent.batch == batch)
 }
 
-fn close(intent: &IntentId, end: IntentEnd) -> Record {
+pub(super) fn close(intent: &IntentId, end: IntentEnd) -> Record {
     Record::IntentClosed { id: intent.clone(), end }
 }
 
@@ -207,6 +213,9 @@ fn not_made(
     now: Timestamp,
 ) -> Consequence {
     breakers.failed(order, failed, now);
+    // Of pods nothing was asked for yet: their tasks wait where they did.
+    let settled = order.tries.iter().filter(|_| !failed.may_have_acted);
+    let settled = settled.map(|one| Record::AttemptSettled(one.attempt.instance.clone()));
     let mut records: Vec<Record> = intents(order, memory)
         .map(|intent| {
             if failed.may_have_acted {
@@ -215,6 +224,7 @@ fn not_made(
                 close(&intent.id, IntentEnd::Refused)
             }
         })
+        .chain(settled)
         .collect();
     let doubt = if failed.may_have_acted {
         "the machines may exist: they count until the cloud shows otherwise"

@@ -7,7 +7,7 @@ use crate::model::instance::{Instance, Origin, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Rate;
 use crate::model::record::{KnownInstance, Opened};
-use crate::model::settings::Settings;
+use crate::model::settings::{Provider, Settings};
 use crate::model::waste::Standing;
 
 /// The records' part for an orphan of the snapshot. `has_worker`: ClearML lists a worker of its name. A machine that
@@ -23,7 +23,8 @@ pub(in crate::engine) fn adopted(
 ) -> Opened {
     let max_boot = settings.pool(&orphan.pool).map(|pool| pool.max_boot);
     let past_boot = max_boot.is_none_or(|max_boot| orphan.age(now) > max_boot);
-    let registered = has_worker || past_boot;
+    // A pod has its task from the beginning.
+    let registered = has_worker || past_boot || orphan.provider == Provider::Kubernetes;
     let boot = Share::boot(billed_from, orphan.home.clone());
     // When it registered nobody remembers.
     let first = if registered { Share { standing: Standing::Idle, ..boot } } else { boot };

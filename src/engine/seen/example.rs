@@ -71,6 +71,7 @@ pub(in crate::engine) struct Fleet {
     pub(in crate::engine) workers: Vec<ObservedWorker>,
     pub(in crate::engine) waiting: Vec<&'static str>,
     pub(in crate::engine) tasks: Vec<TaskRecord>,
+    pub(in crate::engine) tried: BTreeMap<TaskId, Option<TaskRecord>>,
     pub(in crate::engine) statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     pub(in crate::engine) owners: BTreeMap<TaskId, Owner>,
     pub(in crate::engine) mailboxes: Vec<Mailbox>,
@@ -93,6 +94,7 @@ impl Fleet {
             workers: Vec::new(),
             waiting: Vec::new(),
             tasks: Vec::new(),
+            tried: BTreeMap::new(),
             statuses: BTreeMap::new(),
             owners: BTreeMap::new(),
             mailboxes: Vec::new(),
@@ -126,6 +128,7 @@ impl Fleet {
         self.machines.push(CloudInstance {
             id: id.into(),
             provider: Provider::Aws,
+            pod: None,
             region: "us-east-1".to_owned(),
             machine_type: "g5.xlarge".into(),
             zone: None,
@@ -239,6 +242,7 @@ impl Fleet {
             term: None,
             holds: self.holds.clone(),
             tasks: Some(self.tasks.clone()),
+            attempts: self.tried.clone(),
             statuses: self.statuses.clone(),
             owners: self.owners.clone(),
         };

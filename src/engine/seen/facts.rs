@@ -50,6 +50,8 @@ pub struct ClearmlFacts {
     pub holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// Tasks of our queues that run or wait by their status; `None`: not asked this time.
     pub tasks: Option<Vec<TaskRecord>>,
+    /// Tasks that are tried on a cluster; `None`: there is no such task.
+    pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
     /// What the tasks behind our queues' entries do that were not known before; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose those are that were not known yet.
@@ -145,6 +147,8 @@ pub struct Facts {
     /// Mailboxes that were there once, and were not removed by us.
     mailboxes_known: BTreeSet<InstanceId>,
     pub tasks: Vec<TaskRecord>,
+    /// Tasks that are tried on a cluster, as they were when ClearML was last asked; `None`: there is no such task.
+    pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
     /// What the tasks behind the entries of our queues do, as they were last asked; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose the tasks are that wait in our queues or run on a worker, as far as ClearML was asked.
@@ -176,7 +180,7 @@ impl Facts {
     pub fn take(&mut self, observation: Observation) -> Fresh {
         let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
         match observation.clearml {
-            Ok(ClearmlFacts { mut queues, workers, mailboxes, term, holds, tasks, statuses, owners }) => {
+            Ok(ClearmlFacts { mut queues, workers, mailboxes, term, holds, tasks, attempts, statuses, owners }) => {
                 fresh.clearml = true;
                 fresh.tasks = tasks.is_some();
                 fresh.term = term;
@@ -212,6 +216,7 @@ impl Facts {
                 self.mailboxes = mailboxes.into_iter().map(|mail| (mail.instance.clone(), mail)).collect();
                 self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                 self.holds = holds;
+                self.attempts = attempts;
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;
                 }

@@ -10,6 +10,7 @@ use crate::engine::seen::agents::{Count, Rows};
 use crate::engine::seen::facts::Facts;
 use crate::engine::seen::fault::{Seen, fault};
 use crate::engine::seen::making::Making;
+use crate::engine::seen::pods;
 use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
@@ -20,7 +21,7 @@ use crate::model::money::{Money, Rate};
 use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, Mailbox, QueueEntry, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
-use crate::model::settings::{Market, Settings};
+use crate::model::settings::{Market, Provider, Settings};
 use crate::model::snapshot::{ForeignWorker, Ghost, Order, Phantom, QueueState, Snapshot, Stray, Surplus};
 use crate::model::span::Short;
 
@@ -53,6 +54,9 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         .values()
         .map(|known| {
             let seen = instance(known, &said, facts, sights, memory, settings, now);
+            if known.provider == Provider::Kubernetes {
+                return pods::as_pod(seen, known, facts, memory);
+            }
             Instance { drift: making.drift(&seen, facts), ..seen }
         })
         .chain(orphans(facts, sights, memory, settings, catalogue, now))
@@ -310,7 +314,8 @@ fn orphans<'a>(
 /// A machine that only the cloud knows.
 pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Instance {
     let (pool, home) = belongs(machine, settings);
-    let (vcpu, gpu) = catalogue.size(machine.provider, &machine.machine_type).unwrap_or((0, 0));
+    let listed = || catalogue.size(machine.provider, &machine.machine_type);
+    let (vcpu, gpu) = pods::size(machine, &pool, settings).or_else(listed).unwrap_or((0, 0));
     Instance {
         id: machine.id.clone(),
         provider: machine.provider,

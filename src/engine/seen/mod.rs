@@ -16,5 +16,6 @@ pub mod join;
 mod making;
 pub(super) mod notice;
 pub(super) mod observe;
+mod pods;
 pub(super) mod rivals;
 pub mod sight;

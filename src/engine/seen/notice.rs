@@ -10,8 +10,10 @@ use crate::engine::seen::agents::{Row, Rows};
 use crate::engine::seen::bill::{absent_from, bill_ends, disks_billed, disks_end};
 use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::engine::seen::join;
+use crate::engine::seen::pods;
 use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
+use crate::model::attempt::PodState;
 use crate::model::catalogue::Catalogue;
 use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
 use crate::model::instance::{Origin, Power};
@@ -22,7 +24,7 @@ use crate::model::observed::{CloudInstance, CloudState, Mailbox};
 use crate::model::plan::Choice;
 use crate::model::reason::counted;
 use crate::model::record::{Intent, IntentEnd, KnownInstance, Memory, Opened, Record};
-use crate::model::settings::Settings;
+use crate::model::settings::{Provider, Settings};
 use crate::model::span::Short;
 use crate::model::waste::Standing;
 
@@ -50,6 +52,7 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
     let rows = Rows::new(known.facts, &known.settings.the_loop.fleet);
     for machine in known.memory.known.values() {
         if fresh.clearml
+            && machine.provider != Provider::Kubernetes
             && let rows = rows.of(&machine.id)
             && !rows.is_empty()
         {
@@ -61,10 +64,13 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
         if fresh.saw(&Region { provider: machine.provider, name: machine.region.clone() }) {
             records.extend(known.of_machine(machine));
         }
-        if fresh.clearml && rows.of(&machine.id).is_empty() {
+        if machine.provider == Provider::Kubernetes {
+            records.extend(pods::charged(known, machine));
+        } else if fresh.clearml && rows.of(&machine.id).is_empty() {
             records.extend(known.of_boot(machine));
         }
     }
+    records.extend(pods::found(known));
     records.extend(known.ended_unknown().flat_map(|machine| known.of_ended_unknown(machine)));
     records
 }
@@ -107,7 +113,8 @@ pub(in crate::engine) fn opened(
             intent: Some(intent.id.clone()),
             origin: Origin::Launched,
             launched,
-            registered: false,
+            // A pod has its task from the beginning.
+            registered: intent.provider == Provider::Kubernetes,
             drain: None,
             hold: None,
             stop_sent: None,
@@ -239,6 +246,9 @@ impl Known<'_> {
         let off = self.memory.ledger.off().get(&machine.id);
         let sight = self.sights.of(&machine.id);
         match (shown, interval) {
+            (Some(shown), Some(interval)) if pods::begins(shown, interval) => {
+                records.extend(pods::billed(machine, shown, interval));
+            }
             (Some(shown), Some(interval)) => {
                 if let Some(end) = bill_ends(shown, self.now) {
                     records.push(Record::Closed { instance: machine.id.clone(), end: end.max(interval.start) });
@@ -336,9 +346,11 @@ impl Known<'_> {
             None => words.to_owned(),
         });
         let switched_off = machine.power != Power::On && shown.state != CloudState::Terminated;
+        // A pod ends with its task.
+        let done = shown.pod.as_ref().is_some_and(|pod| pod.state == PodState::Succeeded);
         let why = match (machine.stop_sent, own_words, &shown.state_reason) {
             (Some(_), ..) => None,
-            _ if switched_off => None,
+            _ if switched_off || done => None,
             (None, Some(words), _) => Some(format!("it switched itself off: {words}")),
             (None, None, reason) => Some(reason.clone().unwrap_or_else(|| "nobody here asked for it".to_owned())),
         };

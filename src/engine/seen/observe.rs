@@ -29,6 +29,8 @@ pub(in crate::engine) struct Look {
     /// Machines whose hold tasks are asked for.
     pub held: BTreeSet<InstanceId>,
     pub tasks: bool,
+    /// Tasks that are tried on a cluster.
+    pub attempts: BTreeSet<TaskId>,
     /// Tasks in queues whose status is known: only the others are asked for it.
     pub known: BTreeSet<TaskId>,
     /// Tasks in queues and on workers of which it is known whose they are.
@@ -82,9 +84,20 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     } else {
         None
     };
+    let attempts = tried(tracker.as_ref(), look).await?;
     let (statuses, owners) =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
-    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, statuses, owners })
+    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, attempts, statuses, owners })
+}
+
+/// Each of these tasks as it is; `None`: there is no such task.
+async fn tried(tracker: &dyn Tracker, look: &Look) -> Result<BTreeMap<TaskId, Option<TaskRecord>>, TrackerError> {
+    if look.attempts.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let asked: Vec<TaskId> = look.attempts.iter().cloned().collect();
+    let mut found = tracker.tasks_by_id(&asked).await?;
+    Ok(asked.into_iter().map(|task| (task.clone(), found.remove(&task))).collect())
 }
 
 /// What waits or runs of the machines' own queues: nobody but us puts tasks there.

@@ -9,7 +9,7 @@ use crate::engine::seen::facts::{Facts, Fresh, Region};
 use crate::model::ids::{FleetId, InstanceId, IntentId, QueueId, TaskId, WorkerName};
 use crate::model::observed::{CloudInstance, CloudState, ObservedWorker, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
-use crate::model::settings::Settings;
+use crate::model::settings::{Provider, Settings};
 
 /// A machine is proved gone when the cloud says so this often (DESIGN.md section 1).
 pub const TERMINATED_PROOFS: u32 = 2;
@@ -17,6 +17,8 @@ pub const TERMINATED_PROOFS: u32 = 2;
 pub const ABSENT_PROOFS: u32 = 3;
 /// Clouds may not list a new machine at once.
 pub const ABSENT_AFTER: SignedDuration = SignedDuration::from_mins(5);
+/// A pod's Job is listed at once, or it was not made: its call may take a minute and a half.
+const POD_ABSENT_AFTER: SignedDuration = SignedDuration::from_mins(2);
 /// Idle for so many looks while its queue waits, a worker does not pull.
 pub const IDLE_LOOKS: u32 = 3;
 /// Looks closer together than this prove nothing more than one: an agent looks every five seconds, a cloud's list takes
@@ -196,7 +198,9 @@ impl Sights {
         let shown: BTreeSet<&IntentId> =
             facts.machines.values().filter_map(|machine| machine.tags.intent.as_ref()).collect();
         for intent in memory.intents.values() {
-            let late = fresh.at.duration_since(intent.opened) > ABSENT_AFTER;
+            // A cluster lists what it has taken; its calls end long before this.
+            let is_pod = intent.provider == Provider::Kubernetes;
+            let late = fresh.at.duration_since(intent.opened) > if is_pod { POD_ABSENT_AFTER } else { ABSENT_AFTER };
             let looked = fresh.saw(&Region { provider: intent.provider, name: intent.region.clone() });
             let starts = |id: &InstanceId| memory.known.get(id).is_some_and(|known| restarted(known, facts).is_some());
             let shown = shown.contains(&intent.id) || intent.starts.as_ref().is_some_and(starts);

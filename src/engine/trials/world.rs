@@ -423,6 +423,7 @@ impl Cloud for Scripted {
                 let machine = CloudInstance {
                     id: id.clone(),
                     provider: Provider::Aws,
+                    pod: None,
                     region: "us-east-1".to_owned(),
                     machine_type: wanted.launch.machine_type.clone(),
                     zone: None,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::model::settings::gce::GceSettings;
+use crate::model::settings::kubernetes::KubernetesSettings;
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 
@@ -46,6 +47,8 @@ pub struct LaunchSettings {
     pub run_instances: BTreeMap<String, String>,
     #[serde(default)]
     pub gce: GceSettings,
+    #[serde(default)]
+    pub kubernetes: KubernetesSettings,
 }
 
 /// Where a pool's spot machines are tried, and who chooses.

@@ -10,6 +10,7 @@ pub mod fields;
 mod gce;
 pub mod guardrails;
 pub mod key;
+pub mod kubernetes;
 pub mod ladder;
 mod launch;
 mod provider;
@@ -24,6 +25,7 @@ pub use account::AccountSettings;
 pub use agent::{AgentSettings, MOST_AGENTS};
 pub use discount::Discount;
 pub use gce::{DiskKind, GceSettings, Provisioning, size_of};
+pub use kubernetes::KubernetesSettings;
 pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use schedule::Schedule;
@@ -92,6 +94,16 @@ impl Settings {
             made.launch.gce.metadata.extend(own);
         }
         made
+    }
+
+    /// What a pool of pods need not say: where they run, what kind of machine they are, and that nothing there answers a
+    /// drain.
+    pub(crate) fn complete(&mut self) {
+        for pool in self.pools.iter_mut().filter(|pool| pool.provider == Provider::Kubernetes) {
+            pool.region = pool.launch.kubernetes.site();
+            pool.types = vec![MachineType::new(kubernetes::POD)];
+            pool.guard = GuardKind::Off;
+        }
     }
 
     /// The queues that a pool may serve, by priority (highest first), then in file order.
@@ -380,6 +392,7 @@ impl PoolSettings {
 pub enum Provider {
     Aws,
     Gce,
+    Kubernetes,
 }
 
 impl Provider {
@@ -388,6 +401,7 @@ impl Provider {
         match self {
             Self::Aws => "aws",
             Self::Gce => "gce",
+            Self::Kubernetes => "kubernetes",
         }
     }
 
@@ -397,6 +411,7 @@ impl Provider {
         match self {
             Self::Aws => "EC2",
             Self::Gce => "Compute Engine",
+            Self::Kubernetes => "Kubernetes",
         }
     }
 }

@@ -2,10 +2,12 @@
 
 use jiff::SignedDuration;
 
+use crate::model::ids::MachineType;
 use crate::model::settings::agent::store_of;
 use crate::model::settings::fields;
 use crate::model::settings::gce::has_own_gpus;
-use crate::model::settings::{AccountSettings, Market, PoolSettings, Provider, Provisioning, Settings};
+use crate::model::settings::kubernetes;
+use crate::model::settings::{AccountSettings, GuardKind, Market, PoolSettings, Provider, Provisioning, Settings};
 use crate::model::span::Exact;
 
 const OF_AWS: [&str; 17] = [
@@ -42,6 +44,52 @@ const OF_GCE: [&str; 11] = [
     "provisioning",
 ];
 
+const OF_KUBERNETES: [&str; 13] = [
+    "context",
+    "namespace",
+    "pod_template",
+    "pod_image",
+    "pod_cpu",
+    "pod_memory",
+    "pod_gpus",
+    "gpu_resource",
+    "node_selector",
+    "tolerations",
+    "priority_class",
+    "pod_service_account",
+    "pending_queue",
+];
+
+/// What every machine has, and a pod has not: it has one task, and ends with it.
+const OF_MACHINES: [&str; 26] = [
+    "account",
+    "market",
+    "min",
+    "keep_alive",
+    "on_idle",
+    "max_stopped",
+    "stopped_for",
+    "replace_drifted",
+    "max_boot",
+    "max_silence",
+    "discount",
+    "public_address",
+    "subnets",
+    "zones",
+    "disk_gb",
+    "spot_rollback",
+    "spot_blackout",
+    "spot_retry",
+    "docker",
+    "docker_image",
+    "docker_arguments",
+    "agents_per_machine",
+    "agent_arguments",
+    "agent_credentials",
+    "git_credentials",
+    "agent_requirements",
+];
+
 /// The end of the scope that the Secret Manager asks for.
 const ALL_SCOPES: &str = "/auth/cloud-platform";
 
@@ -50,14 +98,19 @@ const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24 * 119);
 
 /// What does not hold of a pool for its provider's sake, by the fields to mend.
 pub(super) fn complaints(settings: &Settings, pool: &PoolSettings) -> Vec<(&'static str, String)> {
-    let others: &[&str] = match pool.provider {
-        Provider::Aws => &OF_GCE,
-        Provider::Gce => &OF_AWS,
+    let others: &[&[&str]] = match pool.provider {
+        Provider::Aws => &[&OF_GCE, &OF_KUBERNETES],
+        Provider::Gce => &[&OF_AWS, &OF_KUBERNETES],
+        Provider::Kubernetes => &[&OF_AWS, &OF_GCE, &OF_MACHINES],
     };
-    let foreign = fields::set_in(pool).filter(|field| others.contains(field));
+    let foreign = fields::set_in(pool).filter(|field| others.iter().any(|names| names.contains(field)));
     let mut complaints: Vec<_> =
         foreign.map(|field| (field, format!("is not for provider = \"{}\"", pool.provider.word()))).collect();
+    if pool.provider != Provider::Kubernetes {
+        complaints.extend(of_clouds(pool));
+    }
     match pool.provider {
+        Provider::Kubernetes => complaints.extend(of_kubernetes(pool)),
         Provider::Aws if pool.launch.ami.is_empty() => {
             complaints.push(("ami", "is missing: write `ami = \"ami-0123456789abcdef0\"`".to_owned()));
         }
@@ -70,6 +123,29 @@ pub(super) fn complaints(settings: &Settings, pool: &PoolSettings) -> Vec<(&'sta
     complaints
         .extend(set.map(|field| ("account", format!("has a {field}, which is not for {}", pool.provider.word()))));
     complaints
+}
+
+/// What every cloud needs.
+fn of_clouds(pool: &PoolSettings) -> impl Iterator<Item = (&'static str, String)> {
+    let missing = |what: &str| format!("is missing: write `{what}`");
+    let region = pool.region.is_empty().then(|| ("region", missing("region = \"us-east-1\"")));
+    let types = pool.types.is_empty().then(|| ("types", missing("types = [\"g5.xlarge\", \"g5.2xlarge\"]")));
+    region.into_iter().chain(types)
+}
+
+fn of_kubernetes(pool: &PoolSettings) -> impl Iterator<Item = (&'static str, String)> {
+    let cluster = &pool.launch.kubernetes;
+    let said = |field, said: bool| said.then(|| (field, "is not for provider = \"kubernetes\"".to_owned()));
+    let region = said("region", !pool.region.is_empty() && pool.region != cluster.site());
+    let types = said("types", !pool.types.is_empty() && pool.types != [MachineType::new(kubernetes::POD)]);
+    let guard = said("guard", pool.guard == GuardKind::Hold);
+    let namespace = cluster.namespace.is_none();
+    let namespace = namespace.then(|| ("namespace", "is missing: write `namespace = \"ml-tasks\"`".to_owned()));
+    let image = cluster.image.is_none() && cluster.template.is_none();
+    let image = image.then(|| {
+        ("pod_image", "is missing: write `pod_image = \"python:3.12\"`, or name one in a pod_template".to_owned())
+    });
+    [region, types, guard, namespace, image].into_iter().flatten()
 }
 
 /// A machine reads its secrets with who it is in its own cloud.
@@ -115,6 +191,8 @@ fn set_for_another(provider: Provider) -> impl Fn(&AccountSettings) -> Vec<&'sta
                 ("role_arn", account.role_arn.is_some()),
                 ("external_id", account.external_id.is_some()),
             ],
+            // It has no account, and says so.
+            Provider::Kubernetes => Vec::new(),
         };
         set.into_iter().filter(|(_, set)| *set).map(|(field, _)| field).collect()
     }

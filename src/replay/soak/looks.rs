@@ -118,7 +118,17 @@ impl World {
             tags: Vec::new(),
             entries: queue.entries.iter().map(entry).collect(),
         });
-        ClearmlFacts { queues: queues.collect(), workers, mailboxes, term: None, holds, tasks, statuses, owners }
+        ClearmlFacts {
+            queues: queues.collect(),
+            workers,
+            mailboxes,
+            term: None,
+            holds,
+            attempts: BTreeMap::new(),
+            tasks,
+            statuses,
+            owners,
+        }
     }
 
     fn workers(&self) -> Vec<ObservedWorker> {
@@ -183,6 +193,7 @@ impl Machine {
         CloudInstance {
             id: self.id.clone(),
             provider: Provider::Aws,
+            pod: None,
             region: REGIONS.get(self.region).copied().unwrap_or_default().to_owned(),
             machine_type: self.machine_type.clone(),
             zone: None,

@@ -32,6 +32,7 @@ pub fn parse(text: &str, path: &Path) -> Result<Settings, SettingsProblems> {
     let (settings, found) = read_text(text, |reader, root| {
         reader.read(root);
         reader.finish();
+        reader.settings.complete();
     });
     if found.is_empty() { Ok(settings) } else { Err(problems(text, path, found)) }
 }

@@ -29,6 +29,7 @@ pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timesta
     gone(connection, &mut memory).await.map_err(|error| ("machines", error))?;
     ledger(connection, &mut memory.ledger, keep_from).await.map_err(|error| ("ledger", error))?;
     requeues(connection, &mut memory).await.map_err(|error| ("requeues", error))?;
+    attempts(connection, &mut memory).await.map_err(|error| ("attempts", error))?;
     boots_failed(connection, &mut memory).await.map_err(|error| ("failed boots", error))?;
     samples(connection, &mut memory.learned).await.map_err(|error| ("samples", error))?;
     rises(connection, &mut memory.learned).await.map_err(|error| ("rises", error))?;
@@ -167,6 +168,13 @@ async fn requeues(connection: &mut SqliteConnection, memory: &mut Memory) -> Res
     }
     for row in sqlx::query("SELECT task, at FROM interrupted").fetch_all(connection).await? {
         memory.interrupted.insert(row.try_get::<String, _>("task")?.into(), to_instant(row.try_get("at")?));
+    }
+    Ok(())
+}
+
+async fn attempts(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+    for row in sqlx::query("SELECT instance, facts FROM attempt").fetch_all(connection).await? {
+        memory.attempts.insert(row.try_get::<String, _>("instance")?.into(), of_json(row.try_get("facts")?)?);
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ use sqlx::{Connection, Row};
 
 use super::columns::{ColumnError, duration, instant, json, word};
 use super::read;
+use crate::model::attempt::Attempt;
 use crate::model::course::{Lesson, Rise};
 use crate::model::ids::{InstanceId, IntentId, PoolName, ProjectName, QueueName, Revision, TaskId, UserName};
 use crate::model::journal::Entry;
@@ -119,8 +120,19 @@ async fn write(connection: &mut SqliteConnection, record: &Record) -> Result<(),
         Record::BootsForgiven(pool) => {
             run(connection, sqlx::query("DELETE FROM boot_failed WHERE pool = ?").bind(pool.as_str())).await
         }
+        Record::AttemptOpened(attempt) => open_attempt(connection, attempt).await,
+        Record::AttemptSettled(instance) => settle_attempt(connection, instance).await,
         Record::Journal(entry) => add_line(connection, entry).await,
     }
+}
+
+async fn open_attempt(connection: &mut SqliteConnection, attempt: &Attempt) -> Result<(), ColumnError> {
+    let open = sqlx::query("INSERT OR REPLACE INTO attempt (instance, task, facts) VALUES (?, ?, ?)");
+    run(connection, open.bind(attempt.instance.as_str()).bind(attempt.task.as_str()).bind(json(attempt)?)).await
+}
+
+async fn settle_attempt(connection: &mut SqliteConnection, instance: &InstanceId) -> Result<(), ColumnError> {
+    run(connection, sqlx::query("DELETE FROM attempt WHERE instance = ?").bind(instance.as_str())).await
 }
 
 async fn run(

@@ -31,6 +31,7 @@ pub(super) fn read(instance: &Instance, region: &str) -> Result<CloudInstance, C
     Ok(CloudInstance {
         id: instance.instance_id().ok_or_else(|| odd("an id"))?.into(),
         provider: Provider::Aws,
+        pod: None,
         region: region.to_owned(),
         machine_type: MachineType::from(instance.instance_type().ok_or_else(|| odd("a type"))?.as_str()),
         zone: instance.placement().and_then(Placement::availability_zone).map(Zone::from),

@@ -126,6 +126,19 @@ pub(super) async fn claims(session: &Session, fleet: &FleetId) -> Result<Vec<Cla
     Ok(claims)
 }
 
+/// The hidden queue of that very name, which is made where it is missing.
+pub(super) async fn ensure(server: &Clearml, name: &QueueName) -> Result<QueueId, TrackerError> {
+    if let Some(queue) = server.hidden.lock().await.get(name).cloned() {
+        return Ok(queue);
+    }
+    let queue = match find(&server.console, name).await? {
+        Some(queue) => queue.id.into(),
+        None => create_or_find(&server.console, name).await?,
+    };
+    server.hidden.lock().await.insert(name.clone(), queue.clone());
+    Ok(queue)
+}
+
 async fn create_or_find(session: &Session, name: &QueueName) -> Result<QueueId, TrackerError> {
     match create(session, name).await? {
         Creation::Created(id) => Ok(id),

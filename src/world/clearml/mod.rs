@@ -8,6 +8,7 @@ mod glance;
 mod hidden;
 mod history;
 mod hold;
+mod pods;
 mod requeue;
 mod session;
 mod token;
@@ -17,7 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use tokio::sync::Mutex;
 
@@ -33,7 +34,7 @@ use crate::world::clearml::session::{Repeat, Session};
 use crate::world::clearml::token::Identity;
 use crate::world::clock::Clock;
 use crate::world::secret::Secret;
-use crate::world::tracker::{Requeue, Tracker, TrackerError};
+use crate::world::tracker::{PodPlace, Requeue, Taken, Tracker, TrackerError};
 
 /// A list answer holds at most this many entries; more needs another page (CLEARML.md section 1).
 const PAGE: usize = 500;
@@ -208,6 +209,30 @@ impl Tracker for Clearml {
 
     async fn task_log(&self, task: &TaskId) -> Result<String, TrackerError> {
         self.read_task_log(task).await
+    }
+
+    async fn tasks_by_id(&self, tasks: &[TaskId]) -> Result<BTreeMap<TaskId, TaskRecord>, TrackerError> {
+        let mut found = BTreeMap::new();
+        // An empty filter would be no filter; a chunk's answer is one page.
+        for chunk in tasks.chunks(PAGE) {
+            let ids: Vec<&str> = chunk.iter().map(TaskId::as_str).collect();
+            let rows = self.tasks_where(json!({ "id": ids, "search_hidden": true })).await?;
+            found.extend(rows.into_iter().map(|task| (task.id.clone(), task)));
+        }
+        Ok(found)
+    }
+
+    async fn take(&self, place: &PodPlace) -> Result<Taken, TrackerError> {
+        pods::take(self, place).await
+    }
+
+    async fn put_back(
+        &self,
+        place: &PodPlace,
+        started: Option<Timestamp>,
+        give_up: Option<&str>,
+    ) -> Result<Requeue, TrackerError> {
+        pods::put_back(self, place, started, give_up).await
     }
 
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {

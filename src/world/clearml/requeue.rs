@@ -56,7 +56,7 @@ async fn stop_and_enqueue(server: &Clearml, lost: &LostTask) -> Result<Requeue, 
 }
 
 /// Never sent twice: after an unknown outcome the task is read again before anything else.
-async fn enqueue(server: &Clearml, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
+pub(super) async fn enqueue(server: &Clearml, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
     let body = json!({ "task": task.as_str(), "queue": queue.as_str() });
     match server.console.call::<Value>("tasks.enqueue", body, Repeat::Never).await {
         Ok(_) => Ok(Requeue::Enqueued),
@@ -71,7 +71,7 @@ pub(super) fn another_was_first(error: &TrackerError) -> bool {
     first.contains(&subcode_of(error))
 }
 
-async fn read(server: &Clearml, task: &TaskId) -> Result<Option<TaskRecord>, TrackerError> {
+pub(super) async fn read(server: &Clearml, task: &TaskId) -> Result<Option<TaskRecord>, TrackerError> {
     let mut tasks = server.tasks_where(json!({ "id": [task.as_str()], "search_hidden": true })).await?;
     Ok(tasks.pop())
 }

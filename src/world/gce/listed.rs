@@ -22,6 +22,7 @@ pub(super) fn read(call: &str, instance: &Instance, site: &str) -> Result<CloudI
     Ok(CloudInstance {
         id: id(instance).ok_or_else(|| odd("a name"))?,
         provider: Provider::Gce,
+        pod: None,
         region: site.to_owned(),
         machine_type: MachineType::from(last(instance.machine_type.as_deref().ok_or_else(|| odd("a type"))?)),
         zone: Some(Zone::from(zone(instance).ok_or_else(|| odd("a zone"))?)),

@@ -210,6 +210,7 @@ mod tests {
         CloudInstance {
             id: id.into(),
             provider: Provider::Gce,
+            pod: None,
             region: SITE.to_owned(),
             machine_type: "g2-standard-4".into(),
             zone: Some("us-central1-a".into()),

@@ -53,6 +53,8 @@ const LONGEST_TOKEN: SignedDuration = SignedDuration::from_hours(365 * 24);
 pub enum GuardError {
     #[error("{what} holds a zero byte, which no shell can say")]
     ZeroByte { what: &'static str },
+    #[error("pool {pool} makes pods: no boot script runs on them")]
+    NoMachine { pool: String },
     #[error("pool {pool} is served by no queue: its agents would have nothing to listen to")]
     NoQueue { pool: String },
     #[error(
@@ -145,6 +147,7 @@ fn script(order: &LaunchOrder, machine: &str) -> Result<String, GuardError> {
     let (cloud, store) = match pool.provider {
         Provider::Aws => (AWS, AWS_SECRET),
         Provider::Gce => (GCE, GCE_SECRET),
+        Provider::Kubernetes => return Err(GuardError::NoMachine { pool: pool.name.to_string() }),
     };
     let secret = agent.secrets().next().map(|_| ("secret.py", store));
     for (name, text) in [("gate.py", GATE), ("server.py", SERVER), ("cloud.py", cloud)].into_iter().chain(secret) {

@@ -75,6 +75,7 @@ impl Cloud for OneMachine {
         Ok(vec![CloudInstance {
             id: "i-1".into(),
             provider: Provider::Aws,
+            pod: None,
             region: "us-east-1".to_owned(),
             machine_type: "t3.medium".into(),
             zone: None,

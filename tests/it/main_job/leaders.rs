@@ -83,6 +83,7 @@ impl Cloud for Machines {
             let machine = CloudInstance {
                 id: InstanceId::new(format!("i-{intent}")),
                 provider: Provider::Aws,
+                pod: None,
                 region: "us-east-1".to_owned(),
                 machine_type: order.launch.machine_type.clone(),
                 zone: None,

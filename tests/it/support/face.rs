@@ -46,6 +46,18 @@ impl Served {
         self.server().queue_by_name(queue).unwrap().entries.iter().map(|entry| entry.task.clone()).collect()
     }
 
+    /// The same of a queue that may not be there yet.
+    pub(crate) fn entries_of(&self, queue: &str) -> Vec<TaskId> {
+        let server = self.server();
+        let entries = server.queue_by_name(queue).into_iter().flat_map(|queue| &queue.entries);
+        entries.map(|entry| entry.task.clone()).collect()
+    }
+
+    /// Takes a task out of its queue, as the console's user.
+    pub(crate) fn dequeue(&self, task: &TaskId) {
+        self.server().dequeue(Clock::Wall.now(), &ClearmlServer::console(), task, Said::default(), None).unwrap();
+    }
+
     /// Makes a shell task and puts it at the end of a queue, as the console's user.
     pub(crate) fn enqueue_shell(&self, queue: &str, script: &str) -> TaskId {
         let (queue, now, user) = (self.queue(queue), Clock::Wall.now(), ClearmlServer::console());

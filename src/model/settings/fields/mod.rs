@@ -1,6 +1,7 @@
 //! The field table: every setting once, with its range, its default, its words and its place in [`Settings`].
 //! The file's parser, the screen's form, `check`, the reference file and the documentation all read it.
 
+mod cluster;
 mod form;
 mod google;
 mod kind;

@@ -28,7 +28,7 @@ pub(super) const TIME_ZONE: Rule =
     Rule { holds: is_one::<TimeZone>, is: "a time zone, such as `Europe/Berlin` or `UTC`" };
 pub(super) const SCOPE: Rule = Rule {
     holds: is_one::<BudgetScope>,
-    is: "`all`, `provider:aws`, `provider:gce`, or one of `pool:NAME`, `queue:NAME`, `project:NAME` and `user:NAME`",
+    is: "`all`, `provider:aws`, `provider:gce`, `provider:kubernetes`, or one of `pool:NAME`, `queue:NAME`, `project:NAME` and `user:NAME`",
 };
 pub(super) const PER: Rule = Rule {
     holds: is_one::<Per>,

@@ -3,6 +3,7 @@
 mod account;
 mod agent;
 mod gce;
+mod kubernetes;
 mod launch;
 mod pool;
 mod schedule;
@@ -12,7 +13,7 @@ mod spot;
 use super::Field;
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 15] = [
+pub(super) const TABLE: [&[Field]; 16] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -26,6 +27,7 @@ pub(super) const TABLE: [&[Field]; 15] = [
     spot::SPOT,
     launch::LAUNCH,
     gce::GCE,
+    kubernetes::KUBERNETES,
     agent::AGENT,
     pool::POOL_LIMITS,
 ];

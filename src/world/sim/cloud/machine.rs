@@ -307,6 +307,7 @@ impl Machine {
         CloudInstance {
             id: self.id.clone(),
             provider: Provider::Aws,
+            pod: None,
             region: self.region.clone(),
             machine_type: self.machine_type.clone(),
             zone: Some(self.zone.clone()),

@@ -130,6 +130,7 @@ impl Naive for AbsentIsGone {
         let ended = made.iter().map(|made| CloudInstance {
             id: made.id.clone(),
             provider: order.pool.provider,
+            pod: None,
             region: order.pool.site(),
             machine_type: order.launch.machine_type.clone(),
             zone: made.zone.clone(),

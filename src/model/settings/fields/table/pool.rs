@@ -10,12 +10,12 @@ use crate::model::money::Rate;
 pub(super) const POOL: &[Field] = &[
     Field {
         name: "provider",
-        kind: Kind::Choice(&["aws", "gce"]),
+        kind: Kind::Choice(&["aws", "gce", "kubernetes"]),
         unset: Unset::Required,
         takes: Takes::Restart,
-        doc: "Who rents out the machines: Amazon EC2, or Google Compute Engine.",
+        doc: "Who has the machines: Amazon EC2, Google Compute Engine, or a Kubernetes cluster, where each task gets a pod of its own.",
         example: "aws",
-        later: &["kubernetes"],
+        later: &[],
         lens: at!(Pool, provider),
     },
     Field {
@@ -31,7 +31,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "region",
         kind: Kind::Text(REGION),
-        unset: Unset::Required,
+        unset: Unset::Means("none; every cloud needs it"),
         takes: Takes::Restart,
         doc: "The provider's region.",
         example: "us-east-1",
@@ -41,7 +41,7 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "types",
         kind: Kind::List { item: TYPE, some: true },
-        unset: Unset::Required,
+        unset: Unset::Means("none; every cloud needs one"),
         takes: Takes::NewMachines,
         doc: "Machine types, in order of preference.",
         example: "g5.xlarge, g5.2xlarge",

@@ -1,0 +1,215 @@
+//! Tries at tasks on a cluster are carried through here, by what [`attempt::next`](crate::plan::attempt::next) says of each.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::engine::act::deed::Deed;
+use crate::engine::act::pods::{Try, of_attempt};
+use crate::engine::run::Loop;
+use crate::engine::seen::facts::{Facts, Region};
+use crate::engine::seen::sight::{Sights, TERMINATED_PROOFS};
+use crate::engine::words::line;
+use crate::model::attempt::{Attempt, lost_reason};
+use crate::model::ids::IntentId;
+use crate::model::journal::EntryKind;
+use crate::model::observed::{CloudInstance, CloudState, TaskRecord, TaskStatus};
+use crate::model::reason::counted;
+use crate::model::record::{Memory, Record};
+use crate::model::settings::{OnLost, Provider, Settings};
+use crate::plan::attempt::{Job, Seen, Step, Task, next};
+use crate::world::tracker::PodPlace;
+
+/// What the loop knows of attempts.
+struct Known<'a> {
+    memory: &'a Memory,
+    facts: &'a Facts,
+    sights: &'a Sights,
+    settings: &'a Settings,
+    calling: BTreeSet<IntentId>,
+    now: Timestamp,
+}
+
+/// What is written down first, and what is then done.
+struct Due {
+    records: Vec<Record>,
+    deed: Option<Deed>,
+}
+
+impl Loop {
+    /// Something was done about these attempts: what was seen of them before says nothing any more.
+    pub(super) fn touch_attempts(&mut self, deed: &Deed, now: Timestamp) {
+        let of_deed = self.memory.attempts.keys().filter(|instance| deed.is_of_attempt(instance));
+        self.touched.extend(of_deed.map(|instance| (instance.clone(), now)));
+        self.touched.retain(|instance, _| self.memory.attempts.contains_key(instance));
+    }
+
+    /// Takes each attempt a step further, where the world shows that it is due.
+    pub(super) async fn tend_attempts(&mut self) {
+        if !self.surely_leads() || !self.memory.armed {
+            return;
+        }
+        let now = self.setup.clock.now();
+        let known = Known {
+            memory: &self.memory,
+            facts: &self.facts,
+            sights: &self.sights,
+            settings: &self.settings,
+            calling: self.calling(),
+            now,
+        };
+        let untouched = self.memory.attempts.values().filter(|attempt| {
+            let under_way = self.under_way.iter().any(|act| act.deed.is_of_attempt(&attempt.instance));
+            !under_way && known.is_newer(attempt, self.touched.get(&attempt.instance).copied())
+        });
+        let due: Vec<Due> = untouched.filter_map(|attempt| known.due(attempt)).collect();
+        for Due { records, deed } in due {
+            if deed.as_ref().is_some_and(|deed| self.is_blocked(deed, now)) {
+                continue;
+            }
+            if self.commit(records).await
+                && let Some(deed) = deed
+            {
+                self.begin(deed);
+            }
+        }
+    }
+}
+
+impl Known<'_> {
+    /// Whether both sources were asked since something was last done about it.
+    fn is_newer(&self, attempt: &Attempt, touched: Option<Timestamp>) -> bool {
+        let since = touched.unwrap_or(attempt.opened).max(attempt.opened);
+        let region = self.region(attempt);
+        let asked = self.facts.asked.filter(|asked| *asked > since);
+        let seen = region.and_then(|region| self.facts.seen_at(&region)).filter(|seen| *seen > since);
+        asked.is_some() && seen.is_some()
+    }
+
+    /// Where its Job is or was.
+    fn region(&self, attempt: &Attempt) -> Option<Region> {
+        let name = match self.machine(attempt) {
+            Some(machine) => machine.region.clone(),
+            None => match self.memory.known.get(&attempt.instance) {
+                Some(known) => known.region.clone(),
+                None => self.settings.pool(&attempt.pool)?.site(),
+            },
+        };
+        Some(Region { provider: Provider::Kubernetes, name })
+    }
+
+    fn machine(&self, attempt: &Attempt) -> Option<&CloudInstance> {
+        self.facts.machines.get(&attempt.instance)
+    }
+
+    fn due(&self, attempt: &Attempt) -> Option<Due> {
+        let record = self.facts.attempts.get(&attempt.task);
+        let put_back = self.memory.requeues.get(&attempt.task).copied().unwrap_or_default();
+        let allowed = match self.settings.queue(&attempt.queue).map(|queue| queue.on_lost) {
+            Some(OnLost::Requeue(times)) => times,
+            Some(OnLost::Never) | None => 0,
+        };
+        let seen = Seen {
+            calling: attempt.intent.as_ref().is_some_and(|intent| self.calling.contains(intent)),
+            opened: attempt.opened,
+            job: self.job(attempt),
+            task: record.map(|record| self.task(attempt, record.as_ref())),
+            asked: self.facts.asked?,
+            put_back,
+            allowed,
+        };
+        let about = |kind, text: String| line(self.now, kind, text).about(of_attempt(attempt));
+        match next(&seen, self.now) {
+            Step::Wait => None,
+            Step::Settle => {
+                let settled = Record::AttemptSettled(attempt.instance.clone());
+                Some(Due { records: vec![settled], deed: None })
+            }
+            step @ (Step::Carry | Step::Withdraw) => {
+                let of = Box::new(self.of(attempt)?);
+                let deed = if step == Step::Carry { Deed::Carry(of) } else { Deed::Withdraw(of) };
+                Some(Due { records: vec![about(EntryKind::Decided, deed.to_string()).record()], deed: Some(deed) })
+            }
+            Step::Cancel => {
+                let known = self.memory.known.get(&attempt.instance).filter(|known| known.stop_sent.is_none())?;
+                let (provider, region, instance) = (known.provider, known.region.clone(), known.id.clone());
+                let stop = Record::StopSent { instance: instance.clone(), at: self.now };
+                let told = about(EntryKind::Decided, format!("delete {instance}"));
+                let told = told.because(&format!("task {} does not wait for it any more", attempt.task));
+                let deed = Deed::Stop { provider, region, instance };
+                Some(Due { records: vec![stop, told.record()], deed: Some(deed) })
+            }
+            Step::PutBack(count) => self.back(attempt, record?.as_ref(), count, None),
+            Step::GiveUp => {
+                let why = format!(
+                    "{} after {}: {}",
+                    lost_reason(&attempt.instance),
+                    counted(u64::from(put_back) + 1, "attempt"),
+                    self.why(attempt)
+                );
+                self.back(attempt, record?.as_ref(), put_back, Some(why))
+            }
+        }
+    }
+
+    fn back(&self, attempt: &Attempt, record: Option<&TaskRecord>, count: u32, give_up: Option<String>) -> Option<Due> {
+        let started = record.filter(|record| record.status == TaskStatus::InProgress).and_then(|record| record.started);
+        let deed = Deed::PutBack { of: Box::new(self.of(attempt)?), started, count, give_up };
+        let told = line(self.now, EntryKind::Decided, deed.to_string()).about(of_attempt(attempt));
+        let told = told.because(&format!("{}: {}", lost_reason(&attempt.instance), self.why(attempt)));
+        Some(Due { records: vec![told.record()], deed: Some(deed) })
+    }
+
+    /// Why its Job is over, in the cluster's words.
+    fn why(&self, attempt: &Attempt) -> String {
+        let reason = self.machine(attempt).and_then(|machine| machine.state_reason.clone());
+        reason.unwrap_or_else(|| "its Job is gone".to_owned())
+    }
+
+    fn of(&self, attempt: &Attempt) -> Option<Try> {
+        let Region { provider, name } = self.region(attempt)?;
+        let place = PodPlace {
+            task: attempt.task.clone(),
+            queue: self.facts.queues.named(&attempt.queue)?.id.clone(),
+            pending: self.settings.pool(&attempt.pool)?.launch.kubernetes.pending_queue.as_str().into(),
+            instance: attempt.instance.clone(),
+        };
+        Some(Try { attempt: attempt.clone(), provider, region: name, place })
+    }
+
+    fn job(&self, attempt: &Attempt) -> Job {
+        let sight = self.sights.of(&attempt.instance);
+        let Some(machine) = self.machine(attempt) else {
+            let stands = self.memory.known.contains_key(&attempt.instance)
+                || attempt.intent.as_ref().is_some_and(|intent| self.memory.intents.contains_key(intent));
+            return if stands { Job::Unseen } else { Job::Over(None) };
+        };
+        match machine.state {
+            CloudState::Terminated
+                if sight.terminated >= TERMINATED_PROOFS || self.memory.gone.contains_key(&attempt.instance) =>
+            {
+                Job::Over(machine.ended)
+            }
+            CloudState::Terminated | CloudState::ShuttingDown | CloudState::Stopping | CloudState::Stopped => {
+                Job::Ending
+            }
+            CloudState::Pending if machine.pod.as_ref().is_some_and(|pod| pod.held) => Job::Held,
+            CloudState::Pending => Job::Pending,
+            CloudState::Running => Job::Running,
+        }
+    }
+
+    fn task(&self, attempt: &Attempt, record: Option<&TaskRecord>) -> Task {
+        let Some(record) = record else { return Task::Over(None) };
+        let queue = self.facts.queues.named(&attempt.queue).map(|queue| &queue.id);
+        let in_queue = record.queue.as_ref() == queue;
+        match record.status {
+            TaskStatus::Queued if in_queue => Task::WaitsInQueue,
+            TaskStatus::Queued => Task::WaitsForPod,
+            TaskStatus::InProgress if in_queue => Task::Over(None),
+            TaskStatus::InProgress => Task::Runs,
+            TaskStatus::Stopped if record.status_reason == lost_reason(&attempt.instance) => Task::StoppedByUs,
+            TaskStatus::Stopped | TaskStatus::Other => Task::Over(record.status_changed),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! What is written on a Job and its pod. Labels are what they are found by; annotations hold any text, and say the rest.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+
+use crate::model::label::written;
+use crate::world::cloud::PodOrder;
+
+/// Whose Job it is, as a label and as an annotation.
+pub(super) const FLEET: &str = "tidegate-fleet";
+pub(super) const POOL: &str = "tidegate-pool";
+pub(super) const QUEUE: &str = "tidegate-queue";
+pub(super) const INTENT: &str = "tidegate-intent";
+pub(super) const REVISION: &str = "tidegate-revision";
+pub(super) const TERM: &str = "tidegate-term";
+/// As ClearML's glue writes them; its label `CLEARML` is never ours: a glue deletes what bears it.
+pub(super) const TASK: &str = "clearml-task-id";
+pub(super) const ATTEMPT: &str = "tidegate-attempt";
+const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
+/// The selector of a fleet's objects.
+pub(super) fn selector(fleet: &str) -> String {
+    format!("{FLEET}={}", label(fleet))
+}
+
+/// A label of Kubernetes's begins and ends with a letter or a digit.
+fn label(text: &str) -> String {
+    format!("f{}0", written(text).chars().take(61).collect::<String>())
+}
+
+pub(super) fn labels(order: &PodOrder) -> BTreeMap<&'static str, String> {
+    let attempt = &order.attempt;
+    [
+        (MANAGED_BY, "tidegate".to_owned()),
+        (FLEET, label(order.fleet.as_str())),
+        (TASK, attempt.task.to_string()),
+        (ATTEMPT, attempt.number.to_string()),
+    ]
+    .into()
+}
+
+pub(super) fn annotations(order: &PodOrder) -> BTreeMap<&'static str, String> {
+    let attempt = &order.attempt;
+    let intent = attempt.intent.as_ref().map(ToString::to_string).unwrap_or_default();
+    [
+        (FLEET, order.fleet.to_string()),
+        (POOL, attempt.pool.to_string()),
+        (QUEUE, attempt.queue.to_string()),
+        (INTENT, intent),
+        (REVISION, order.revision.to_string()),
+        (TERM, order.term.0.to_string()),
+    ]
+    .into()
+}
+
+/// What stands there under this name.
+pub(super) fn annotation<'a>(object: &'a DynamicObject, name: &str) -> Option<&'a str> {
+    object.annotations().get(name).map(String::as_str).filter(|text| !text.is_empty())
+}

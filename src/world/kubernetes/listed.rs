@@ -1,0 +1,172 @@
+//! Jobs and their pods as machines of a fleet.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use serde_json::Value;
+
+use crate::model::attempt::{Attempt, Pod, PodState};
+use crate::model::ids::{FleetId, QueueName, Revision, TaskId, Term};
+use crate::model::observed::{CloudInstance, CloudState, Tags};
+use crate::model::settings::kubernetes::POD;
+use crate::model::settings::{Market, Provider};
+use crate::world::kubernetes::label;
+use crate::world::kubernetes::told::{Seen, condition, text, told};
+
+/// Where a Job's name stands on its pod.
+const JOB_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
+
+/// A Job as it is known: whether it is there, or since when not.
+pub(super) struct Job<'a> {
+    pub(super) object: &'a DynamicObject,
+    pub(super) gone: Option<Timestamp>,
+}
+
+/// The newest pod of each Job, by the Job's name.
+pub(super) fn pods_by_job<'a>(
+    pods: impl Iterator<Item = &'a Arc<DynamicObject>>,
+) -> BTreeMap<&'a str, &'a Arc<DynamicObject>> {
+    let mut newest: BTreeMap<&str, &Arc<DynamicObject>> = BTreeMap::new();
+    for pod in pods {
+        let Some(job) = JOB_NAME.iter().find_map(|name| pod.labels().get(*name)) else { continue };
+        let known = newest.entry(job).or_insert(pod);
+        if pod.creation_timestamp() > known.creation_timestamp() {
+            *known = pod;
+        }
+    }
+    newest
+}
+
+/// A Job of the fleet as a machine; `None` for another's.
+pub(super) fn machine(
+    fleet: &FleetId,
+    site: &str,
+    job: &Job<'_>,
+    pod: Option<&DynamicObject>,
+    events: &[&Value],
+) -> Option<CloudInstance> {
+    let object = job.object;
+    let name = |name| label::annotation(object, name);
+    if name(label::FLEET) != Some(fleet.as_str()) {
+        return None;
+    }
+    let id = object.name_any();
+    let task = TaskId::new(object.labels().get(label::TASK)?.as_str());
+    let number = Attempt::number_in(&id.as_str().into(), &task)?;
+    let queue = QueueName::new(name(label::QUEUE)?);
+    let (job_data, pod_data) = (whole(object), pod.map(whole).unwrap_or_default());
+    let (state, why) = told(&Seen { job: &job_data, pod: &pod_data, events });
+    let created = object.creation_timestamp().map(|time| time.0)?;
+    let began = instant(text(&pod_data, "/status/startTime"));
+    let finished = ["Complete", "Failed"].iter().find_map(|kind| condition(&job_data, kind));
+    let finished_at = finished.map(|end| instant(text(end, "/lastTransitionTime")));
+    let ending = object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
+    let (cloud_state, ended) = match (job.gone, finished_at, ending) {
+        (_, Some(at), _) => (CloudState::Terminated, at.or(job.gone)),
+        (Some(at), None, _) => (CloudState::Terminated, Some(at)),
+        (None, None, Some(_)) => (CloudState::ShuttingDown, None),
+        (None, None, None) if began.is_some() && state != PodState::New => (CloudState::Running, None),
+        (None, None, None) => (CloudState::Pending, None),
+    };
+    // One that never began has cost nothing.
+    let ended = ended.map(|ended| if began.is_some() || pod.is_none() { ended } else { created });
+    let deleted = finished.is_none() && (job.gone.is_some() || ending.is_some());
+    let (state, why) = if deleted { (PodState::Deleted, format!("the Job was deleted: {why}")) } else { (state, why) };
+    let reason = (cloud_state == CloudState::Terminated).then(|| format!("{}: {why}", reason_word(state)));
+    Some(CloudInstance {
+        id: id.into(),
+        provider: Provider::Kubernetes,
+        pod: Some(Pod { task, queue: queue.clone(), number, held: state == PodState::Held, state, why }),
+        region: site.to_owned(),
+        machine_type: POD.into(),
+        zone: None,
+        market: Market::OnDemand,
+        state: cloud_state,
+        launched: began.map_or(created, |began| began.max(created)),
+        ended,
+        image: None,
+        state_reason: reason,
+        tags: Tags {
+            pool: name(label::POOL).map(Into::into),
+            queue: Some(queue),
+            intent: name(label::INTENT).map(Into::into),
+            revision: name(label::REVISION).map(Revision::new),
+            term: name(label::TERM).and_then(|term| term.parse().ok()).map(Term),
+            settings: None,
+            brought_over: false,
+        },
+    })
+}
+
+/// What ended it, in a word that says whether it was its own fault.
+fn reason_word(state: PodState) -> &'static str {
+    if state == PodState::Disrupted { "DisruptionTarget" } else { state.word() }
+}
+
+/// All of an object, its name and times too.
+pub(super) fn whole(object: &DynamicObject) -> Value {
+    let mut data = object.data.clone();
+    if let (Value::Object(fields), Ok(metadata)) = (&mut data, serde_json::to_value(&object.metadata)) {
+        fields.insert("metadata".to_owned(), metadata);
+    }
+    data
+}
+
+fn instant(text: &str) -> Option<Timestamp> {
+    text.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::kubernetes::job;
+    use crate::world::kubernetes::recorded;
+    use serde_json::json;
+
+    /// Our Job, with the status of a recorded one.
+    fn ours(file: &str) -> DynamicObject {
+        let order = job::tests::order();
+        let mut job = job::job(&order, json!({})).unwrap();
+        let recorded = recorded(file)["response"]["body"].clone();
+        job["status"] = recorded["status"].clone();
+        job["spec"]["suspend"] = recorded["spec"]["suspend"].clone();
+        job["metadata"]["creationTimestamp"] = recorded["metadata"]["creationTimestamp"].clone();
+        serde_json::from_value(job).unwrap()
+    }
+
+    fn listed(file: &str, gone: bool) -> CloudInstance {
+        let object = ours(file);
+        let gone = gone.then(|| "2026-11-23T20:00:00Z".parse().unwrap());
+        machine(&"lab".into(), "current/ml", &Job { object: &object, gone }, None, &[]).unwrap()
+    }
+
+    #[test]
+    fn a_job_is_a_machine_whose_end_says_why() {
+        let held = listed("job/suspended_get", false);
+        assert_eq!((held.state, held.pod.as_ref().map(|pod| pod.held)), (CloudState::Pending, Some(true)));
+        assert_eq!(
+            (held.tags.pool.as_ref().unwrap().as_str(), held.tags.intent.as_ref().unwrap().as_str()),
+            ("gpu", "b.0")
+        );
+        let failed = listed("job/failed_node_pressure", false);
+        assert_eq!((failed.state, failed.is_interrupted()), (CloudState::Terminated, true));
+        assert_eq!(failed.ended, "2026-11-23T19:09:33Z".parse().ok());
+        let own = listed("job/failed_exit_code", false);
+        assert_eq!((own.state, own.is_interrupted()), (CloudState::Terminated, false));
+        let deleted = listed("job/get_running", true);
+        assert_eq!(deleted.state, CloudState::Terminated);
+        assert!(deleted.state_reason.unwrap().starts_with("deleted: "));
+    }
+
+    #[test]
+    fn anothers_job_is_not_ours() {
+        let object = ours("job/get_running");
+        assert_eq!(machine(&"other".into(), "s", &Job { object: &object, gone: None }, None, &[]), None);
+        let theirs: DynamicObject =
+            serde_json::from_value(recorded("job/get_running")["response"]["body"].clone()).unwrap();
+        assert_eq!(machine(&"lab".into(), "s", &Job { object: &theirs, gone: None }, None, &[]), None);
+    }
+}

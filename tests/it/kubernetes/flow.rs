@@ -1,0 +1,188 @@
+//! The flow between ClearML and the cluster, without any real agent: what is asked of whom, and when.
+
+use tidegate::world::sim::clearml::Status;
+
+use crate::kubernetes::api::status;
+use crate::kubernetes::rig::{Rig, SETTINGS};
+
+/// No room in the cluster: pods wait.
+fn full(settings: &str) -> Rig {
+    let rig = Rig::new(settings);
+    *rig.cluster.room.0.lock().unwrap() = 0;
+    rig
+}
+
+#[test]
+fn caps_hold_before_a_task_is_popped() {
+    let mut rig = full(SETTINGS);
+    let tasks: Vec<_> = (0..5).map(|_| rig.served.enqueue_shell("gpu", "true")).collect();
+    rig.start_armed(&[]);
+    rig.wait("two wait for their pods", |rig| {
+        let taken = rig.served.entries_of("k8s_scheduler");
+        taken.len() == 2 && taken.iter().all(|task| tasks[..2].contains(task))
+    });
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(rig.served.entries("gpu"), tasks[2..], "the others keep their order\n{}", rig.report());
+    let told = rig.tidegate(&["instances"]).1;
+    assert!(told.contains("unschedulable: 0/1 nodes: 1 Insufficient cpu"), "{told}");
+}
+
+#[test]
+fn a_task_that_is_taken_out_of_the_pending_queue_costs_no_pod() {
+    let mut rig = full(SETTINGS);
+    let task = rig.served.enqueue_shell("gpu", "true");
+    rig.start_armed(&[]);
+    rig.wait("its pod waits", |rig| !rig.api.state().all("pods").is_empty());
+    rig.served.dequeue(&task);
+    rig.wait("its Job is deleted", |rig| rig.api.state().all("jobs").is_empty());
+    rig.wait_for_nothing();
+    assert_eq!(rig.served.status(&task), Status::Created);
+    assert_eq!(rig.ask("status")["total_microusd"], 0, "a pod that never began costs nothing\n{}", rig.report());
+}
+
+#[test]
+fn a_job_that_somebody_deletes_gives_its_task_back_to_the_front() {
+    let mut rig = full(SETTINGS);
+    let tasks: Vec<_> = (0..4).map(|_| rig.served.enqueue_shell("gpu", "true")).collect();
+    rig.start_armed(&[]);
+    rig.wait("two pods wait", |rig| rig.api.state().all("pods").len() == 2);
+    let name = format!("clearml-{}-1", tasks[0]);
+    rig.tidegate(&["pause"]);
+    rig.api.state().remove("jobs", &name);
+    rig.wait("its task is at the front again", |rig| rig.served.entries("gpu").first() == Some(&tasks[0]));
+    // What waits is seen first.
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    rig.tidegate(&["resume"]);
+    rig.wait("it is tried again", |rig| rig.api.state().get("jobs", &format!("clearml-{}-2", tasks[0])).is_some());
+}
+
+#[test]
+fn a_full_quota_waits_and_fails_no_task() {
+    let mut rig = full(SETTINGS);
+    let task = rig.served.enqueue_shell("gpu", "true");
+    let no = status(
+        403,
+        "Forbidden",
+        "jobs.batch \"x\" is forbidden: exceeded quota: job-count, requested: \
+        count/jobs.batch=1, used: count/jobs.batch=1, limited: count/jobs.batch=1",
+    );
+    rig.api.state().noes.push(("create jobs".to_owned(), 403, no));
+    rig.start_armed(&[]);
+    rig.wait("the refusal is told", |rig| rig.journal().contains("exceeded quota: job-count"));
+    assert_eq!((rig.served.status(&task), rig.served.entries("gpu").len()), (Status::Queued, 1));
+    assert_eq!(rig.tidegate(&["reset", "cluster"]).0, Some(0));
+    rig.wait("it is tried again", |rig| !rig.api.state().all("pods").is_empty());
+}
+
+#[test]
+fn a_missing_right_and_a_wrong_field_are_named() {
+    let mut rig = full(
+        &SETTINGS
+            .replace("pod_image = \"python:3.12\"", "pod_template = \"spec: {containers: [{name: a, image: x}]}\""),
+    );
+    let task = rig.served.enqueue_shell("gpu", "true");
+    rig.api.state().denied.insert("create jobs".to_owned());
+    let (code, said) = rig.tidegate(&["check"]);
+    assert!(code != Some(0) && said.contains("does not permit create jobs (ml-tasks)"), "{code:?} {said}");
+    rig.start_armed(&[]);
+    rig.wait("the right is named", |rig| rig.journal().contains("cannot create resource \"jobs\""));
+    rig.api.state().denied.clear();
+    let mut no = status(422, "Invalid", "Job is invalid");
+    no["details"] = serde_json::json!({ "causes": [{ "reason": "FieldValueInvalid", "message": "Invalid value: \"x y\"",
+        "field": "spec.template.spec.containers[0].image" }] });
+    rig.api.state().noes.push(("create jobs".to_owned(), 422, no));
+    rig.tidegate(&["reset", "cluster"]);
+    rig.wait("the field is named", |rig| {
+        rig.journal().contains("spec.template.spec.containers[0].image: Invalid value")
+    });
+    assert_eq!((rig.served.status(&task), rig.served.entries("gpu").len()), (Status::Queued, 1));
+}
+
+/// The server did it and its answer was lost; or we die at any point: no task is lost, and none has two Jobs.
+#[test]
+fn whatever_is_cut_short_is_carried_through_once() {
+    for lost in ["create jobs", "create secrets", "patch jobs"] {
+        let mut rig = full(SETTINGS);
+        let task = rig.served.enqueue_shell("gpu", "true");
+        rig.api.state().lost.push(lost.to_owned());
+        rig.start_armed(&[]);
+        rig.wait(&format!("{lost}: its pod waits"), |rig| !rig.api.state().all("pods").is_empty());
+        assert_eq!(rig.served.entries_of("k8s_scheduler"), [task], "{lost}");
+        assert_eq!(rig.api.state().all("secrets").len(), 1, "{lost}");
+        let made = rig.api.state().jobs_made.clone();
+        assert!(made.len() == 1 && made.values().all(|times| *times == 1), "{lost}: {made:?}");
+    }
+}
+
+#[test]
+fn a_crash_at_any_point_of_a_launch_loses_no_task() {
+    for point in ["before-intent", "after-intent", "after-call", "after-reply", "after-record"] {
+        let mut rig = full(SETTINGS);
+        let task = rig.served.enqueue_shell("gpu", "true");
+        rig.start_loop(&[("TIDEGATE_CRASH_AT", &format!("launch:{point}"))]);
+        // It may die before it answers.
+        rig.tidegate(&["arm", "--yes"]);
+        rig.wait_for_crash();
+        rig.start_loop(&[]);
+        if point == "after-intent" {
+            // Its call may have been made, for all that is known: that is waited for.
+            std::thread::sleep(std::time::Duration::from_secs(3));
+            assert_eq!(rig.served.entries("gpu"), [task], "{point}");
+            continue;
+        }
+        rig.wait(&format!("{point}: its pod waits"), |rig| !rig.api.state().all("pods").is_empty());
+        rig.wait("it waits for its pod", |rig| rig.served.entries_of("k8s_scheduler") == [task.clone()]);
+        let made = rig.api.state().jobs_made.clone();
+        assert!(made.len() == 1 && made.values().all(|times| *times == 1), "{point}: {made:?}");
+    }
+}
+
+#[test]
+fn a_store_that_is_lost_is_made_up_for_by_what_the_jobs_say() {
+    let mut rig = full(SETTINGS);
+    let task = rig.served.enqueue_shell("gpu", "true");
+    rig.start_armed(&[]);
+    rig.wait("its pod waits", |rig| !rig.api.state().all("pods").is_empty());
+    rig.kill_loop();
+    std::fs::remove_dir_all(rig.path("state")).unwrap();
+    rig.start_loop(&[]);
+    rig.wait("the silent one is followed", |rig| rig.tidegate(&["arm", "--yes"]).0 == Some(0));
+    rig.wait("its Job is adopted", |rig| rig.journal().contains(&format!("is attempt 1 at task {task}")));
+    rig.api.state().remove("jobs", &format!("clearml-{task}-1"));
+    rig.wait("its task is tried again", |rig| rig.api.state().get("jobs", &format!("clearml-{task}-2")).is_some());
+}
+
+#[test]
+fn a_server_that_is_away_for_a_while_costs_no_task_and_no_second_list() {
+    let mut rig = full(SETTINGS);
+    let tasks: Vec<_> = (0..2).map(|_| rig.served.enqueue_shell("gpu", "true")).collect();
+    rig.start_armed(&[]);
+    rig.wait("two pods wait", |rig| rig.api.state().all("pods").len() == 2);
+    rig.api.state().down = true;
+    std::thread::sleep(std::time::Duration::from_secs(8));
+    assert_eq!(rig.served.entries_of("k8s_scheduler").len(), 2, "nothing is given up");
+    {
+        let mut state = rig.api.state();
+        state.down = false;
+        state.asked.clear();
+    }
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    let lists = |rig: &Rig| {
+        let asked = rig.api.state().asked.clone();
+        let of_jobs = asked.iter().filter(|asked| asked.starts_with("GET") && asked.contains("/jobs?"));
+        of_jobs.filter(|asked| !asked.contains("watch=")).count()
+    };
+    assert_eq!(lists(&rig), 0, "{:#?}", rig.api.state().asked);
+    // What is forgotten there must be listed again, once.
+    rig.api.state().compact();
+    {
+        let mut state = rig.api.state();
+        (state.down, state.asked) = (true, Vec::new());
+    }
+    std::thread::sleep(std::time::Duration::from_secs(2));
+    rig.api.state().remove("jobs", &format!("clearml-{}-1", tasks[0]));
+    rig.api.state().compact();
+    rig.api.state().down = false;
+    rig.wait("the lost one is seen", |rig| rig.api.state().get("jobs", &format!("clearml-{}-2", tasks[0])).is_some());
+    assert_eq!(lists(&rig), 1, "{:#?}", rig.api.state().asked);
+}

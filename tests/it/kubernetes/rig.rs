@@ -1,0 +1,216 @@
+//! Everything at once: the program, the official SDK and agents, and a cluster of ours. Only ClearML's server and the cluster
+//! are simulated.
+
+use std::collections::BTreeMap;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use tidegate::model::ids::TaskId;
+use tidegate::world::sim::clearml::Status;
+
+use crate::kubernetes::api::Api;
+use crate::kubernetes::cluster::Cluster;
+use crate::support::conf::clearml_conf;
+use crate::support::face::Served;
+use crate::support::process::{Group, write};
+use crate::support::python;
+
+/// One queue, served by pods.
+pub(super) const SETTINGS: &str = r#"
+[clearml]
+api_server = "API_SERVER"
+credentials = "env:CONSOLE"
+
+[clearml.agents]
+credentials = "env:AGENTS"
+
+[loop]
+fleet = "e2e"
+poll = "1s"
+
+[[budget]]
+name = "day's money"
+per = "day"
+limit = "$100"
+
+[queue.gpu]
+pools = ["cluster"]
+on_lost = "requeue:1"
+
+[pool.cluster]
+provider = "kubernetes"
+context = "test"
+namespace = "ml-tasks"
+pod_image = "python:3.12"
+pod_cpu = "1"
+price = "$3.60/h"
+max = 2
+"#;
+
+/// What a person's program does.
+const ENQUEUE: &str = r#"
+import json
+from clearml import Task
+
+for queue, name, script in json.loads(r'''JOBS'''):
+    task = Task.create(project_name="tides", task_name=name, task_type="training")
+    task.update_task({"script": {"binary": "/bin/bash", "repository": "", "entry_point": "job.sh",
+                                 "working_dir": ".", "diff": script, "requirements": {"pip": ""}}})
+    Task.enqueue(task, queue_name=queue)
+    print("ID", task.id)
+"#;
+
+pub(super) struct Rig {
+    pub(super) served: Served,
+    pub(super) api: Api,
+    pub(super) cluster: Cluster,
+    console: Option<Group>,
+    folder: tempfile::TempDir,
+}
+
+impl Rig {
+    /// Starts servers and cluster; the program is not started yet.
+    pub(super) fn new(settings: &str) -> Self {
+        let (served, folder, api) = (Served::start(&["gpu"]), tempfile::tempdir().unwrap(), Api::start());
+        std::fs::create_dir(folder.path().join("person")).unwrap();
+        let cluster = Cluster::start(api.shared(), folder.path().join("pods"));
+        write(&folder.path().join("kubeconfig"), &api.kubeconfig());
+        let rig = Self { served, api, cluster, console: None, folder };
+        rig.write_settings(settings);
+        rig
+    }
+
+    pub(super) fn write_settings(&self, settings: &str) {
+        write(&self.path("tidegate.toml"), &settings.replace("API_SERVER", &self.served.url));
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub(super) fn command(&self, state: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(arguments).stdin(Stdio::null()).env_clear();
+        command.env("HOME", self.folder.path()).env("USER", "ann").env("PATH", "/usr/bin:/bin");
+        command.env("TIDEGATE_CONFIG", self.path("tidegate.toml")).env("TIDEGATE_STATE_DIR", self.path(state));
+        command.env("CONSOLE", "CONSOLE-KEY:console-secret").env("AGENTS", "AGENTS-KEY:agents-secret");
+        command.env("KUBECONFIG", self.path("kubeconfig")).env("TIDEGATE_LEADER_TIMES", "200,2000");
+        command
+    }
+
+    /// Runs a subcommand; its exit code and all that it wrote.
+    pub(super) fn tidegate(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let output = self.command("state", arguments).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+    }
+
+    pub(super) fn ask(&self, what: &str) -> Value {
+        let output = self.command("state", &[what, "--json"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}\n{}", self.report());
+        serde_json::from_slice::<Value>(&output.stdout).unwrap()[what].take()
+    }
+
+    /// Starts the loop and lets it act.
+    pub(super) fn start_armed(&mut self, variables: &[(&str, &str)]) {
+        self.start_loop(variables);
+        let (code, said) = self.tidegate(&["arm", "--yes"]);
+        assert_eq!(code, Some(0), "{said}\n{}", self.report());
+    }
+
+    pub(super) fn start_loop(&mut self, variables: &[(&str, &str)]) {
+        let mut command = self.command("state", &["run", "--headless"]);
+        command.envs(variables.iter().copied());
+        self.console = Some(Group::start("tidegate", command, &self.path("loop.log")));
+        self.wait("the loop listens", |rig| UnixStream::connect(rig.path("state/tidegate.sock")).is_ok());
+    }
+
+    /// As `kill -9` does.
+    pub(super) fn kill_loop(&mut self) {
+        drop(self.console.take());
+    }
+
+    pub(super) fn wait_for_crash(&mut self) {
+        self.wait("the loop dies where it shall", |rig| rig.console.as_mut().unwrap().ended().is_some());
+        self.console = None;
+    }
+
+    /// Waits, at most two minutes, until `ready`.
+    #[track_caller]
+    pub(super) fn wait(&mut self, what: &str, mut ready: impl FnMut(&mut Self) -> bool) {
+        for _ in 0..1_200 {
+            if ready(self) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        panic!("{what}: it did not happen\n{}", self.report());
+    }
+
+    /// A task's script that leaves a trace of each of its runs.
+    pub(super) fn job(&self, name: &str, seconds: u32) -> String {
+        let runs = self.path("runs");
+        let runs = runs.display();
+        format!("echo start {name} >>{runs}\nsleep {seconds}\necho end {name} >>{runs}\n")
+    }
+
+    /// Enqueues such jobs with the real SDK: name and seconds of each.
+    pub(super) fn enqueue(&self, jobs: &[(&str, u32)]) -> Vec<TaskId> {
+        let jobs: Vec<_> = jobs.iter().map(|(name, seconds)| ("gpu", name, self.job(name, *seconds))).collect();
+        let conf = clearml_conf(&self.path("person"), &self.served.url, "CONSOLE-KEY", "console-secret");
+        let said = python::run(&conf, &ENQUEUE.replace("JOBS", &serde_json::to_string(&jobs).unwrap()));
+        said.lines().filter_map(|line| line.strip_prefix("ID ")).map(TaskId::from).collect()
+    }
+
+    /// How often each job began and ended, by its own trace.
+    pub(super) fn runs(&self) -> BTreeMap<String, (u32, u32)> {
+        let mut runs: BTreeMap<String, (u32, u32)> = BTreeMap::new();
+        for line in std::fs::read_to_string(self.path("runs")).unwrap_or_default().lines() {
+            match line.split_once(' ') {
+                Some(("start", name)) => runs.entry(name.to_owned()).or_default().0 += 1,
+                Some(("end", name)) => runs.entry(name.to_owned()).or_default().1 += 1,
+                _ => panic!("{line}"),
+            }
+        }
+        runs
+    }
+
+    #[track_caller]
+    pub(super) fn wait_for_status(&mut self, tasks: &[TaskId], status: Status) {
+        self.wait(&format!("{tasks:?} are {status:?}"), |rig| {
+            tasks.iter().all(|task| rig.served.status(task) == status)
+        });
+    }
+
+    /// Waits until nothing is left: no attempt is open, and nothing counts any more.
+    #[track_caller]
+    pub(super) fn wait_for_nothing(&mut self) {
+        self.wait("nothing is up", |rig| rig.ask("status")["instances"] == 0);
+    }
+
+    pub(super) fn journal(&self) -> String {
+        self.tidegate(&["journal", "--limit", "1000"]).1
+    }
+
+    /// Everything that helps to understand a failure.
+    pub(super) fn report(&self) -> String {
+        let mut parts = Vec::new();
+        for what in ["status", "queues", "instances", "plan", "journal"] {
+            parts.push(format!("--- {what}\n{}", self.tidegate(&[what]).1));
+        }
+        let state = self.api.state();
+        for plural in ["jobs", "pods"] {
+            let told: Vec<_> =
+                state.all(plural).iter().map(|one| format!("{} {}", one["metadata"]["name"], one["status"])).collect();
+            parts.push(format!("--- {plural}\n{}", told.join("\n")));
+        }
+        let asked: Vec<&String> = state.asked.iter().rev().take(40).collect();
+        parts.push(format!("--- asked of the API\n{asked:#?}"));
+        drop(state);
+        parts.push(format!("--- pods said\n{:#?}", self.cluster.logs.lock().unwrap()));
+        parts.push(format!("--- the loop\n{}", self.console.as_ref().map(Group::written).unwrap_or_default()));
+        parts.join("\n")
+    }
+}

@@ -1,0 +1,50 @@
+//! Our server answers in the shape of the recorded one.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::kubernetes::api::{Api, TOKEN};
+
+fn recorded(file: &str) -> Value {
+    let path = format!("{}/tests/it/kubernetes/recorded/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+fn names(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+#[tokio::test]
+async fn every_kind_of_answer_has_the_recorded_shape() {
+    let api = tokio::task::spawn_blocking(Api::start).await.unwrap();
+    let jobs = format!("{}/apis/batch/v1/namespaces/ml-tasks/jobs", api.url);
+    let client = reqwest::Client::new();
+    let job = recorded("job/create_201")["request"]["body"].clone();
+    let name = job["metadata"]["name"].as_str().unwrap();
+    let one = format!("{jobs}/{name}");
+    let patch = json!({ "spec": { "suspend": false } });
+    let delete = json!({ "propagationPolicy": "Background" });
+    for (file, call) in [
+        ("job/get_404", client.get(&one)),
+        ("list/jobs_empty", client.get(&jobs)),
+        ("job/create_201", client.post(&jobs).json(&job)),
+        ("job/create_409_already_exists", client.post(&jobs).json(&job)),
+        ("job/unsuspend_200", client.patch(&one).json(&patch)),
+        ("job/delete_background_200", client.delete(&one).json(&delete)),
+        ("job/delete_404", client.delete(&one).json(&delete)),
+    ] {
+        let answer = call.bearer_auth(TOKEN).send().await.unwrap();
+        let wanted = recorded(file)["response"].clone();
+        assert_eq!(u64::from(answer.status().as_u16()), wanted["status"], "{file}");
+        let body: Value = answer.json().await.unwrap();
+        let (ours, theirs) = (&body, &wanted["body"]);
+        assert!(names(ours).is_subset(&names(theirs)), "{file}: {ours} {theirs}");
+        for key in ["kind", "reason", "code", "status"].into_iter().filter(|key| theirs[*key].is_string()) {
+            if *key != *"status" || theirs["kind"] == "Status" {
+                assert_eq!(ours[key], theirs[key], "{file} {key}");
+            }
+        }
+    }
+    tokio::task::spawn_blocking(move || drop(api)).await.unwrap();
+}
