@@ -97,6 +97,7 @@ fn listed_by(provider: Provider) -> &'static str {
     match provider {
         Provider::Aws => LISTED_BY_AWS,
         Provider::Gce => LISTED_BY_GOOGLE,
+        Provider::Kubernetes => "the pool's own price",
     }
 }
 

@@ -373,7 +373,7 @@ fn follow(shared: Shared, plural: String, query: &BTreeMap<String, String>) -> R
                     "spec": { "containers": null } } }));
             }
             if !lines.is_empty() {
-                let text = lines.iter().fold(String::new(), |text, line| text + &line.to_string() + "\n");
+                let text = lines.iter().fold(String::new(), |text, line| text + line.to_string().as_str() + "\n");
                 let next = (!ends).then_some((shared, plural, selector, from, idle));
                 return Some((Ok::<_, std::io::Error>(text), next));
             }

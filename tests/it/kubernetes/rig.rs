@@ -104,7 +104,7 @@ impl Rig {
     pub(super) fn tidegate(&self, arguments: &[&str]) -> (Option<i32>, String) {
         let output = self.command("state", arguments).output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code(), text(&output.stdout) + &text(&output.stderr))
+        (output.status.code(), text(&output.stdout) + text(&output.stderr).as_str())
     }
 
     pub(super) fn ask(&self, what: &str) -> Value {
