@@ -32,7 +32,7 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
             foresee(pass, pool, &mut course, needed, asked);
         }
         let rising = course.expected.iter().map(|expected| (expected.machines, expected.why.clone()));
-        let returning = returning(pass, pool, &course);
+        let returning = returning(pass, place, pool, &course);
         let most = rising.chain(returning.map(|why| (needed.saturating_add(why.more()), why)));
         let most = most.max_by_key(|(machines, _)| *machines);
         let machines = most.as_ref().map_or(0, |(machines, _)| *machines);
@@ -49,9 +49,14 @@ pub(in crate::plan) fn start(pass: &mut Pass<'_>) {
 
 /// Whether tasks of another queue would take what is started here, and get around that queue's own limits.
 fn is_taken(pass: &Pass<'_>, place: usize, pool: &Pool<'_>) -> bool {
-    let waits = |queue: &&Queue<'_>| queue.state.is_some_and(|state| !state.waiting.is_empty());
     let others = pass.index.queues.iter().filter(|queue| Some(queue.place) != pool.first);
-    others.filter(waits).any(|queue| queue.pools.contains(&place) && queue.settings.limits != Limits::default())
+    others
+        .filter(|queue| waits(queue))
+        .any(|queue| queue.pools.contains(&place) && queue.settings.limits != Limits::default())
+}
+
+fn waits(queue: &Queue<'_>) -> bool {
+    queue.state.is_some_and(|state| !state.waiting.is_empty())
 }
 
 /// Adds what is to be expected of the rise that is under way.
@@ -67,9 +72,10 @@ fn foresee(pass: &Pass<'_>, pool: &Pool<'_>, course: &mut Course, needed: u32, a
     course.expected.push(Expected { until, machines, why });
 }
 
-/// The machines that were let go and are likely to be needed again soon, if any.
-fn returning(pass: &Pass<'_>, pool: &Pool<'_>, course: &Course) -> Option<Foreseen> {
-    if course.fell.is_empty() {
+/// The machines that were let go and are likely to be needed again soon, if any. While tasks wait, for machines of other
+/// pools perhaps, one more would be taken by them, and yet another be started in its place.
+fn returning(pass: &Pass<'_>, place: usize, pool: &Pool<'_>, course: &Course) -> Option<Foreseen> {
+    if course.fell.is_empty() || pass.index.queues.iter().any(|queue| queue.pools.contains(&place) && waits(queue)) {
         return None;
     }
     let again = learned::keep_alive(pass.index, pool).1?.again?;
@@ -109,9 +115,9 @@ mod tests {
     use jiff::SignedDuration;
 
     use crate::model::course::{Course, Expected, Fall, Foreseen, Lesson, Rise};
-    use crate::model::instance::Phase;
+    use crate::model::instance::{Instance, Phase};
     use crate::model::record::{Learned, Samples};
-    use crate::model::settings::KeepAlive;
+    use crate::model::settings::{KeepAlive, PoolSettings};
     use crate::plan::example::{World, ago, instance, queue};
 
     /// Sweeps of eighty have come before, and single tasks; four tasks came just now.
@@ -229,5 +235,18 @@ mod tests {
         assert_eq!(machine(Phase::Idle).plan().actions, []);
         let late = every_ten_minutes(600).with(instance("i-1", Phase::Idle)).surplus(&[9_999]);
         assert_eq!(late.plan().actions.len(), 1, "it did not come");
+    }
+
+    /// Those of another pool are on their way for them; what was started here would be taken for one of these.
+    #[test]
+    fn no_machine_is_started_for_a_task_to_come_while_others_wait() {
+        let mut world = every_ten_minutes(300).set(|settings| {
+            settings.pools.push(PoolSettings { name: "other".into(), ..settings.pools[0].clone() });
+            settings.queues[0].pools.push("other".into());
+        });
+        world.snapshot.courses.get_mut("gpu").unwrap().needed = 1;
+        assert_eq!(world.plan().actions.len(), 1);
+        let on_its_way = Instance { pool: "other".into(), ..instance("i-1", Phase::Booting) };
+        assert_eq!(world.waiting("train", 1).with(on_its_way).plan().actions, []);
     }
 }
