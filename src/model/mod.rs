@@ -18,6 +18,7 @@ pub mod history;
 pub mod hocon;
 pub mod ids;
 pub mod instance;
+pub mod intent;
 pub mod journal;
 pub mod label;
 pub mod ledger;

@@ -1,6 +1,8 @@
 //! What is remembered between passes and across restarts, and the records that change it. The
 //! store keeps the records; applying them in order gives the memory back.
 
+pub use crate::model::intent::{Intent, IntentEnd, IntentOutcome};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
@@ -9,99 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::model::attempt::Attempt;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::{Lesson, Rise};
-use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, TaskId, Zone};
+use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, TaskId, Zone};
 use crate::model::instance::{Drain, Hold, Origin, Power};
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Ledger, Share};
-use crate::model::money::{Money, Rate};
 use crate::model::observed::LostTask;
-use crate::model::plan::Choice;
-use crate::model::reason::counted;
 use crate::model::settings::{Market, PoolSettings, Provider};
-
-/// A machine that was decided and written down, not yet known to exist. One intent makes at most one
-/// machine. The intents of one call share its `batch`, which is the idempotency token of the call.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Intent {
-    /// `<batch>.<place in the batch>`.
-    pub id: IntentId,
-    pub batch: IntentId,
-    pub pool: PoolName,
-    pub queue: QueueName,
-    pub provider: Provider,
-    pub region: String,
-    pub machine_type: MachineType,
-    pub market: Market,
-    pub vcpu: u32,
-    pub gpu: u32,
-    pub rate: Option<Rate>,
-    pub reservation: Money,
-    pub opened: Timestamp,
-    pub revision: Revision,
-    /// How often its machine was absent from a complete listing since the outcome became unknown.
-    pub outcome: IntentOutcome,
-    /// It starts this machine again, which is off, rather than making one.
-    #[serde(default)]
-    pub starts: Option<InstanceId>,
-    /// For how long its machine lives at most, by its own clock.
-    #[serde(default)]
-    pub max_life: Option<SignedDuration>,
-    /// What the cloud chooses the machine's type among; until it is known the intent holds the most of any choice. Empty:
-    /// it has no choice.
-    #[serde(default)]
-    pub choices: Vec<Choice>,
-}
-
-impl Intent {
-    /// What the cloud chooses among, where it does: `EC2 chooses among 3 types`.
-    #[must_use]
-    pub fn choice(&self) -> Option<String> {
-        let types = u64::try_from(self.choices.len()).unwrap_or(u64::MAX);
-        (types > 1).then(|| format!("{} chooses among {}", self.provider.name(), counted(types, "type")))
-    }
-
-    /// Whether its machine may be of this type.
-    #[must_use]
-    pub fn may_be(&self, machine_type: &MachineType) -> bool {
-        self.machine_type == *machine_type || self.choices.iter().any(|choice| choice.machine_type == *machine_type)
-    }
-
-    /// What a machine of this type is that came of it. One that the cloud was not given to choose has the figures that
-    /// were held to limits and budgets.
-    #[must_use]
-    pub fn come_to(&self, machine_type: &MachineType) -> Choice {
-        let chosen = self.choices.iter().find(|choice| choice.machine_type == *machine_type);
-        chosen.cloned().unwrap_or_else(|| Choice {
-            machine_type: machine_type.clone(),
-            vcpu: self.vcpu,
-            gpu: self.gpu,
-            rate: self.rate,
-            reservation: self.reservation,
-        })
-    }
-}
-
-/// What is known of the call that an intent announced.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IntentOutcome {
-    /// Written down; the call may be under way.
-    Open,
-    /// The call's answer was lost: the machine may exist.
-    Unknown,
-}
-
-/// How an intent ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum IntentEnd {
-    /// Its machine is in the ledger.
-    Made,
-    /// The cloud said no.
-    Refused,
-    /// The cloud has not shown it for long enough.
-    NeverAppeared,
-}
 
 /// A machine that the ledger bills: what does not change about it, and the orders that stand for it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

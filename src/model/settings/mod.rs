@@ -9,6 +9,7 @@ pub mod discount;
 pub mod fields;
 mod gce;
 pub mod guardrails;
+mod idle;
 pub mod key;
 pub mod kubernetes;
 pub mod ladder;
@@ -25,6 +26,7 @@ pub use account::AccountSettings;
 pub use agent::{AgentSettings, MOST_AGENTS};
 pub use discount::Discount;
 pub use gce::{DiskKind, GceSettings, Provisioning, size_of};
+pub use idle::{KeepAlive, OnIdle};
 pub use kubernetes::KubernetesSettings;
 pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
@@ -432,49 +434,6 @@ impl Market {
             Self::Spot => "spot",
         }
     }
-}
-
-/// How long a machine too many is kept idle.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum KeepAlive {
-    /// For as long as costs least, by what was seen of the pool's need for machines.
-    Learned,
-    For(SignedDuration),
-}
-
-impl KeepAlive {
-    /// The time that is set for it; none where it is learned.
-    #[must_use]
-    pub fn set(self) -> Option<SignedDuration> {
-        match self {
-            Self::Learned => None,
-            Self::For(time) => Some(time),
-        }
-    }
-}
-
-/// As the settings write it.
-impl std::fmt::Display for KeepAlive {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Learned => f.pad(Self::WORD),
-            Self::For(time) => crate::model::span::Exact(*time).fmt(f),
-        }
-    }
-}
-
-impl KeepAlive {
-    /// How the settings write that it is learned.
-    pub const WORD: &str = "learned";
-}
-
-/// What becomes of an idle machine once it is drained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnIdle {
-    Terminate,
-    /// Switched off and kept; started again before another is launched.
-    Stop,
 }
 
 /// What becomes of a machine that was made otherwise than one would be made now.

@@ -7,7 +7,7 @@ use crate::model::settings::agent::store_of;
 use crate::model::settings::fields;
 use crate::model::settings::gce::has_own_gpus;
 use crate::model::settings::kubernetes;
-use crate::model::settings::{AccountSettings, GuardKind, Market, PoolSettings, Provider, Provisioning, Settings};
+use crate::model::settings::{AccountSettings, Market, PoolSettings, Provider, Provisioning, Settings};
 use crate::model::span::Exact;
 
 const OF_AWS: [&str; 17] = [
@@ -61,7 +61,7 @@ const OF_KUBERNETES: [&str; 13] = [
 ];
 
 /// What every machine has, and a pod has not: it has one task, and ends with it.
-const OF_MACHINES: [&str; 26] = [
+const OF_MACHINES: [&str; 28] = [
     "account",
     "market",
     "min",
@@ -88,6 +88,8 @@ const OF_MACHINES: [&str; 26] = [
     "agent_credentials",
     "git_credentials",
     "agent_requirements",
+    "guard",
+    "cpu_only",
 ];
 
 /// The end of the scope that the Secret Manager asks for.
@@ -138,14 +140,13 @@ fn of_kubernetes(pool: &PoolSettings) -> impl Iterator<Item = (&'static str, Str
     let said = |field, said: bool| said.then(|| (field, "is not for provider = \"kubernetes\"".to_owned()));
     let region = said("region", !pool.region.is_empty() && pool.region != cluster.site());
     let types = said("types", !pool.types.is_empty() && pool.types != [MachineType::new(kubernetes::POD)]);
-    let guard = said("guard", pool.guard == GuardKind::Hold);
     let namespace = cluster.namespace.is_none();
     let namespace = namespace.then(|| ("namespace", "is missing: write `namespace = \"ml-tasks\"`".to_owned()));
     let image = cluster.image.is_none() && cluster.template.is_none();
     let image = image.then(|| {
         ("pod_image", "is missing: write `pod_image = \"python:3.12\"`, or name one in a pod_template".to_owned())
     });
-    [region, types, guard, namespace, image].into_iter().flatten()
+    [region, types, namespace, image].into_iter().flatten()
 }
 
 /// A machine reads its secrets with who it is in its own cloud.

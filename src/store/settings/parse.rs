@@ -207,6 +207,7 @@ impl Reader<'_> {
             }
             self.seen.push(seen);
         }
+        let unread: BTreeSet<String> = self.problems.iter().filter_map(|found| found.key.clone()).collect();
         for complaint in complaints(&self.settings) {
             let seen = self.seen.iter().find(|seen| seen.section == complaint.section);
             let field = complaint.field.and_then(|name| {
@@ -214,7 +215,11 @@ impl Reader<'_> {
             });
             let at = field.or_else(|| seen.map(|seen| seen.at.clone())).unwrap_or_default();
             let field = complaint.field.map(|field| format!(".{field}")).unwrap_or_default();
-            self.say(&at, Some(format!("{}{field}", complaint.section)), complaint.message);
+            let key = format!("{}{field}", complaint.section);
+            // What could not be read is not judged by its default.
+            if !unread.contains(&key) {
+                self.say(&at, Some(key), complaint.message);
+            }
         }
     }
 }
