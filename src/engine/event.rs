@@ -147,6 +147,18 @@ pub struct Foresight {
     pub budgets: Vec<BudgetState>,
 }
 
+impl Spend {
+    /// The budget with the least left of it.
+    #[must_use]
+    pub fn tightest(&self) -> Option<&BudgetState> {
+        let part = |budget: &&BudgetState| {
+            let used = i128::from((budget.spent + budget.committed).micros());
+            used * 1_000_000 / i128::from(budget.limit.micros().max(1))
+        };
+        self.budgets.iter().max_by_key(part)
+    }
+}
+
 /// A budget and what has become of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BudgetState {

@@ -6,7 +6,7 @@ use super::state::State;
 use super::state::history::{Sample, States};
 use super::theme::Tone;
 use super::words::{dollars, short, time_or_day};
-use crate::engine::event::{BudgetState, View};
+use crate::engine::event::View;
 use crate::model::money::Money;
 
 /// A chart; each answers a question.
@@ -83,7 +83,7 @@ fn amount(money: Money) -> f64 {
 /// From the first thing that is known to the last.
 fn everything(state: &State, view: &View, which: Which) -> (Timestamp, Timestamp) {
     let now = view.at;
-    if let (Which::Spend, Some(budget)) = (which, tightest(view)) {
+    if let (Which::Spend, Some(budget)) = (which, view.spend.tightest()) {
         return (budget.period_start, budget.period_end);
     }
     let first = state.history.samples().next().map_or(now, |sample| sample.at);
@@ -114,14 +114,6 @@ pub(crate) fn pan(state: &mut State, forward: bool) {
 pub(crate) fn zoom(state: &mut State, closer: bool) {
     let zoom = &mut state.charts.zoom;
     *zoom = if closer { (*zoom + 1).min(CLOSEST) } else { zoom.saturating_sub(1) };
-}
-
-/// The budget with the least left of it.
-fn tightest(view: &View) -> Option<&BudgetState> {
-    let part = |budget: &&BudgetState| {
-        i128::from((budget.spent + budget.committed).micros()) * 1_000_000 / i128::from(budget.limit.micros().max(1))
-    };
-    view.spend.budgets.iter().max_by_key(part)
 }
 
 pub(crate) fn plot(state: &State, view: &View, which: Which) -> Plot {
@@ -236,7 +228,7 @@ fn spend(state: &State, view: &View) -> Plot {
         values: vec![(format!("now {}, today {}", view.spend.rate, view.spend.today), Tone::Plain)],
         cursor: None,
     };
-    let Some(budget) = tightest(view) else { return empty };
+    let Some(budget) = view.spend.tightest() else { return empty };
     let spent_of = |sample: &Sample| {
         let own = sample.spent.iter().find(|(name, _)| *name == budget.name)?;
         (sample.at >= budget.period_start).then_some(own.1)

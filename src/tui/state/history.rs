@@ -70,16 +70,9 @@ pub(crate) struct History(VecDeque<Sample>);
 impl History {
     /// A view of the same instant takes the place of the one before.
     pub(crate) fn see(&mut self, view: &View) {
-        let sample = Sample::of(view);
-        match self.0.back_mut() {
-            Some(last) if last.at == sample.at => *last = sample,
-            // A clock that was set back: what is newer than now is not the past.
-            Some(last) if last.at > sample.at => self.0.retain(|old| old.at < sample.at),
-            _ => {}
-        }
-        if self.0.back().is_none_or(|last| last.at < view.at) {
-            self.0.push_back(Sample::of(view));
-        }
+        // A clock that was set back: what is newer than now is not the past.
+        while self.0.pop_back_if(|last| last.at >= view.at).is_some() {}
+        self.0.push_back(Sample::of(view));
         if self.0.len() > MOST {
             let mut place = 0;
             self.0.retain(|_| {

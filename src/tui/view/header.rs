@@ -6,7 +6,7 @@ use ratatui::style::Style;
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
-use crate::engine::event::{BudgetState, Leader, Mode, View};
+use crate::engine::event::{Leader, Mode, View};
 use crate::model::snapshot::Source;
 use crate::tui::layout::{Class, Layout};
 use crate::tui::state::State;
@@ -140,7 +140,7 @@ fn source_text(source: &Source, now: Timestamp) -> (String, bool) {
 fn money(canvas: &Canvas<'_>, view: &View, class: Class) -> Vec<Piece> {
     let theme = canvas.theme;
     let rate = Piece { text: view.spend.rate.to_string(), style: theme.style(Tone::Strong), rank: 2 };
-    let budget = tightest(view).map(|budget| {
+    let budget = view.spend.tightest().map(|budget| {
         let used = budget.spent + budget.committed;
         let tone = if used >= budget.limit { Tone::Bad } else { Tone::Plain };
         Piece { text: format!("{} {used} of {}", budget.name, budget.limit), style: theme.style(tone), rank: 3 }
@@ -151,13 +151,4 @@ fn money(canvas: &Canvas<'_>, view: &View, class: Class) -> Vec<Piece> {
         rank: if class >= Class::Wide { 4 } else { 9 },
     };
     [Some(rate), Some(today), budget].into_iter().flatten().collect()
-}
-
-/// The budget with the least left of it.
-pub(super) fn tightest(view: &View) -> Option<&BudgetState> {
-    let part = |budget: &&BudgetState| {
-        let used = i128::from((budget.spent + budget.committed).micros());
-        used * 1_000_000 / i128::from(budget.limit.micros().max(1))
-    };
-    view.spend.budgets.iter().max_by_key(part)
 }

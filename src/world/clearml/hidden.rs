@@ -82,11 +82,7 @@ pub(super) async fn write(server: &Clearml, name: &QueueName, key: &str, value: 
     {
         return Ok(());
     }
-    let queue = match find(&server.console, name).await? {
-        Some(queue) => queue.id.into(),
-        None => create_or_find(&server.console, name).await?,
-    };
-    server.hidden.lock().await.insert(name.clone(), queue.clone());
+    let queue = find_or_create(server, name).await?;
     if write_all(&server.console, &queue, &entry).await? {
         return Ok(());
     }
@@ -128,9 +124,15 @@ pub(super) async fn claims(session: &Session, fleet: &FleetId) -> Result<Vec<Cla
 
 /// The hidden queue of that very name, which is made where it is missing.
 pub(super) async fn ensure(server: &Clearml, name: &QueueName) -> Result<QueueId, TrackerError> {
-    if let Some(queue) = server.hidden.lock().await.get(name).cloned() {
-        return Ok(queue);
+    let seen = server.hidden.lock().await.get(name).cloned();
+    match seen {
+        Some(queue) => Ok(queue),
+        None => find_or_create(server, name).await,
     }
+}
+
+/// Asks the server, and remembers what it says.
+async fn find_or_create(server: &Clearml, name: &QueueName) -> Result<QueueId, TrackerError> {
     let queue = match find(&server.console, name).await? {
         Some(queue) => queue.id.into(),
         None => create_or_find(&server.console, name).await?,

@@ -14,8 +14,8 @@ use crate::kubernetes::api::Api;
 use crate::kubernetes::cluster::Cluster;
 use crate::support::conf::clearml_conf;
 use crate::support::face::Served;
+use crate::support::jobs;
 use crate::support::process::{Group, write};
-use crate::support::python;
 
 /// One queue, served by pods.
 pub(super) const SETTINGS: &str = r#"
@@ -47,19 +47,6 @@ pod_image = "python:3.12"
 pod_cpu = "1"
 price = "$3.60/h"
 max = 2
-"#;
-
-/// What a person's program does.
-const ENQUEUE: &str = r#"
-import json
-from clearml import Task
-
-for queue, name, script in json.loads(r'''JOBS'''):
-    task = Task.create(project_name="tides", task_name=name, task_type="training")
-    task.update_task({"script": {"binary": "/bin/bash", "repository": "", "entry_point": "job.sh",
-                                 "working_dir": ".", "diff": script, "requirements": {"pip": ""}}})
-    Task.enqueue(task, queue_name=queue)
-    print("ID", task.id)
 "#;
 
 pub(super) struct Rig {
@@ -149,32 +136,16 @@ impl Rig {
         panic!("{what}: it did not happen\n{}", self.report());
     }
 
-    /// A task's script that leaves a trace of each of its runs.
-    pub(super) fn job(&self, name: &str, seconds: u32) -> String {
-        let runs = self.path("runs");
-        let runs = runs.display();
-        format!("echo start {name} >>{runs}\nsleep {seconds}\necho end {name} >>{runs}\n")
-    }
-
     /// Enqueues such jobs with the real SDK: name and seconds of each.
     pub(super) fn enqueue(&self, jobs: &[(&str, u32)]) -> Vec<TaskId> {
-        let jobs: Vec<_> = jobs.iter().map(|(name, seconds)| ("gpu", name, self.job(name, *seconds))).collect();
+        let jobs: Vec<_> = jobs.iter().map(|(name, seconds)| ("gpu", *name, *seconds)).collect();
         let conf = clearml_conf(&self.path("person"), &self.served.url, "CONSOLE-KEY", "console-secret");
-        let said = python::run(&conf, &ENQUEUE.replace("JOBS", &serde_json::to_string(&jobs).unwrap()));
-        said.lines().filter_map(|line| line.strip_prefix("ID ")).map(TaskId::from).collect()
+        jobs::enqueue(&conf, &self.path("runs"), &jobs)
     }
 
     /// How often each job began and ended, by its own trace.
     pub(super) fn runs(&self) -> BTreeMap<String, (u32, u32)> {
-        let mut runs: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-        for line in std::fs::read_to_string(self.path("runs")).unwrap_or_default().lines() {
-            match line.split_once(' ') {
-                Some(("start", name)) => runs.entry(name.to_owned()).or_default().0 += 1,
-                Some(("end", name)) => runs.entry(name.to_owned()).or_default().1 += 1,
-                _ => panic!("{line}"),
-            }
-        }
-        runs
+        jobs::runs(&self.path("runs"))
     }
 
     #[track_caller]

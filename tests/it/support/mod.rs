@@ -6,6 +6,7 @@ pub(crate) mod docker;
 #[cfg(feature = "aws")]
 pub(crate) mod ec2;
 pub(crate) mod face;
+pub(crate) mod jobs;
 pub(crate) mod machine;
 pub(crate) mod microburst;
 pub(crate) mod moto;

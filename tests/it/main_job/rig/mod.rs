@@ -15,9 +15,9 @@ use tidegate::model::ids::TaskId;
 use crate::support::conf::clearml_conf;
 use crate::support::ec2::Ec2Console;
 use crate::support::face::Served;
+use crate::support::jobs;
 use crate::support::moto::{self, Moto};
 use crate::support::process::{Group, write};
-use crate::support::python;
 
 use hypervisor::Hypervisor;
 
@@ -66,19 +66,6 @@ keep_alive = "3s"
 ami = "ami-12345678"
 cpu_only = true
 # The last line of the file is a comment, too.
-"#;
-
-/// What a person's program does: makes shell tasks and enqueues them. It reads `[[queue, name, script], ...]`.
-const ENQUEUE: &str = r#"
-import json
-from clearml import Task
-
-for queue, name, script in json.loads(r'''JOBS'''):
-    task = Task.create(project_name="tides", task_name=name, task_type="training")
-    task.update_task({"script": {"binary": "/bin/bash", "repository": "", "entry_point": "job.sh",
-                                 "working_dir": ".", "diff": script, "requirements": {"pip": ""}}})
-    Task.enqueue(task, queue_name=queue)
-    print("ID", task.id)
 "#;
 
 /// What a command wrote and how it ended.
@@ -244,13 +231,6 @@ impl Rig {
         panic!("{what}: it did not happen\n{}", self.report());
     }
 
-    /// A task's script that leaves a trace of each of its runs.
-    pub(super) fn job(&self, name: &str, seconds: u32) -> String {
-        let runs = self.path("runs");
-        let runs = runs.display();
-        format!("echo start {name} >>{runs}\nsleep {seconds}\necho end {name} >>{runs}\n")
-    }
-
     /// The clearml.conf of an agent that was started by hand.
     pub(super) fn agents_conf(&self) -> PathBuf {
         std::fs::create_dir(self.path("agent")).unwrap();
@@ -259,25 +239,13 @@ impl Rig {
 
     /// Enqueues such jobs with the real SDK: queue, name and seconds of each.
     pub(super) fn enqueue(&self, jobs: &[(&str, &str, u32)]) -> Vec<TaskId> {
-        let jobs: Vec<_> = jobs.iter().map(|(queue, name, seconds)| (queue, name, self.job(name, *seconds))).collect();
         let conf = clearml_conf(&self.path("person"), &self.served.url, "CONSOLE-KEY", "console-secret");
-        let said = python::run(&conf, &ENQUEUE.replace("JOBS", &serde_json::to_string(&jobs).unwrap()));
-        let ids: Vec<TaskId> = said.lines().filter_map(|line| line.strip_prefix("ID ")).map(TaskId::from).collect();
-        assert_eq!(ids.len(), jobs.len(), "{said}");
-        ids
+        jobs::enqueue(&conf, &self.path("runs"), jobs)
     }
 
     /// How often each job began and ended, by its own trace.
     pub(super) fn runs(&self) -> BTreeMap<String, (u32, u32)> {
-        let mut runs: BTreeMap<String, (u32, u32)> = BTreeMap::new();
-        for line in std::fs::read_to_string(self.path("runs")).unwrap_or_default().lines() {
-            match line.split_once(' ') {
-                Some(("start", name)) => runs.entry(name.to_owned()).or_default().0 += 1,
-                Some(("end", name)) => runs.entry(name.to_owned()).or_default().1 += 1,
-                _ => panic!("{line}"),
-            }
-        }
-        runs
+        jobs::runs(&self.path("runs"))
     }
 
     /// The journal, newest first.
