@@ -185,6 +185,15 @@ mod tests {
         assert!(chosen(&intervals, 18_300_001).is_some());
         assert_eq!(chosen(&intervals[..29], 30_000_000), None, "too few");
         assert_eq!(chosen(&[9_999; 200], 63_000_000), None, "longer than is looked ahead");
+        let early: Vec<i64> = [100].repeat(5).into_iter().chain(intervals).collect();
+        let (again, _) = chosen(&early, 60_000_000).unwrap();
+        assert_eq!((again.after, again.until, again.lasted, again.ended), (secs(480), secs(600), 100, 90));
+    }
+
+    #[test]
+    fn a_boot_takes_whole_steps() {
+        let steps = |boot| Intervals::new(&[], &terms(1, boot, 1)).boot_steps();
+        assert_eq!([0, 1, 60, 61, 119, 120].map(steps), [0, 1, 1, 2, 2, 2]);
     }
 
     proptest! {
@@ -204,7 +213,13 @@ mod tests {
             let windows = (0..45).flat_map(|after| (after + 1..=45).map(move |until| (after * 60, until * 60)));
             let windows = windows.filter(|(after, until)| after + boot <= *until);
             let best = windows.map(|(after, until)| one_by_one(after, until)).min();
-            if let Some((total, after, until)) = window.cheapest() {
+            let never = window.lasted(0) * window.miss;
+            let cheapest = window.cheapest();
+            if cheapest.is_none() {
+                prop_assert!(best.is_none_or(|best| best + 250 >= never));
+            }
+            if let Some((total, after, until)) = cheapest {
+                prop_assert!(total < never);
                 // Money is rounded once there, and each time here.
                 prop_assert!((total - one_by_one(after, until)).abs() <= 250);
                 prop_assert!(best.is_none_or(|best| total <= best + 250));
