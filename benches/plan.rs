@@ -141,9 +141,11 @@ fn settings(queues: usize) -> Settings {
             time_zone: TimeZone::UTC,
             gce_metadata: std::collections::BTreeMap::new(),
             policy: None,
+            metrics: None,
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),
+        notify: Vec::new(),
         schedules: Vec::new(),
         budgets: (0..queues)
             .map(|place| budget(&name("budget", place), of_queue(place), Per::Calendar(Period::Day)))

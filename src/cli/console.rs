@@ -1,24 +1,17 @@
 //! The console: the screen with its embedded loop; or, where another process leads, the same screen watching that loop.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use tokio::sync::{broadcast, mpsc};
-
 use super::Place;
+use super::attach;
 use super::failure::Failure;
 use super::live::{Ground, Lead, Running};
 use super::reach::person;
 use crate::engine::Handle;
-use crate::engine::event::{Event, Leader, View};
-use crate::engine::socket::Client;
-use crate::store::lock::Holder;
 use crate::tui::theme::Theme;
 use crate::tui::{self, Ending, Link, Options};
 use crate::world::clock::Clock;
-
-/// Requests and events that may be on their way to and from a loop elsewhere.
-const ON_THE_WAY: usize = 1024;
 
 pub(super) fn run(place: &Place, theme: Option<Theme>) -> Result<(), Failure> {
     match Ground::find(place)?.take_lead()? {
@@ -28,7 +21,7 @@ pub(super) fn run(place: &Place, theme: Option<Theme>) -> Result<(), Failure> {
             drop(held);
             shown
         }
-        Lead::Theirs { directory, holder } => watch(&directory, holder.as_ref(), theme),
+        Lead::Theirs { directory, holder } => attach::watch(directory, holder.as_ref(), theme),
     }
 }
 
@@ -50,36 +43,6 @@ pub(super) fn show(
     left.map(drop)
 }
 
-fn options(clock: Clock, log: Option<PathBuf>, speed: Option<u32>) -> Options {
-    Options { now: Arc::new(move || clock.now()), by: person(), theme: None, log, speed, attached: false }
-}
-
-/// Shows the loop that leads, from outside: it acts, this screen watches and says who leads.
-fn watch(directory: &Path, holder: Option<&Holder>, theme: Option<Theme>) -> Result<(), Failure> {
-    let who = holder.map_or_else(|| "another process".to_owned(), Holder::to_string);
-    let runtime = super::runtime()?;
-    let client = runtime.block_on(Client::connect(directory))?;
-    let (requests, asked) = mpsc::channel(ON_THE_WAY);
-    let events = broadcast::Sender::new(ON_THE_WAY);
-    let link = Link { requests, events: events.subscribe() };
-    let relay = std::thread::Builder::new().name("relay".to_owned()).spawn(move || {
-        runtime.block_on(client.relay(asked, |event| {
-            // The screen may be gone.
-            let _ = events.send(as_watched(event, &who));
-        }))
-    });
-    relay.map_err(|error| Failure::Failed(format!("no thread: {error}")))?;
-    let options = Options { attached: true, theme, ..options(Clock::Wall, Some(directory.to_owned()), None) };
-    tui::run(link, &options).map(drop).map_err(|error| Failure::Failed(error.to_string()))
-}
-
-/// What the leader tells, as one who watches shows it.
-fn as_watched(event: Event, who: &str) -> Event {
-    match event {
-        Event::View(view) => {
-            let leader = Leader::Other(who.to_owned());
-            Event::View(Arc::new(View { leader, ..Arc::unwrap_or_clone(view) }))
-        }
-        event => event,
-    }
+pub(super) fn options(clock: Clock, log: Option<PathBuf>, speed: Option<u32>) -> Options {
+    Options { now: Arc::new(move || clock.now()), by: person(), theme: None, log, speed, attached: None }
 }

@@ -2,6 +2,7 @@
 //!
 //! Exit codes: 0 done, 1 failed, 2 usage, 3 settings invalid, 4 not reachable, 5 refused by a rule.
 
+mod attach;
 mod change;
 mod check;
 mod cleanup;
@@ -13,6 +14,8 @@ mod import;
 mod live;
 pub mod log;
 mod looks;
+mod manager;
+mod notify;
 mod once;
 mod policy;
 mod reach;
@@ -71,6 +74,7 @@ enum Command {
     #[command(hide = true)]
     Soak(soak::Soak),
     Run(run::Run),
+    Attach(attach::Attach),
     Check(check::Check),
     Policy(policy::Policy),
     Import(import::Import),
@@ -94,6 +98,7 @@ enum Command {
     Reset(change::reset::Reset),
     Set(change::set::Set),
     Cleanup(cleanup::Cleanup),
+    Notify(notify::Notify),
     Completions(generated::Completions),
     Man(generated::Man),
 }
@@ -126,6 +131,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Replay(command)) => command.run(place),
         Some(Command::Soak(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
+        Some(Command::Attach(command)) => command.run(place, cli.looks.theme()),
         Some(Command::Policy(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
@@ -165,10 +171,12 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Reset(command) => command.run(place).await,
         Command::Set(command) => command.run(place).await,
         Command::Cleanup(command) => command.run(place).await,
+        Command::Notify(command) => command.run(place).await,
         Command::Demo(_)
         | Command::Replay(_)
         | Command::Soak(_)
         | Command::Run(_)
+        | Command::Attach(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Policy(_) => Ok(()),

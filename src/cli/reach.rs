@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::command::Command;
-use crate::engine::event::{Answer, View};
+use crate::engine::event::{Answer, Event, View};
 use crate::engine::socket::{self, Client, SocketError};
 use crate::model::ids::Actor;
 use crate::store::directory;
@@ -57,6 +57,11 @@ impl Loop {
         in_time(self.client.view()).await
     }
 
+    /// The next thing that it tells, whenever that is.
+    pub(super) async fn next(&mut self) -> Result<Event, Failure> {
+        Ok(self.client.next().await?)
+    }
+
     /// Asks in the name of the person at the keyboard.
     pub(super) async fn ask(&mut self, command: Command) -> Result<Answer, Failure> {
         in_time(self.client.ask(person(), command)).await
@@ -93,7 +98,6 @@ mod tests {
 
     use super::*;
     use crate::engine::command::Request;
-    use crate::engine::event::Event;
     use crate::engine::socket::Server;
 
     fn at(directory: &Path) -> Place {

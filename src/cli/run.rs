@@ -8,16 +8,21 @@ use tokio::sync::mpsc;
 use super::Place;
 use super::failure::Failure;
 use super::live::{Ground, Lead, Running};
+use super::manager::Manager;
 use super::reach::person;
 use super::say::complain;
 use crate::engine::Handle;
 use crate::engine::command::{Command, Request};
 use crate::engine::event::Event;
 
+const QUIT: u64 = 1;
+const RELOAD: u64 = 2;
+
 /// Run the loop without a screen, as a service; `status`, `drain`, `set` and the others speak to it
 ///
 /// SIGTERM and SIGINT end it gracefully: what is under way is waited for, and `loop.on_exit` says what becomes of the
-/// machines.
+/// machines. SIGHUP has it read its settings again and look at once. A service manager that asks for it (systemd's
+/// Type=notify) is told when it is ready, reloads and stops, and how things are.
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// Without a screen
@@ -50,12 +55,20 @@ async fn until_told(running: &mut Running) -> Result<(), Failure> {
     let failed = |error: std::io::Error| Failure::Failed(format!("no signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
+    let mut manager = Manager::default();
     let Handle { requests, events, .. } = &mut running.handle;
     loop {
         tokio::select! {
             _ = terminate.recv() => quit(requests).await,
             _ = interrupt.recv() => quit(requests).await,
+            _ = hang_up.recv() => {
+                Manager::reloads();
+                ask(requests, RELOAD, Command::Refresh).await;
+            }
             event = events.recv() => match event {
+                Ok(Event::View(view)) => manager.shows(&view),
+                Ok(Event::Answer { id: RELOAD, .. }) => manager.is_ready(),
                 Ok(Event::Ended) | Err(RecvError::Closed) => return Ok(()),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}
             },
@@ -64,7 +77,11 @@ async fn until_told(running: &mut Running) -> Result<(), Failure> {
 }
 
 async fn quit(requests: &mpsc::Sender<Request>) {
-    let request = Request { id: 0, by: person(), command: Command::Quit { on_exit: None } };
-    // If it is gone already, its end is on its way.
-    let _ = requests.send(request).await;
+    Manager::stops();
+    ask(requests, QUIT, Command::Quit { on_exit: None }).await;
+}
+
+async fn ask(requests: &mpsc::Sender<Request>, id: u64, command: Command) {
+    // If the loop is gone already, its end is on its way.
+    let _ = requests.send(Request { id, by: person(), command }).await;
 }

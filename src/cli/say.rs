@@ -13,12 +13,16 @@ pub(super) const VERSION: u32 = 1;
 
 /// Writes text to standard output.
 pub(super) fn say(text: &str) -> Result<(), Failure> {
+    say_on(text).map(drop)
+}
+
+/// Writes to standard output; `false`: nobody reads it any more.
+pub(super) fn say_on(text: &str) -> Result<bool, Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::Failed(format!("standard output: {error}")))
-        }
-        _ => Ok(()),
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
     }
 }
 

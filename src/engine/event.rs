@@ -32,6 +32,8 @@ pub enum Event {
         id: u64,
         result: Result<Answer, String>,
     },
+    /// The loop cannot be heard, and is tried again: told by what stands between it and a screen elsewhere.
+    Lost,
     /// The loop has ended; nothing follows.
     Ended,
 }

@@ -229,6 +229,14 @@ impl Loop {
             until_restart.push("the changes in [clearml] count after a restart".to_owned());
             settings.clearml.clone_from(&runs.clearml);
         }
+        if settings.the_loop.metrics != runs.the_loop.metrics {
+            until_restart.push("loop.metrics counts after a restart".to_owned());
+            settings.the_loop.metrics = runs.the_loop.metrics;
+        }
+        if settings.accounts != runs.accounts {
+            until_restart.push("the changes of accounts count after a restart".to_owned());
+            settings.accounts.clone_from(&runs.accounts);
+        }
         (settings, until_restart)
     }
 

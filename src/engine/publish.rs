@@ -15,7 +15,7 @@ impl Loop {
         let mut spend = spend(&self.memory, &self.settings, now);
         self.foreseen.tell(&mut spend.budgets, &self.memory.ledger, &self.settings, now);
         let settings = &self.setup.settings;
-        self.tell(Event::View(Arc::new(View {
+        let view = Arc::new(View {
             at: now,
             fleet: self.settings.the_loop.fleet.clone(),
             mode: Mode { armed: self.memory.armed, paused: self.memory.paused },
@@ -43,7 +43,11 @@ impl Loop {
                 .collect(),
             next_pass: self.next_pass,
             warnings: self.warnings(),
-        })));
+        });
+        if self.leads() {
+            self.notifier.look(&view);
+        }
+        self.tell(Event::View(view));
     }
 
     /// What an administrator's file keeps lower than the settings.

@@ -19,6 +19,7 @@ use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
 use crate::engine::foresee::Foreseen;
 use crate::engine::lead::{Lead, Stand};
+use crate::engine::notices::{Lost, Notifier};
 use crate::engine::pricing::{Pricing, Told};
 use crate::engine::schedules::Held;
 use crate::engine::seen::facts::{Facts, Observation};
@@ -127,6 +128,8 @@ pub(super) struct Loop {
     pub(super) refused_before: BTreeSet<String>,
     pub(super) foreseen: Foreseen,
     pub(super) scheduled: Held,
+    /// People who are told outside the screen.
+    pub(super) notifier: Notifier,
     /// The memory holds more than the snapshot shows.
     pub(super) unseen: bool,
 }
@@ -202,6 +205,7 @@ impl Loop {
             refused_before: BTreeSet::new(),
             foreseen: Foreseen::default(),
             scheduled: Held::new(),
+            notifier: Notifier::default(),
             unseen: false,
         };
         if the_loop.leads() {
@@ -248,11 +252,20 @@ impl Loop {
                 Some(request) = self.requests.recv(), if self.knows_who_leads() => self.handle(request).await?,
                 Some(done) = self.work.join_next_with_id() => self.finished(done).await?,
                 Some(()) = changes.recv() => self.reread().await?,
+                lost = self.notifier.lost() => self.not_told(&lost).await,
                 () = self.setup.clock.sleep(wait) => {}
             }
         }
         self.release_lead().await;
+        self.notifier.farewell().await;
         Ok(())
+    }
+
+    /// Someone was not told of something.
+    async fn not_told(&mut self, lost: &Lost) {
+        let (text, why) = lost.told();
+        let line = line(self.setup.clock.now(), EntryKind::Failed, text).because(&why).about(lost.subject());
+        self.commit(vec![line.record()]).await;
     }
 
     /// Until the next look. Not longer than looks are apart, wherever the clock was set to.
@@ -424,7 +437,12 @@ impl Loop {
         for record in records {
             self.memory.apply(&record);
             match record {
-                Record::Journal(entry) => self.tell(Event::Journal(entry)),
+                Record::Journal(entry) => {
+                    if self.leads() {
+                        self.notifier.read(&entry, &self.settings.the_loop.fleet);
+                    }
+                    self.tell(Event::Journal(entry));
+                }
                 _ => self.unseen = true,
             }
         }

@@ -13,6 +13,7 @@ use crate::engine::act::crash::CrashPoints;
 use crate::engine::act::naming::Naming;
 use crate::engine::command::Request;
 use crate::engine::event::{Event, Leader};
+use crate::engine::http::Door;
 use crate::engine::lead::Candidate;
 use crate::engine::run::{EngineError, Loop};
 use crate::engine::socket::Server;
@@ -130,6 +131,12 @@ where
         if let Some(directory) = &setup.socket {
             match Server::bind(directory) {
                 Ok(server) => drop(sockets.spawn(server.serve(heard, events.subscribe()))),
+                Err(error) => setup.warnings.push(error.to_string()),
+            }
+        }
+        if let Some(address) = setup.settings.settings().the_loop.metrics {
+            match Door::bind(address).await {
+                Ok(door) => drop(sockets.spawn(door.serve(events.subscribe(), setup.clock))),
                 Err(error) => setup.warnings.push(error.to_string()),
             }
         }

@@ -111,6 +111,10 @@ text_id! {
     AccountName
 }
 text_id! {
+    /// Who is told of what happens, as the settings name it.
+    NotifyName
+}
+text_id! {
     /// Hours at which settings are others, as the settings name them.
     ScheduleName
 }

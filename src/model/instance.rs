@@ -28,6 +28,17 @@ pub enum Phase {
 }
 
 impl Phase {
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Booting,
+        Self::Idle,
+        Self::Busy,
+        Self::Draining,
+        Self::Stopping,
+        Self::Stopped,
+        Self::Gone,
+    ];
+
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -83,6 +94,16 @@ pub enum Fault {
 }
 
 impl Fault {
+    pub const ALL: [Self; 7] = [
+        Self::Stuck,
+        Self::Lost,
+        Self::NotPulling,
+        Self::Interrupted,
+        Self::StoppedOutside,
+        Self::AgentsMissing,
+        Self::ClaimedTwice,
+    ];
+
     /// Whether a machine with it is no capacity.
     #[must_use]
     pub fn disables(self) -> bool {

@@ -49,6 +49,9 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
+    pub const ALL: [Self; 7] =
+        [Self::Decided, Self::Done, Self::Failed, Self::Refused, Self::Seen, Self::Edited, Self::Alarm];
+
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -70,4 +73,26 @@ pub struct JournalFilter {
     /// Found in the text, the reason, or a subject's name.
     pub text: Option<String>,
     pub limit: u32,
+}
+
+impl JournalFilter {
+    /// Whether a line is wanted: not older than asked for, and holding the text, whatever its case (of ASCII letters).
+    #[must_use]
+    pub fn wants(&self, entry: &Entry) -> bool {
+        let Subject { queue, pool, instance, task } = &entry.subject;
+        let names = [
+            Some(entry.by.as_str()),
+            Some(entry.text.as_str()),
+            Some(entry.reason.as_str()),
+            queue.as_ref().map(AsRef::as_ref),
+            pool.as_ref().map(AsRef::as_ref),
+            instance.as_ref().map(AsRef::as_ref),
+            task.as_ref().map(AsRef::as_ref),
+        ];
+        let holds = |text: &String| {
+            let text = text.to_ascii_lowercase();
+            names.iter().flatten().any(|name| name.to_ascii_lowercase().contains(&text))
+        };
+        self.since.is_none_or(|since| entry.at >= since) && self.text.as_ref().is_none_or(holds)
+    }
 }

@@ -25,6 +25,7 @@ pub mod ledger;
 pub mod likely;
 pub mod money;
 pub mod nearest;
+pub mod notice;
 pub mod observed;
 pub mod plan;
 pub mod prices;

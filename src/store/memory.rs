@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-use crate::model::journal::{Entry, JournalFilter, Subject};
+use crate::model::journal::{Entry, JournalFilter};
 use crate::model::record::{Memory, Record};
 use crate::store::{Store, StoreError};
 
@@ -38,7 +38,7 @@ impl Store for MemoryStore {
     }
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
-        let mut lines: Vec<_> = self.journal.iter().rev().filter(|entry| matches(entry, filter)).collect();
+        let mut lines: Vec<_> = self.journal.iter().rev().filter(|entry| filter.wants(entry)).collect();
         lines.sort_by_key(|entry| std::cmp::Reverse(entry.at));
         let limit = usize::try_from(filter.limit).unwrap_or(usize::MAX);
         Ok(lines.into_iter().take(limit).cloned().collect())
@@ -49,23 +49,4 @@ impl Store for MemoryStore {
         self.memory.forget_before(before);
         Ok(())
     }
-}
-
-/// Whether a line is wanted: not older than asked for, and holding the text, whatever its case (of ASCII letters).
-fn matches(entry: &Entry, filter: &JournalFilter) -> bool {
-    let Subject { queue, pool, instance, task } = &entry.subject;
-    let names = [
-        Some(entry.by.as_str()),
-        Some(entry.text.as_str()),
-        Some(entry.reason.as_str()),
-        queue.as_ref().map(AsRef::as_ref),
-        pool.as_ref().map(AsRef::as_ref),
-        instance.as_ref().map(AsRef::as_ref),
-        task.as_ref().map(AsRef::as_ref),
-    ];
-    let holds = |text: &String| {
-        let text = text.to_ascii_lowercase();
-        names.iter().flatten().any(|name| name.to_ascii_lowercase().contains(&text))
-    };
-    filter.since.is_none_or(|since| entry.at >= since) && filter.text.as_ref().is_none_or(holds)
 }

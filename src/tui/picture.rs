@@ -45,7 +45,8 @@ pub enum PictureError {
 pub async fn picture(link: Link, options: &Options, shot: &Shot) -> Result<String, PictureError> {
     let keys = typed_keys::keys(&shot.keys).map_err(PictureError::Keys)?;
     let theme = options.theme.unwrap_or(Theme { palette: Palette::Dark, ascii: false });
-    let setup = Setup { by: options.by.clone(), speed: options.speed, has_log: false, attached: options.attached };
+    let setup =
+        Setup { by: options.by.clone(), speed: options.speed, has_log: false, attached: options.attached.clone() };
     let size = Rect::new(0, 0, shot.size.0, shot.size.1);
     let mut camera =
         Camera { state: State::new(setup, theme, size), requests: link.requests, events: Some(link.events), options };

@@ -50,8 +50,8 @@ pub struct Options {
     pub log: Option<PathBuf>,
     /// How many times faster than the wall the loop's clock runs.
     pub speed: Option<u32>,
-    /// The loop runs elsewhere: leaving the screen does not end it.
-    pub attached: bool,
+    /// Where the loop runs, if elsewhere: leaving the screen does not end it.
+    pub attached: Option<String>,
 }
 
 impl fmt::Debug for Options {
@@ -105,7 +105,7 @@ async fn screen(link: Link, options: &Options, theme: Theme) -> Result<Ending, S
         by: options.by.clone(),
         speed: options.speed,
         has_log: options.log.is_some(),
-        attached: options.attached,
+        attached: options.attached.clone(),
     };
     let size = terminal.size().map_err(ScreenError::Terminal)?;
     let mut state = State::new(setup, theme, size);

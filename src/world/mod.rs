@@ -11,6 +11,7 @@ pub mod gce;
 pub mod guard;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
+pub mod notify;
 pub mod policy;
 pub mod prices;
 pub mod role;

@@ -8,10 +8,10 @@ use super::{Form, clock};
 use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::reach::{Loop, state_dir};
-use crate::cli::say::{VERSION, say};
+use crate::cli::say::{VERSION, say, say_on};
 use crate::cli::table::{Side, table};
 use crate::engine::command::Command;
-use crate::engine::event::Answer;
+use crate::engine::event::{Answer, Event};
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::span;
 use crate::store::Store;
@@ -31,12 +31,18 @@ pub(in crate::cli) struct Journal {
     /// At most so many lines
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u32,
+    /// Show the lines oldest first, and go on with each as it is written; with --json, a JSON object a line
+    #[arg(long, short)]
+    follow: bool,
     #[command(flatten)]
     form: Form,
 }
 
 impl Journal {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
+        if self.follow {
+            return self.follow(place).await;
+        }
         let now = Clock::Wall.now();
         let entries = match Loop::connect(place).await {
             Ok(mut the_loop) => {
@@ -59,6 +65,30 @@ impl Journal {
         say(&if self.form.json { as_json(&entries) } else { text(&entries) })
     }
 
+    async fn follow(&self, place: &Place) -> Result<(), Failure> {
+        let mut the_loop = Loop::connect(place).await?;
+        let now = the_loop.view().await?.at;
+        let filter = self.filter(now);
+        // What is written before the answer is in it; what comes after it on this connection was written later.
+        let Answer::Journal(mut entries) = the_loop.ask(Command::Journal(filter.clone())).await? else {
+            return Err(Failure::Failed("the loop answered with something else".to_owned()));
+        };
+        entries.reverse();
+        let form = |entry: &Entry| if self.form.json { json_line(entry) } else { line(entry) };
+        for entry in entries {
+            if !say_on(&form(&entry))? {
+                return Ok(());
+            }
+        }
+        loop {
+            match the_loop.next().await? {
+                Event::Journal(entry) if filter.wants(&entry) && !say_on(&form(&entry))? => return Ok(()),
+                Event::Ended => return Err(Failure::NotReachable("the loop has ended".to_owned())),
+                _ => {}
+            }
+        }
+    }
+
     fn filter(&self, now: Timestamp) -> JournalFilter {
         JournalFilter {
             since: self.since.map(|since| now.saturating_sub(since).unwrap_or(Timestamp::MIN)),
@@ -70,6 +100,17 @@ impl Journal {
 
 pub(super) fn as_json(entries: &[Entry]) -> String {
     format!("{}\n", json!({ "version": VERSION, "journal": entries }))
+}
+
+/// One event of the stream.
+fn json_line(entry: &Entry) -> String {
+    format!("{}\n", json!({ "version": VERSION, "line": entry }))
+}
+
+fn line(entry: &Entry) -> String {
+    let Entry { at, by, kind, text, reason, .. } = entry;
+    let why = if reason.is_empty() { String::new() } else { format!(": {reason}") };
+    format!("{}  {by}  {}  {text}{why}\n", clock(*at), kind.word())
 }
 
 pub(super) fn text(entries: &[Entry]) -> String {
@@ -112,6 +153,10 @@ mod tests {
             "TIME                  BY   KIND    WHAT                      WHY\n\
              2026-11-02 08:00:00Z  ann  edited  sets queue.train.max = 3  revision 0a before\n"
         );
+        let told = "2026-11-02 08:00:00Z  ann  edited  sets queue.train.max = 3: revision 0a before\n";
+        assert_eq!(line(&entry), told);
+        let event: serde_json::Value = serde_json::from_str(&json_line(&entry)).unwrap();
+        assert_eq!((&event["version"], &event["line"]["by"]), (&json!(1), &json!("ann")));
         let line: serde_json::Value = serde_json::from_str(&as_json(&[entry])).unwrap();
         assert_eq!((&line["version"], &line["journal"][0]["by"]), (&json!(1), &json!("ann")));
     }

@@ -1,11 +1,12 @@
 //! The other end: a command line, or a screen elsewhere, that speaks to a running loop.
 
 use std::path::Path;
+use std::process::Stdio;
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
-use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command as Program};
 use tokio::sync::mpsc;
 
 use super::SocketError;
@@ -15,11 +16,21 @@ use crate::model::ids::Actor;
 use crate::store::directory::refuse_exposed;
 
 /// A connection to a running loop.
-#[derive(Debug)]
 pub struct Client {
-    reader: BufReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    reader: Reader,
+    writer: Writer,
     last_id: u64,
+    /// What carries the lines where the socket is elsewhere; it ends with the connection.
+    bridge: Option<Child>,
+}
+
+type Reader = BufReader<Box<dyn AsyncRead + Send + Unpin>>;
+type Writer = Box<dyn AsyncWrite + Send + Unpin>;
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("last_id", &self.last_id).field("bridge", &self.bridge).finish_non_exhaustive()
+    }
 }
 
 impl Client {
@@ -32,7 +43,26 @@ impl Client {
         }
         let stream = UnixStream::connect(&path).await.map_err(|error| not_reachable(error.to_string()))?;
         let (reader, writer) = stream.into_split();
-        Ok(Self { reader: BufReader::new(reader), writer, last_id: 0 })
+        Ok(Self { reader: BufReader::new(Box::new(reader)), writer: Box::new(writer), last_id: 0, bridge: None })
+    }
+
+    /// Connects to a loop elsewhere: the program's input and output are the socket's, as of `ssh HOST tidegate attach
+    /// --stdio`. What it complains about goes where ours does, unless `quiet`.
+    pub fn through(program: &str, arguments: &[String], quiet: bool) -> Result<Self, SocketError> {
+        let complaints = if quiet { Stdio::null() } else { Stdio::inherit() };
+        let mut bridge = Program::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(complaints)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| SocketError::Lost(format!("`{program}` cannot be run: {error}")))?;
+        let (Some(reader), Some(writer)) = (bridge.stdout.take(), bridge.stdin.take()) else {
+            return Err(SocketError::Lost(format!("`{program}` has no input or no output")));
+        };
+        let (reader, writer) = (BufReader::new(Box::new(reader) as Box<_>), Box::new(writer));
+        Ok(Self { reader, writer, last_id: 0, bridge: Some(bridge) })
     }
 
     /// Asks, and waits for the answer; other events in between are passed over.
@@ -73,9 +103,14 @@ impl Client {
     }
 
     /// Stands between a screen and the loop: what is requested goes there, what the loop tells comes here, until the
-    /// loop ends or goes away.
-    pub async fn relay(self, mut requests: mpsc::Receiver<Request>, mut tell: impl FnMut(Event)) -> SocketError {
-        let Self { mut reader, mut writer, .. } = self;
+    /// loop ends or goes away, or the screen is left. `sent` is shown each request before it goes.
+    pub async fn relay(
+        self,
+        requests: &mut mpsc::Receiver<Request>,
+        sent: impl Fn(&Request),
+        tell: impl Fn(Event),
+    ) -> SocketError {
+        let Self { mut reader, mut writer, bridge: _bridge, .. } = self;
         let told = async {
             loop {
                 match read_event(&mut reader).await {
@@ -86,6 +121,7 @@ impl Client {
         };
         let asked = async {
             while let Some(request) = requests.recv().await {
+                sent(&request);
                 if let Err(error) = write_request(&mut writer, &request).await {
                     return error;
                 }
@@ -99,7 +135,7 @@ impl Client {
     }
 }
 
-async fn read_event(reader: &mut BufReader<OwnedReadHalf>) -> Result<Event, SocketError> {
+async fn read_event(reader: &mut Reader) -> Result<Event, SocketError> {
     let mut line = String::new();
     let read = reader.read_line(&mut line).await.map_err(|error| SocketError::Lost(error.to_string()))?;
     if read == 0 {
@@ -108,10 +144,14 @@ async fn read_event(reader: &mut BufReader<OwnedReadHalf>) -> Result<Event, Sock
     serde_json::from_str(&line).map_err(|error| complaint(&line, &error))
 }
 
-async fn write_request(writer: &mut OwnedWriteHalf, request: &Request) -> Result<(), SocketError> {
+async fn write_request(writer: &mut Writer, request: &Request) -> Result<(), SocketError> {
     let mut line = serde_json::to_vec(request).map_err(|error| SocketError::Lost(error.to_string()))?;
     line.push(b'\n');
-    writer.write_all(&line).await.map_err(|error| SocketError::Lost(error.to_string()))
+    let written = async {
+        writer.write_all(&line).await?;
+        writer.flush().await
+    };
+    written.await.map_err(|error| SocketError::Lost(error.to_string()))
 }
 
 /// The server's complaint about what we sent, or ours about what it sent.

@@ -158,7 +158,7 @@ impl Trial {
         match event {
             Event::View(view) => self.view = Some(view),
             Event::Journal(entry) => self.journal.push(entry),
-            Event::Answer { .. } | Event::Ended => {}
+            Event::Answer { .. } | Event::Ended | Event::Lost => {}
         }
     }
 

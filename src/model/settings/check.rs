@@ -11,8 +11,8 @@ use crate::model::settings::run_instances::in_template;
 use crate::model::settings::schedule::may_set;
 use crate::model::settings::volume::{Speed, VolumeKind};
 use crate::model::settings::{
-    AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, OnIdle, PoolSettings, Provider,
-    QueueSettings, Schedule, Settings,
+    AccountSettings, BudgetScope, GuardKind, Image, LaunchSettings, Market, NotifySettings, OnIdle, PoolSettings,
+    Provider, QueueSettings, Schedule, Settings,
 };
 use crate::model::span::Exact;
 
@@ -57,6 +57,7 @@ pub fn complaints(settings: &Settings) -> Vec<Complaint> {
     complaints.extend(settings.schedules.iter().flat_map(|schedule| of_schedule(settings, schedule)));
     complaints.extend(settings.queues.iter().flat_map(|queue| of_queue(settings, queue)));
     complaints.extend(settings.accounts.iter().flat_map(of_account));
+    complaints.extend(settings.notify.iter().flat_map(of_notify));
     complaints.extend(settings.pools.iter().filter_map(|pool| no_account(settings, pool)));
     complaints.extend(settings.pools.iter().flat_map(of_pool));
     complaints.extend(settings.pools.iter().flat_map(|pool| of_provider(settings, pool)));
@@ -96,6 +97,19 @@ fn of_account(account: &AccountSettings) -> Vec<Complaint> {
         complaints.push(say(Some("external_id"), "no role_arn is there that would want to hear it"));
     }
     complaints
+}
+
+fn of_notify(notify: &NotifySettings) -> Vec<Complaint> {
+    let section = Section::Notify(notify.name.clone());
+    let say = |field, message: &str| Complaint { section: section.clone(), field, message: message.to_owned() };
+    match (&notify.url, notify.command.is_empty()) {
+        (Some(_), false) => vec![say(Some("command"), "a url is named too: keep one of them")],
+        (None, true) => vec![say(None, "names neither a `url` nor a `command`: nobody would be told")],
+        (None, false) if notify.authorization.is_some() => {
+            vec![say(Some("authorization"), "is for a url: a command brings its own")]
+        }
+        _ => Vec::new(),
+    }
 }
 
 fn held_by_one(pool: &PoolSettings) -> Option<Complaint> {

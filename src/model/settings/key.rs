@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::model::ids::{AccountName, BudgetName, PoolName, QueueName, ScheduleName};
+use crate::model::ids::{AccountName, BudgetName, NotifyName, PoolName, QueueName, ScheduleName};
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::Settings;
 use crate::model::settings::fields::{self, Field};
@@ -18,13 +18,14 @@ pub enum Part {
     Budget,
     Schedule,
     Account,
+    Notify,
     Queue,
     Pool,
 }
 
 impl Part {
     /// In the order of the file.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Clearml,
         Self::Agents,
         Self::Loop,
@@ -32,6 +33,7 @@ impl Part {
         Self::Budget,
         Self::Schedule,
         Self::Account,
+        Self::Notify,
         Self::Queue,
         Self::Pool,
     ];
@@ -47,6 +49,7 @@ impl Part {
             Self::Budget => &["budget"],
             Self::Schedule => &["schedule"],
             Self::Account => &["account"],
+            Self::Notify => &["notify"],
             Self::Queue => &["queue"],
             Self::Pool => &["pool"],
         }
@@ -61,7 +64,7 @@ impl Part {
     /// Whether there may be several, each with a name.
     #[must_use]
     pub fn is_named(self) -> bool {
-        matches!(self, Self::Budget | Self::Schedule | Self::Account | Self::Queue | Self::Pool)
+        matches!(self, Self::Budget | Self::Schedule | Self::Account | Self::Notify | Self::Queue | Self::Pool)
     }
 }
 
@@ -83,6 +86,7 @@ pub enum Section {
     Budget(BudgetName),
     Schedule(ScheduleName),
     Account(AccountName),
+    Notify(NotifyName),
     Queue(QueueName),
     Pool(PoolName),
 }
@@ -99,6 +103,7 @@ impl Section {
             Part::Budget => Self::Budget(name.into()),
             Part::Schedule => Self::Schedule(name.into()),
             Part::Account => Self::Account(name.into()),
+            Part::Notify => Self::Notify(name.into()),
             Part::Queue => Self::Queue(name.into()),
             Part::Pool => Self::Pool(name.into()),
         }
@@ -114,6 +119,7 @@ impl Section {
             Self::Budget(_) => Part::Budget,
             Self::Schedule(_) => Part::Schedule,
             Self::Account(_) => Part::Account,
+            Self::Notify(_) => Part::Notify,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
         }
@@ -125,6 +131,7 @@ impl Section {
             Self::Budget(name) => Some(name.as_str()),
             Self::Schedule(name) => Some(name.as_str()),
             Self::Account(name) => Some(name.as_str()),
+            Self::Notify(name) => Some(name.as_str()),
             Self::Queue(name) => Some(name.as_str()),
             Self::Pool(name) => Some(name.as_str()),
             Self::Clearml | Self::Agents | Self::Loop | Self::Limits => None,
@@ -159,7 +166,16 @@ impl Settings {
         let queues = self.queues.iter().map(|queue| Section::Queue(queue.name.clone()));
         let pools = self.pools.iter().map(|pool| Section::Pool(pool.name.clone()));
         let accounts = self.accounts.iter().map(|account| Section::Account(account.name.clone()));
-        single.into_iter().chain(budgets).chain(schedules).chain(accounts).chain(queues).chain(pools).collect()
+        let notify = self.notify.iter().map(|told| Section::Notify(told.name.clone()));
+        single
+            .into_iter()
+            .chain(budgets)
+            .chain(schedules)
+            .chain(accounts)
+            .chain(notify)
+            .chain(queues)
+            .chain(pools)
+            .collect()
     }
 }
 

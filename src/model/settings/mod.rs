@@ -14,6 +14,7 @@ pub mod key;
 pub mod kubernetes;
 pub mod ladder;
 mod launch;
+pub mod notify;
 mod provider;
 pub mod reference;
 pub mod run_instances;
@@ -30,18 +31,20 @@ pub use idle::{KeepAlive, OnIdle};
 pub use kubernetes::KubernetesSettings;
 pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
+pub use notify::NotifySettings;
 pub use schedule::Schedule;
 pub use spot::SpotSettings;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::SocketAddr;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{
-    AccountName, BudgetName, FleetId, MachineType, PoolName, ProjectName, QueueName, Revision, UserName,
+    AccountName, BudgetName, FleetId, MachineType, NotifyName, PoolName, ProjectName, QueueName, Revision, UserName,
 };
 use crate::model::money::{Money, Rate};
 use crate::model::{site, span};
@@ -59,6 +62,9 @@ pub struct Settings {
     /// In file order: a later one wins.
     pub schedules: Vec<Schedule>,
     pub accounts: Vec<AccountSettings>,
+    /// Who is told of what happens.
+    #[serde(default)]
+    pub notify: Vec<NotifySettings>,
     /// In file order, which breaks ties of priority.
     pub queues: Vec<QueueSettings>,
     pub pools: Vec<PoolSettings>,
@@ -79,6 +85,11 @@ impl Settings {
     #[must_use]
     pub fn account(&self, name: &AccountName) -> Option<&AccountSettings> {
         self.accounts.iter().find(|account| account.name == *name)
+    }
+
+    #[must_use]
+    pub fn notified(&self, name: &NotifyName) -> Option<&NotifySettings> {
+        self.notify.iter().find(|told| told.name == *name)
     }
 
     #[must_use]
@@ -163,6 +174,9 @@ pub struct LoopSettings {
     /// The script that is asked about every queue that names none itself.
     #[serde(default)]
     pub policy: Option<String>,
+    /// Where metrics and probes are served; `None`: nowhere.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// How often the loop looks at the world.

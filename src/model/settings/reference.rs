@@ -12,7 +12,7 @@ const WIDTH: usize = 110;
 type Lines = &'static [(&'static str, &'static str)];
 
 /// What the reference file sets: a small fleet under small budgets.
-const EXAMPLE: [(Part, &str, Lines); 12] = [
+const EXAMPLE: [(Part, &str, Lines); 13] = [
     (Part::Clearml, "", &[]),
     (Part::Agents, "", &[]),
     (Part::Loop, "", &[("fleet", "research")]),
@@ -29,6 +29,7 @@ const EXAMPLE: [(Part, &str, Lines); 12] = [
     ),
     (Part::Schedule, "night", &[("from", "22:00"), ("to", "06:00"), ("set", "limits.max_hourly = $2/h")]),
     (Part::Account, "research", &[]),
+    (Part::Notify, "team", &[("on", "budget, capacity"), ("url", "https://chat.example.com/hooks/tidegate")]),
     (Part::Queue, "train", &[("pools", "g5-spot, g5"), ("priority", "10"), ("max", "2")]),
     (Part::Queue, "eval", &[("pools", "g5-spot"), ("expected_task", "20m"), ("max", "2")]),
     (
@@ -143,6 +144,7 @@ fn of_part(part: Part) -> &'static str {
         Part::Account => {
             "An account of the cloud's, beside the one that every tool of the cloud's would use; pools name it. Any number of them."
         }
+        Part::Notify => "Who is told of what happens, by a webhook or by a command. Any number of them.",
         Part::Queue => "A ClearML queue that is served, by its name; it is never created. Any number of them.",
         Part::Pool => "A kind of machine that may be rented. Any number of them; the name holds no spaces, `:` or `/`.",
     }

@@ -111,6 +111,7 @@ impl Reader<'_> {
                 "budget" => self.budgets(&at, value),
                 "schedule" => self.named(Part::Schedule, &at, value),
                 "account" => self.named(Part::Account, &at, value),
+                "notify" => self.named(Part::Notify, &at, value),
                 "queue" => self.named(Part::Queue, &at, value),
                 "pool" => self.named(Part::Pool, &at, value),
                 unknown => self.say(&at, None, unknown_section(unknown).to_string()),

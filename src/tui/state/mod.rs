@@ -37,8 +37,8 @@ pub(crate) struct Setup {
     /// How many times faster than the wall the loop's clock runs.
     pub speed: Option<u32>,
     pub has_log: bool,
-    /// The loop runs elsewhere: leaving the screen does not end it.
-    pub attached: bool,
+    /// Where the loop runs, if elsewhere: leaving the screen does not end it.
+    pub attached: Option<String>,
 }
 
 /// What was asked of the loop and is not answered yet.
@@ -267,8 +267,8 @@ impl State {
 
     /// What it means that the loop is not heard any more.
     pub(crate) fn gone_words(&self) -> &'static str {
-        if self.setup.attached {
-            "the connection to the loop is lost"
+        if self.setup.attached.is_some() {
+            "the loop does not answer: connecting anew"
         } else {
             "the loop has died: nothing is acted on"
         }

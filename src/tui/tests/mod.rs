@@ -44,7 +44,7 @@ pub(super) struct Person {
 impl Person {
     /// Nothing has been seen yet.
     pub(super) fn new() -> Self {
-        let setup = Setup { by: "ann".into(), speed: None, has_log: true, attached: false };
+        let setup = Setup { by: "ann".into(), speed: None, has_log: true, attached: None };
         let state = State::new(setup, DARK, Rect::new(0, 0, 80, 24));
         let mut person = Self { state, now: crate::example::view().at, effects: Vec::new() };
         person.tell(Message::Resize(80, 24));

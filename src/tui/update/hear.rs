@@ -33,11 +33,13 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
                 answered(state, asked, result, effects);
             }
         }
+        Event::Lost => state.loop_gone = true,
         Event::Ended => effects.push(Effect::Leave(Ending::Ended)),
     }
 }
 
 fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Effect>) {
+    state.loop_gone = false;
     state.history.see(&view);
     let first = state.live.replace(view).is_none();
     state.relist = true;

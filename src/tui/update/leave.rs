@@ -14,7 +14,7 @@ const PATIENCE_WITH_MACHINES: u32 = 120;
 
 /// A person wants to leave: asks where something is at stake.
 pub(super) fn wanted(state: &mut State, effects: &mut Vec<Effect>) {
-    let deed = if state.setup.attached || state.loop_gone { Deed::Detach } else { Deed::Quit(None) };
+    let deed = if state.setup.attached.is_some() || state.loop_gone { Deed::Detach } else { Deed::Quit(None) };
     let at_stake = state.live.as_ref().is_some_and(|view| {
         let up = view.snapshot.instances.iter().any(crate::model::instance::Instance::counts);
         up || view.mode.armed || !view.acts.is_empty() || !view.snapshot.intents.is_empty()
@@ -60,7 +60,7 @@ pub(super) fn signalled(state: &mut State, signal: Signal, effects: &mut Vec<Eff
         return;
     }
     effects.push(Effect::CloseScreen);
-    if state.setup.attached {
+    if state.setup.attached.is_some() {
         effects.push(Effect::Leave(Ending::Detached));
     } else if state.leaving.is_some() || state.loop_gone {
         effects.push(Effect::Leave(Ending::Forced));

@@ -471,7 +471,7 @@ fn freeze(state: &mut State, now: Timestamp) {
 
 fn suspend(state: &mut State, effects: &mut Vec<Effect>) {
     let acts = state.can_order().is_ok_and(|view| view.mode.armed && !view.mode.paused);
-    if acts && !state.setup.attached {
+    if acts && state.setup.attached.is_none() {
         state.ask_person(Deed::Suspend);
     } else {
         effects.push(Effect::Suspend);

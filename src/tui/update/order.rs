@@ -19,7 +19,7 @@ pub(super) fn send(state: &mut State, command: Command, asked: Asked, effects: &
 pub(super) fn perform(state: &mut State, deed: &Deed, effects: &mut Vec<Effect>) {
     match deed {
         Deed::Detach => {
-            let ending = if state.setup.attached { Ending::Detached } else { Ending::Forced };
+            let ending = if state.setup.attached.is_some() { Ending::Detached } else { Ending::Forced };
             effects.push(Effect::Leave(ending));
         }
         Deed::Suspend => effects.push(Effect::Suspend),

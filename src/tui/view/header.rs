@@ -78,6 +78,11 @@ fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp) -> Vec<P
     if let Leader::Other(who) = &view.leader {
         pieces.push(piece(format!("WATCHING: {who} leads"), theme.style(Tone::Warn), 0));
     }
+    if let Some(host) = &state.setup.attached
+        && matches!(view.leader, Leader::Us(_))
+    {
+        pieces.push(piece(format!("ATTACHED: {host}"), theme.style(Tone::Active), 1));
+    }
     if let Some(rival) = view.rivals.first() {
         let more = if view.rivals.len() > 1 { format!(" and {} more", view.rivals.len() - 1) } else { String::new() };
         pieces.push(piece(format!("RIVAL: {rival}{more}"), theme.style(Tone::Bad), 1));

@@ -2,4 +2,4 @@
 
 mod counted;
 mod pictures;
-mod terminal;
+pub(crate) mod terminal;

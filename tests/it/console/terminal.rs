@@ -11,7 +11,7 @@ use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system}
 const LOOK: Duration = Duration::from_millis(20);
 const HALF_A_MINUTE: u32 = 1_500;
 
-pub(super) struct Terminal {
+pub(crate) struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
@@ -23,7 +23,6 @@ pub(super) struct Terminal {
 impl Terminal {
     /// The demo at 80x24, in front of its first frame that has rows.
     pub(super) fn demo(arguments: &[&str]) -> Self {
-        let pair = native_pty_system().openpty(size(80, 24)).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_tidegate"));
         command.arg("demo");
         command.args(arguments);
@@ -32,6 +31,12 @@ impl Terminal {
         for name in ["LC_ALL", "LC_CTYPE", "NO_COLOR"] {
             command.env_remove(name);
         }
+        Self::start(command, "cpu-small")
+    }
+
+    /// A program at 80x24, in front of its first frame that has this word.
+    pub(crate) fn start(command: CommandBuilder, word: &str) -> Self {
+        let pair = native_pty_system().openpty(size(80, 24)).unwrap();
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
@@ -46,16 +51,16 @@ impl Terminal {
             .unwrap();
         let keys = pair.master.take_writer().unwrap();
         let mut terminal = Self { screen, keys, child, master: pair.master, pressed: 0 };
-        terminal.until("the first frame", |text| text.contains("cpu-small"));
+        terminal.until("the first frame", |text| text.contains(word));
         terminal
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.screen.lock().unwrap().screen().contents()
     }
 
     /// The text of the screen, once it is so.
-    pub(super) fn until(&mut self, what: &str, holds: impl Fn(&str) -> bool) -> String {
+    pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&str) -> bool) -> String {
         for _ in 0..HALF_A_MINUTE {
             let text = self.text();
             if holds(&text) {
@@ -67,10 +72,21 @@ impl Terminal {
     }
 
     /// Presses one key.
-    pub(super) fn press(&mut self, key: &str) {
+    pub(crate) fn press(&mut self, key: &str) {
         self.pressed += 1;
         self.keys.write_all(key.as_bytes()).unwrap();
         self.keys.flush().unwrap();
+    }
+
+    /// Waits until the program has ended.
+    pub(crate) fn ends(&mut self) {
+        for _ in 0..HALF_A_MINUTE {
+            if self.child.try_wait().unwrap().is_some() {
+                return;
+            }
+            thread::sleep(LOOK);
+        }
+        panic!("it goes on:\n{}", self.text());
     }
 
     pub(super) fn resize(&mut self, columns: u16, rows: u16) {

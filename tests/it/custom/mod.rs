@@ -3,6 +3,7 @@
 mod examples;
 mod replayed;
 mod sandbox;
+mod service;
 
 use std::path::{Path, PathBuf};
 

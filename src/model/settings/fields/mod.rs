@@ -203,6 +203,7 @@ mod tests {
         place::begin(&mut settings, &Section::new(Part::Queue, "one"));
         place::begin(&mut settings, &Section::new(Part::Budget, "one"));
         place::begin(&mut settings, &Section::new(Part::Schedule, "one"));
+        place::begin(&mut settings, &Section::new(Part::Notify, "one"));
         for field in all() {
             let given = value(&settings, &key(field));
             match field.unset {

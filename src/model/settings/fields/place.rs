@@ -14,8 +14,8 @@ use crate::model::settings::key::Section;
 use crate::model::settings::schedule::Days;
 use crate::model::settings::{
     AccountSettings, AgentSettings, Budget, BudgetScope, ClearmlSettings, GuardKind, KeepAlive, Ladder, LaunchSettings,
-    Limits, LoopSettings, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, PoolSettings, Provider, QueueSettings,
-    ReplaceDrifted, Schedule, SpotSettings,
+    Limits, LoopSettings, Market, NotifySettings, OnExit, OnIdle, OnLost, Per, Period, Poll, PoolSettings, Provider,
+    QueueSettings, ReplaceDrifted, Schedule, SpotSettings,
 };
 
 /// A field's place in the values of its section.
@@ -35,6 +35,7 @@ pub(super) enum Lens {
     Budget(Of<Budget>),
     Schedule(Of<Schedule>),
     Account(Of<AccountSettings>),
+    Notify(Of<NotifySettings>),
     Queue(Of<QueueSettings>),
     Pool(Of<PoolSettings>),
 }
@@ -49,6 +50,7 @@ impl Lens {
             Self::Budget(_) => Part::Budget,
             Self::Schedule(_) => Part::Schedule,
             Self::Account(_) => Part::Account,
+            Self::Notify(_) => Part::Notify,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
         }
@@ -78,6 +80,7 @@ pub(super) fn give(settings: &Settings, key: &Key) -> Option<Written> {
             (of.get)(settings.schedules.iter().find(|schedule| schedule.name == *name)?)
         }
         (Lens::Account(of), Section::Account(name)) => (of.get)(settings.account(name)?),
+        (Lens::Notify(of), Section::Notify(name)) => (of.get)(settings.notified(name)?),
         (Lens::Queue(of), Section::Queue(name)) => (of.get)(settings.queue(name)?),
         (Lens::Pool(of), Section::Pool(name)) => (of.get)(settings.pool(name)?),
         _ => return None,
@@ -115,6 +118,10 @@ pub(super) fn begin(settings: &mut Settings, section: &Section) {
             });
             true
         }
+        Section::Notify(name) if settings.notified(name).is_none() => {
+            settings.notify.push(NotifySettings::blank(name.clone()));
+            true
+        }
         Section::Queue(name) if settings.queue(name).is_none() => {
             settings.queues.push(blank_queue(name.as_str()));
             true
@@ -143,6 +150,9 @@ fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
         }
         (Lens::Account(of), Section::Account(name)) => {
             settings.accounts.iter_mut().find(|account| account.name == *name).map(of.get_mut)
+        }
+        (Lens::Notify(of), Section::Notify(name)) => {
+            settings.notify.iter_mut().find(|told| told.name == *name).map(of.get_mut)
         }
         (Lens::Queue(of), Section::Queue(name)) => {
             settings.queues.iter_mut().find(|queue| queue.name == *name).map(of.get_mut)
@@ -178,11 +188,13 @@ impl Settings {
                 time_zone: TimeZone::UTC,
                 gce_metadata: BTreeMap::new(),
                 policy: None,
+                metrics: None,
             },
             limits: Limits::default(),
             budgets: Vec::new(),
             schedules: Vec::new(),
             accounts: Vec::new(),
+            notify: Vec::new(),
             queues: Vec::new(),
             pools: Vec::new(),
         };

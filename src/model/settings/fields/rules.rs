@@ -1,13 +1,17 @@
 //! Rules for texts that the table's fields share.
 
+use std::net::SocketAddr;
+
 use jiff::tz::TimeZone;
 
 use super::kind::Rule;
 use super::slot::is_one;
+use crate::model::notice::NoticeKind;
 use crate::model::settings::agent::{is_cloud_secret, is_requirement};
 use crate::model::settings::discount::{self, Discount};
 use crate::model::settings::key::Key;
 use crate::model::settings::ladder::{self, Step};
+use crate::model::settings::notify::Hook;
 use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::{self, SpotCap};
 use crate::model::settings::volume::{self, Volume, is_snapshot};
@@ -22,6 +26,16 @@ const RESERVED_TAGS: [&str; 2] = ["aws:", "tidegate-"];
 pub(super) const FLEET: Rule =
     Rule { holds: is_house_name, is: "a name, such as `research`: not empty, without spaces, `:` and `/`" };
 pub(super) const ADDRESS: Rule = Rule { holds: is_address, is: "an address, such as `https://api.example.com`" };
+pub(super) const LISTENS: Rule =
+    Rule { holds: is_one::<SocketAddr>, is: "an address and a port to listen on, such as `127.0.0.1:9464`" };
+pub(super) const HOOK: Rule = Rule {
+    holds: is_one::<Hook>,
+    is: "an address, such as `https://chat.example.com/hooks/7`, or `env:NAME` or `file:PATH`, the place where one is",
+};
+pub(super) const EVENT: Rule = Rule {
+    holds: is_one::<NoticeKind>,
+    is: "one of `budget`, `stuck`, `lost`, `orphan`, `ghost`, `capacity`, `settings` and `alarm`",
+};
 pub(super) const SECRET: Rule =
     Rule { holds: is_one::<SecretRef>, is: "`env:NAME` or `file:PATH`, the place where a secret is" };
 pub(super) const TIME_ZONE: Rule =
@@ -120,7 +134,7 @@ fn is_role(text: &str) -> bool {
     is_word(text) && text.starts_with("arn:") && text.contains(":role/")
 }
 
-fn is_address(text: &str) -> bool {
+pub(super) fn is_address(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     is_word(text) && host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
 }
@@ -180,6 +194,9 @@ mod tests {
                 vec!["https://api.example.com", "http://127.0.0.1:8008"],
                 vec!["api.example.com", "https://", "https:///x"],
             ),
+            (LISTENS, vec!["127.0.0.1:9464", "[::]:80"], vec!["", "9464", "localhost:9464", "127.0.0.1"]),
+            (HOOK, vec!["https://example.com/x", "env:HOOK", "file:/run/hook"], vec!["", "example.com", "env:"]),
+            (EVENT, vec!["budget", "alarm"], vec!["", "Budget", "budgets"]),
             (
                 VERSION,
                 vec!["3.0.3", "3.0.3rc1"],

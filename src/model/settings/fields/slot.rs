@@ -1,16 +1,20 @@
 //! Where a value goes: each type of the settings takes a written value and gives it back.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
+use super::rules::is_address;
 use super::written::Written;
 use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName};
 use crate::model::money::{self, Money, Rate};
+use crate::model::notice::NoticeKind;
 use crate::model::settings::discount::Discount;
+use crate::model::settings::notify::Hook;
 use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
@@ -121,6 +125,8 @@ words!(Provisioning, "spot" = Provisioning::Spot, "preemptible" = Provisioning::
 words!(GuardKind, "gate" = GuardKind::Gate, "hold" = GuardKind::Hold, "off" = GuardKind::Off);
 
 as_text!(String, |text: &str| Some(text.to_owned()), String::clone);
+as_text!(SocketAddr, |text: &str| text.parse().ok(), SocketAddr::to_string);
+as_text!(NoticeKind, NoticeKind::read, |kind: &Self| kind.word().to_owned());
 as_text!(FleetId, |text: &str| Some(text.into()), FleetId::to_string);
 as_text!(AccountName, |text: &str| Some(text.into()), AccountName::to_string);
 as_text!(BudgetName, |text: &str| Some(text.into()), BudgetName::to_string);
@@ -164,6 +170,20 @@ as_text!(
     |value: &Self| match value {
         SecretRef::Env(name) => format!("env:{name}"),
         SecretRef::File(path) => format!("file:{}", path.display()),
+    }
+);
+as_text!(
+    Hook,
+    |text: &str| match read_text(text) {
+        Some(place) => Some(Hook::Kept(place)),
+        None => is_address(text).then(|| Hook::At(text.to_owned())),
+    },
+    |value: &Self| match value {
+        Hook::At(address) => address.clone(),
+        Hook::Kept(place) => match place.write() {
+            Written::Text(text) => text,
+            _ => String::new(),
+        },
     }
 );
 as_text!(
@@ -258,6 +278,19 @@ macro_rules! as_list {
 }
 
 as_list!(String, PoolName, QueueName, MachineType);
+
+impl Plain for Vec<NoticeKind> {
+    fn read(value: &Written) -> Option<Self> {
+        match value {
+            Written::List(items) => items.iter().map(|item| NoticeKind::read(item)).collect(),
+            _ => None,
+        }
+    }
+
+    fn write(&self) -> Written {
+        Written::List(self.iter().map(|kind| kind.word().to_owned()).collect())
+    }
+}
 
 impl Plain for Vec<Volume> {
     fn read(value: &Written) -> Option<Self> {

@@ -5,6 +5,7 @@ mod agent;
 mod gce;
 mod kubernetes;
 mod launch;
+mod notify;
 mod pool;
 mod schedule;
 mod sections;
@@ -13,7 +14,7 @@ mod spot;
 use super::Field;
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 16] = [
+pub(super) const TABLE: [&[Field]; 17] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -21,6 +22,7 @@ pub(super) const TABLE: [&[Field]; 16] = [
     sections::BUDGET,
     schedule::SCHEDULE,
     account::ACCOUNT,
+    notify::NOTIFY,
     sections::QUEUE,
     sections::QUEUE_LIMITS,
     pool::POOL,

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::super::google::METADATA_NAME;
 use super::super::rules::{
-    ADDRESS, BUDGET_NAME, FLEET, ON_LOST, PER, PERCENT, POLICY, POOL, SCOPE, SCRIPT, SECRET, STEP, TIME_ZONE,
+    ADDRESS, BUDGET_NAME, FLEET, LISTENS, ON_LOST, PER, PERCENT, POLICY, POOL, SCOPE, SCRIPT, SECRET, STEP, TIME_ZONE,
 };
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
@@ -130,6 +130,17 @@ pub(super) const LOOP: &[Field] = &[
         example: "policies/night.rhai",
         later: &["exec:"],
         lens: at!(Loop, policy),
+    },
+    Field {
+        name: "metrics",
+        kind: Kind::Text(LISTENS),
+        unset: Unset::Means("not served"),
+        takes: Takes::Restart,
+        doc: "Where metrics are served for Prometheus at /metrics, and probes at /livez and /readyz. Whoever reaches the address can read \
+              the names of queues, pools and budgets, and what is spent.",
+        example: "127.0.0.1:9464",
+        later: &[],
+        lens: at!(Loop, metrics),
     },
 ];
 
