@@ -277,6 +277,7 @@ fn settings() -> Settings {
             gce_metadata: std::collections::BTreeMap::new(),
             policy: None,
             metrics: None,
+            store: None,
         },
         limits: Limits::default(),
         accounts: Vec::new(),

@@ -8,6 +8,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 
 use super::Place;
 use super::failure::Failure;
+use super::kept::Kept;
 use super::reach::person;
 use crate::engine::act::crash::{CrashAt, CrashPoints};
 use crate::engine::act::naming::Naming;
@@ -18,7 +19,6 @@ use crate::model::settings::{Provider, Settings};
 use crate::store::directory::{prepare, state_dir};
 use crate::store::lock::{Holder, Lock, LockError};
 use crate::store::settings::{SettingsFile, guardrail_files, locate};
-use crate::store::sqlite::SqliteStore;
 use crate::world::World;
 use crate::world::clearml::Clearml;
 use crate::world::clearml::credentials::Credentials;
@@ -102,11 +102,12 @@ impl Leading {
         let catalogue = Arc::new(price_table()?);
         let place = directory.clone();
         let made = move || async move {
-            let store = SqliteStore::open(&place, Clock::Wall.now()).await?;
+            let opened = Kept::open(&settings.settings(), &place, Clock::Wall.now()).await;
+            let store = opened.map_err(|failure| EngineError::Setup(failure.to_string()))?.store();
             Ok::<_, EngineError>(Setup {
                 settings,
                 world,
-                store: Box::new(store),
+                store,
                 clock: Clock::Wall,
                 catalogue,
                 leader: Leader::Other(read_only.unwrap_or_else(|| "nobody yet".to_owned())),

@@ -11,10 +11,12 @@ mod demo;
 mod failure;
 mod generated;
 mod import;
+mod kept;
 mod live;
 pub mod log;
 mod looks;
 mod manager;
+mod move_store;
 mod notify;
 mod once;
 mod policy;
@@ -99,6 +101,7 @@ enum Command {
     Set(change::set::Set),
     Cleanup(cleanup::Cleanup),
     Notify(notify::Notify),
+    MoveStore(move_store::MoveStore),
     Completions(generated::Completions),
     Man(generated::Man),
 }
@@ -172,6 +175,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Set(command) => command.run(place).await,
         Command::Cleanup(command) => command.run(place).await,
         Command::Notify(command) => command.run(place).await,
+        Command::MoveStore(command) => command.run(place).await,
         Command::Demo(_)
         | Command::Replay(_)
         | Command::Soak(_)

@@ -8,24 +8,25 @@ use tokio::sync::{broadcast, mpsc};
 
 use super::Place;
 use super::failure::Failure;
+use super::kept::Kept;
 use super::live::{Ground, price_table, world};
 use crate::engine::act::crash::CrashPoints;
 use crate::engine::act::naming::Naming;
 use crate::engine::event::{Event, Leader, View};
 use crate::engine::{Setup, run};
-use crate::store::Store;
+use crate::model::settings::Settings;
 use crate::store::memory::MemoryStore;
-use crate::store::sqlite::{FILE, SqliteStore};
 use crate::world::clock::Clock;
 
 /// What a loop that only watches sees at its first look, with what the fleet's store remembers.
 pub(super) async fn look(place: &Place) -> Result<Arc<View>, Failure> {
     let Ground { settings, directory } = Ground::find(place)?;
     let (world, warnings) = world(&settings.settings())?;
+    let store = Box::new(remembered(&settings.settings(), &directory).await?);
     let setup = Setup {
         settings,
         world,
-        store: Box::new(remembered(&directory).await?),
+        store,
         clock: Clock::Wall,
         catalogue: Arc::new(price_table()?),
         leader: Leader::Other("nobody (no loop runs, this is one look)".to_owned()),
@@ -76,12 +77,9 @@ fn errors(view: &View) -> String {
 }
 
 /// The fleet's memory, if it has one; the store itself is left as it is.
-async fn remembered(directory: &Path) -> Result<MemoryStore, Failure> {
-    if !directory.join(FILE).exists() {
-        return Ok(MemoryStore::default());
-    }
-    let mut store = SqliteStore::open(directory, Clock::Wall.now()).await?;
-    let memory = store.load().await?;
-    store.close().await?;
+async fn remembered(settings: &Settings, directory: &Path) -> Result<MemoryStore, Failure> {
+    let found = Kept::find(Some(settings), directory, Clock::Wall.now()).await?;
+    let Some(found) = found else { return Ok(MemoryStore::default()) };
+    let memory = found.store().load().await?;
     Ok(MemoryStore::from(memory))
 }

@@ -14,6 +14,7 @@ use crate::model::claim::{Claim, ClaimNote};
 use crate::model::ids::{FleetId, QueueId, Term};
 use crate::model::journal::EntryKind;
 use crate::model::record::{IntentOutcome, Record};
+use crate::store::StoreError;
 use crate::world::World;
 use crate::world::clock::{Clock, Stopwatch};
 use crate::world::tracker::TrackerError;
@@ -329,8 +330,20 @@ impl Loop {
     async fn takes_over(&mut self, term: Term, asked: Stopwatch, from: Option<Claim>) -> Result<(), EngineError> {
         let (clock, now) = (self.setup.clock, self.setup.clock.now());
         let Some(lead) = &mut self.lead else { return Ok(()) };
-        let times = lead.candidate.times;
+        let (times, own) = (lead.candidate.times, lead.candidate.console.clone());
         let same = from.as_ref().is_none_or(|from| from.note.console == lead.candidate.console);
+        let shared = match self.setup.store.lead(term).await {
+            Ok(None) => false,
+            Ok(Some(memory)) => {
+                self.memory = memory;
+                true
+            }
+            Err(error) => {
+                self.cannot_lead(&error);
+                return Ok(());
+            }
+        };
+        let Some(lead) = &mut self.lead else { return Ok(()) };
         (lead.highest, lead.watched, lead.since) = (term, None, Some(now));
         self.fence = Fence::new(self.settings.the_loop.fleet.clone(), term, times, clock, asked);
         self.setup.leader = Leader::Us(term);
@@ -338,10 +351,12 @@ impl Loop {
         self.facts.distrust();
         self.looked_away = self.looking.is_some();
         (self.leased_at, self.looked_deep_at) = (None, None);
+        // What is shared says all that others did.
+        let same = same || shared;
         let mut records = if same { Vec::new() } else { self.withdrawn() };
         let text = match &from {
             None => format!("this console leads, in term {term}"),
-            Some(from) if same => {
+            Some(from) if from.note.console == own => {
                 format!("this console leads again, in term {term}: its last process had term {}", from.term)
             }
             Some(from) if from.is_released() => format!("this console leads in term {term}: {from} has ended"),
@@ -360,6 +375,16 @@ impl Loop {
         Ok(())
     }
 
+    /// The lead is this console's, but not the store that it needs: the next beat tries again.
+    fn cannot_lead(&mut self, error: &StoreError) {
+        tracing::error!(%error, "the lead cannot be taken");
+        let leader = Leader::Other(format!("nobody ({error})"));
+        if self.setup.leader != leader {
+            self.setup.leader = leader;
+            self.publish();
+        }
+    }
+
     /// Another console has led since: it may have cancelled what this one ordered, and the machines may have tasks.
     fn withdrawn(&self) -> Vec<Record> {
         let ordered = self.memory.known.values().filter(|known| known.drain.is_some() || known.stop_sent.is_some());
@@ -374,6 +399,7 @@ impl Loop {
         let now = self.setup.clock.now();
         let deposed = self.leads().then(|| self.term());
         self.setup.leader = leader;
+        self.setup.store.follow();
         self.stop_all = None;
         self.delivered.forget_all();
         if let Some(lead) = &mut self.lead {

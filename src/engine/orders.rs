@@ -233,6 +233,10 @@ impl Loop {
             until_restart.push("loop.metrics counts after a restart".to_owned());
             settings.the_loop.metrics = runs.the_loop.metrics;
         }
+        if settings.the_loop.store != runs.the_loop.store {
+            until_restart.push("loop.store counts after a restart".to_owned());
+            settings.the_loop.store.clone_from(&runs.the_loop.store);
+        }
         if settings.accounts != runs.accounts {
             until_restart.push("the changes of accounts count after a restart".to_owned());
             settings.accounts.clone_from(&runs.accounts);

@@ -48,6 +48,7 @@ impl Loop {
         if let Some(jump) = self.jumps.look() {
             self.jumped(jump).await;
         }
+        self.refresh().await;
         if self.store_problem.is_some() {
             let text = "the store can be written again";
             self.commit(vec![line(self.setup.clock.now(), EntryKind::Seen, text).record()]).await;
@@ -58,6 +59,18 @@ impl Loop {
         self.prune().await;
         // Its watcher may not hear everything.
         self.reread().await
+    }
+
+    /// What others wrote to a store that is shared, or what became of a write of ours that failed.
+    async fn refresh(&mut self) {
+        if self.leads() && self.store_problem.is_none() {
+            return;
+        }
+        match self.setup.store.refresh().await {
+            Ok(None) => {}
+            Ok(Some(memory)) => self.memory = memory,
+            Err(error) => tracing::warn!(%error, "the store is not read"),
+        }
     }
 
     /// The clock was set, or stood still: what was timed by it starts anew.

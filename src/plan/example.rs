@@ -241,6 +241,7 @@ impl World {
                 gce_metadata: std::collections::BTreeMap::new(),
                 policy: None,
                 metrics: None,
+                store: None,
             },
             limits: Limits::default(),
             accounts: Vec::new(),

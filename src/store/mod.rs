@@ -3,6 +3,8 @@
 pub mod directory;
 pub mod lock;
 pub mod memory;
+pub mod moving;
+pub mod postgres;
 pub mod settings;
 pub mod sqlite;
 pub mod whole;
@@ -12,6 +14,7 @@ use std::path::PathBuf;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+use crate::model::ids::Term;
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::record::{Memory, Record};
 
@@ -30,6 +33,21 @@ pub trait Store: Send {
     /// Forgets journal lines, ended intents and machines proved gone before `before`, and samples that newer ones
     /// have pushed out. Money is kept for good.
     async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError>;
+
+    /// This console leads now, in this term. Where consoles share the store it is told what they wrote; from here on
+    /// nobody else writes. `None`: the store is this console's own.
+    async fn lead(&mut self, _term: Term) -> Result<Option<Memory>, StoreError> {
+        Ok(None)
+    }
+
+    /// Another console leads. Where consoles share the store, this one writes no more.
+    fn follow(&mut self) {}
+
+    /// What is remembered now, where consoles share the store: another may have written, or a write that failed may
+    /// have been done all the same. `None`: the store is this console's own.
+    async fn refresh(&mut self) -> Result<Option<Memory>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// Why the store cannot be read or written.
@@ -52,4 +70,8 @@ pub enum StoreError {
     Damaged { path: PathBuf, what: String, message: String },
     #[error("{path} cannot be written: {message}")]
     Write { path: PathBuf, message: String },
+    #[error("the shared store: {message}")]
+    Shared { message: String },
+    #[error("the shared store is led in term {leads}, this console's was {ours}: it writes no more")]
+    Superseded { ours: Term, leads: Term },
 }

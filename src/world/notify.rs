@@ -11,9 +11,8 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::model::notice::Notice;
-use crate::model::settings::notify::Hook;
-use crate::model::settings::{NotifySettings, SecretRef};
-use crate::world::secret::Secret;
+use crate::model::settings::{NotifySettings, SecretRef, SecretText};
+use crate::world::secret::{self, SecretError};
 
 /// How long one try may take.
 const DEADLINE: Duration = Duration::from_secs(30);
@@ -25,10 +24,8 @@ const SHOWN: usize = 200;
 /// Why a notice was not told. No text of it holds the address or a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotifyError {
-    #[error("the variable {0} is not set")]
-    NoVariable(String),
-    #[error("{path} cannot be read: {message}")]
-    NoFile { path: String, message: String },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     #[error("{0} is not an address")]
     NoAddress(&'static str),
     #[error("the value of the header Authorization holds a sign that no header may")]
@@ -55,9 +52,7 @@ impl NotifyError {
                     || matches!(*status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS)
             }
             Self::Unreachable(_) | Self::Ended { .. } | Self::Slow { .. } => true,
-            Self::NoVariable(_) | Self::NoFile { .. } | Self::NoAddress(_) | Self::NoHeader | Self::NotRun { .. } => {
-                false
-            }
+            Self::Secret(_) | Self::NoAddress(_) | Self::NoHeader | Self::NotRun { .. } => false,
         }
     }
 }
@@ -75,11 +70,8 @@ pub async fn tell(to: &NotifySettings, notice: &Notice) -> Result<(), NotifyErro
     }
 }
 
-async fn post(url: &Hook, authorization: Option<&SecretRef>, body: Vec<u8>) -> Result<(), NotifyError> {
-    let address = match url {
-        Hook::At(address) => Secret::new(address.as_str()),
-        Hook::Kept(place) => secret(place)?,
-    };
+async fn post(url: &SecretText, authorization: Option<&SecretRef>, body: Vec<u8>) -> Result<(), NotifyError> {
+    let address = secret::text(url)?;
     let address =
         reqwest::Url::parse(address.expose()).map_err(|_| NotifyError::NoAddress("what stands for the url"))?;
     let unreachable = |error: reqwest::Error| NotifyError::Unreachable(causes(&error.without_url()));
@@ -87,7 +79,7 @@ async fn post(url: &Hook, authorization: Option<&SecretRef>, body: Vec<u8>) -> R
     let client = client.user_agent(concat!("tidegate/", env!("CARGO_PKG_VERSION"))).build().map_err(unreachable)?;
     let mut request = client.post(address).header("Content-Type", "application/json").body(body);
     if let Some(place) = authorization {
-        let mut value = HeaderValue::from_str(secret(place)?.expose()).map_err(|_| NotifyError::NoHeader)?;
+        let mut value = HeaderValue::from_str(secret::read(place)?.expose()).map_err(|_| NotifyError::NoHeader)?;
         value.set_sensitive(true);
         request = request.header(AUTHORIZATION, value);
     }
@@ -127,19 +119,6 @@ async fn run(program: &str, arguments: &[String], body: &[u8]) -> Result<(), Not
     Err(NotifyError::Ended { program: program.to_owned(), status: output.status.to_string(), text })
 }
 
-fn secret(place: &SecretRef) -> Result<Secret, NotifyError> {
-    match place {
-        SecretRef::Env(name) => match std::env::var(name) {
-            Ok(value) if !value.trim().is_empty() => Ok(Secret::new(value.trim())),
-            _ => Err(NotifyError::NoVariable(name.clone())),
-        },
-        SecretRef::File(path) => match std::fs::read_to_string(path) {
-            Ok(text) => Ok(Secret::new(text.trim())),
-            Err(error) => Err(NotifyError::NoFile { path: path.display().to_string(), message: error.to_string() }),
-        },
-    }
-}
-
 fn first_line(text: &str) -> String {
     text.trim().lines().next().unwrap_or_default().chars().take(SHOWN).collect()
 }
@@ -175,7 +154,7 @@ mod tests {
     }
 
     fn to(url: &str) -> NotifySettings {
-        NotifySettings { url: Some(Hook::At(url.to_owned())), ..NotifySettings::blank("team".into()) }
+        NotifySettings { url: Some(SecretText::Here(url.to_owned())), ..NotifySettings::blank("team".into()) }
     }
 
     fn by(command: &[&str]) -> NotifySettings {
@@ -220,7 +199,7 @@ mod tests {
             ),
         );
         let settings = NotifySettings {
-            url: Some(Hook::Kept(SecretRef::File(address.path().to_owned()))),
+            url: Some(SecretText::Kept(SecretRef::File(address.path().to_owned()))),
             authorization: Some(SecretRef::File(token.path().to_owned())),
             ..NotifySettings::blank("team".into())
         };
@@ -246,10 +225,10 @@ mod tests {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let error = tell(&to(&format!("http://{free}/s3cr3t")), &notice()).await.unwrap_err();
         assert!(error.may_pass() && !error.to_string().contains("s3cr3t"), "{error}");
-        let kept = Hook::Kept(SecretRef::Env("TIDEGATE_NO_SUCH_VARIABLE".to_owned()));
+        let kept = SecretText::Kept(SecretRef::Env("TIDEGATE_NO_SUCH_VARIABLE".to_owned()));
         let nowhere = NotifySettings { url: Some(kept), ..NotifySettings::blank("team".into()) };
         let error = tell(&nowhere, &notice()).await.unwrap_err();
-        assert_eq!(error, NotifyError::NoVariable("TIDEGATE_NO_SUCH_VARIABLE".to_owned()));
+        assert_eq!(error, SecretError::NoVariable("TIDEGATE_NO_SUCH_VARIABLE".to_owned()).into());
     }
 
     #[tokio::test]

@@ -25,5 +25,6 @@ mod money;
 mod real_parts;
 mod replay;
 mod sim;
+mod store;
 #[allow(dead_code, reason = "each of its parts serves some of the modules")]
 mod support;

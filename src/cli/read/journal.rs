@@ -7,6 +7,8 @@ use serde_json::json;
 use super::{Form, clock};
 use crate::cli::Place;
 use crate::cli::failure::Failure;
+use crate::cli::kept::Kept;
+use crate::cli::live::Ground;
 use crate::cli::reach::{Loop, state_dir};
 use crate::cli::say::{VERSION, say, say_on};
 use crate::cli::table::{Side, table};
@@ -14,8 +16,6 @@ use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event};
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::span;
-use crate::store::Store;
-use crate::store::sqlite::{FILE, SqliteStore};
 use crate::world::clock::Clock;
 
 /// Show what the loop and people did, newest first
@@ -55,10 +55,12 @@ impl Journal {
             }
             Err(Failure::NotReachable(why)) => {
                 let directory = state_dir(place)?;
-                if !directory.join(FILE).exists() {
+                let ground = Ground::find(place).ok();
+                let settings = ground.as_ref().map(|ground| ground.settings.settings());
+                let Some(found) = Kept::find(settings.as_deref(), &directory, now).await? else {
                     return Err(Failure::NotReachable(why));
-                }
-                SqliteStore::open(&directory, now).await?.journal(&self.filter(now)).await?
+                };
+                found.store().journal(&self.filter(now)).await?
             }
             Err(failure) => return Err(failure),
         };

@@ -7,6 +7,7 @@ use jiff::tz::TimeZone;
 
 use crate::cli::Place;
 use crate::cli::failure::Failure;
+use crate::cli::kept::Kept;
 use crate::cli::live::Ground;
 use crate::cli::reach::{Loop, state_dir};
 use crate::engine::event::{BudgetState, View};
@@ -14,11 +15,11 @@ use crate::model::calendar::{Bounds, Windows};
 use crate::model::ids::FleetId;
 use crate::model::ledger::{Interval, MINIMUM_BILLED};
 use crate::model::settings::Settings;
-use crate::store::sqlite::{FILE, SqliteStore};
+use crate::store::sqlite::FILE;
 use crate::world::clock::Clock;
 
 pub(super) struct Books {
-    pub store: SqliteStore,
+    pub store: Kept,
     /// What the running loop sees.
     view: Option<Arc<View>>,
     /// `None`: a store without its settings.
@@ -49,15 +50,13 @@ impl Books {
                 Err(_) => None,
             },
         };
-        let file = directory.join(FILE);
-        if !file.exists() {
-            return Err(Failure::NotReachable(format!(
-                "there is no ledger: no {} (a loop without a store keeps none)",
-                file.display()
-            )));
-        }
         let now = view.as_ref().map_or_else(|| Clock::Wall.now(), |view| view.at);
-        Ok(Self { store: SqliteStore::open(&directory, now).await?, view, settings, now })
+        let Some(store) = Kept::find(settings.as_deref(), &directory, now).await? else {
+            let file = directory.join(FILE);
+            let missing = format!("there is no ledger: no {} (a loop without a store keeps none)", file.display());
+            return Err(Failure::NotReachable(missing));
+        };
+        Ok(Self { store, view, settings, now })
     }
 
     /// Shows every interval that bills some of the time from `from` to `to`, and says how things stand now: as the loop

@@ -96,6 +96,7 @@ mod tests {
                     gce_metadata: std::collections::BTreeMap::new(),
                     policy: None,
                     metrics: None,
+                    store: None,
                 },
                 limits: Limits::default(),
                 accounts: Vec::new(),

@@ -19,6 +19,7 @@ mod provider;
 pub mod reference;
 pub mod run_instances;
 pub mod schedule;
+mod secret_text;
 mod spot;
 pub mod spot_cap;
 pub mod volume;
@@ -33,6 +34,7 @@ pub use ladder::Ladder;
 pub use launch::{Image, LaunchSettings, SpotStrategy};
 pub use notify::NotifySettings;
 pub use schedule::Schedule;
+pub use secret_text::SecretText;
 pub use spot::SpotSettings;
 
 use std::collections::BTreeMap;
@@ -177,6 +179,9 @@ pub struct LoopSettings {
     /// Where metrics and probes are served; `None`: nowhere.
     #[serde(default)]
     pub metrics: Option<SocketAddr>,
+    /// The database that a team shares; `None`: a file of this console's own.
+    #[serde(default)]
+    pub store: Option<SecretText>,
 }
 
 /// How often the loop looks at the world.

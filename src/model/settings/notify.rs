@@ -4,25 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::ids::NotifyName;
 use crate::model::notice::NoticeKind;
-use crate::model::settings::SecretRef;
-
-/// Where a webhook is.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Hook {
-    /// An address; it may hold a secret.
-    At(String),
-    /// The place where one is.
-    Kept(SecretRef),
-}
-
-impl std::fmt::Debug for Hook {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::At(_) => f.write_str("At(***)"),
-            Self::Kept(place) => f.debug_tuple("Kept").field(place).finish(),
-        }
-    }
-}
+use crate::model::settings::{SecretRef, SecretText};
 
 /// Someone who is told of some events: a webhook or a command.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +13,7 @@ pub struct NotifySettings {
     /// The events that are told.
     pub on: Vec<NoticeKind>,
     /// The notice is posted there as JSON.
-    pub url: Option<Hook>,
+    pub url: Option<SecretText>,
     /// Where the value of the header `Authorization` is.
     pub authorization: Option<SecretRef>,
     /// A program and its arguments; no shell reads them. The notice is its input, as JSON.

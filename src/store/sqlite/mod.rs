@@ -1,10 +1,28 @@
 //! The store in one SQLite file.
 
+#[path = "../sql/bills.rs"]
 mod bills;
+#[path = "../sql/columns.rs"]
 mod columns;
 mod open;
+#[path = "../sql/read.rs"]
 mod read;
+#[path = "../sql/write.rs"]
 mod write;
+
+/// What the statements of `sql` are written for here.
+mod db {
+    pub(super) use sqlx::sqlite::{
+        Sqlite as Database, SqliteArguments as Arguments, SqliteConnection as Connection, SqliteRow as Row,
+    };
+
+    /// Bills with their shares, some hundred a page.
+    pub(super) const PAGES: &str = "SELECT json_group_array(json_array(instance, pool, home, rate, extras, disks, \
+                                    json(iif(off, 'true', 'false')), reservation, start, stop, \
+                                    json((SELECT json_group_array(json_array(since, queue, task, project, \"user\", standing) ORDER BY place) \
+          FROM share WHERE share.interval = interval.id))) ORDER BY id) AS page \
+         FROM interval WHERE start < $1 AND (closed = 0 OR stop >= $2) GROUP BY id / 256 ORDER BY id / 256";
+}
 
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
@@ -40,7 +58,7 @@ fn silent(path: &Path) -> StoreError {
 #[derive(Debug)]
 pub struct SqliteStore {
     path: PathBuf,
-    connection: SqliteConnection,
+    pub(in crate::store) connection: SqliteConnection,
     keep_from: Timestamp,
 }
 
@@ -76,7 +94,7 @@ impl SqliteStore {
         self.connection.close().await.map_err(|error| StoreError::Write { path, message: error.to_string() })
     }
 
-    fn damaged(&self, what: &str, error: impl Display) -> StoreError {
+    pub(in crate::store) fn damaged(&self, what: &str, error: impl Display) -> StoreError {
         StoreError::Damaged { path: self.path.clone(), what: what.to_owned(), message: error.to_string() }
     }
 
@@ -107,25 +125,17 @@ impl Store for SqliteStore {
 
 #[cfg(test)]
 mod tests {
-    use crate::model::account::Owner;
     use std::fs;
 
     use proptest::collection::vec;
-    use proptest::option;
     use proptest::prelude::*;
 
     use super::*;
-    use crate::model::course::{Lesson, Rise};
-    use crate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
-    use crate::model::journal::{EntryKind, Subject};
-    use crate::model::ledger::{Ledger, Share};
+    use crate::model::instance::{Origin, Power};
+    use crate::model::ledger::Share;
     use crate::model::money::{Money, Rate};
-    use crate::model::observed::LostTask;
-    use crate::model::plan::Choice;
-    use crate::model::record::{Intent, IntentEnd, IntentOutcome, KnownInstance, Opened};
+    use crate::model::record::{KnownInstance, Opened};
     use crate::model::settings::{Market, Provider};
-    use crate::model::waste::Standing;
-    use crate::store::memory::MemoryStore;
 
     const NOW: &str = "2026-11-02T08:00:00Z";
 
@@ -141,192 +151,6 @@ mod tests {
         SqliteStore::open(directory, now()).await.unwrap()
     }
 
-    /// Few names, so that records meet.
-    fn name() -> impl Strategy<Value = String> {
-        prop::sample::select(vec!["a", "b", "Ünï 'c'\"", ""]).prop_map(str::to_owned)
-    }
-
-    prop_compose! {
-        fn instant()(nanoseconds in 0_i64..40 * 86_400_000_000_000) -> Timestamp {
-            now().saturating_sub(SignedDuration::from_nanos(nanoseconds)).unwrap()
-        }
-    }
-
-    prop_compose! {
-        fn drain()(nonce in name(), by in name(), ordered in instant(), acknowledged in option::of(instant()), cancelled: bool, held: bool, end_asked in option::of(instant())) -> Drain {
-            Drain { nonce, cause: DrainCause::Person, by: by.into(), ordered, acknowledged, cancelled, held, end_asked }
-        }
-    }
-
-    fn power() -> impl Strategy<Value = Power> {
-        prop_oneof![
-            Just(Power::On),
-            instant().prop_map(|at| Power::SwitchingOff { at }),
-            instant().prop_map(|since| Power::Off { since }),
-        ]
-    }
-
-    prop_compose! {
-        fn hold()(until in instant(), by in name(), why in ".{0,9}") -> Hold {
-            Hold { until, by: by.into(), why }
-        }
-    }
-
-    prop_compose! {
-        fn intent()(id in name(), pool in name(), rate in option::of(0_i64..9_000_000), opened in instant(), lost: bool) -> Intent {
-            Intent {
-                id: id.clone().into(),
-                batch: id.into(),
-                pool: pool.into(),
-                queue: "q".into(),
-                provider: Provider::Aws,
-                region: "r".to_owned(),
-                machine_type: "m".into(),
-                market: Market::Spot,
-                vcpu: 8,
-                gpu: 1,
-                rate: rate.map(Rate::from_micros_per_hour),
-                reservation: Money::from_micros(7),
-                opened,
-                revision: crate::model::ids::Revision::new("0a"),
-                outcome: if lost { IntentOutcome::Unknown } else { IntentOutcome::Open },
-                starts: lost.then(|| "i".into()),
-                max_life: lost.then_some(SignedDuration::from_hours(24)),
-                choices: vec![Choice {
-                    machine_type: "m".into(),
-                    vcpu: 8,
-                    gpu: 1,
-                    rate: rate.map(Rate::from_micros_per_hour),
-                    reservation: Money::from_micros(7),
-                }],
-            }
-        }
-    }
-
-    prop_compose! {
-        fn known()(id in name(), zone in option::of(name()), launched in instant(), registered: bool, drain in option::of(drain()),
-            hold in option::of(hold()), stop_sent in option::of(instant()), power in power()) -> KnownInstance {
-            KnownInstance {
-                id: id.into(),
-                provider: Provider::Aws,
-                region: "r".to_owned(),
-                pool: "p".into(),
-                home: "q".into(),
-                machine_type: "m".into(),
-                zone: zone.map(Into::into),
-                market: Market::OnDemand,
-                vcpu: 4,
-                gpu: 0,
-                intent: None,
-                origin: Origin::Orphan,
-                launched,
-                registered,
-                drain,
-                hold,
-                stop_sent,
-                power,
-                replace: None,
-                started_again: false,
-                max_life: None,
-            }
-        }
-    }
-
-    prop_compose! {
-        fn share()(from in instant(), queue in name(), task in option::of(name()), project in option::of(name()),
-            user in option::of(name()), standing in prop::sample::select(vec![Standing::Boot, Standing::Idle, Standing::Drained, Standing::Off])) -> Share {
-            let owner = Owner { project: project.map(Into::into), user: user.map(Into::into) };
-            Share { from, queue: queue.into(), task: task.map(Into::into), owner, standing }
-        }
-    }
-
-    prop_compose! {
-        fn interval()(instance in name(), pool in name(), rate in option::of(0_i64..40_000_000), extras in 0_i64..9, off: bool, start in instant(),
-            end in option::of(instant()), shares in vec(share(), 0..3)) -> Interval {
-            Interval {
-                instance: instance.into(),
-                pool: pool.into(),
-                home: "q".into(),
-                rate: rate.map(Rate::from_micros_per_hour),
-                extras: Rate::from_micros_per_hour(extras),
-                disks: Rate::from_micros_per_hour(extras / 2),
-                off,
-                reservation: Money::from_micros(9),
-                start,
-                end,
-                shares,
-            }
-        }
-    }
-
-    prop_compose! {
-        fn lost()(task in name(), started in option::of(instant())) -> LostTask {
-            LostTask { task: task.into(), queue: "q".into(), worker: Some("w".into()), instance: "i".into(), started }
-        }
-    }
-
-    prop_compose! {
-        fn entry()(at in instant(), by in name(), text in "[a-cA-C é]{0,4}", reason in "[a-c]{0,2}", queue in option::of(name()),
-            pool in option::of(name()), task in option::of(name()), intent in option::of(name()), refused: bool) -> Entry {
-            Entry {
-                at,
-                by: by.into(),
-                kind: if refused { EntryKind::Refused } else { EntryKind::Edited },
-                text,
-                reason,
-                subject: Subject { queue: queue.map(Into::into), pool: pool.map(Into::into), instance: None, task: task.map(Into::into) },
-                revision: intent.clone().map(crate::model::ids::Revision::new),
-                intent: intent.map(Into::into),
-            }
-        }
-    }
-
-    fn record() -> impl Strategy<Value = Record> {
-        let span = (0_i64..90_000_000_000_000).prop_map(SignedDuration::from_nanos);
-        let end = prop::sample::select(vec![IntentEnd::Made, IntentEnd::Refused, IntentEnd::NeverAppeared]);
-        let machines = prop_oneof![
-            (known(), interval()).prop_map(|(known, interval)| Record::Opened(Box::new(Opened { known, interval }))),
-            (known(), interval()).prop_map(|(known, interval)| Record::Restarted(Box::new(Opened { known, interval }))),
-            interval().prop_map(|interval| Record::DisksBilled(Box::new(Interval { off: true, ..interval }))),
-            name().prop_map(|id| Record::Registered(id.into())),
-            (name(), power()).prop_map(|(id, power)| Record::PowerSet { instance: id.into(), power }),
-            (name(), share()).prop_map(|(id, share)| Record::Charged { instance: id.into(), share }),
-            (name(), instant()).prop_map(|(id, at)| Record::StopSent { instance: id.into(), at }),
-            (name(), instant()).prop_map(|(id, end)| Record::Closed { instance: id.into(), end }),
-            (name(), instant()).prop_map(|(id, at)| Record::Gone { instance: id.into(), at }),
-            name().prop_map(|id| Record::Withdrawn(id.into())),
-            (name(), option::of(drain())).prop_map(|(id, drain)| Record::DrainSet { instance: id.into(), drain }),
-            (name(), option::of(name()))
-                .prop_map(|(id, by)| Record::ReplaceSet { instance: id.into(), by: by.map(Into::into) }),
-            (name(), option::of(hold())).prop_map(|(id, hold)| Record::HoldSet { instance: id.into(), hold }),
-        ];
-        let others = prop_oneof![
-            any::<bool>().prop_map(Record::Armed),
-            any::<bool>().prop_map(Record::Paused),
-            intent().prop_map(Record::IntentOpened),
-            name().prop_map(|id| Record::IntentUnknown(id.into())),
-            (name(), end).prop_map(|(id, end)| Record::IntentClosed { id: id.into(), end }),
-            lost().prop_map(Record::RequeueOpened),
-            name().prop_map(|task| Record::RequeueClosed(task.into())),
-            (name(), any::<u32>()).prop_map(|(task, count)| Record::Requeued { task: task.into(), count }),
-            (name(), instant()).prop_map(|(task, at)| Record::Interrupted { task: task.into(), at }),
-            (name(), span.clone()).prop_map(|(queue, duration)| Record::TaskTook { queue: queue.into(), duration }),
-            (name(), span.clone()).prop_map(|(pool, duration)| Record::BootTook { pool: pool.into(), duration }),
-            (name(), span.clone()).prop_map(|(pool, duration)| Record::StartTook { pool: pool.into(), duration }),
-            (name(), span.clone())
-                .prop_map(|(pool, lasted)| Record::Learned(Lesson::Gap { pool: pool.into(), lasted })),
-            (name(), span).prop_map(|(pool, lasted)| Record::Learned(Lesson::Interval { pool: pool.into(), lasted })),
-            (name(), any::<(u32, u32, u32)>()).prop_map(|(pool, (over, lately, more))| {
-                Record::Learned(Lesson::Rise { pool: pool.into(), rise: Rise { over, lately, more } })
-            }),
-            (name(), name()).prop_map(|(pool, id)| Record::BootFailed { pool: pool.into(), instance: id.into() }),
-            name().prop_map(|pool| Record::BootsForgiven(pool.into())),
-            instant().prop_map(Record::LedgerWholeSince),
-            entry().prop_map(Record::Journal),
-        ];
-        prop_oneof![2 => machines, 1 => others]
-    }
-
     fn applied(batches: &[Vec<Record>]) -> Memory {
         let mut memory = Memory::default();
         batches.iter().flatten().for_each(|record| memory.apply(record));
@@ -335,82 +159,6 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(96))]
-
-        #[test]
-        fn a_reopened_store_remembers_what_was_recorded(
-            first in vec(vec(record(), 0..12), 0..5),
-            second in vec(vec(record(), 0..12), 0..3),
-        ) {
-            let directory = tempfile::tempdir().unwrap();
-            wait(async {
-                for batches in [&first, &second] {
-                    let mut store = open(directory.path()).await;
-                    for batch in batches {
-                        store.commit(batch).await.unwrap();
-                    }
-                }
-            });
-            let remembered = wait(async { open(directory.path()).await.load().await.unwrap() });
-            prop_assert_eq!(remembered, applied(&[first, second].concat()));
-        }
-
-        /// Whatever was recorded, what is read for a report is what was recorded.
-        #[test]
-        fn intervals_are_shown_as_they_were_opened(records in vec(record(), 0..40)) {
-            let directory = tempfile::tempdir().unwrap();
-            let (standing, shown, whole) = wait(async {
-                let mut store = open(directory.path()).await;
-                store.commit(&records).await.unwrap();
-                let (mut ledger, mut open) = (Ledger::default(), 0);
-                let show = |interval: Interval| match interval.end {
-                    Some(_) => ledger.add_closed(&interval),
-                    None => open += 1,
-                };
-                store.each_interval(Timestamp::MIN, Timestamp::MAX, show).await.unwrap();
-                (store.standing().await.unwrap(), (ledger, open), store.load().await.unwrap())
-            });
-            prop_assert_eq!((standing.ledger.open(), standing.ledger.off()), (whole.ledger.open(), whole.ledger.off()));
-            prop_assert_eq!((&standing.intents, &standing.known), (&whole.intents, &whole.known));
-            let ended: Vec<&Interval> = whole.ledger.running().filter(|interval| interval.end.is_some()).collect();
-            let mut ledger = Ledger::default();
-            for interval in &ended {
-                ledger.add_closed(interval);
-            }
-            prop_assert_eq!(shown.1 + ended.len(), whole.ledger.running().count());
-            let before: Money = ledger.total(now());
-            let closed: Money = whole.ledger.total(now()) - whole.ledger.running().map(|interval| interval.cost(now())).sum();
-            prop_assert_eq!(shown.0.total(now()) - before, closed);
-        }
-
-        #[test]
-        fn both_stores_give_the_same_journal(
-            entries in vec(entry(), 0..30),
-            since in option::of(instant()),
-            text in option::of("[a-cA-C]{0,2}"),
-            limit in 0_u32..20,
-            before in instant(),
-        ) {
-            let records: Vec<_> = entries.into_iter().map(Record::Journal).collect();
-            let filter = JournalFilter { since, text, limit };
-            let directory = tempfile::tempdir().unwrap();
-            let (disk, memory) = wait(async {
-                let (mut disk, mut memory) = (open(directory.path()).await, MemoryStore::default());
-                let mut lines = (Vec::new(), Vec::new());
-                for step in 0..2 {
-                    if step == 0 {
-                        disk.commit(&records).await.unwrap();
-                        memory.commit(&records).await.unwrap();
-                    } else {
-                        disk.prune(before).await.unwrap();
-                        memory.prune(before).await.unwrap();
-                    }
-                    lines.0.push(disk.journal(&filter).await.unwrap());
-                    lines.1.push(memory.journal(&filter).await.unwrap());
-                }
-                lines
-            });
-            prop_assert_eq!(disk, memory);
-        }
 
         #[test]
         fn any_bytes_as_the_file_are_refused_with_the_path(bytes in vec(any::<u8>(), 1..5_000)) {

@@ -10,5 +10,6 @@ pub(crate) mod jobs;
 pub(crate) mod machine;
 pub(crate) mod microburst;
 pub(crate) mod moto;
+pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod python;

@@ -189,6 +189,7 @@ impl Settings {
                 gce_metadata: BTreeMap::new(),
                 policy: None,
                 metrics: None,
+                store: None,
             },
             limits: Limits::default(),
             budgets: Vec::new(),

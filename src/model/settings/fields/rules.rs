@@ -11,7 +11,6 @@ use crate::model::settings::agent::{is_cloud_secret, is_requirement};
 use crate::model::settings::discount::{self, Discount};
 use crate::model::settings::key::Key;
 use crate::model::settings::ladder::{self, Step};
-use crate::model::settings::notify::Hook;
 use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::{self, SpotCap};
 use crate::model::settings::volume::{self, Volume, is_snapshot};
@@ -29,8 +28,15 @@ pub(super) const ADDRESS: Rule = Rule { holds: is_address, is: "an address, such
 pub(super) const LISTENS: Rule =
     Rule { holds: is_one::<SocketAddr>, is: "an address and a port to listen on, such as `127.0.0.1:9464`" };
 pub(super) const HOOK: Rule = Rule {
-    holds: is_one::<Hook>,
+    holds: |text| is_address(text) || is_one::<SecretRef>(text),
     is: "an address, such as `https://chat.example.com/hooks/7`, or `env:NAME` or `file:PATH`, the place where one is",
+};
+pub(super) const STORE: Rule = Rule {
+    holds: |text| {
+        let database = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+        database.is_some_and(|rest| !rest.is_empty() && is_word(rest)) || is_one::<SecretRef>(text)
+    },
+    is: "`postgres://USER:PASSWORD@HOST/DATABASE`, or `env:NAME` or `file:PATH`, the place where that is",
 };
 pub(super) const EVENT: Rule = Rule {
     holds: is_one::<NoticeKind>,
@@ -134,7 +140,7 @@ fn is_role(text: &str) -> bool {
     is_word(text) && text.starts_with("arn:") && text.contains(":role/")
 }
 
-pub(super) fn is_address(text: &str) -> bool {
+fn is_address(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     is_word(text) && host.is_some_and(|host| !host.is_empty() && !host.starts_with('/'))
 }
@@ -196,6 +202,7 @@ mod tests {
             ),
             (LISTENS, vec!["127.0.0.1:9464", "[::]:80"], vec!["", "9464", "localhost:9464", "127.0.0.1"]),
             (HOOK, vec!["https://example.com/x", "env:HOOK", "file:/run/hook"], vec!["", "example.com", "env:"]),
+            (STORE, vec!["postgres://ann@db/tidegate", "env:STORE"], vec!["", "mysql://db", "postgres://"]),
             (EVENT, vec!["budget", "alarm"], vec!["", "Budget", "budgets"]),
             (
                 VERSION,

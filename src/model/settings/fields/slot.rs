@@ -8,19 +8,17 @@ use jiff::SignedDuration;
 use jiff::civil::Time;
 use jiff::tz::TimeZone;
 
-use super::rules::is_address;
 use super::written::Written;
 use crate::model::ids::{AccountName, BudgetName, FleetId, MachineType, PoolName, QueueName};
 use crate::model::money::{self, Money, Rate};
 use crate::model::notice::NoticeKind;
 use crate::model::settings::discount::Discount;
-use crate::model::settings::notify::Hook;
 use crate::model::settings::schedule::{self, Days};
 use crate::model::settings::spot_cap::SpotCap;
 use crate::model::settings::volume::{Volume, VolumeKind};
 use crate::model::settings::{
     BudgetScope, DiskKind, GuardKind, KeepAlive, Ladder, Market, OnExit, OnIdle, OnLost, Per, Period, Poll, Provider,
-    Provisioning, ReplaceDrifted, SecretRef, SpotStrategy,
+    Provisioning, ReplaceDrifted, SecretRef, SecretText, SpotStrategy,
 };
 use crate::model::span;
 
@@ -173,14 +171,11 @@ as_text!(
     }
 );
 as_text!(
-    Hook,
-    |text: &str| match read_text(text) {
-        Some(place) => Some(Hook::Kept(place)),
-        None => is_address(text).then(|| Hook::At(text.to_owned())),
-    },
+    SecretText,
+    |text: &str| Some(read_text(text).map_or_else(|| SecretText::Here(text.to_owned()), SecretText::Kept)),
     |value: &Self| match value {
-        Hook::At(address) => address.clone(),
-        Hook::Kept(place) => match place.write() {
+        SecretText::Here(text) => text.clone(),
+        SecretText::Kept(place) => match place.write() {
             Written::Text(text) => text,
             _ => String::new(),
         },

@@ -4,7 +4,8 @@ use jiff::SignedDuration;
 
 use super::super::google::METADATA_NAME;
 use super::super::rules::{
-    ADDRESS, BUDGET_NAME, FLEET, LISTENS, ON_LOST, PER, PERCENT, POLICY, POOL, SCOPE, SCRIPT, SECRET, STEP, TIME_ZONE,
+    ADDRESS, BUDGET_NAME, FLEET, LISTENS, ON_LOST, PER, PERCENT, POLICY, POOL, SCOPE, SCRIPT, SECRET, STEP, STORE,
+    TIME_ZONE,
 };
 use super::super::{Field, Kind, Takes, Unset};
 use super::{at, limits};
@@ -141,6 +142,17 @@ pub(super) const LOOP: &[Field] = &[
         example: "127.0.0.1:9464",
         later: &[],
         lens: at!(Loop, metrics),
+    },
+    Field {
+        name: "store",
+        kind: Kind::Hidden(STORE),
+        unset: Unset::Means("a file in the state directory"),
+        takes: Takes::Restart,
+        doc: "The PostgreSQL database in which a team's consoles remember together: one ledger and one journal, whoever leads. Each fleet has a \
+              schema of its own there. `tidegate move-store` moves what a console's own file holds.",
+        example: "env:TIDEGATE_STORE",
+        later: &["keyring:"],
+        lens: at!(Loop, store),
     },
 ];
 

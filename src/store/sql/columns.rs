@@ -11,6 +11,8 @@ pub(super) enum ColumnError {
     Instant(Timestamp),
     #[error("the duration {0} is longer than 292 years")]
     Duration(SignedDuration),
+    #[error("{number} is not a count ({column})")]
+    Number { column: &'static str, number: i64 },
     #[error("{0} is not one word")]
     Word(String),
     #[error("`{text}` is not JSON of the expected shape: {error}")]
@@ -30,6 +32,11 @@ pub(super) fn to_instant(nanoseconds: i64) -> Timestamp {
 
 pub(super) fn duration(span: SignedDuration) -> Result<i64, ColumnError> {
     i64::try_from(span.as_nanos()).map_err(|_| ColumnError::Duration(span))
+}
+
+/// A text as every database takes it: PostgreSQL's hold no NUL.
+pub(super) fn text(text: &str) -> std::borrow::Cow<'_, str> {
+    if text.contains('\0') { text.replace('\0', "\u{fffd}").into() } else { text.into() }
 }
 
 pub(super) fn json(value: &impl Serialize) -> Result<String, ColumnError> {

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
-use sqlx::Row;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::Row as _;
 
 use super::bills::{self, Span};
 use super::columns::{ColumnError, instant, of_json, of_word, to_instant};
+use super::db::{Connection, Row};
 use crate::model::account::Owner;
 use crate::model::course::{Lesson, Rise};
 use crate::model::ids::{ProjectName, QueueName, Revision, TaskId, UserName};
@@ -21,7 +21,7 @@ use crate::model::waste::Standing;
 type Unread = (&'static str, ColumnError);
 
 /// Everything remembered; closed intervals that ended before `keep_from` only as a part of the total.
-pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timestamp) -> Result<Memory, Unread> {
+pub(super) async fn memory(connection: &mut Connection, keep_from: Timestamp) -> Result<Memory, Unread> {
     let mut memory = Memory::default();
     state(connection, &mut memory).await.map_err(|error| ("state", error))?;
     intents(connection, &mut memory).await.map_err(|error| ("intents", error))?;
@@ -37,7 +37,7 @@ pub(super) async fn memory(connection: &mut SqliteConnection, keep_from: Timesta
 }
 
 /// What stands: intents, machines and their open bills; nothing that is over.
-pub(super) async fn standing(connection: &mut SqliteConnection) -> Result<Memory, Unread> {
+pub(super) async fn standing(connection: &mut Connection) -> Result<Memory, Unread> {
     let mut memory = Memory::default();
     state(connection, &mut memory).await.map_err(|error| ("state", error))?;
     intents(connection, &mut memory).await.map_err(|error| ("intents", error))?;
@@ -47,7 +47,7 @@ pub(super) async fn standing(connection: &mut SqliteConnection) -> Result<Memory
     Ok(memory)
 }
 
-async fn state(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+async fn state(connection: &mut Connection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT name, value FROM state").fetch_all(connection).await? {
         let value: i64 = row.try_get("value")?;
         match row.try_get("name")? {
@@ -60,7 +60,7 @@ async fn state(connection: &mut SqliteConnection, memory: &mut Memory) -> Result
     Ok(())
 }
 
-async fn intents(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+async fn intents(connection: &mut Connection, memory: &mut Memory) -> Result<(), ColumnError> {
     let standing = sqlx::query("SELECT outcome, facts FROM intent WHERE ended IS NULL");
     for row in standing.fetch_all(connection).await? {
         let mut intent: Intent = of_json(row.try_get("facts")?)?;
@@ -70,10 +70,10 @@ async fn intents(connection: &mut SqliteConnection, memory: &mut Memory) -> Resu
     Ok(())
 }
 
-async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+async fn known(connection: &mut Connection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT * FROM known").fetch_all(connection).await? {
         let mut known: KnownInstance = of_json(row.try_get("facts")?)?;
-        known.registered = row.try_get("registered")?;
+        known.registered = flag(&row, "registered")?;
         known.stop_sent = row.try_get::<Option<i64>, _>("stop_sent")?.map(to_instant);
         known.drain = row.try_get::<Option<&str>, _>("drain")?.map(of_json).transpose()?;
         known.hold = row.try_get::<Option<&str>, _>("hold")?.map(of_json).transpose()?;
@@ -83,30 +83,28 @@ async fn known(connection: &mut SqliteConnection, memory: &mut Memory) -> Result
     Ok(())
 }
 
-async fn gone(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+async fn gone(connection: &mut Connection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT instance, at FROM gone").fetch_all(connection).await? {
         memory.gone.insert(row.try_get::<String, _>("instance")?.into(), to_instant(row.try_get("at")?));
     }
     Ok(())
 }
 
-async fn ledger(
-    connection: &mut SqliteConnection,
-    ledger: &mut Ledger,
-    keep_from: Timestamp,
-) -> Result<(), ColumnError> {
+async fn ledger(connection: &mut Connection, ledger: &mut Ledger, keep_from: Timestamp) -> Result<(), ColumnError> {
     let keep_from = instant(keep_from)?;
-    let older: i64 = sqlx::query_scalar("SELECT coalesce(sum(cost), 0) FROM interval WHERE closed = 1 AND stop < ?")
-        .bind(keep_from)
-        .fetch_one(&mut *connection)
-        .await?;
+    let older: i64 = sqlx::query_scalar(
+        "SELECT CAST(coalesce(sum(cost), 0) AS BIGINT) FROM interval WHERE closed = 1 AND stop < $1",
+    )
+    .bind(keep_from)
+    .fetch_one(&mut *connection)
+    .await?;
     ledger.add_closed_total(Money::from_micros(older));
     let mut shares = shares(connection, keep_from).await?;
-    let kept = sqlx::query("SELECT * FROM interval WHERE closed = 0 OR stop >= ? ORDER BY id").bind(keep_from);
+    let kept = sqlx::query("SELECT * FROM interval WHERE closed = 0 OR stop >= $1 ORDER BY id").bind(keep_from);
     for row in kept.fetch_all(connection).await? {
         let mut interval = interval(&row)?;
         interval.shares = shares.remove(&row.try_get("id")?).unwrap_or_default();
-        if row.try_get("closed")? {
+        if flag(&row, "closed")? {
             ledger.add_closed(&interval);
         } else {
             ledger.open_interval(interval);
@@ -116,10 +114,10 @@ async fn ledger(
 }
 
 /// The shares of the intervals that are kept in memory, by interval, in order.
-async fn shares(connection: &mut SqliteConnection, keep_from: i64) -> Result<BTreeMap<i64, Vec<Share>>, ColumnError> {
+async fn shares(connection: &mut Connection, keep_from: i64) -> Result<BTreeMap<i64, Vec<Share>>, ColumnError> {
     let kept = sqlx::query(
         "SELECT share.* FROM share JOIN interval ON interval.id = share.interval \
-         WHERE closed = 0 OR stop >= ? ORDER BY share.interval, place",
+         WHERE closed = 0 OR stop >= $1 ORDER BY share.interval, place",
     );
     let mut shares: BTreeMap<i64, Vec<Share>> = BTreeMap::new();
     for row in kept.bind(keep_from).fetch_all(connection).await? {
@@ -129,7 +127,7 @@ async fn shares(connection: &mut SqliteConnection, keep_from: i64) -> Result<BTr
 }
 
 /// A row of `share`.
-pub(super) fn share(row: &SqliteRow) -> Result<Share, ColumnError> {
+pub(super) fn share(row: &Row) -> Result<Share, ColumnError> {
     Ok(Share {
         from: to_instant(row.try_get("since")?),
         queue: row.try_get::<String, _>("queue")?.into(),
@@ -143,7 +141,7 @@ pub(super) fn share(row: &SqliteRow) -> Result<Share, ColumnError> {
 }
 
 /// A row of `interval`, without its shares.
-pub(super) fn interval(row: &SqliteRow) -> Result<Interval, ColumnError> {
+pub(super) fn interval(row: &Row) -> Result<Interval, ColumnError> {
     Ok(Interval {
         instance: row.try_get::<String, _>("instance")?.into(),
         pool: row.try_get::<String, _>("pool")?.into(),
@@ -151,7 +149,7 @@ pub(super) fn interval(row: &SqliteRow) -> Result<Interval, ColumnError> {
         rate: row.try_get::<Option<i64>, _>("rate")?.map(Rate::from_micros_per_hour),
         extras: Rate::from_micros_per_hour(row.try_get("extras")?),
         disks: Rate::from_micros_per_hour(row.try_get("disks")?),
-        off: row.try_get("off")?,
+        off: flag(row, "off")?,
         reservation: Money::from_micros(row.try_get("reservation")?),
         start: to_instant(row.try_get("start")?),
         end: row.try_get::<Option<i64>, _>("stop")?.map(to_instant),
@@ -159,12 +157,12 @@ pub(super) fn interval(row: &SqliteRow) -> Result<Interval, ColumnError> {
     })
 }
 
-async fn requeues(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+async fn requeues(connection: &mut Connection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT task, facts FROM requeueing").fetch_all(&mut *connection).await? {
         memory.requeueing.insert(row.try_get::<String, _>("task")?.into(), of_json(row.try_get("facts")?)?);
     }
     for row in sqlx::query("SELECT task, count FROM requeue").fetch_all(&mut *connection).await? {
-        memory.requeues.insert(row.try_get::<String, _>("task")?.into(), row.try_get("count")?);
+        memory.requeues.insert(row.try_get::<String, _>("task")?.into(), number(&row, "count")?);
     }
     for row in sqlx::query("SELECT task, at FROM interrupted").fetch_all(connection).await? {
         memory.interrupted.insert(row.try_get::<String, _>("task")?.into(), to_instant(row.try_get("at")?));
@@ -172,14 +170,14 @@ async fn requeues(connection: &mut SqliteConnection, memory: &mut Memory) -> Res
     Ok(())
 }
 
-async fn attempts(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+async fn attempts(connection: &mut Connection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT instance, facts FROM attempt").fetch_all(connection).await? {
         memory.attempts.insert(row.try_get::<String, _>("instance")?.into(), of_json(row.try_get("facts")?)?);
     }
     Ok(())
 }
 
-async fn boots_failed(connection: &mut SqliteConnection, memory: &mut Memory) -> Result<(), ColumnError> {
+async fn boots_failed(connection: &mut Connection, memory: &mut Memory) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT pool, instance FROM boot_failed").fetch_all(connection).await? {
         let pool: String = row.try_get("pool")?;
         let failed = memory.boots_failed.entry(pool.into()).or_default();
@@ -188,7 +186,7 @@ async fn boots_failed(connection: &mut SqliteConnection, memory: &mut Memory) ->
     Ok(())
 }
 
-async fn samples(connection: &mut SqliteConnection, learned: &mut Learned) -> Result<(), ColumnError> {
+async fn samples(connection: &mut Connection, learned: &mut Learned) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT kind, name, duration FROM sample ORDER BY id").fetch_all(connection).await? {
         let name: String = row.try_get("name")?;
         let samples = match row.try_get("kind")? {
@@ -203,33 +201,48 @@ async fn samples(connection: &mut SqliteConnection, learned: &mut Learned) -> Re
     Ok(())
 }
 
-async fn rises(connection: &mut SqliteConnection, learned: &mut Learned) -> Result<(), ColumnError> {
+async fn rises(connection: &mut Connection, learned: &mut Learned) -> Result<(), ColumnError> {
     for row in sqlx::query("SELECT pool, over, lately, more FROM rise ORDER BY id").fetch_all(connection).await? {
         let pool = row.try_get::<String, _>("pool")?.into();
-        let rise = Rise { over: row.try_get("over")?, lately: row.try_get("lately")?, more: row.try_get("more")? };
+        let rise = Rise { over: number(&row, "over")?, lately: number(&row, "lately")?, more: number(&row, "more")? };
         learned.take(&Lesson::Rise { pool, rise });
     }
     Ok(())
 }
 
+/// The pattern of texts that hold this one.
+fn holding(text: &str) -> String {
+    let text = text.to_ascii_lowercase().replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+    format!("%{text}%")
+}
+
+/// A column that is 0 or 1.
+fn flag(row: &Row, column: &str) -> Result<bool, ColumnError> {
+    Ok(row.try_get::<i64, _>(column)? != 0)
+}
+
+/// A column that holds a count.
+fn number(row: &Row, column: &'static str) -> Result<u32, ColumnError> {
+    let number = row.try_get(column)?;
+    u32::try_from(number).map_err(|_| ColumnError::Number { column, number })
+}
+
 /// The newest lines that match, newest first.
-pub(super) async fn journal(
-    connection: &mut SqliteConnection,
-    filter: &JournalFilter,
-) -> Result<Vec<Entry>, ColumnError> {
+pub(super) async fn journal(connection: &mut Connection, filter: &JournalFilter) -> Result<Vec<Entry>, ColumnError> {
     let wanted = sqlx::query(
-        "SELECT * FROM journal WHERE (?1 IS NULL OR at >= ?1) AND (?2 IS NULL \
-         OR instr(lower(who), ?2) OR instr(lower(text), ?2) OR instr(lower(reason), ?2) OR instr(lower(queue), ?2) \
-         OR instr(lower(pool), ?2) OR instr(lower(instance), ?2) OR instr(lower(task), ?2)) \
-         ORDER BY at DESC, id DESC LIMIT ?3",
+        "SELECT * FROM journal WHERE (CAST($1 AS BIGINT) IS NULL OR at >= $1) AND (CAST($2 AS TEXT) IS NULL \
+         OR lower(who) LIKE $2 ESCAPE '\\' OR lower(text) LIKE $2 ESCAPE '\\' OR lower(reason) LIKE $2 ESCAPE '\\' \
+         OR lower(queue) LIKE $2 ESCAPE '\\' OR lower(pool) LIKE $2 ESCAPE '\\' \
+         OR lower(instance) LIKE $2 ESCAPE '\\' OR lower(task) LIKE $2 ESCAPE '\\') \
+         ORDER BY at DESC, id DESC LIMIT $3",
     )
     .bind(filter.since.map(instant).transpose()?)
-    .bind(filter.text.as_ref().map(|text| text.to_ascii_lowercase()))
+    .bind(filter.text.as_deref().map(holding))
     .bind(i64::from(filter.limit));
     wanted.fetch_all(connection).await?.iter().map(entry).collect()
 }
 
-fn entry(row: &SqliteRow) -> Result<Entry, ColumnError> {
+fn entry(row: &Row) -> Result<Entry, ColumnError> {
     let name = |column: &str| row.try_get::<Option<String>, _>(column);
     Ok(Entry {
         at: to_instant(row.try_get("at")?),

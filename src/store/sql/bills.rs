@@ -2,10 +2,10 @@
 
 use futures::TryStreamExt;
 use jiff::Timestamp;
-use sqlx::Row;
-use sqlx::sqlite::SqliteConnection;
+use sqlx::Row as _;
 
 use super::columns::{ColumnError, instant, of_json, to_instant};
+use super::db::{Connection, PAGES};
 use crate::model::account::Owner;
 use crate::model::ids::{InstanceId, PoolName, ProjectName, QueueName, TaskId, UserName};
 use crate::model::ledger::{Interval, MINIMUM_BILLED, Share};
@@ -23,7 +23,7 @@ pub(super) enum Span {
 
 /// Shows every such interval, with its shares, in the order in which they were opened.
 pub(super) async fn each(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     span: Span,
     mut visit: impl FnMut(Interval),
 ) -> Result<(), ColumnError> {
@@ -36,16 +36,7 @@ pub(super) async fn each(
         }
     };
     // What a row costs beside what is in it would be most of the time: some hundred intervals are one.
-    let mut pages = sqlx::query(
-        "SELECT json_group_array(json_array(instance, pool, home, rate, extras, disks, \
-         json(iif(off, 'true', 'false')), reservation, start, stop, \
-         json((SELECT json_group_array(json_array(since, queue, task, project, user, standing) ORDER BY place) \
-          FROM share WHERE share.interval = interval.id))) ORDER BY id) AS page \
-         FROM interval WHERE start < ? AND (closed = 0 OR stop >= ?) GROUP BY id / 256 ORDER BY id / 256",
-    )
-    .bind(to)
-    .bind(from)
-    .fetch(connection);
+    let mut pages = sqlx::query(PAGES).bind(to).bind(from).fetch(connection);
     while let Some(page) = pages.try_next().await? {
         let bills: Vec<BillColumns> = of_json(page.try_get("page")?)?;
         bills.into_iter().map(interval).for_each(&mut visit);

@@ -1,0 +1,210 @@
+//! The store in a PostgreSQL database that several consoles of a team share: the same tables, the same statements.
+//!
+//! The console that leads writes; the others read, and what they note is kept by themselves alone. A leader that was
+//! followed by another cannot write any more, whatever it believes: each commit asks for its term first.
+
+#[path = "../sql/bills.rs"]
+mod bills;
+#[path = "../sql/columns.rs"]
+mod columns;
+mod open;
+#[path = "../sql/read.rs"]
+mod read;
+#[path = "../sql/write.rs"]
+mod write;
+
+/// What the statements of `sql` are written for here.
+mod db {
+    pub(super) use sqlx::postgres::{
+        PgArguments as Arguments, PgConnection as Connection, PgRow as Row, Postgres as Database,
+    };
+
+    /// Bills with their shares, some hundred a page.
+    pub(super) const PAGES: &str = "\
+        SELECT CAST(json_agg(json_build_array(instance, pool, home, rate, extras, disks, off <> 0, reservation, start, \
+         stop, (SELECT coalesce(json_agg(json_build_array(since, queue, task, project, \"user\", standing) \
+          ORDER BY place), '[]') FROM share WHERE share.interval = interval.id)) ORDER BY id) AS TEXT) AS page \
+         FROM interval WHERE start < $1 AND (closed = 0 OR stop >= $2) GROUP BY id / 256 ORDER BY id / 256";
+}
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use sqlx::Connection as _;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use tokio::time::timeout;
+
+use crate::model::ids::{FleetId, Term};
+use crate::model::journal::{Entry, JournalFilter};
+use crate::model::ledger::Interval;
+use crate::model::record::{Memory, Record};
+use crate::store::{Store, StoreError};
+
+/// Closed intervals that ended longer ago are only a part of the total in memory.
+const KEPT_IN_MEMORY: SignedDuration = SignedDuration::from_hours(70 * 24);
+
+/// The database may be gone, or behind a network that swallows packets.
+const LONGEST_READ: Duration = Duration::from_secs(30);
+const LONGEST_WRITE: Duration = Duration::from_secs(10);
+
+/// Whether this console writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    /// Nobody has said who leads; nobody else can.
+    Alone,
+    Leads(Term),
+    Watches,
+}
+
+/// Keeps the records in a PostgreSQL database. One connection, made anew when it breaks.
+#[derive(Debug)]
+pub struct PostgresStore {
+    options: PgConnectOptions,
+    /// Of this fleet alone.
+    schema: String,
+    pub(in crate::store) connection: Option<PgConnection>,
+    role: Role,
+    keep_for: SignedDuration,
+    now: fn() -> Timestamp,
+}
+
+impl PostgresStore {
+    /// Connects to `postgres://user:password@host:port/database`, and makes or renews the fleet's tables, in a schema of
+    /// its own. `now` tells the time.
+    pub async fn open(address: &str, fleet: &FleetId, now: fn() -> Timestamp) -> Result<Self, StoreError> {
+        let (options, schema) = (open::options(address)?, open::schema(fleet));
+        let mut store = Self { options, schema, connection: None, role: Role::Alone, keep_for: KEPT_IN_MEMORY, now };
+        let renewed = timeout(LONGEST_READ, open::renew(&store.options, &store.schema));
+        renewed.await.unwrap_or_else(|_| Err(store.silent()))?;
+        store.connection().await?;
+        Ok(store)
+    }
+
+    /// Shows every interval that bills some of the time from `from` to `to`, with its shares; none is held.
+    pub async fn each_interval(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        visit: impl FnMut(Interval),
+    ) -> Result<(), StoreError> {
+        let span = bills::Span::Within(from, to);
+        let read = bills::each(self.connection().await?, span, visit).await;
+        read.map_err(|error| self.lost("the ledger cannot be read", error))
+    }
+
+    /// What stands now, of everything remembered: intents, machines and their open bills.
+    pub async fn standing(&mut self) -> Result<Memory, StoreError> {
+        let read = timeout(LONGEST_READ, read::standing(self.connection().await?)).await;
+        let read = read.map_err(|_| self.silent())?;
+        read.map_err(|(what, error)| self.lost(&format!("{what} cannot be read"), error))
+    }
+
+    pub(in crate::store) async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        if self.connection.is_none() {
+            let made = timeout(LONGEST_WRITE, open::connect(&self.options, &self.schema)).await;
+            self.connection = Some(made.map_err(|_| self.silent())??);
+        }
+        self.connection.as_mut().ok_or_else(|| StoreError::Shared { message: "there is no connection".to_owned() })
+    }
+
+    /// After an error the connection is made anew: whatever was wrong with it is not asked.
+    pub(in crate::store) fn lost(&mut self, what: &str, error: impl Display) -> StoreError {
+        self.connection = None;
+        StoreError::Shared { message: format!("{what}: {error}") }
+    }
+
+    fn silent(&self) -> StoreError {
+        let (host, port) = (self.options.get_host(), self.options.get_port());
+        StoreError::Shared { message: format!("{host}:{port} does not answer") }
+    }
+
+    async fn read(&mut self) -> Result<Memory, StoreError> {
+        let keep_from = (self.now)().saturating_sub(self.keep_for).unwrap_or(Timestamp::MIN);
+        let read = timeout(LONGEST_READ, read::memory(self.connection().await?, keep_from)).await;
+        let Ok(read) = read else { return Err(self.lost("it cannot be read", "no answer in time")) };
+        read.map_err(|(what, error)| self.lost(&format!("{what} cannot be read"), error))
+    }
+}
+
+/// The records, in one transaction that begins with the question whether the term still leads.
+async fn commit(connection: &mut PgConnection, role: Role, records: &[Record]) -> Result<(), StoreError> {
+    let failed = |error: sqlx::Error| StoreError::Shared { message: format!("it cannot be written: {error}") };
+    let mut transaction = connection.begin().await.map_err(failed)?;
+    if let Role::Leads(term) = role {
+        let led: i64 = sqlx::query_scalar("SELECT value FROM state WHERE name = 'term' FOR SHARE")
+            .fetch_one(&mut *transaction)
+            .await
+            .map_err(failed)?;
+        if led != whole(term) {
+            return Err(StoreError::Superseded { ours: term, leads: Term(u64::try_from(led).unwrap_or_default()) });
+        }
+    }
+    write::commit(&mut transaction, records)
+        .await
+        .map_err(|error| StoreError::Shared { message: format!("it cannot be written: {error}") })?;
+    transaction.commit().await.map_err(failed)
+}
+
+fn whole(term: Term) -> i64 {
+    i64::try_from(term.0).unwrap_or(i64::MAX)
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn load(&mut self) -> Result<Memory, StoreError> {
+        self.read().await
+    }
+
+    async fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
+        let role = self.role;
+        if role == Role::Watches {
+            return Ok(());
+        }
+        let written = timeout(LONGEST_WRITE, commit(self.connection().await?, role, records)).await;
+        let written = written.unwrap_or_else(|_| Err(self.silent()));
+        if written.is_err() {
+            self.connection = None;
+        }
+        written
+    }
+
+    async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
+        let read = timeout(LONGEST_READ, read::journal(self.connection().await?, filter)).await;
+        let read = read.map_err(|_| self.silent())?;
+        read.map_err(|error| self.lost("the journal cannot be read", error))
+    }
+
+    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
+        if self.role == Role::Watches {
+            return Ok(());
+        }
+        let pruned = timeout(LONGEST_READ, write::prune(self.connection().await?, before)).await;
+        let pruned = pruned.map_err(|_| self.silent())?;
+        pruned.map_err(|error| self.lost("it cannot be pruned", error))
+    }
+
+    async fn lead(&mut self, term: Term) -> Result<Option<Memory>, StoreError> {
+        // The row is locked: whoever committed before is in what is read after, and whoever comes later is refused.
+        let take = "INSERT INTO state (name, value) VALUES ('term', $1) \
+                    ON CONFLICT (name) DO UPDATE SET value = greatest(state.value, excluded.value) RETURNING value";
+        let taken = sqlx::query_scalar(take).bind(whole(term)).fetch_one(self.connection().await?);
+        let taken = timeout(LONGEST_WRITE, taken).await.map_err(|_| self.silent())?;
+        let led: i64 = taken.map_err(|error| self.lost("the lead cannot be written", error))?;
+        if led != whole(term) {
+            return Err(StoreError::Superseded { ours: term, leads: Term(u64::try_from(led).unwrap_or_default()) });
+        }
+        let memory = self.read().await?;
+        self.role = Role::Leads(term);
+        Ok(Some(memory))
+    }
+
+    fn follow(&mut self) {
+        self.role = Role::Watches;
+    }
+
+    async fn refresh(&mut self) -> Result<Option<Memory>, StoreError> {
+        self.read().await.map(Some)
+    }
+}
