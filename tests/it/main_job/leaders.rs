@@ -31,7 +31,7 @@ use super::rehearsal::Kept;
 use crate::support::face::Served;
 use crate::support::process::{Group, eventually, write};
 
-const SETTINGS: &str = r#"
+pub(super) const SETTINGS: &str = r#"
 [clearml]
 api_server = "API_SERVER"
 credentials = "env:CONSOLE"
@@ -50,10 +50,11 @@ ami = "ami-1"
 "#;
 
 /// A minute of the live program's is 0.9 s here.
-const TIMES: Times = Times { beat: SignedDuration::from_millis(150), silence: SignedDuration::from_millis(900) };
+pub(super) const TIMES: Times =
+    Times { beat: SignedDuration::from_millis(150), silence: SignedDuration::from_millis(900) };
 
 /// Take-overs of each test.
-const TAKE_OVERS: usize = 20;
+pub(super) const TAKE_OVERS: usize = 20;
 
 /// A cloud whose machines boot for ever.
 #[derive(Debug, Default)]
@@ -293,25 +294,32 @@ async fn twenty_leaders(served: &Served) {
 }
 
 /// A console as a process of its own, with a state directory of its own.
-struct Process {
-    name: &'static str,
+pub(super) struct Process {
+    pub(super) name: &'static str,
     group: Group,
 }
 
-struct Rig {
-    served: Served,
+pub(super) struct Rig {
+    pub(super) served: Served,
     folder: tempfile::TempDir,
+    /// Where EC2 is.
+    endpoint: String,
 }
 
 impl Rig {
     fn new() -> Self {
-        let rig = Self { served: Served::start(&["train"]), folder: tempfile::tempdir().unwrap() };
-        let settings = SETTINGS.replace("API_SERVER", &rig.served.url);
+        Self::with(SETTINGS, "http://127.0.0.1:9")
+    }
+
+    pub(super) fn with(settings: &str, endpoint: &str) -> Self {
+        let (served, folder) = (Served::start(&["train"]), tempfile::tempdir().unwrap());
+        let rig = Self { served, folder, endpoint: endpoint.to_owned() };
+        let settings = settings.replace("API_SERVER", &rig.served.url);
         write(&rig.folder.path().join("tidegate.toml"), &settings);
         rig
     }
 
-    fn command(&self, name: &str, arguments: &[&str]) -> Command {
+    pub(super) fn command(&self, name: &str, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command
             .args(arguments)
@@ -322,13 +330,14 @@ impl Rig {
         command.env("TIDEGATE_CONFIG", self.folder.path().join("tidegate.toml"));
         command.env("TIDEGATE_STATE_DIR", self.folder.path().join(name));
         command.env("TIDEGATE_LEADER_TIMES", format!("{},{}", TIMES.beat.as_millis(), TIMES.silence.as_millis()));
-        command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:9");
+        command.env("AWS_EC2_METADATA_DISABLED", "true").env("AWS_ENDPOINT_URL_EC2", &self.endpoint);
+        command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
         command.env("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9");
         command.envs(["CONSOLE", "AGENTS"].map(|name| (name, variable(name).unwrap())));
         command
     }
 
-    fn start(&self, name: &'static str) -> Process {
+    pub(super) fn start(&self, name: &'static str) -> Process {
         let log = self.folder.path().join(format!("{name}.log"));
         let process = Process { name, group: Group::start(name, self.command(name, &["run", "--headless"]), &log) };
         let socket = self.folder.path().join(name).join("tidegate.sock");
@@ -336,13 +345,13 @@ impl Rig {
         process
     }
 
-    fn status(&self, process: &Process) -> Value {
+    pub(super) fn status(&self, process: &Process) -> Value {
         let output = self.command(process.name, &["status", "--json"]).output().unwrap();
         let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         said["status"].clone()
     }
 
-    fn leads(&self, process: &Process, term: u64) -> bool {
+    pub(super) fn leads(&self, process: &Process, term: u64) -> bool {
         self.status(process)["term"] == term
     }
 

@@ -21,6 +21,8 @@ mod rehearsal;
 #[cfg(feature = "aws")]
 mod rig;
 #[cfg(feature = "aws")]
+mod shared;
+#[cfg(feature = "aws")]
 mod troubles;
 #[cfg(feature = "aws")]
 mod whole;
