@@ -142,6 +142,7 @@ fn settings(queues: usize) -> Settings {
             gce_metadata: std::collections::BTreeMap::new(),
             policy: None,
             metrics: None,
+            store: None,
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),
