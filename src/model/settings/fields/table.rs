@@ -2,6 +2,7 @@
 
 mod account;
 mod agent;
+mod exec;
 mod gce;
 mod kubernetes;
 mod launch;
@@ -13,7 +14,7 @@ mod spot;
 use super::Field;
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 16] = [
+pub(super) const TABLE: [&[Field]; 17] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -28,6 +29,7 @@ pub(super) const TABLE: [&[Field]; 16] = [
     launch::LAUNCH,
     gce::GCE,
     kubernetes::KUBERNETES,
+    exec::EXEC,
     agent::AGENT,
     pool::POOL_LIMITS,
 ];
