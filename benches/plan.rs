@@ -140,6 +140,7 @@ fn settings(queues: usize) -> Settings {
             on_exit: OnExit::Leave,
             time_zone: TimeZone::UTC,
             gce_metadata: std::collections::BTreeMap::new(),
+            tell_waiting: false,
             policy: None,
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },

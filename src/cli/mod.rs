@@ -5,8 +5,10 @@
 mod change;
 mod check;
 mod cleanup;
+mod conform;
 mod console;
 mod demo;
+mod export;
 mod failure;
 mod generated;
 mod import;
@@ -74,6 +76,7 @@ enum Command {
     Check(check::Check),
     Policy(policy::Policy),
     Import(import::Import),
+    Export(export::Export),
     Status(read::status::Status),
     Queues(read::queues::Queues),
     Instances(read::instances::Instances),
@@ -127,6 +130,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Soak(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
         Some(Command::Policy(command)) => command.run(place),
+        Some(Command::Export(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
         Some(command) => runtime()?.block_on(ask(command, place)),
@@ -171,6 +175,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         | Command::Run(_)
         | Command::Completions(_)
         | Command::Man(_)
-        | Command::Policy(_) => Ok(()),
+        | Command::Policy(_)
+        | Command::Export(_) => Ok(()),
     }
 }
