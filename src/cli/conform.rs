@@ -24,8 +24,11 @@ use crate::world::secret::Secret;
 /// In place of the token and the server of a real launch: nobody answers there.
 const NOWHERE: &str = "http://127.0.0.1:9";
 
-/// For a machine to be seen, to be off, to be gone.
+/// For a machine to be off, or gone.
 const PATIENCE: Duration = Duration::from_mins(2);
+/// To be seen.
+const SEEN: Duration = Duration::from_secs(20);
+const LISTED: &str = "listed";
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Of the lines that are no request.
@@ -117,7 +120,8 @@ impl Conformance {
         wanted: &str,
         is: impl Fn(Option<&CloudInstance>) -> bool,
     ) -> Result<String, String> {
-        let mut left = PATIENCE;
+        let patience = if wanted == LISTED { SEEN } else { PATIENCE };
+        let mut left = patience;
         loop {
             let machine = self.machine(id).await?;
             if is(machine.as_ref()) {
@@ -125,7 +129,7 @@ impl Conformance {
             }
             if left.is_zero() {
                 let state = machine.map(|machine| format!("{:?}", machine.state));
-                return Err(format!("it is not {wanted} after {} s: {state:?}", PATIENCE.as_secs()));
+                return Err(format!("it is not {wanted} after {} s: {state:?}", patience.as_secs()));
             }
             tokio::time::sleep(LOOK).await;
             left = left.saturating_sub(LOOK);
@@ -146,7 +150,7 @@ impl Conformance {
         if !self.held("launch", once) {
             return;
         }
-        let seen = self.becomes(id, "listed", |machine| machine.is_some()).await;
+        let seen = self.becomes(id, LISTED, |machine| machine.is_some()).await;
         self.held("list after launch", seen);
         let twice = match self.cloud.launch(&self.order).await {
             Ok(made) if made.iter().all(|one| one.id == *id) => self.listed().await.and_then(|there| {
