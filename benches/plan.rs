@@ -140,6 +140,7 @@ fn settings(queues: usize) -> Settings {
             on_exit: OnExit::Leave,
             time_zone: TimeZone::UTC,
             gce_metadata: std::collections::BTreeMap::new(),
+            tell_waiting: false,
             policy: None,
             metrics: None,
             store: None,

@@ -38,6 +38,33 @@
 //! 13. The ledger equals the simulator's own bill to the micro-dollar.
 //! 14. The first start of a fleet is a dry run until a person arms it; with no settings nothing is acted on.
 
+//!
+//! # As a library
+//!
+//! Three small traits are where other code comes in, and the loop, the limits, the budgets and the screen are the same around it:
+//!
+//! | trait | whose place it takes | see |
+//! |---|---|---|
+//! | [`Policy`] | a queue's rules, as a script or a program in the settings does | `examples/custom_policy.rs` |
+//! | [`Cloud`] | a provider of machines; its comments are the contract, `provider = "exec"` the same for other languages | `examples/custom_cloud.rs` |
+//! | [`Tracker`] | a ClearML server | [`world::sim`] has one that is simulated |
+//!
+//! [`Setup::new`] puts a loop together from settings, a [`World`] of clouds and a tracker, and a [`Clock`](world::clock::Clock);
+//! [`engine::start`] runs it on a thread of its own. What it returns is its face: requests in, events out. [`tui::run`] puts the
+//! screen on it; without it the loop is a service. [`replay::rehearse`] runs the same loop in a simulated world, as fast as the
+//! computer can: the way to test a policy or a cloud, for the simulator keeps a bill of its own and judges lost tasks and
+//! passed limits itself.
+//!
+//! A policy cannot pass a limit or a budget: what it wants enters `plan` as data. A planner of one's own
+//! ([`engine::Planner`]) is held by the check before each act.
+//!
+//! ## What is stable
+//!
+//! Until 1.0 a minor version may break what uses the library, and the changes say how; a patch does not. Counted as the
+//! library's face are what this page names by a link, the values that the traits' methods take and return, the settings' file, the
+//! `version` of each `--json`, of a policy's world and of the protocol of `exec`. The other modules are public so that they can be read,
+//! tested and tried out; they change without notice.
+
 pub mod cli;
 pub mod engine;
 #[cfg(test)]
@@ -48,3 +75,10 @@ pub mod replay;
 pub mod store;
 pub mod tui;
 pub mod world;
+
+pub use engine::Setup;
+pub use engine::advise::{Policy, Question};
+pub use model::advice::Advice;
+pub use world::World;
+pub use world::cloud::Cloud;
+pub use world::tracker::Tracker;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Place;
+use super::conform::conform;
 use super::failure::Failure;
 use super::live::{Ground, price_table, world};
 use super::policy::CREATE_ROLE;
@@ -44,20 +45,31 @@ pub(super) struct Check {
     /// Print one line of JSON
     #[arg(long)]
     json: bool,
+    /// Check whether the program of this account keeps what the loop relies on: one machine is launched, and ended again
+    #[arg(long, value_name = "ACCOUNT")]
+    provider: Option<String>,
+    /// Launch it without asking
+    #[arg(long, requires = "provider")]
+    yes: bool,
 }
 
 /// One thing that was checked.
 #[derive(Debug, Serialize)]
-struct Finding {
-    what: String,
-    ok: bool,
-    said: String,
+pub(super) struct Finding {
+    pub(super) what: String,
+    pub(super) ok: bool,
+    pub(super) said: String,
 }
 
 impl Check {
     pub(super) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let ground = Ground::find(place)?;
         let settings = ground.settings.settings();
+        if let Some(name) = &self.provider {
+            let findings = conform(&settings, name, self.yes).await?;
+            self.show(&findings)?;
+            return all_right(&findings);
+        }
         let path = ground.settings.path().map(|path| path.display().to_string()).unwrap_or_default();
         let mut findings = vec![Finding { what: "settings".to_owned(), ok: true, said: summary(&path, &settings) }];
         let guarded = ground.settings.guarded().iter().map(ToString::to_string);
@@ -85,19 +97,26 @@ impl Check {
             }
         };
         findings.extend(prices(&settings, &catalogue, now));
-        if self.json {
-            say(&format!("{}\n", json!({ "version": VERSION, "check": findings })))?;
-        } else {
-            say(&text(&findings))?;
-            for (cloud, account) in lacking {
-                let least = policy::text(&settings, cloud, account.as_ref())?;
-                say(&format!("\n{}\n{least}\n", heading(cloud, account.as_ref())))?;
-            }
+        self.show(&findings)?;
+        for (cloud, account) in lacking.into_iter().filter(|_| !self.json) {
+            let least = policy::text(&settings, cloud, account.as_ref())?;
+            say(&format!("\n{}\n{least}\n", heading(cloud, account.as_ref())))?;
         }
         reachable?;
-        let wrong: Vec<&str> = findings.iter().filter(|finding| !finding.ok).map(|found| found.what.as_str()).collect();
-        if wrong.is_empty() { Ok(()) } else { Err(Failure::NotReachable(format!("not right: {}", wrong.join(", ")))) }
+        all_right(&findings)
     }
+
+    fn show(&self, findings: &[Finding]) -> Result<(), Failure> {
+        if self.json {
+            return say(&format!("{}\n", json!({ "version": VERSION, "check": findings })));
+        }
+        say(&text(findings))
+    }
+}
+
+fn all_right(findings: &[Finding]) -> Result<(), Failure> {
+    let wrong: Vec<&str> = findings.iter().filter(|finding| !finding.ok).map(|found| found.what.as_str()).collect();
+    if wrong.is_empty() { Ok(()) } else { Err(Failure::NotReachable(format!("not right: {}", wrong.join(", ")))) }
 }
 
 fn summary(path: &str, settings: &Settings) -> String {
@@ -258,6 +277,7 @@ fn heading(cloud: Provider, account: Option<&AccountName>) -> String {
     match cloud {
         Provider::Aws => format!("The least that IAM must allow{of}, ready to paste:"),
         Provider::Gce => format!("The least that Google must allow{of}, as a custom role for `{CREATE_ROLE}`:"),
+        Provider::Exec => "What the program needs is its own matter:".to_owned(),
         Provider::Kubernetes => "The least that the cluster must allow, as a Role for `kubectl apply -f -`:".to_owned(),
     }
 }

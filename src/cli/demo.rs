@@ -151,6 +151,7 @@ async fn setup(
         candidate: None,
         naming: Naming::seeded(seed),
         planner: crate::plan::plan,
+        policy: None,
         crash: CrashPoints::default(),
         socket: None,
         warnings: Vec::new(),

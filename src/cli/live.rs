@@ -114,6 +114,7 @@ impl Leading {
                 candidate,
                 naming: Naming::random(),
                 planner: crate::plan::plan,
+                policy: None,
                 crash,
                 socket: Some(place),
                 warnings,
@@ -145,12 +146,9 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
         .map_err(|error| Failure::Settings(error.to_string()))
 }
 
-#[cfg_attr(
-    not(any(feature = "aws", feature = "gce")),
-    expect(unused_variables, reason = "without a cloud there is no account")
-)]
 fn clouds(settings: &Settings) -> Clouds {
-    let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 3] = [
+    let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 4] = [
+        Some((Provider::Exec, Arc::new(crate::world::exec::Exec::new(settings.accounts.clone())))),
         #[cfg(feature = "aws")]
         Some((Provider::Aws, Arc::new(crate::world::aws::Ec2::new().with_accounts(settings.accounts.clone())))),
         #[cfg(not(feature = "aws"))]

@@ -6,8 +6,10 @@ mod attach;
 mod change;
 mod check;
 mod cleanup;
+mod conform;
 mod console;
 mod demo;
+mod export;
 mod failure;
 mod generated;
 mod import;
@@ -80,6 +82,7 @@ enum Command {
     Check(check::Check),
     Policy(policy::Policy),
     Import(import::Import),
+    Export(export::Export),
     Status(read::status::Status),
     Queues(read::queues::Queues),
     Instances(read::instances::Instances),
@@ -136,6 +139,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Run(command)) => command.run(place),
         Some(Command::Attach(command)) => command.run(place, cli.looks.theme()),
         Some(Command::Policy(command)) => command.run(place),
+        Some(Command::Export(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
         Some(command) => runtime()?.block_on(ask(command, place)),
@@ -183,6 +187,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         | Command::Attach(_)
         | Command::Completions(_)
         | Command::Man(_)
-        | Command::Policy(_) => Ok(()),
+        | Command::Policy(_)
+        | Command::Export(_) => Ok(()),
     }
 }

@@ -33,6 +33,7 @@ pub(super) async fn look(place: &Place) -> Result<Arc<View>, Failure> {
         candidate: None,
         naming: Naming::random(),
         planner: crate::plan::plan,
+        policy: None,
         crash: CrashPoints::default(),
         socket: None,
         warnings,

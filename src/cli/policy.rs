@@ -86,6 +86,8 @@ pub(super) fn text(settings: &Settings, cloud: Provider, account: Option<&Accoun
         Provider::Aws => policy::console(settings, account),
         Provider::Gce => role::console(settings, account).unwrap_or_default(),
         Provider::Kubernetes => cluster_role::console(settings),
+        // What rights it has nobody here knows.
+        Provider::Exec => Value::Null,
     })
 }
 

@@ -27,6 +27,7 @@ mod stance;
 mod start;
 pub(crate) mod step;
 mod tasks;
+mod tell;
 mod tend;
 #[cfg(test)]
 mod trials;

@@ -86,6 +86,7 @@ impl Loop {
         self.fence.doubt();
         self.beat();
         self.delivered.rebase(now);
+        self.waits_told.forget_all();
         (self.leased_at, self.looked_deep_at, self.pruned_at) = (None, None, None);
         if let Some(ending) = &mut self.ending {
             ending.since = ending.since.min(now);
@@ -189,6 +190,7 @@ impl Loop {
         self.replan(Vec::new()).await?;
         self.tend().await;
         self.tend_attempts().await;
+        self.tell_waiting();
         self.note_all_stopped();
         self.pace();
         self.publish();

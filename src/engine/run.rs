@@ -25,6 +25,7 @@ use crate::engine::schedules::Held;
 use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
+use crate::engine::tell::Waits;
 use crate::engine::tend::{Delivered, note_done};
 use crate::engine::words::line;
 use crate::model::course::Courses;
@@ -105,6 +106,8 @@ pub(super) struct Loop {
     pub(super) touched: BTreeMap<InstanceId, Timestamp>,
     /// What this process knows to have arrived.
     pub(super) delivered: Delivered,
+    /// Why tasks wait, as ClearML was told.
+    pub(super) waits_told: Waits,
     pub(super) retries: Retries,
     pub(super) pricing: Pricing,
     /// The look at the world that is under way.
@@ -165,7 +168,7 @@ impl Loop {
         let jumps = JumpWatch::new(setup.clock);
         let lead = setup.candidate.clone().map(|candidate| Lead::new(candidate, now));
         // Its time is real, whatever the loop's clock is.
-        let advisors = Advisors::new(setup.settings.path(), Some(Clock::Wall));
+        let advisors = Advisors::new(setup.settings.path(), Some(Clock::Wall)).with_own(setup.policy.take());
         let pricing = Pricing::new(Arc::clone(&setup.catalogue));
         let mut the_loop = Self {
             setup,
@@ -187,6 +190,7 @@ impl Loop {
             under_way: Vec::new(),
             touched: BTreeMap::new(),
             delivered: Delivered::default(),
+            waits_told: Waits::default(),
             retries: Retries::default(),
             pricing,
             looking: None,
@@ -364,6 +368,9 @@ impl Loop {
             }
             Err(failed) => {
                 tracing::warn!(deed = %outcome.deed, error = %failed.message, "a deed failed");
+                if let Deed::TellWaiting { name, .. } = &outcome.deed {
+                    self.waits_told.forget(name);
+                }
                 if let Deed::Start { instance, .. } = &outcome.deed {
                     self.sights.refuse_start(instance, now);
                 }

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::engine::act::crash::CrashPoints;
 use crate::engine::act::naming::Naming;
+use crate::engine::advise::Policy;
 use crate::engine::command::Request;
 use crate::engine::event::{Event, Leader};
 use crate::engine::http::Door;
@@ -18,16 +19,21 @@ use crate::engine::lead::Candidate;
 use crate::engine::run::{EngineError, Loop};
 use crate::engine::socket::Server;
 use crate::model::catalogue::Catalogue;
+use crate::model::ids::Term;
 use crate::model::ledger::Ledger;
 use crate::model::plan::Plan;
+use crate::model::record::Record;
 use crate::model::settings::Settings;
 use crate::model::snapshot::Snapshot;
 use crate::store::Store;
+use crate::store::memory::MemoryStore;
 use crate::store::settings::SettingsFile;
 use crate::world::World;
 use crate::world::clock::Clock;
+use crate::world::prices;
 
-/// What decides: [`crate::plan::plan`], or a policy of one's own. Whatever it returns, the check before each act holds.
+/// What decides: [`crate::plan::plan`]. Whatever it returns, the check before each act holds. Rules of one's own are a
+/// [`Policy`], which cannot pass a limit in the first place.
 pub type Planner = fn(&Snapshot, &Settings, &Ledger, Timestamp) -> Plan;
 
 /// Everything that a loop is made of.
@@ -43,12 +49,49 @@ pub struct Setup {
     pub candidate: Option<Candidate>,
     pub naming: Naming,
     pub planner: Planner,
+    /// Asked about every queue for which the settings name no policy.
+    pub policy: Option<Box<dyn Policy>>,
     /// Nowhere, outside tests.
     pub crash: CrashPoints,
     /// Serve the socket of this state directory.
     pub socket: Option<PathBuf>,
     /// What a person should know from the start on.
     pub warnings: Vec<String>,
+}
+
+impl Setup {
+    /// A loop that leads alone, with a memory that ends with it and the price table that ships with the program. What else it
+    /// shall be is set in its fields: a store in a file, a policy, a socket.
+    ///
+    /// # Errors
+    /// The price table cannot be read.
+    pub fn new(settings: SettingsFile, world: World, clock: Clock) -> Result<Self, EngineError> {
+        let catalogue = prices::catalogue().map_err(|error| EngineError::Setup(error.to_string()))?;
+        Ok(Self {
+            settings,
+            world,
+            store: Box::new(MemoryStore::default()),
+            clock,
+            catalogue: Arc::new(catalogue),
+            leader: Leader::Us(Term(1)),
+            candidate: None,
+            naming: Naming::random(),
+            planner: crate::plan::plan,
+            policy: None,
+            crash: CrashPoints::default(),
+            socket: None,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// The same, allowed to act: without it the first start of a fleet is a dry run until a person arms it.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn armed(mut self) -> Result<Self, EngineError> {
+        self.store.commit(&[Record::Armed(true)]).await?;
+        Ok(self)
+    }
 }
 
 impl std::fmt::Debug for Setup {

@@ -37,6 +37,14 @@ pub struct Advice {
     pub said: String,
 }
 
+impl Advice {
+    /// For this reason; what is wanted is set in the other fields.
+    #[must_use]
+    pub fn because(said: impl Into<String>) -> Self {
+        Self { said: said.into(), ..Self::default() }
+    }
+}
+
 impl Advised {
     /// What it wants, if it answered.
     #[must_use]

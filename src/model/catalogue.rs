@@ -100,7 +100,7 @@ impl Catalogue {
         let regions = self.types.get(&provider);
         let listed = regions.and_then(|regions| regions.values().find_map(|types| types.get(machine_type)));
         let told = || match provider {
-            Provider::Aws | Provider::Kubernetes => None,
+            Provider::Aws | Provider::Kubernetes | Provider::Exec => None,
             Provider::Gce => size_of(machine_type.as_str()),
         };
         listed.map(|spec| (spec.vcpu, spec.gpu)).or_else(told)
@@ -115,9 +115,12 @@ impl Catalogue {
             Provider::Aws => 0,
             Provider::Gce => pool.launch.gce.attached_gpus(),
             Provider::Kubernetes => pool.launch.kubernetes.gpus.unwrap_or_default(),
+            Provider::Exec => pool.launch.exec.gpus,
         };
-        if pool.provider == Provider::Kubernetes {
-            vcpu = pool.launch.kubernetes.vcpu();
+        match pool.provider {
+            Provider::Kubernetes => vcpu = pool.launch.kubernetes.vcpu(),
+            Provider::Exec => vcpu = pool.launch.exec.vcpu,
+            Provider::Aws | Provider::Gce => {}
         }
         let priced = |kind: &MachineType| {
             let spec = self.spec(pool.provider, &pool.region, kind)?;

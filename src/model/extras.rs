@@ -59,7 +59,7 @@ impl Extras {
                 let kind = launch.gce.disk_kind.unwrap_or(DiskKind::PdBalanced);
                 told.and_then(|told| told.disks.get(&kind).copied()).unwrap_or(listed(kind)).micros()
             }
-            Provider::Kubernetes => 0,
+            Provider::Kubernetes | Provider::Exec => 0,
         };
         let root = launch.disk_gb.map(|size| disk(size, of_root));
         let others = launch.volumes.iter().filter_map(|volume| Some(disk(volume.size?, gigabyte_month(volume.kind))));
@@ -97,7 +97,7 @@ fn listed_by(provider: Provider) -> &'static str {
     match provider {
         Provider::Aws => LISTED_BY_AWS,
         Provider::Gce => LISTED_BY_GOOGLE,
-        Provider::Kubernetes => "the pool's own price",
+        Provider::Kubernetes | Provider::Exec => "the pool's own price",
     }
 }
 

@@ -239,6 +239,7 @@ impl World {
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
                 gce_metadata: std::collections::BTreeMap::new(),
+                tell_waiting: false,
                 policy: None,
                 metrics: None,
                 store: None,

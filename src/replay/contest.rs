@@ -25,8 +25,8 @@ pub struct PolicySpec {
 enum Kind {
     /// With these fields of every pool.
     Own(Vec<(String, String)>),
-    /// The same, with a script of the user's for every queue.
-    Script(String),
+    /// The same, with a policy of the user's for every queue, as `loop.policy` names one.
+    Users(String),
     Clearml {
         poll: Millis,
         max_idle: Millis,
@@ -42,7 +42,7 @@ impl PolicySpec {
     fn policy(&self, week: &Week<'_>, waiting: Rate) -> Result<Box<dyn Policy>, String> {
         Ok(match &self.kind {
             Kind::Own(options) => Box::new(Own::new(week, options, waiting)?),
-            Kind::Script(path) => Box::new(Own::new(week, &[], waiting)?.with_script(path)),
+            Kind::Users(policy) => Box::new(Own::new(week, &[], waiting)?.with_policy(policy)),
             Kind::Clearml { poll, max_idle } => Box::new(Clearml::new(*poll, *max_idle)),
         })
     }
@@ -53,8 +53,11 @@ impl std::str::FromStr for PolicySpec {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (name, options) = text.split_once(':').unwrap_or((text, ""));
-        if name == "script" {
-            let kind = Kind::Script(script(options)?);
+        if name == "script" || name == "exec" {
+            if options.is_empty() {
+                return Err(format!("`{name}:` is without a file"));
+            }
+            let kind = Kind::Users(if name == "exec" { text } else { options }.to_owned());
             return Ok(Self { written: text.to_owned(), kind });
         }
         let options = options
@@ -66,16 +69,14 @@ impl std::str::FromStr for PolicySpec {
             "tidegate" => own(&options)?,
             "clearml" => clearml(&options)?,
             _ => {
-                let hint = did_you_mean(name, ["tidegate", "clearml", "script"]);
-                return Err(format!("there is no policy `{name}`{hint}: it is `tidegate`, `clearml` or `script:FILE`"));
+                let hint = did_you_mean(name, ["tidegate", "clearml", "script", "exec"]);
+                return Err(format!(
+                    "there is no policy `{name}`{hint}: it is `tidegate`, `clearml`, `script:FILE` or `exec:FILE`"
+                ));
             }
         };
         Ok(Self { written: text.to_owned(), kind })
     }
-}
-
-fn script(path: &str) -> Result<String, String> {
-    if path.is_empty() { Err("`script:` is without a file".to_owned()) } else { Ok(path.to_owned()) }
 }
 
 fn own(options: &[(&str, &str)]) -> Result<Kind, String> {

@@ -48,7 +48,7 @@ pub fn week(name: &str, habits: &[Habit], seed: u64) -> Trace {
         let mut dice = Dice::new(seed, &format!("{name} {queue}"), 0);
         let mut submit = |submitted: Millis, dice: &mut Dice| {
             let duration = dice.spread(&habit.takes).clamp(1_000, 48 * HOUR);
-            jobs.push(Job { submitted, duration, queue });
+            jobs.push(Job { submitted, duration, queue, user: 0, project: None });
         };
         let mut at = 0;
         while let Some(gap) = dice.hazard(habit.per_hour) {
@@ -74,7 +74,7 @@ pub fn week(name: &str, habits: &[Habit], seed: u64) -> Trace {
         }
     }
     jobs.sort_by_key(|job| (job.submitted, job.queue));
-    Trace { name: name.to_owned(), queues, jobs }
+    Trace { name: name.to_owned(), queues, users: vec![String::new()], projects: Vec::new(), jobs }
 }
 
 fn is_day(at: Millis) -> bool {

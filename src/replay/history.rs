@@ -17,6 +17,7 @@ pub struct Row {
     pub gpus: u32,
     pub queue: QueueName,
     pub user: String,
+    pub project: String,
 }
 
 /// What was remembered: the jobs in order, and how many tasks are none, and why.
@@ -54,6 +55,7 @@ impl History {
                 gpus: gpus(queue),
                 queue: queue.clone(),
                 user: task.owner.user.as_ref().map(ToString::to_string).unwrap_or_default(),
+                project: task.owner.project.as_ref().map(ToString::to_string).unwrap_or_default(),
             });
         }
         history.rows.sort_by(|a, b| a.submitted.cmp(&b.submitted).then_with(|| a.queue.cmp(&b.queue)));
@@ -67,13 +69,15 @@ impl History {
     pub fn csv(&self) -> Result<Vec<u8>, String> {
         let mut file = csv::Writer::from_writer(Vec::new());
         let told = |error: csv::Error| error.to_string();
-        file.write_record(["submit_s", "duration_s", "gpus", "queue", "user"]).map_err(told)?;
+        file.write_record(["submit_s", "duration_s", "gpus", "queue", "user", "project"]).map_err(told)?;
         let first = self.rows.first().map_or(Timestamp::UNIX_EPOCH, |row| row.submitted);
         for row in &self.rows {
             let seconds = |span: SignedDuration| format!("{:.3}", span.as_secs_f64());
             let (submitted, duration) = (seconds(row.submitted.duration_since(first)), seconds(row.duration));
             let gpus = row.gpus.to_string();
-            file.write_record([&submitted, &duration, &gpus, row.queue.as_str(), &row.user]).map_err(told)?;
+            let whose = [row.queue.as_str(), &row.user, &row.project];
+            let times = [submitted.as_str(), &duration, &gpus];
+            file.write_record(times.into_iter().chain(whose)).map_err(told)?;
         }
         file.into_inner().map_err(|error| error.to_string())
     }
@@ -130,10 +134,10 @@ mod tests {
         let csv = history.csv().unwrap();
         let text = String::from_utf8(csv.clone()).unwrap();
         let lines = [
-            "submit_s,duration_s,gpus,queue,user",
-            "0.000,1.000,1,eval,\"ann, jr\"",
-            "60.000,240.000,4,train,\"ann, jr\"",
-            "460.000,60.000,4,train,\"ann, jr\"",
+            "submit_s,duration_s,gpus,queue,user,project",
+            "0.000,1.000,1,eval,\"ann, jr\",",
+            "60.000,240.000,4,train,\"ann, jr\",",
+            "460.000,60.000,4,train,\"ann, jr\",",
         ];
         assert_eq!(text.lines().collect::<Vec<_>>(), lines);
         let trace = Trace::read(&csv, std::path::Path::new("own.csv")).unwrap();

@@ -68,6 +68,8 @@ pub struct Spot {
     pub price_percent: u32,
     /// Interruptions of a machine in an hour.
     pub hazard: f64,
+    /// Half of each queue's machines, a pool of their own, are on demand.
+    pub mixed: bool,
 }
 
 /// What goes wrong in the world, besides.
@@ -167,7 +169,17 @@ impl CloudModel {
         if self.fault == Some(Fault::Zombie) { ZOMBIE } else { self.lingers }
     }
 
-    /// What a machine of a class costs in an hour.
+    /// Whether the machines of a queue's pool, by its place, are spot machines.
+    pub(super) fn is_spot(&self, pool: usize) -> bool {
+        self.spot.is_some_and(|spot| !spot.mixed || pool == 0)
+    }
+
+    /// What a machine of a class costs in an hour in a pool, by its place.
+    pub(super) fn rate_in(&self, class: &Class, pool: usize) -> Rate {
+        if self.is_spot(pool) { self.rate(class) } else { class.rate }
+    }
+
+    /// What the cheapest machine of a class costs in an hour.
     pub(super) fn rate(&self, class: &Class) -> Rate {
         let percent = self.spot.map_or(100, |spot| spot.price_percent);
         Rate::from_micros_per_hour(class.rate.micros_per_hour() * i64::from(percent) / 100)
@@ -176,7 +188,9 @@ impl CloudModel {
     /// How many machines each pool of a queue may have.
     pub(super) fn caps(&self, class: usize) -> Vec<u32> {
         let cap = self.classes.get(class).map_or(0, |class| class.cap);
+        let mixed = self.spot.is_some_and(|spot| spot.mixed);
         match self.fault {
+            _ if mixed => vec![cap - cap / 2, cap / 2],
             Some(Fault::TwoPools) => vec![NEARLY_FULL.min(cap), cap.saturating_sub(NEARLY_FULL)],
             _ => vec![cap],
         }
@@ -189,9 +203,10 @@ impl CloudModel {
         Boot { pending, starting: dice.spread(&self.system_again) + 5_000 + dice.spread(&self.agent_again) }
     }
 
-    /// After how long the cloud takes machine `k` of a queue back.
-    pub(super) fn interruption(&self, seed: u64, queue: &str, k: u64) -> Option<Millis> {
-        Dice::new(seed, &format!("{queue} interrupted"), k).hazard(self.spot?.hazard)
+    /// After how long the cloud takes machine `k` of a queue back, which is of the pool at this place.
+    pub(super) fn interruption(&self, seed: u64, queue: &str, pool: usize, k: u64) -> Option<Millis> {
+        let spot = self.spot.filter(|_| self.is_spot(pool))?;
+        Dice::new(seed, &format!("{queue} interrupted"), k).hazard(spot.hazard)
     }
 
     /// The kind of machine that serves a queue: the smallest that holds its largest job.

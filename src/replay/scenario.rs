@@ -76,6 +76,8 @@ struct WrittenStopped {
 struct WrittenSpot {
     price_percent: u32,
     hazard_per_hour: f64,
+    #[serde(default)]
+    mixed: bool,
 }
 
 /// The longest time that a scenario may name, in seconds.
@@ -153,14 +155,14 @@ fn class(written: WrittenClass) -> Result<Class, ScenarioError> {
 }
 
 fn read_spot(written: &WrittenSpot) -> Result<Spot, ScenarioError> {
-    let WrittenSpot { price_percent, hazard_per_hour } = *written;
+    let WrittenSpot { price_percent, hazard_per_hour, mixed } = *written;
     if !(1..=100).contains(&price_percent) {
         return Err(wrong("spot.price_percent", price_percent, "1 to 100"));
     }
     if !(0.0..=3_600.0).contains(&hazard_per_hour) {
         return Err(wrong("spot.hazard_per_hour", hazard_per_hour, "0 to 3600"));
     }
-    Ok(Spot { price_percent, hazard: hazard_per_hour })
+    Ok(Spot { price_percent, hazard: hazard_per_hour, mixed })
 }
 
 fn fault(word: &str) -> Result<Fault, ScenarioError> {
@@ -203,7 +205,7 @@ mod tests {
             cloud.classes.iter().map(|class| class.machine_type.as_str()).collect::<Vec<_>>(),
             ["small", "large"]
         );
-        assert_eq!(cloud.spot, Some(Spot { price_percent: 30, hazard: 0.3 }));
+        assert_eq!(cloud.spot, Some(Spot { price_percent: 30, hazard: 0.3, mixed: false }));
         assert_eq!(CloudModel::parse("").unwrap(), standard);
     }
 

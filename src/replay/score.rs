@@ -48,6 +48,10 @@ pub struct Score {
     pub wait_p50_s: f64,
     pub wait_p95_s: f64,
     pub wait_p99_s: f64,
+    /// How evenly waiting fell on the users: 1 is all alike, one over the number of users is all of it on one.
+    pub fairness: f64,
+    /// Of the user who waited longest.
+    pub worst_user_wait_s: f64,
     /// Overhead and waiting over the least, the latter at its price.
     pub score_usd: f64,
     pub peak_instances: f64,
@@ -86,6 +90,8 @@ impl Score {
             wait_p50_s: mean(&|tally| tally.wait_quantile(50)),
             wait_p95_s: mean(&|tally| tally.wait_quantile(95)),
             wait_p99_s: mean(&|tally| tally.wait_quantile(99)),
+            fairness: mean(&Tally::fairness),
+            worst_user_wait_s: mean(&Tally::worst_user_wait),
             score_usd: mean(&|tally| dollars(tally.overhead()) + price * (tally.total_wait_hours() - least_wait_hours)),
             peak_instances: mean(&|tally| f64::from(tally.peak)),
             launches: mean(&|tally| f64::from(tally.launches)),

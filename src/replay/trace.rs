@@ -1,5 +1,5 @@
 //! Traces: what was asked of a cluster, job by job. A CSV file with the columns `submit_s,duration_s,gpus,queue,user`,
-//! times in whole or broken seconds since the trace's beginning.
+//! times in whole or broken seconds since the trace's beginning; a column `project` may stand beside them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,10 @@ pub struct Job {
     pub duration: Millis,
     /// Its place in [`Trace::queues`].
     pub queue: usize,
+    /// Its place in [`Trace::users`].
+    pub user: usize,
+    /// Its place in [`Trace::projects`], if it has one.
+    pub project: Option<usize>,
 }
 
 /// A queue of a trace.
@@ -34,6 +38,8 @@ pub struct Trace {
     /// The file's name.
     pub name: String,
     pub queues: Vec<TraceQueue>,
+    pub users: Vec<String>,
+    pub projects: Vec<String>,
     pub jobs: Vec<Job>,
 }
 
@@ -61,6 +67,25 @@ struct Row {
     duration_s: f64,
     gpus: u32,
     queue: String,
+    user: String,
+    #[serde(default)]
+    project: String,
+}
+
+/// Names in the order in which they were first seen.
+#[derive(Default)]
+struct Names {
+    all: Vec<String>,
+    places: BTreeMap<String, usize>,
+}
+
+impl Names {
+    fn place(&mut self, name: String) -> usize {
+        *self.places.entry(name.clone()).or_insert_with(|| {
+            self.all.push(name);
+            self.all.len() - 1
+        })
+    }
 }
 
 impl Trace {
@@ -83,6 +108,7 @@ impl Trace {
             return Err(TraceError::NoColumn { file: file.to_owned(), column });
         }
         let (mut queues, mut places) = (Vec::<TraceQueue>::new(), BTreeMap::new());
+        let (mut users, mut projects) = (Names::default(), Names::default());
         let mut jobs = Vec::new();
         for record in rows.into_records() {
             let record = record.map_err(broken)?;
@@ -106,14 +132,15 @@ impl Trace {
             if let Some(queue) = queues.get_mut(queue) {
                 queue.gpus = queue.gpus.max(row.gpus);
             }
-            jobs.push(Job { submitted, duration, queue });
+            let project = (!row.project.is_empty()).then(|| projects.place(row.project));
+            jobs.push(Job { submitted, duration, queue, user: users.place(row.user), project });
         }
         if jobs.is_empty() {
             return Err(TraceError::Empty { file: file.to_owned() });
         }
         jobs.sort_by_key(|job| job.submitted);
         let name = file.file_name().map_or_else(|| "trace".to_owned(), |name| name.to_string_lossy().into_owned());
-        Ok(Self { name, queues, jobs })
+        Ok(Self { name, queues, users: users.all, projects: projects.all, jobs })
     }
 }
 
@@ -152,6 +179,11 @@ mod tests {
         assert_eq!(jobs, [(10_000, 1_500, 1), (20_000, 60_000, 0), (30_000, 5_000, 1)]);
         let queues: Vec<_> = trace.queues.iter().map(|queue| (queue.name.as_str(), queue.gpus)).collect();
         assert_eq!(queues, [("a-g1", 1), ("b-g4", 4)]);
+        assert_eq!((trace.users.as_slice(), trace.jobs[0].user), (&["ann".to_owned(), "bob".to_owned()][..], 1));
+        assert_eq!((trace.projects.len(), trace.jobs[0].project), (0, None));
+        let trace = read("project,submit_s,duration_s,gpus,queue,user\nvision,1,1,1,q,ann\n,2,1,1,q,ann\n").unwrap();
+        let projects: Vec<_> = trace.jobs.iter().map(|job| job.project).collect();
+        assert_eq!((trace.projects, projects), (vec!["vision".to_owned()], vec![Some(0), None]));
     }
 
     #[test]

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use crate::model::attempt::Attempt;
 use crate::model::extras::ExtraPrices;
 use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, Term, Zone};
+use crate::model::label::hash;
 use crate::model::money::Rate;
 use crate::model::observed::CloudInstance;
 use crate::model::plan::Launch;
+use crate::model::settings::AccountSettings;
 use crate::model::settings::{Market, PoolSettings, Provider};
+use crate::model::site;
 use crate::model::snapshot::{ErrorClass, Quota};
-#[cfg(any(feature = "aws", feature = "gce"))]
-use crate::model::{settings::AccountSettings, site};
 use crate::world::secret::Secret;
 
 /// The clouds of a world, by provider.
@@ -322,8 +323,21 @@ impl CloudError {
     }
 }
 
+/// A name of ours for the machine of an intent, where the cloud takes one: nobody else gives it, and the same intent always
+/// has the same.
+#[must_use]
+pub fn name_of(intent: &IntentId) -> String {
+    let text = intent.as_str().replace('.', "-");
+    let is_short = text.len() <= 50 && !text.ends_with('-');
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+    if is_short && is_plain && !text.is_empty() {
+        format!("tidegate-{text}")
+    } else {
+        format!("tidegate-{}", hash(intent.as_str()).get(..40).unwrap_or_default())
+    }
+}
+
 /// The account of a site, of those that the settings had at the start; `None`: the usual one.
-#[cfg(any(feature = "aws", feature = "gce"))]
 pub(crate) fn account_of<'a>(
     accounts: &'a [AccountSettings],
     site: &str,

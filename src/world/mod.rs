@@ -6,6 +6,7 @@ pub mod clearml;
 pub mod clock;
 pub mod cloud;
 pub mod cluster_role;
+pub mod exec;
 #[cfg(feature = "gce")]
 pub mod gce;
 pub mod guard;
@@ -14,6 +15,7 @@ pub mod kubernetes;
 pub mod notify;
 pub mod policy;
 pub mod prices;
+pub mod program;
 pub mod role;
 pub mod secret;
 pub mod sim;

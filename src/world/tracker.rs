@@ -113,6 +113,10 @@ pub trait Tracker: Send + Sync {
         Err(no_pods("tasks.enqueue", Some(&place.task)))
     }
 
+    /// Writes into a queue's metadata why its tasks wait, and into the status messages of those of `tasks` that wait there still. An
+    /// empty text says that none does. A queue that does not exist is success.
+    async fn tell_waiting(&self, queue: &QueueId, text: &str, tasks: &[TaskId]) -> Result<(), TrackerError>;
+
     /// Removes a ghost's row, with the agents' credentials.
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError>;
 

@@ -57,6 +57,12 @@ fn import(text: &str, from: &str, fleet: Option<&str>) -> Result<Imported, read:
     Ok(draft::draft(&read::read(text)?, from, fleet))
 }
 
+/// The settings that an autoscaler's file comes to.
+#[cfg(test)]
+pub(super) fn settings_of(text: &str) -> String {
+    import(text, "export", Some("lab")).unwrap().settings
+}
+
 impl Import {
     pub(super) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let shown = self.file.display().to_string();

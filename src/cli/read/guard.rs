@@ -73,7 +73,7 @@ fn shown(settings: &Settings, name: &str, api_server: String) -> Result<Shown, F
     let script = match pool.provider {
         Provider::Aws => boot_script(&order),
         // It is told its name there, which no machine has yet.
-        Provider::Gce => startup_script(&order, HIDDEN),
+        Provider::Gce | Provider::Exec => startup_script(&order, HIDDEN),
         Provider::Kubernetes => {
             return Err(Failure::Usage(format!("pool {name} makes pods: no boot script runs on them")));
         }

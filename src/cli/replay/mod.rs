@@ -23,13 +23,13 @@ use world::WorldArgs;
 
 /// What a trace of jobs would have cost and waited: our own decisions and ClearML's autoscaler on a simulated cloud
 ///
-/// A trace is a CSV file with the columns `submit_s,duration_s,gpus,queue,user`.
+/// A trace is a CSV file with the columns `submit_s,duration_s,gpus,queue,user`, and `project` where policies are to know it.
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// Traces
     #[arg(required_unless_present_any = ["gates", "from_clearml"], value_name = "TRACE")]
     traces: Vec<PathBuf>,
-    /// Who decides: `tidegate`, `tidegate:keep_alive=1m`, `clearml`, `clearml:poll=30s,idle=60s`, `script:FILE`; many times
+    /// Who decides: `tidegate`, `tidegate:keep_alive=1m`, `clearml`, `clearml:poll=30s,idle=60s`, `script:FILE`, `exec:FILE`; many times
     #[arg(long = "policy", value_name = "POLICY", default_values = ["tidegate", "clearml"])]
     policies: Vec<PolicySpec>,
     /// So many runs of each, with other boot times; means are shown
@@ -91,6 +91,8 @@ fn text(contest: &Contest) -> String {
         ("P50", Side::Right),
         ("P95", Side::Right),
         ("P99", Side::Right),
+        ("FAIR", Side::Right),
+        ("WORST USER", Side::Right),
         ("SCORE $", Side::Right),
         ("LAUNCHES", Side::Right),
         ("CALLS", Side::Right),
@@ -110,6 +112,8 @@ fn text(contest: &Contest) -> String {
                 seconds(score.wait_p50_s),
                 seconds(score.wait_p95_s),
                 seconds(score.wait_p99_s),
+                format!("{:.3}", score.fairness),
+                seconds(score.worst_user_wait_s),
                 format!("{:.2}", score.score_usd),
                 format!("{:.0}", score.launches),
                 format!("{:.0}", score.clearml_calls),

@@ -22,6 +22,9 @@ pub(super) struct WorldArgs {
     /// Machines cost less, and the cloud takes each back so often in an hour
     #[arg(long, value_name = "PER HOUR", num_args = 0..=1, default_missing_value = "0.05")]
     spot: Option<f64>,
+    /// Half of each queue's machines are on demand all the same, in a pool of their own
+    #[arg(long, requires = "spot", conflicts_with = "fault")]
+    mixed: bool,
 }
 
 /// What the spot market asks for of the price on demand, in percent.
@@ -43,7 +46,7 @@ impl WorldArgs {
             if !(0.0..=3_600.0).contains(&hazard) {
                 return Err(Failure::Usage(format!("--spot is {hazard}: it must be 0 to 3600 in an hour")));
             }
-            cloud.spot = Some(Spot { price_percent: SPOT_PERCENT, hazard });
+            cloud.spot = Some(Spot { price_percent: SPOT_PERCENT, hazard, mixed: self.mixed });
         }
         Ok(cloud)
     }

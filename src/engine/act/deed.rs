@@ -107,6 +107,14 @@ pub(crate) enum Deed {
         fleet: FleetId,
         value: String,
     },
+    /// Writes why a queue's tasks wait where people look at them in ClearML; empty: they do not.
+    TellWaiting {
+        name: QueueName,
+        queue: QueueId,
+        text: String,
+        /// Of those that wait, in whose status messages it stands, too.
+        tasks: Vec<TaskId>,
+    },
     /// What the fleet left behind is told and cleared away.
     Sweep {
         provider: Provider,
@@ -181,6 +189,7 @@ impl Deed {
             Self::CreateMailbox { .. }
             | Self::DeleteMailbox { .. }
             | Self::RenewLease { .. }
+            | Self::TellWaiting { .. }
             | Self::Sweep { .. }
             | Self::BootLog { .. } => None,
         }
@@ -249,6 +258,7 @@ impl Deed {
             (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
             (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
             (Self::RenewLease { .. }, Self::RenewLease { .. }) => true,
+            (Self::TellWaiting { name, .. }, Self::TellWaiting { name: other, .. }) => name == other,
             (Self::Carry(one) | Self::PutBack { of: one, .. }, other)
             | (other, Self::Carry(one) | Self::PutBack { of: one, .. }) => other.is_of_attempt(&one.attempt.instance),
             (Self::Sweep { sweep, .. }, Self::Sweep { sweep: other, .. }) => sweep.region == other.region,
@@ -288,6 +298,7 @@ impl Deed {
             | Self::Enqueue { .. }
             | Self::Unregister { .. }
             | Self::RenewLease { .. }
+            | Self::TellWaiting { .. }
             | Self::Sweep { .. } => None,
         }
     }
@@ -318,6 +329,7 @@ impl std::fmt::Display for Deed {
             Self::CreateMailbox { instance } => write!(f, "make the mailbox of {instance}"),
             Self::DeleteMailbox { instance } => write!(f, "remove the mailbox of {instance}"),
             Self::RenewLease { .. } => write!(f, "renew the lease"),
+            Self::TellWaiting { name, .. } => write!(f, "tell ClearML why tasks of {name} wait"),
             Self::Sweep { sweep, .. } => write!(f, "look for what was left behind in {}", sweep.region),
             Self::BootLog { instance, .. } => write!(f, "read the console of {instance}"),
         }
@@ -451,6 +463,7 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
         Deed::CreateMailbox { instance } => nothing(tracker.create_mailbox(instance).await),
         Deed::DeleteMailbox { instance } => nothing(tracker.delete_mailbox(instance).await),
         Deed::RenewLease { fleet, value } => nothing(tracker.renew_lease(fleet, value).await),
+        Deed::TellWaiting { queue, text, tasks, .. } => nothing(tracker.tell_waiting(queue, text, tasks).await),
         Deed::Sweep { provider, sweep } => Ok(Done::Swept(world.cloud(*provider)?.sweep(sweep).await?)),
         Deed::BootLog { provider, region, instance, .. } => {
             Ok(Done::Text(world.cloud(*provider)?.console(region, instance).await?))

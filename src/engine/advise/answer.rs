@@ -18,7 +18,7 @@ pub(super) fn read(answer: Dynamic, policy: &str, queue: &QueueSettings) -> Resu
     let mut table: Map = answer.try_cast().ok_or_else(|| format!("it answered {kind}, not a table or ()"))?;
     let mut take = |name: &str| table.remove(name).filter(|value| !value.is_unit());
     let capacity = take("capacity").map(|value| capacity(&value)).transpose()?;
-    let pools = take("pools").map(|value| pools(value, queue)).transpose()?;
+    let pools = take("pools").map(pools).transpose()?;
     let veto = take("veto").map(|value| value.as_bool().map_err(|kind| format!("veto is {kind}, not true or false")));
     let veto = veto.transpose()?.unwrap_or_default();
     let said = take("reason").map(Dynamic::into_immutable_string).transpose();
@@ -26,9 +26,16 @@ pub(super) fn read(answer: Dynamic, policy: &str, queue: &QueueSettings) -> Resu
     if let Some(name) = table.keys().next() {
         return Err(format!("`{name}` is none of capacity, pools, veto and reason"));
     }
+    fit(Advice { policy: String::new(), capacity, pools, veto, said: said.into() }, policy, queue)
+}
+
+/// The advice of a policy as it is taken in; `None`: it wants nothing. The error says what is wrong with it.
+pub(super) fn fit(advice: Advice, policy: &str, queue: &QueueSettings) -> Result<Option<Advice>, String> {
+    let Advice { capacity, pools, veto, said, .. } = advice;
     if capacity.is_none() && pools.is_none() && !veto {
         return Ok(None);
     }
+    let pools = pools.map(|pools| of_queue(pools, queue)).transpose()?;
     if said.trim().is_empty() {
         return Err("it gives no reason".to_owned());
     }
@@ -43,12 +50,16 @@ fn capacity(value: &Dynamic) -> Result<u32, String> {
     u32::try_from(number).map_err(|_| wrong(number.to_string()))
 }
 
-fn pools(value: Dynamic, queue: &QueueSettings) -> Result<Vec<PoolName>, String> {
+fn pools(value: Dynamic) -> Result<Vec<PoolName>, String> {
     let wrong = |kind: &str| format!("pools is {kind}, not a list of names");
     let names = value.into_typed_array::<String>().map_err(wrong)?;
+    Ok(names.iter().map(|name| PoolName::from(name.as_str())).collect())
+}
+
+/// Each once, and of those that the queue names.
+fn of_queue(names: Vec<PoolName>, queue: &QueueSettings) -> Result<Vec<PoolName>, String> {
     let mut pools: Vec<PoolName> = Vec::new();
     for name in names {
-        let name = PoolName::from(name.as_str());
         if !queue.pools.contains(&name) {
             return Err(format!("queue.{}.pools does not name `{name}`", queue.name));
         }

@@ -94,6 +94,7 @@ mod tests {
                     on_exit: OnExit::Leave,
                     time_zone: jiff::tz::TimeZone::UTC,
                     gce_metadata: std::collections::BTreeMap::new(),
+                    tell_waiting: false,
                     policy: None,
                     metrics: None,
                     store: None,

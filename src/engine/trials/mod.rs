@@ -14,6 +14,7 @@ mod quitting;
 mod schedules;
 mod still;
 mod survival;
+mod told;
 mod world;
 
 use std::sync::Arc;
@@ -121,6 +122,7 @@ impl Trial {
             candidate: None,
             naming: Naming::random(),
             planner: crate::plan::plan,
+            policy: None,
             crash: CrashPoints::default(),
             socket: None,
             warnings: Vec::new(),

@@ -21,14 +21,34 @@ async fn with(script: &str) -> (Trial, PathBuf, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("own.rhai");
     write(&file, script);
-    let text = SETTINGS.replace("time_zone", &format!("policy = \"{}\"\ntime_zone", file.display()));
+    (asked(&file.display().to_string()).await, file, folder)
+}
+
+/// The same, whose policy is a program of these lines of Python.
+async fn with_program(lines: &str) -> (Trial, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let (draft, file) = (folder.path().join("draft"), folder.path().join("rules.py"));
+    write(
+        &draft,
+        &format!(
+            "#!/usr/bin/env python3\nimport json, sys, time\nfor line in sys.stdin:\n    asked = json.loads(line)\n{lines}\n"
+        ),
+    );
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o700)).unwrap();
+    // A file that this process wrote may be busy: another forked meanwhile.
+    assert!(std::process::Command::new("cp").arg("-p").args([&draft, &file]).status().unwrap().success());
+    (asked(&format!("exec:{}", file.display())).await, folder)
+}
+
+async fn asked(policy: &str) -> Trial {
+    let text = SETTINGS.replace("time_zone", &format!("policy = \"{policy}\"\ntime_zone"));
     let disk = Disk::default();
     disk.clone().commit(&[Record::Armed(true)]).await.unwrap();
     let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
     let world = super::Scripted::new(clock, 3);
     let mut trial = Trial::start(world, disk, clock, SettingsFile::in_memory(&text).unwrap());
     trial.pass(30).await;
-    (trial, file, folder)
+    trial
 }
 
 fn machines(trial: &Trial) -> usize {
@@ -76,4 +96,37 @@ async fn one_that_fails_is_done_without_and_that_is_said() {
     trial.pass(60).await;
     let failed = trial.view().snapshot.advice.values().find_map(Advised::failure).unwrap();
     assert!(failed.contains("own.rhai: it cannot be read: No such file"), "{failed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_is_followed_and_passes_no_limit() {
+    let say = |answer: &str| {
+        format!("    print(json.dumps({{'id': asked['id'], 'answers': {{'train': {answer}}}}}), flush=True)")
+    };
+    let (trial, _folder) = with_program(&say("{'veto': True, 'reason': 'not before nine'}")).await;
+    assert_eq!(machines(&trial), 0);
+    let (mut trial, _folder) = with_program(&say("{'capacity': 1000000, 'reason': 'more'}")).await;
+    trial.pass(60).await;
+    trial.pass(60).await;
+    assert_eq!(machines(&trial), 4, "limits.max holds");
+    assert!(trial.lines(EntryKind::Alarm).is_empty(), "{:?}", trial.journal);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_program_that_fails_is_done_without_and_that_is_said() {
+    for (lines, said) in [
+        ("    while True: pass", "it did not answer within 5 s; it was ended"),
+        ("    print('twelve machines, please', flush=True)", "its line is no answer"),
+        ("    sys.exit('out of coffee')", "it ended (exit status: 1): out of coffee"),
+        ("    time.sleep(60)", "it did not answer within 5 s"),
+    ] {
+        let (mut trial, _folder) = with_program(lines).await;
+        assert_eq!(machines(&trial), 3, "{lines}: as without a policy");
+        for _ in 0..3 {
+            trial.pass(60).await;
+        }
+        assert_eq!(machines(&trial), 3, "{lines}");
+        let failed: Vec<_> = trial.view().snapshot.advice.values().filter_map(Advised::failure).collect();
+        assert!(failed.len() == 1 && failed[0].contains(said), "{failed:?}");
+    }
 }

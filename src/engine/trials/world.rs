@@ -45,6 +45,7 @@ pub(super) struct Facts {
     pub(super) tasks: Vec<TaskRecord>,
     /// Hold tasks; a machine that `answers` takes one at once when it is idle.
     pub(super) holds: Vec<TaskRecord>,
+    pub(super) told_waiting: Vec<(QueueId, String, usize)>,
     /// On the lead, by term.
     pub(super) claims: BTreeMap<Term, ClaimNote>,
     /// The mailbox's orders are answered by the machine.
@@ -66,10 +67,8 @@ pub(super) struct Scripted {
 impl Scripted {
     pub(super) fn new(clock: Clock, waiting: usize) -> Arc<Self> {
         let waiting = (0..waiting).map(|task| format!("t{task}").into()).collect();
-        Arc::new(Self {
-            clock,
-            facts: Mutex::new(Facts { waiting, answers: true, gate: true, listed: true, ..Facts::default() }),
-        })
+        let facts = Facts { waiting, answers: true, gate: true, listed: true, ..Facts::default() };
+        Arc::new(Self { clock, facts: Mutex::new(facts) })
     }
 
     pub(super) fn world(this: &Arc<Self>) -> World {
@@ -166,13 +165,8 @@ impl Scripted {
     ) -> Result<T, TrackerError> {
         let done = self.call(name, act).await;
         let endpoint = name.to_owned();
-        done.map_err(|may_have_acted| {
-            if may_have_acted {
-                TrackerError::Deadline { endpoint }
-            } else {
-                TrackerError::Refused { endpoint, code: 400, subcode: 1, message: "no".to_owned() }
-            }
-        })
+        let no = TrackerError::Refused { endpoint: endpoint.clone(), code: 400, subcode: 1, message: "no".to_owned() };
+        done.map_err(|may_have_acted| if may_have_acted { TrackerError::Deadline { endpoint } } else { no })
     }
 
     async fn does<T>(&self, name: &'static str, act: impl FnOnce(&mut Facts, Timestamp) -> T) -> Result<T, CloudError> {
@@ -273,6 +267,11 @@ impl Tracker for Scripted {
             tasks.iter().map(|id| (id.clone(), facts(id))).collect()
         })
         .await
+    }
+
+    async fn tell_waiting(&self, queue: &QueueId, text: &str, tasks: &[TaskId]) -> Result<(), TrackerError> {
+        self.asks("tell_waiting", |facts, _| facts.told_waiting.push((queue.clone(), text.to_owned(), tasks.len())))
+            .await
     }
 
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {

@@ -19,4 +19,7 @@ pub struct AccountSettings {
     pub external_id: Option<String>,
     /// Google's project.
     pub project: Option<String>,
+    /// The program that has the machines, for pools of `exec`; an absolute path.
+    #[serde(default)]
+    pub program: Option<String>,
 }

@@ -115,7 +115,7 @@ pub(super) fn is_cloud_secret(text: &str) -> bool {
     match store_of(text) {
         Some((Provider::Aws, _)) => is_aws_secret(name),
         Some((Provider::Gce, _)) => is_google_secret(name),
-        Some((Provider::Kubernetes, _)) | None => false,
+        Some((Provider::Kubernetes | Provider::Exec, _)) | None => false,
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::settings::exec::ExecSettings;
 use crate::model::settings::gce::GceSettings;
 use crate::model::settings::kubernetes::KubernetesSettings;
 use crate::model::settings::spot_cap::SpotCap;
@@ -49,6 +50,8 @@ pub struct LaunchSettings {
     pub gce: GceSettings,
     #[serde(default)]
     pub kubernetes: KubernetesSettings,
+    #[serde(default)]
+    pub exec: ExecSettings,
 }
 
 /// Where a pool's spot machines are tried, and who chooses.

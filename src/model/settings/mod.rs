@@ -6,6 +6,7 @@ mod agent;
 pub mod autoscaler;
 pub mod check;
 pub mod discount;
+mod exec;
 pub mod fields;
 mod gce;
 pub mod guardrails;
@@ -27,6 +28,7 @@ pub mod volume;
 pub use account::AccountSettings;
 pub use agent::{AgentSettings, MOST_AGENTS};
 pub use discount::Discount;
+pub use exec::ExecSettings;
 pub use gce::{DiskKind, GceSettings, Provisioning, size_of};
 pub use idle::{KeepAlive, OnIdle};
 pub use kubernetes::KubernetesSettings;
@@ -78,7 +80,7 @@ impl Settings {
         self.queues.iter().find(|queue| queue.name == *name)
     }
 
-    /// The script that is asked about a queue of these settings, if any.
+    /// The script or program that is asked about a queue of these settings, if any.
     #[must_use]
     pub fn policy_of<'a>(&'a self, queue: &'a QueueSettings) -> Option<&'a str> {
         queue.policy.as_deref().or(self.the_loop.policy.as_deref())
@@ -112,8 +114,11 @@ impl Settings {
     }
 
     /// What a pool of pods need not say: where they run, what kind of machine they are, and that nothing there answers a
-    /// drain.
+    /// drain; and what a pool of a program's need not: that it has one place.
     pub(crate) fn complete(&mut self) {
+        for pool in self.pools.iter_mut().filter(|pool| pool.provider == Provider::Exec && pool.region.is_empty()) {
+            exec::PLACE.clone_into(&mut pool.region);
+        }
         for pool in self.pools.iter_mut().filter(|pool| pool.provider == Provider::Kubernetes) {
             pool.region = pool.launch.kubernetes.site();
             pool.types = vec![MachineType::new(kubernetes::POD)];
@@ -173,6 +178,9 @@ pub struct LoopSettings {
     /// Metadata of every machine of Google's, beneath its pool's own.
     #[serde(default)]
     pub gce_metadata: BTreeMap<String, String>,
+    /// ClearML's own pages say why tasks wait.
+    #[serde(default)]
+    pub tell_waiting: bool,
     /// The script that is asked about every queue that names none itself.
     #[serde(default)]
     pub policy: Option<String>,
@@ -414,6 +422,8 @@ pub enum Provider {
     Aws,
     Gce,
     Kubernetes,
+    /// A program of the user's.
+    Exec,
 }
 
 impl Provider {
@@ -423,6 +433,7 @@ impl Provider {
             Self::Aws => "aws",
             Self::Gce => "gce",
             Self::Kubernetes => "kubernetes",
+            Self::Exec => "exec",
         }
     }
 
@@ -433,6 +444,7 @@ impl Provider {
             Self::Aws => "EC2",
             Self::Gce => "Compute Engine",
             Self::Kubernetes => "Kubernetes",
+            Self::Exec => "the program",
         }
     }
 }

@@ -60,6 +60,11 @@ const OF_KUBERNETES: [&str; 13] = [
     "pending_queue",
 ];
 
+const OF_EXEC: [&str; 3] = ["machine_vcpu", "machine_gpus", "machine_options"];
+
+/// What a program's machines have not: where they are and what they are made of is the program's matter.
+const NOT_OF_EXEC: [&str; 3] = ["public_address", "subnets", "disk_gb"];
+
 /// What every machine has, and a pod has not: it has one task, and ends with it.
 const OF_MACHINES: [&str; 28] = [
     "account",
@@ -101,9 +106,10 @@ const LONGEST_LIFE: SignedDuration = SignedDuration::from_hours(24 * 119);
 /// What does not hold of a pool for its provider's sake, by the fields to mend.
 pub(super) fn complaints(settings: &Settings, pool: &PoolSettings) -> Vec<(&'static str, String)> {
     let others: &[&[&str]] = match pool.provider {
-        Provider::Aws => &[&OF_GCE, &OF_KUBERNETES],
-        Provider::Gce => &[&OF_AWS, &OF_KUBERNETES],
-        Provider::Kubernetes => &[&OF_AWS, &OF_GCE, &OF_MACHINES],
+        Provider::Aws => &[&OF_GCE, &OF_KUBERNETES, &OF_EXEC],
+        Provider::Gce => &[&OF_AWS, &OF_KUBERNETES, &OF_EXEC],
+        Provider::Kubernetes => &[&OF_AWS, &OF_GCE, &OF_MACHINES, &OF_EXEC],
+        Provider::Exec => &[&OF_AWS, &OF_GCE, &OF_KUBERNETES, &NOT_OF_EXEC],
     };
     let foreign = fields::set_in(pool).filter(|field| others.iter().any(|names| names.contains(field)));
     let mut complaints: Vec<_> =
@@ -118,6 +124,13 @@ pub(super) fn complaints(settings: &Settings, pool: &PoolSettings) -> Vec<(&'sta
         }
         Provider::Aws => {}
         Provider::Gce => complaints.extend(of_gce(pool)),
+        Provider::Exec => {
+            let account = pool.account.as_ref().and_then(|account| settings.account(account));
+            let missing = "is missing: name a section [account.NAME] with a program".to_owned();
+            let has_program = account.is_none_or(|account| account.program.is_some());
+            complaints.extend(pool.account.is_none().then_some(("account", missing)));
+            complaints.extend((!has_program).then(|| ("account", "has no program".to_owned())));
+        }
     }
     complaints.extend(of_secrets(pool));
     let account = pool.account.as_ref().and_then(|account| settings.account(account));
@@ -130,7 +143,9 @@ pub(super) fn complaints(settings: &Settings, pool: &PoolSettings) -> Vec<(&'sta
 /// What every cloud needs.
 fn of_clouds(pool: &PoolSettings) -> impl Iterator<Item = (&'static str, String)> {
     let missing = |what: &str| format!("is missing: write `{what}`");
-    let region = pool.region.is_empty().then(|| ("region", missing("region = \"us-east-1\"")));
+    // A program has one place unless it is told another.
+    let needs_region = pool.region.is_empty() && pool.provider != Provider::Exec;
+    let region = needs_region.then(|| ("region", missing("region = \"us-east-1\"")));
     let types = pool.types.is_empty().then(|| ("types", missing("types = [\"g5.xlarge\", \"g5.2xlarge\"]")));
     region.into_iter().chain(types)
 }
@@ -158,6 +173,7 @@ fn of_secrets(pool: &PoolSettings) -> Vec<(&'static str, String)> {
         let Some((provider, store)) = store_of(place) else { continue };
         let word = pool.provider.word();
         let says = match (pool.provider, provider) {
+            (Provider::Exec, _) => format!("`{store}:` is a cloud's store: a machine of a program's has none"),
             (Provider::Aws, Provider::Gce) => {
                 format!("`{store}:` is Google's store: a machine of {word} reads `ssm:NAME` or `secretsmanager:NAME`")
             }
@@ -186,11 +202,19 @@ fn of_secrets(pool: &PoolSettings) -> Vec<(&'static str, String)> {
 fn set_for_another(provider: Provider) -> impl Fn(&AccountSettings) -> Vec<&'static str> {
     move |account| {
         let set = match provider {
-            Provider::Aws => vec![("project", account.project.is_some())],
+            Provider::Aws => vec![("project", account.project.is_some()), ("program", account.program.is_some())],
             Provider::Gce => vec![
                 ("profile", account.profile.is_some()),
                 ("role_arn", account.role_arn.is_some()),
                 ("external_id", account.external_id.is_some()),
+                ("program", account.program.is_some()),
+            ],
+            Provider::Exec => vec![
+                ("profile", account.profile.is_some()),
+                ("credentials", account.credentials.is_some()),
+                ("role_arn", account.role_arn.is_some()),
+                ("external_id", account.external_id.is_some()),
+                ("project", account.project.is_some()),
             ],
             // It has no account, and says so.
             Provider::Kubernetes => Vec::new(),

@@ -29,7 +29,7 @@ pub(super) const PEER: &str = "clearml";
 pub(super) const TUNED: &str = "clearml:poll=30s,idle=60s";
 
 /// The machines that the cloud takes back.
-const SPOT: Spot = Spot { price_percent: 40, hazard: 0.05 };
+const SPOT: Spot = Spot { price_percent: 40, hazard: 0.05, mixed: false };
 
 impl Runs {
     pub(super) fn new(trace: &Trace, judge: Judge, watch: &Watch<'_>) -> Result<Self, String> {

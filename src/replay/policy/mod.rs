@@ -2,6 +2,7 @@
 
 mod clearml;
 mod own;
+mod sight;
 
 pub use clearml::Clearml;
 pub use own::Own;
@@ -77,11 +78,17 @@ mod tests {
             for queue in [0].repeat(sweep as usize).into_iter().chain([1]) {
                 let submitted = hour * HOUR + Millis::from(dice.between(0, 3_000_000));
                 let duration = Millis::from(dice.between(10_000, 4_000_000));
-                jobs.push(Job { submitted, duration, queue });
+                jobs.push(Job { submitted, duration, queue, user: 0, project: None });
             }
         }
         jobs.sort_by_key(|job| job.submitted);
-        Trace { name: "day".to_owned(), queues: vec![queue("small", 1), queue("large", 8)], jobs }
+        Trace {
+            name: "day".to_owned(),
+            queues: vec![queue("small", 1), queue("large", 8)],
+            users: vec![String::new()],
+            projects: Vec::new(),
+            jobs,
+        }
     }
 
     type Make = fn(&Week<'_>) -> Box<dyn Policy>;

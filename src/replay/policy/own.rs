@@ -5,6 +5,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::Policy;
+use super::sight::{learn, owners, see, task};
 use crate::engine::advise::Advisors;
 use crate::engine::{LEASED_EVERY, WHOLE_EVERY};
 use crate::model::advice::Advised;
@@ -12,19 +13,18 @@ use crate::model::breaker::{Breaker, Offering};
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::course::Courses;
 use crate::model::ids::Revision;
-use crate::model::instance::{Agents, Drain, Instance, Origin, Phase, Power, RunningTask};
+use crate::model::instance::{Agents, Drain, Instance, Origin, Phase, Power};
 use crate::model::ledger::Ledger;
 use crate::model::money::{Money, Rate};
 use crate::model::observed::QueueEntry;
 use crate::model::plan::{Action, Launch};
-use crate::model::record::Learned;
 use crate::model::settings::key::{Part, Section};
 use crate::model::settings::{Market, OnIdle, PoolSettings, Provider, QueueSettings, Settings, fields};
 use crate::model::snapshot::{ErrorClass, QueueState, Snapshot, Source, Surplus};
 use crate::plan::pace::{QUICK, SLOW, SLOWER, pace};
 use crate::plan::plan;
 use crate::replay::trace::{Millis, TraceQueue};
-use crate::replay::week::{Doing, Machine, Week};
+use crate::replay::week::Week;
 
 const REGION: &str = "replay";
 
@@ -55,7 +55,7 @@ pub struct Own {
     shortage: Option<u32>,
     /// A look found nothing to do, and the world has not changed since.
     still: Option<u64>,
-    /// Scripts of the user's; what went wrong with one first.
+    /// Policies of the user's; what went wrong with one first.
     advisors: Advisors,
     failure: Option<String>,
 }
@@ -70,7 +70,6 @@ impl Own {
         let mut settings = Settings::blank(Revision::new("replay"));
         settings.the_loop.price_of_waiting = waiting;
         let mut catalogue = Catalogue::default();
-        let market = if week.cloud.spot.is_some() { Market::Spot } else { Market::OnDemand };
         for (place, queue) in week.trace.queues.iter().enumerate() {
             let Some(class) = week.cloud.classes.get(week.class(place)) else { continue };
             let caps = week.caps(place);
@@ -79,7 +78,8 @@ impl Own {
                 pools: pools.iter().map(|pool| pool.as_str().into()).collect(),
                 ..QueueSettings::with_defaults(queue.name.as_str())
             });
-            for (pool, cap) in pools.into_iter().zip(caps) {
+            for (place, (pool, cap)) in pools.into_iter().zip(caps).enumerate() {
+                let market = if week.cloud.is_spot(place) { Market::Spot } else { Market::OnDemand };
                 let mut pool = PoolSettings {
                     region: REGION.to_owned(),
                     types: vec![class.machine_type.as_str().into()],
@@ -141,16 +141,17 @@ impl Own {
         })
     }
 
-    /// With a script for every queue, as `loop.policy` names one.
+    /// With a policy for every queue, as `loop.policy` names one.
     #[must_use]
-    pub fn with_script(mut self, path: &str) -> Self {
-        self.settings.the_loop.policy = Some(path.to_owned());
+    pub fn with_policy(mut self, policy: &str) -> Self {
+        self.settings.the_loop.policy = Some(policy.to_owned());
         self
     }
 
-    /// Asks the script, if there is one. One that fails anywhere would be scored for what the loop did without it.
-    fn ask(&mut self, now: Timestamp) {
+    /// Asks the policy, if there is one. One that fails anywhere would be scored for what the loop did without it.
+    fn ask(&mut self, week: &Week<'_>, now: Timestamp) {
         if self.settings.the_loop.policy.is_some() {
+            self.snapshot.owners = Arc::new(owners(week));
             self.snapshot.advice = self.advisors.advise(&self.snapshot, &self.settings, &self.ledger, now);
             let failed = self.snapshot.advice.values().find_map(Advised::failure);
             self.failure = self.failure.take().or(failed);
@@ -214,7 +215,7 @@ impl Own {
 
     /// Carries a plan out; whether it did anything.
     fn carry_out(&mut self, week: &mut Week<'_>, now: Timestamp) -> bool {
-        self.ask(now);
+        self.ask(week, now);
         let decided = plan(&self.snapshot, &self.settings, &self.ledger, now);
         self.interval = pace(&self.snapshot, &decided, self.interval);
         self.snapshot.surplus = decided.surplus;
@@ -386,10 +387,6 @@ pub(in crate::replay) fn field(name: &str) -> Result<(Part, &'static fields::Fie
         .or_else(|error| fields::find(Part::Loop, name).map(|field| (Part::Loop, field)).map_err(|_| error.to_string()))
 }
 
-fn task(job: usize) -> crate::model::ids::TaskId {
-    format!("job-{job}").into()
-}
-
 fn submitted(week: &Week<'_>, job: usize) -> Timestamp {
     let at = week.trace.jobs.get(job).map_or(0, |job| job.submitted);
     Timestamp::from_millisecond(at).unwrap_or(Timestamp::MAX)
@@ -432,58 +429,5 @@ fn launched(number: usize, launch: &Launch, now: Timestamp) -> Instance {
         replace: None,
         off_outside: None,
         no_start_until: None,
-    }
-}
-
-/// What the machine teaches that was last seen otherwise.
-fn learn(learned: &mut Learned, instance: &Instance, machine: &Machine, millis: Millis, now: Timestamp) {
-    let runs = |task: &RunningTask| matches!(machine.doing, Doing::Running(job) if task.id == self::task(job));
-    if let Some(ended) = instance.task.as_ref().filter(|task| !runs(task)) {
-        let took = now.duration_since(ended.since);
-        learned.tasks.entry(instance.home.clone()).or_default().push(took);
-    }
-    if !instance.registered && machine.registers <= millis && machine.doing != Doing::Off {
-        let boot = SignedDuration::from_millis(machine.registers - machine.called);
-        let samples = if machine.stint > 0 { &mut learned.starts } else { &mut learned.boots };
-        samples.entry(instance.pool.clone()).or_default().push(boot);
-    }
-}
-
-/// A machine as the engine's join would show it.
-fn see(instance: &mut Instance, machine: &Machine, millis: Millis, now: Timestamp) {
-    let draining = instance.drain.is_some();
-    let phase = match machine.doing {
-        _ if draining && machine.doing != Doing::Off => Phase::Draining,
-        Doing::Booting if machine.runs > millis => Phase::Pending,
-        Doing::Booting => Phase::Booting,
-        Doing::Idle | Doing::Drained => Phase::Idle,
-        Doing::Running(_) => Phase::Busy,
-        Doing::Off => Phase::Stopped,
-        Doing::Gone => Phase::Gone,
-    };
-    if machine.doing == Doing::Off && !instance.power.is_off() {
-        (instance.power, instance.rate, instance.last_report) = (Power::Off { since: now }, None, None);
-    }
-    if instance.phase != phase {
-        (instance.phase, instance.phase_since) = (phase, now);
-    }
-    if machine.doing == Doing::Off {
-        instance.drain = None;
-    }
-    instance.registered = machine.registers <= millis && machine.doing != Doing::Off;
-    instance.last_report = instance.registered.then_some(now);
-    match machine.doing {
-        Doing::Running(job) => {
-            if instance.task.as_ref().is_none_or(|running| running.id != task(job)) {
-                let queue = Some(instance.home.clone());
-                instance.task = Some(RunningTask { id: task(job), name: String::new(), queue, since: now });
-            }
-        }
-        _ => instance.task = None,
-    }
-    if machine.doing == Doing::Drained
-        && let Some(drain) = instance.drain.as_mut().filter(|drain| drain.acknowledged.is_none())
-    {
-        drain.acknowledged = Some(now);
     }
 }

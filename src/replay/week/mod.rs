@@ -267,7 +267,7 @@ impl<'a> Week<'a> {
                 self.tally.violations += u32::from(*up > line.caps.get(pool).copied().unwrap_or_default());
             }
             line.interruptions += 1;
-            if let Some(after) = self.cloud.interruption(self.seed, name, line.interruptions) {
+            if let Some(after) = self.cloud.interruption(self.seed, name, pool, line.interruptions) {
                 self.at(runs + after, Event::Interrupted { machine: number, stint });
             }
         }
@@ -305,7 +305,7 @@ impl<'a> Week<'a> {
         }
         let machine = machine.clone();
         self.alive -= 1;
-        let rate = self.rate(machine.queue);
+        let rate = self.rate(machine.queue, machine.pool);
         self.tally.bill(&machine, now, rate, self.cloud.least_billed);
         if let Some(line) = self.lines.get_mut(machine.queue) {
             if let Some(up) = line.up.get_mut(machine.pool) {
@@ -327,8 +327,8 @@ impl<'a> Week<'a> {
         true
     }
 
-    fn rate(&self, queue: usize) -> crate::model::money::Rate {
-        self.cloud.classes.get(self.class(queue)).map(|class| self.cloud.rate(class)).unwrap_or_default()
+    fn rate(&self, queue: usize, pool: usize) -> crate::model::money::Rate {
+        self.cloud.classes.get(self.class(queue)).map(|class| self.cloud.rate_in(class, pool)).unwrap_or_default()
     }
 
     /// Tells a machine to take no more jobs. Its agent answers when it next looks for one.
@@ -376,7 +376,8 @@ impl<'a> Week<'a> {
                 let Some(machine) = self.machines.get(number).filter(|machine| machine.run == run) else { return };
                 if let Doing::Running(job) = machine.doing {
                     self.unfinished -= 1;
-                    self.tally.waits.push(self.jobs.get(job).map_or(0, |progress| progress.waited));
+                    let waited = self.jobs.get(job).map_or(0, |progress| progress.waited);
+                    self.tally.done(self.trace.jobs.get(job), waited);
                     self.becomes_idle(number);
                 }
             }

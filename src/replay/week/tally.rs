@@ -1,7 +1,7 @@
 //! What a played trace cost, and how long its jobs waited.
 
 use super::super::model::CloudModel;
-use super::super::trace::{Millis, Trace};
+use super::super::trace::{Job, Millis, Trace};
 use super::Machine;
 use crate::model::money::{Money, Rate};
 
@@ -25,6 +25,8 @@ pub struct Tally {
     pub compute: Money,
     /// How long each job was in its queue.
     pub waits: Vec<Millis>,
+    /// How each user fared, by the place in the trace.
+    pub users: Vec<Fared>,
     pub launches: u32,
     /// The most machines at once.
     pub peak: u32,
@@ -41,7 +43,61 @@ pub struct Tally {
     pub cloud_calls: u64,
 }
 
+/// How a user's jobs fared.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Fared {
+    pub jobs: u32,
+    pub waited: Millis,
+    /// Of all jobs together: how many times longer each took than it ran.
+    pub slowed: f64,
+}
+
+/// A shorter job is not slowed down more by the same wait than one of this length.
+const SHORT: Millis = 60_000;
+
+impl Fared {
+    /// The mean wait, in seconds.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a statistic")]
+    pub fn mean_wait(&self) -> f64 {
+        self.waited as f64 / 1_000.0 / f64::from(self.jobs.max(1))
+    }
+}
+
 impl Tally {
+    /// A job was done that waited for so long.
+    #[expect(clippy::cast_precision_loss, reason = "a statistic")]
+    pub(super) fn done(&mut self, job: Option<&Job>, waited: Millis) {
+        self.waits.push(waited);
+        let Some(job) = job else { return };
+        if self.users.len() <= job.user {
+            self.users.resize(job.user + 1, Fared::default());
+        }
+        if let Some(user) = self.users.get_mut(job.user) {
+            let runs = job.duration.max(SHORT);
+            user.jobs += 1;
+            user.waited += waited;
+            user.slowed += (waited + runs) as f64 / runs as f64;
+        }
+    }
+
+    /// How evenly waiting fell on the users, by Jain's index of how much each one's jobs were slowed down: 1 is all alike,
+    /// one over the number of users is all of it on one.
+    #[must_use]
+    pub fn fairness(&self) -> f64 {
+        let means: Vec<f64> =
+            self.users.iter().filter(|user| user.jobs > 0).map(|user| user.slowed / f64::from(user.jobs)).collect();
+        let (sum, squares) = means.iter().fold((0.0, 0.0), |(sum, squares), mean| (sum + mean, squares + mean * mean));
+        let users = f64::from(u32::try_from(means.len()).unwrap_or(u32::MAX));
+        if squares > 0.0 { sum * sum / (users * squares) } else { 1.0 }
+    }
+
+    /// The mean wait of the user who waited longest, in seconds.
+    #[must_use]
+    pub fn worst_user_wait(&self) -> f64 {
+        self.users.iter().map(Fared::mean_wait).fold(0.0, f64::max)
+    }
+
     pub(super) fn bill(&mut self, machine: &Machine, ended: Millis, rate: Rate, least: Millis) {
         if ended <= machine.runs {
             return;
@@ -104,4 +160,31 @@ impl Tally {
 
 fn cost(rate: Rate, millis: Millis) -> Money {
     rate.cost(super::super::model::span(millis))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fairness_is_one_when_all_fare_alike_and_less_the_more_falls_on_one() {
+        let job = |user, duration| Job { submitted: 0, duration, queue: 0, user, project: None };
+        let tally = |waits: &[(usize, Millis)]| {
+            let mut tally = Tally::default();
+            for (user, waited) in waits {
+                tally.done(Some(&job(*user, 600_000)), *waited);
+            }
+            tally
+        };
+        assert_eq!(Tally::default().fairness().to_bits(), 1.0_f64.to_bits());
+        let alike = tally(&[(0, 60_000), (0, 120_000), (2, 90_000)]);
+        assert!((alike.fairness() - 1.0).abs() < 1e-9, "the second has no jobs");
+        // Slowed down 1 and 11 times: 144 / (2 * 122).
+        let other = tally(&[(0, 0), (1, 6_000_000)]);
+        assert!((other.fairness() - 144.0 / 244.0).abs() < 1e-9, "{}", other.fairness());
+        assert!((other.worst_user_wait() - 6_000.0).abs() < 1e-9);
+        let mut short = Tally::default();
+        short.done(Some(&job(0, 1_000)), 60_000);
+        assert!((short.users[0].slowed - 2.0).abs() < 1e-9, "as of a job of a minute");
+    }
 }

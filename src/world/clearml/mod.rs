@@ -11,6 +11,7 @@ mod hold;
 mod pods;
 mod requeue;
 mod session;
+mod tell;
 mod token;
 mod wire;
 
@@ -233,6 +234,10 @@ impl Tracker for Clearml {
         give_up: Option<&str>,
     ) -> Result<Requeue, TrackerError> {
         pods::put_back(self, place, started, give_up).await
+    }
+
+    async fn tell_waiting(&self, queue: &QueueId, text: &str, tasks: &[TaskId]) -> Result<(), TrackerError> {
+        tell::waiting(self, queue, text, tasks).await
     }
 
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {

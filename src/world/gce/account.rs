@@ -180,6 +180,7 @@ mod tests {
             role_arn: None,
             external_id: None,
             project: project.map(str::to_owned),
+            program: None,
         }
     }
 

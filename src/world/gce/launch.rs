@@ -10,10 +10,10 @@ use tokio::time::timeout;
 
 use crate::model::ids::{IntentId, Zone};
 use crate::model::snapshot::ErrorClass;
-use crate::world::cloud::{CloudError, LaunchOrder, Launched, PassedOver};
+use crate::world::cloud::{CloudError, LaunchOrder, Launched, PassedOver, name_of as name};
 use crate::world::gce::error::{No, cloud_error, is_not_offered, name_exists, refused};
 use crate::world::gce::operation::{follow, unknown};
-use crate::world::gce::request::{machine, name, request_id};
+use crate::world::gce::request::{machine, request_id};
 use crate::world::gce::{Site, label, listed};
 use crate::world::guard;
 

@@ -13,23 +13,11 @@ use jiff::SignedDuration;
 use crate::model::ids::IntentId;
 use crate::model::label::{hash, written};
 use crate::model::settings::{Market, PoolSettings, Provisioning};
-use crate::world::cloud::LaunchOrder;
+use crate::world::cloud::{LaunchOrder, name_of as name};
 use crate::world::gce::label;
 
 /// The machine ends itself at the end of its life; the cloud does so this much later, if it did not.
 const DEAD_MAN: SignedDuration = SignedDuration::from_mins(15);
-
-/// A name of the machine of an intent: nobody else gives it, and the same intent always has the same.
-pub(super) fn name(intent: &IntentId) -> String {
-    let text = intent.as_str().replace('.', "-");
-    let is_short = text.len() <= 50 && !text.ends_with('-');
-    let is_plain = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-    if is_short && is_plain && !text.is_empty() {
-        format!("tidegate-{text}")
-    } else {
-        format!("tidegate-{}", hash(intent.as_str()).get(..40).unwrap_or_default())
-    }
-}
 
 /// The idempotency token of one machine in one zone, in the form of a UUID.
 pub(super) fn request_id(intent: &IntentId, zone: &str) -> String {

@@ -24,6 +24,7 @@ const GATE: &str = include_str!("../../../assets/guard/gate.py");
 const SERVER: &str = include_str!("../../../assets/guard/server.py");
 const AWS: &str = include_str!("../../../assets/guard/aws.py");
 const GCE: &str = include_str!("../../../assets/guard/gce.py");
+const PLAIN: &str = include_str!("../../../assets/guard/plain.py");
 const AWS_SECRET: &str = include_str!("../../../assets/guard/secret.py");
 const GCE_SECRET: &str = include_str!("../../../assets/guard/gce_secret.py");
 
@@ -147,6 +148,8 @@ fn script(order: &LaunchOrder, machine: &str) -> Result<String, GuardError> {
     let (cloud, store) = match pool.provider {
         Provider::Aws => (AWS, AWS_SECRET),
         Provider::Gce => (GCE, GCE_SECRET),
+        // No secret is read there: the settings hold none for it.
+        Provider::Exec => (PLAIN, ""),
         Provider::Kubernetes => return Err(GuardError::NoMachine { pool: pool.name.to_string() }),
     };
     let secret = agent.secrets().next().map(|_| ("secret.py", store));
@@ -252,7 +255,7 @@ mod tests {
         }
         assert!(!script.contains("--create-queue") && !script.contains("set -x"));
         assert!(script.find("shutdown -P") < script.find("\"$INIT_SCRIPT\" ]"));
-        for text in [GATE, SERVER, AWS, GCE, AWS_SECRET, GCE_SECRET] {
+        for text in [GATE, SERVER, AWS, GCE, PLAIN, AWS_SECRET, GCE_SECRET] {
             assert!(text.ends_with('\n') && text.lines().all(|line| line != END_OF_FILE));
         }
     }
@@ -271,6 +274,15 @@ mod tests {
         assert!(sh(&["-n"], &script).is_some());
         order.pool.agent.init_script = Some("#".repeat(METADATA_LIMIT));
         assert!(matches!(startup_script(&order, "m"), Err(GuardError::ScriptTooLarge { .. })));
+    }
+
+    #[test]
+    fn a_machine_of_a_programs_is_told_its_name_and_asks_no_metadata() {
+        let mut order = order();
+        order.pool.provider = Provider::Exec;
+        let script = startup_script(&order, "tidegate-b1-0").unwrap();
+        assert!(script.contains("\nMACHINE='tidegate-b1-0'\n") && !script.contains("169.254.169.254"));
+        assert!(sh(&["-n"], &script).is_some() && !script.contains("secret.py\" <<"));
     }
 
     #[test]

@@ -222,6 +222,17 @@ impl Tracker for Shared {
         self.tracker_call(Call::Read, "events.get_task_log", |state| desk::log(state, task)).await
     }
 
+    async fn tell_waiting(&self, queue: &QueueId, text: &str, tasks: &[TaskId]) -> Result<(), TrackerError> {
+        self.tracker_call(Call::Write, "queues.add_or_update_metadata", |state| {
+            // A queue that is gone is success.
+            let time = state.time();
+            let _ = state.server.set_metadata(time, queue, "tidegate", text);
+            state.server.say_to_waiting(queue, text, tasks);
+            Ok(())
+        })
+        .await
+    }
+
     async fn unregister(&self, worker: &WorkerId) -> Result<(), TrackerError> {
         self.tracker_call(Call::Write, "workers.unregister", |state| {
             state.server.unregister_worker(&ClearmlServer::agents(), worker);

@@ -73,7 +73,7 @@ fn a_queue_has_so_many_gpus_and_one_without_a_quota_none() {
 
 #[test]
 fn every_example_is_tested_here() {
-    let tests = include_str!("examples.rs");
+    let tests = [include_str!("examples.rs"), include_str!("programs.rs")].concat();
     for entry in std::fs::read_dir(example("")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(tests.contains(&format!("\"{name}\"")), "{name} is in no test");

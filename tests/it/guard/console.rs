@@ -159,6 +159,7 @@ impl Console {
                 candidate: None,
                 naming: Naming::random(),
                 planner: plan,
+                policy: None,
                 crash: CrashPoints::default(),
                 socket: None,
                 warnings: Vec::new(),

@@ -182,6 +182,7 @@ impl Console {
             candidate,
             naming: Naming::random(),
             planner: plan,
+            policy: None,
             crash: CrashPoints::default(),
             socket: None,
             warnings: Vec::new(),

@@ -120,6 +120,7 @@ impl Day {
                     candidate: None,
                     naming,
                     planner,
+                    policy: None,
                     crash,
                     socket: None,
                     warnings: Vec::new(),

@@ -130,6 +130,7 @@ pub(super) fn with<T>(settings: &str, tasks: Vec<PlannedTask>, live: impl AsyncF
             candidate: None,
             naming: Naming::seeded(7),
             planner: plan,
+            policy: None,
             crash: CrashPoints::default(),
             socket: None,
             warnings: Vec::new(),

@@ -67,7 +67,7 @@ fn machines_that_are_kept_switched_off_cost_less_and_start_sooner() {
 fn what_the_cloud_takes_back_is_done_again_from_its_checkpoint() {
     let trace = week("rare");
     let spot = |hazard, checkpoint| CloudModel {
-        spot: Some(Spot { price_percent: 40, hazard }),
+        spot: Some(Spot { price_percent: 40, hazard, mixed: false }),
         checkpoint,
         ..CloudModel::default()
     };

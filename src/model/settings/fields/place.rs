@@ -115,6 +115,7 @@ pub(super) fn begin(settings: &mut Settings, section: &Section) {
                 role_arn: None,
                 external_id: None,
                 project: None,
+                program: None,
             });
             true
         }
@@ -187,6 +188,7 @@ impl Settings {
                 on_exit: OnExit::Leave,
                 time_zone: TimeZone::UTC,
                 gce_metadata: BTreeMap::new(),
+                tell_waiting: false,
                 policy: None,
                 metrics: None,
                 store: None,

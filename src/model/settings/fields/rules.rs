@@ -48,7 +48,7 @@ pub(super) const TIME_ZONE: Rule =
     Rule { holds: is_one::<TimeZone>, is: "a time zone, such as `Europe/Berlin` or `UTC`" };
 pub(super) const SCOPE: Rule = Rule {
     holds: is_one::<BudgetScope>,
-    is: "`all`, `provider:aws`, `provider:gce`, `provider:kubernetes`, or one of `pool:NAME`, `queue:NAME`, `project:NAME` and `user:NAME`",
+    is: "`all`, `provider:aws`, `provider:gce`, `provider:kubernetes`, `provider:exec`, or one of `pool:NAME`, `queue:NAME`, `project:NAME` and `user:NAME`",
 };
 pub(super) const PER: Rule = Rule {
     holds: is_one::<Per>,
@@ -106,8 +106,13 @@ pub(super) const IMAGE: Rule =
     Rule { holds: is_image_name, is: "the name of a container's image, such as `python:3.12`" };
 pub(super) const POLICY: Rule = Rule {
     holds: is_policy,
-    is: "the path of a script, such as `policies/night.rhai`, from the folder of this file on",
+    is: "the path of a script, such as `policies/night.rhai`, or `exec:` and that of a program, such as `exec:./rules.py`, from the folder of this file on",
 };
+pub(super) const PROGRAM: Rule = Rule {
+    holds: |text| is_line(text) && std::path::Path::new(text).is_absolute(),
+    is: "the absolute path of a program, such as `/etc/tidegate/machines.py`",
+};
+pub(super) const OPTION_NAME: Rule = Rule { holds: is_word, is: "a name without spaces" };
 pub(super) const ARGUMENT: Rule = Rule { holds: is_line, is: "one argument on one line" };
 
 /// Fit for fleets and pools: a part of worker names, of tags and of directories.
@@ -120,7 +125,8 @@ pub(in crate::model::settings) fn is_line(text: &str) -> bool {
 }
 
 fn is_policy(text: &str) -> bool {
-    is_line(text) && std::path::Path::new(text).extension().is_some_and(|extension| extension == "rhai")
+    let is_script = std::path::Path::new(text).extension().is_some_and(|extension| extension == "rhai");
+    is_line(text) && text.strip_prefix("exec:").map_or(is_script, is_line)
 }
 
 fn is_word(text: &str) -> bool {

@@ -111,7 +111,13 @@ words!(OnExit, "leave" = OnExit::Leave, "stop-idle" = OnExit::StopIdle, "stop-al
 words!(OnIdle, "terminate" = OnIdle::Terminate, "stop" = OnIdle::Stop);
 words!(ReplaceDrifted, "never" = ReplaceDrifted::Never, "when-idle" = ReplaceDrifted::WhenIdle);
 words!(Period, "hour" = Period::Hour, "day" = Period::Day, "week" = Period::Week, "month" = Period::Month);
-words!(Provider, "aws" = Provider::Aws, "gce" = Provider::Gce, "kubernetes" = Provider::Kubernetes);
+words!(
+    Provider,
+    "aws" = Provider::Aws,
+    "gce" = Provider::Gce,
+    "kubernetes" = Provider::Kubernetes,
+    "exec" = Provider::Exec
+);
 words!(Market, "on-demand" = Market::OnDemand, "spot" = Market::Spot);
 words!(
     SpotStrategy,

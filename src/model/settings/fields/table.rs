@@ -2,6 +2,7 @@
 
 mod account;
 mod agent;
+mod exec;
 mod gce;
 mod kubernetes;
 mod launch;
@@ -14,7 +15,7 @@ mod spot;
 use super::Field;
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 17] = [
+pub(super) const TABLE: [&[Field]; 18] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -30,6 +31,7 @@ pub(super) const TABLE: [&[Field]; 17] = [
     launch::LAUNCH,
     gce::GCE,
     kubernetes::KUBERNETES,
+    exec::EXEC,
     agent::AGENT,
     pool::POOL_LIMITS,
 ];

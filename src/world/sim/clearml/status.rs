@@ -81,6 +81,16 @@ impl ClearmlServer {
         self.tasks.get_mut(task).ok_or_else(|| Refused::unknown_task(task))
     }
 
+    /// Writes into the status messages of those of these tasks that wait in the queue.
+    pub fn say_to_waiting(&mut self, queue: &QueueId, text: &str, tasks: &[TaskId]) {
+        for task in tasks {
+            let waits = |task: &&mut Task| task.status == Status::Queued && task.queue.as_ref() == Some(queue);
+            if let Some(found) = self.tasks.get_mut(task).filter(waits) {
+                text.clone_into(&mut found.status_message);
+            }
+        }
+    }
+
     /// Every task in the order of creation.
     pub fn tasks(&self) -> impl Iterator<Item = &Task> {
         self.tasks.values()

@@ -129,6 +129,10 @@ impl Tracker for TrackerFace {
         self.tracker.task_facts(tasks).await
     }
 
+    async fn tell_waiting(&self, queue: &QueueId, text: &str, tasks: &[TaskId]) -> Result<(), TrackerError> {
+        self.tracker.tell_waiting(queue, text, tasks).await
+    }
+
     async fn create_mailbox(&self, instance: &InstanceId) -> Result<(), TrackerError> {
         self.tracker.create_mailbox(instance).await
     }

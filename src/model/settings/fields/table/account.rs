@@ -1,7 +1,7 @@
 //! Rows of accounts.
 
 use super::super::google::PROJECT;
-use super::super::rules::{PROFILE_NAME, ROLE, SECRET, WORD};
+use super::super::rules::{PROFILE_NAME, PROGRAM, ROLE, SECRET, WORD};
 use super::super::{Field, Kind, Takes, Unset};
 use super::at;
 
@@ -57,5 +57,15 @@ pub(super) const ACCOUNT: &[Field] = &[
         example: "research-4711",
         later: &[],
         lens: at!(Account, project),
+    },
+    Field {
+        name: "program",
+        kind: Kind::Text(PROGRAM),
+        unset: Unset::Means("none; `exec` needs it"),
+        takes: Takes::Restart,
+        doc: "The program that has the machines of pools with provider = \"exec\": it speaks one line of JSON a request.",
+        example: "/etc/tidegate/machines.py",
+        later: &[],
+        lens: at!(Account, program),
     },
 ];

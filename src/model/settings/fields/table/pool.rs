@@ -10,10 +10,11 @@ use crate::model::money::Rate;
 pub(super) const POOL: &[Field] = &[
     Field {
         name: "provider",
-        kind: Kind::Choice(&["aws", "gce", "kubernetes"]),
+        kind: Kind::Choice(&["aws", "gce", "kubernetes", "exec"]),
         unset: Unset::Required,
         takes: Takes::Restart,
-        doc: "Who has the machines: Amazon EC2, Google Compute Engine, or a Kubernetes cluster, where each task gets a pod of its own.",
+        doc: "Who has the machines: Amazon EC2, Google Compute Engine, a Kubernetes cluster, where each task gets a pod of its own, or with `exec` a program \
+              of your own, which the pool's account names.",
         example: "aws",
         later: &[],
         lens: at!(Pool, provider),
@@ -31,9 +32,9 @@ pub(super) const POOL: &[Field] = &[
     Field {
         name: "region",
         kind: Kind::Text(REGION),
-        unset: Unset::Means("none; every cloud needs it"),
+        unset: Unset::Means("none; AWS and Google need it"),
         takes: Takes::Restart,
-        doc: "The provider's region.",
+        doc: "The provider's region. What it means to a program of `exec` is the program's matter.",
         example: "us-east-1",
         later: &[],
         lens: at!(Pool, region),

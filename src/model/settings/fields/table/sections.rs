@@ -126,10 +126,10 @@ pub(super) const LOOP: &[Field] = &[
         kind: Kind::Text(POLICY),
         unset: Unset::Means("the loop decides"),
         takes: Takes::AtOnce,
-        doc: "A script that is asked at every pass what each queue is to have, where the queue names none of its own. Limits, budgets and \
-              minimums hold whatever it says. Where it fails, the loop decides as without it and the screen says so.",
+        doc: "A script, or with `exec:` a program, that is asked at every pass what each queue is to have, where the queue names none of its \
+              own. Limits, budgets and minimums hold whatever it says. Where it fails, the loop decides as without it and the screen says so.",
         example: "policies/night.rhai",
-        later: &["exec:"],
+        later: &[],
         lens: at!(Loop, policy),
     },
     Field {
@@ -153,6 +153,17 @@ pub(super) const LOOP: &[Field] = &[
         example: "env:TIDEGATE_STORE",
         later: &["keyring:"],
         lens: at!(Loop, store),
+    },
+    Field {
+        name: "tell_waiting",
+        kind: Kind::Flag,
+        unset: Unset::Is("false"),
+        takes: Takes::AtOnce,
+        doc: "Write why tasks wait where the team sees it in ClearML's own pages: into each queue's metadata, under `tidegate`, and into \
+              the status message of its first 20 waiting tasks. It is written when it changes, once a minute at most.",
+        example: "true",
+        later: &[],
+        lens: at!(Loop, tell_waiting),
     },
 ];
 
@@ -286,9 +297,9 @@ pub(super) const QUEUE: &[Field] = &[
         kind: Kind::Text(POLICY),
         unset: Unset::Means("`loop.policy`"),
         takes: Takes::AtOnce,
-        doc: "A script that is asked at every pass what this queue is to have, in the place of `loop.policy`.",
+        doc: "A script, or with `exec:` a program, that is asked at every pass what this queue is to have, in the place of `loop.policy`.",
         example: "policies/night.rhai",
-        later: &["exec:"],
+        later: &[],
         lens: at!(Queue, policy),
     },
 ];

@@ -1,0 +1,147 @@
+//! What the conformance check finds, in the example and in programs that are wrong in one thing each.
+
+use std::path::{Path, PathBuf};
+
+use super::{Place, local};
+use crate::custom::write;
+
+#[test]
+fn the_example_keeps_all_that_the_loop_relies_on() {
+    let place = Place::new(&local());
+    let (code, said) = place.check();
+    assert_eq!(code, Some(0), "{said}");
+    assert!(!said.contains("WRONG"), "{said}");
+    for step in [
+        "hello: processes of this host speaks protocol 1",
+        "list after launch: it is listed",
+        "the same launch twice: one machine",
+        "tags: all came back",
+        "another fleet: does not list it",
+        "console: ",
+        "stop: it is off",
+        "start: it is on",
+        "terminate: it is gone",
+        "terminate again: is success",
+        "terminate of one that never was: is success",
+        "nonsense: refused, and what followed was answered",
+    ] {
+        assert!(said.contains(step), "{step}\n{said}");
+    }
+    let output = place.tidegate(&["check", "--provider", "her", "--yes"]);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && err.contains("did you mean `here`"), "{err}");
+    let output = place.tidegate(&["check", "--provider", "here"]);
+    let err = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.code() == Some(2) && err.contains("launches a machine as of pool cores"), "{err}");
+}
+
+/// A program whose machines are a table in its memory, and that is wrong in what `wrong` puts in the place of a right line.
+fn program(folder: &Path, right: &str, wrong: &str) -> PathBuf {
+    const TEXT: &str = r#"#!/usr/bin/env python3
+import json, sys, time
+machines = {}
+def now():
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+def hello(asked):
+    return {"version": 1, "name": "a table", "calls": ["list", "launch", "terminate"]}
+def list_(asked):
+    return {"machines": [dict(m, id=i) for i, m in machines.items() if m["tags"]["tidegate-fleet"] == asked["fleet"]]}
+def launch(asked):
+    for wanted in asked["machines"]:
+        machine = {"type": asked["type"], "state": "running", "launched": now(), "tags": wanted["tags"]}
+        machines.setdefault(wanted["id"], machine)
+    return {"machines": [{"id": wanted["id"]} for wanted in asked["machines"]]}
+def terminate(asked):
+    for name in asked["machines"]:
+        machines.pop(name, None)
+    return {}
+calls = {"hello": hello, "list": list_, "launch": launch, "terminate": terminate}
+for line in sys.stdin:
+    asked = {}
+    try:
+        asked = json.loads(line)
+        answer = {"id": asked["id"], "ok": calls[asked["call"]](asked)}
+    except Exception as error:
+        answer = {"id": asked.get("id", 0), "error": {"class": "bad-request", "message": repr(error)}}
+    print(json.dumps(answer), flush=True)
+"#;
+    assert!(TEXT.contains(right), "{right}");
+    let (draft, file) = (folder.join("draft"), folder.join("table.py"));
+    write(&draft, &TEXT.replacen(right, wrong, 1));
+    std::fs::set_permissions(&draft, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    // A file that this process wrote may be busy: another forked meanwhile.
+    assert!(std::process::Command::new("cp").arg("-p").args([&draft, &file]).status().unwrap().success());
+    file
+}
+
+#[test]
+fn what_a_program_does_wrong_is_found() {
+    for (right, wrong, told) in [
+        ("", "", ""),
+        ("\"version\": 1", "\"version\": 2", "it speaks protocol 2, and this is 1"),
+        (", \"launch\", \"terminate\"]", "]", "it cannot launch"),
+        ("def hello(asked):", "def hello(asked):\n    sys.exit('out of coffee')", "out of coffee"),
+        (
+            "machines.setdefault(wanted[\"id\"], machine)",
+            "machines[wanted[\"id\"] + str(len(machines))] = machine",
+            "list after launch: it is not listed",
+        ),
+        (
+            "        machines.setdefault(wanted[\"id\"], machine)",
+            "        wanted[\"id\"] += str(len(machines)); machines[wanted[\"id\"]] = machine",
+            "which was not asked for, or twice",
+        ),
+        ("\"tags\": wanted[\"tags\"]}", "\"tags\": {\"tidegate-fleet\": asked[\"fleet\"]}}", "tags: they came back as"),
+        ("if m[\"tags\"][\"tidegate-fleet\"] == asked[\"fleet\"]", "", ""),
+        ("machines.pop(name, None)", "machines.pop(name)", "WRONG program here: terminate again: "),
+        ("\"state\": \"running\"", "\"state\": \"fine\"", "unknown variant `fine`"),
+        ("now()", "\"yesterday\"", ""),
+        ("def terminate(asked):", "def terminate(asked):\n    print('done')", "a line of its is no answer"),
+        ("except Exception as error:", "except KeyError as error:", "nonsense: it closed its output"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (code, said) = Place::new(&program(folder.path(), right, wrong)).check();
+        if told.is_empty() && wrong != "\"yesterday\"" {
+            // The list of another fleet is sifted here as well.
+            assert_eq!(code, Some(0), "{wrong}: {said}");
+            assert!(said.contains("stop: it cannot"), "{said}");
+        } else {
+            assert_eq!(code, Some(4), "{wrong}: {said}");
+            assert!(said.contains(told) && said.contains("WRONG"), "{wrong}: {told}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_program_that_others_can_write_is_not_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = program(folder.path(), "", "");
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o722)).unwrap();
+    let (code, said) = Place::new(&file).check();
+    assert_eq!(code, Some(4), "{said}");
+    assert!(said.contains("it can be written by others (mode 722): run `chmod go-w"), "{said}");
+}
+
+#[test]
+fn settings_of_a_program_are_checked() {
+    let place = Place::new(&local());
+    let file = place.folder.path().join("tidegate.toml");
+    let right = std::fs::read_to_string(&file).unwrap();
+    for (line, other, told) in [
+        ("account = \"here\"", "", "account: is missing: name a section [account.NAME] with a program"),
+        ("program = ", "project = \"research-4711\" # ", "has a project, which is not for exec"),
+        ("cpu_only = true", "cpu_only = true\nami = \"ami-1\"", "ami: is not for provider = \"exec\""),
+        ("cpu_only = true", "cpu_only = true\ndisk_gb = 20", "disk_gb: is not for provider = \"exec\""),
+        ("program = \"/", "program = \"./", "the absolute path of a program"),
+        (
+            "provider = \"exec\"",
+            "provider = \"aws\"\nregion = \"r\"\nami = \"ami-1\"",
+            "machine_vcpu: is not for provider = \"aws\"",
+        ),
+    ] {
+        write(&file, &right.replacen(line, other, 1));
+        let output = place.tidegate(&["check", "--provider", "here", "--yes"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(3) && said.contains(told), "{told}: {said}");
+    }
+}
