@@ -1,5 +1,7 @@
 //! Why tasks wait, as ClearML is told: where it is asked for, by the leader only, when it changes, and to few.
 
+use jiff::SignedDuration;
+
 use super::world::{Fate, Scripted};
 use super::{Disk, SETTINGS, Trial};
 use crate::model::record::Record;
@@ -14,6 +16,7 @@ async fn waiting(tasks: usize, line: &str, armed: bool) -> Trial {
     disk.clone().commit(&[Record::Armed(armed)]).await.unwrap();
     let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
     let world = Scripted::new(clock, tasks);
+    world.facts().waited = SignedDuration::from_mins(5);
     Trial::start(world, disk, clock, SettingsFile::in_memory(&text).unwrap())
 }
 
@@ -62,4 +65,14 @@ async fn what_was_not_taken_is_told_again() {
         "{:?}",
         trial.world.facts().told_waiting
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_came_a_moment_ago_is_left_alone() {
+    let mut trial = waiting(3, ON, true).await;
+    trial.world.facts().waited = SignedDuration::ZERO;
+    trial.pass(120).await;
+    trial.pass(600).await;
+    let told = trial.world.facts().told_waiting.clone();
+    assert!(!told.is_empty() && told.iter().all(|(.., tasks)| *tasks == 0), "{told:?}");
 }

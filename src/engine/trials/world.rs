@@ -39,6 +39,8 @@ pub(super) enum Fate {
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) waiting: Vec<TaskId>,
+    /// For how long, at every look.
+    pub(super) waited: SignedDuration,
     pub(super) machines: BTreeMap<InstanceId, CloudInstance>,
     pub(super) workers: BTreeMap<InstanceId, ObservedWorker>,
     pub(super) mailboxes: BTreeMap<InstanceId, BTreeMap<String, String>>,
@@ -215,7 +217,8 @@ fn queue_of(term: Term) -> QueueId {
 impl Tracker for Scripted {
     async fn queues(&self) -> Result<Vec<ObservedQueue>, TrackerError> {
         self.asks("queues", |facts, now| {
-            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now };
+            let waited = facts.waited;
+            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now - waited };
             let entries = facts.waiting.iter().map(entry).collect();
             vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }]
         })
@@ -237,7 +240,8 @@ impl Tracker for Scripted {
                 created: now,
                 metadata: metadata.clone(),
             };
-            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now };
+            let waited = facts.waited;
+            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now - waited };
             let entries = facts.waiting.iter().map(entry).collect();
             let worker = |worker: &ObservedWorker| GlancedWorker { id: worker.id.clone(), task: worker.task.clone() };
             Glance {
