@@ -138,8 +138,8 @@ fn one_that_dies_is_started_anew_and_what_it_was_asked_to_do_is_in_doubt() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         assert_eq!(exec.list(&fleet, site).await, Ok(Vec::new()));
-        let died = exec.terminate(site, &["tidegate-1".into()]).await.unwrap_err();
-        assert!(died.may_have_acted && died.message.contains("out of coffee"), "{died:?}");
+        let error = exec.terminate(site, &["tidegate-1".into()]).await.unwrap_err();
+        assert!(error.may_have_acted && error.message.contains("out of coffee"), "{error:?}");
         let down = exec.list(&fleet, site).await.unwrap_err();
         assert!(!down.may_have_acted && down.message.contains("it is started anew in"), "{down:?}");
         tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
