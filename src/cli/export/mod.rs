@@ -111,13 +111,22 @@ fn shares<'a>(settings: &'a Settings, pools: &[&'a PoolSettings], report: &mut V
                 report.push(format!("queue {}: pool {} serves {} only there", queue.name, pool.name, taken.queue));
                 continue;
             }
-            let most = pool.limits.max.or(queue.limits.max).or(settings.limits.max).unwrap_or_else(|| {
+            // Theirs counts each kind of machine by itself: no more than the tightest of ours.
+            let limits = [pool.limits.max, queue.limits.max, settings.limits.max];
+            let most = limits.into_iter().flatten().min().unwrap_or_else(|| {
                 report.push(format!("pool {}: it has no limit; 1 is written", pool.name));
                 1
             });
             shares.push(Share { queue: queue.name.as_str(), pool, most });
         }
     }
+    let limited = settings.queues.iter().filter_map(|queue| Some((queue, queue.limits.max?)));
+    report.extend(limited.filter(|(queue, _)| queue.pools.len() > 1).map(|(queue, max)| {
+        format!(
+            "queue.{}.max = {max}: theirs has no limit for a queue; it is written for each of its machines",
+            queue.name
+        )
+    }));
     let unserved = pools.iter().filter(|pool| shares.iter().all(|share| share.pool.name != pool.name));
     report.extend(unserved.map(|pool| format!("pool {}: no queue names it; it is written all the same", pool.name)));
     shares

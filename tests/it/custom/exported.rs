@@ -19,6 +19,7 @@ limit = "$900"
 
 [queue.gpu]
 pools = ["spot", "large"]
+max = 2
 
 [pool.spot]
 provider = "aws"
@@ -63,6 +64,7 @@ fn clearml_s_own_loader_takes_the_export() {
     let output = command.args(["export", "--config"]).arg(&settings).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.contains("budget.month: left out, theirs has none"), "{said}");
+    assert!(said.contains("queue.gpu.max = 2: theirs has no limit for a queue"), "{said}");
     let file = folder.path().join("aws_autoscaler.yaml");
     write(&file, &String::from_utf8(output.stdout).unwrap());
     let served = Served::start(&["gpu"]);
@@ -77,7 +79,7 @@ fn clearml_s_own_loader_takes_the_export() {
     );
     let said = run(&conf, &script);
     let told: Value = serde_json::from_str(said.lines().last().unwrap()).unwrap();
-    assert_eq!(told[0], json!({ "gpu": [["spot", 3], ["large", 2]] }));
+    assert_eq!(told[0], json!({ "gpu": [["spot", 2], ["large", 2]] }));
     assert_eq!(told[1], 10);
     let spot = &told[2];
     assert_eq!(

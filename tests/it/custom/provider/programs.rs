@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Place, local};
+use tidegate::world::cloud::Cloud;
+use tidegate::world::exec::Exec;
+
+use super::{Place, SETTINGS, local};
 use crate::custom::write;
 
 #[test]
@@ -110,6 +113,40 @@ fn what_a_program_does_wrong_is_found() {
             assert!(said.contains(told) && said.contains("WRONG"), "{wrong}: {told}: {said}");
         }
     }
+}
+
+#[test]
+fn one_that_does_not_answer_is_found_by_the_deadline() {
+    for (right, wrong, told) in [
+        ("def hello(asked):", "def hello(asked):\n    time.sleep(60)", "it did not answer `hello` within 10 s"),
+        ("def list_(asked):", "def list_(asked):\n    time.sleep(60)", "`list` took longer than 20 s"),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (code, said) = Place::new(&program(folder.path(), right, wrong)).check();
+        assert_eq!(code, Some(4), "{said}");
+        assert!(said.contains(told), "{told}: {said}");
+    }
+}
+
+#[test]
+fn one_that_dies_is_started_anew_and_what_it_was_asked_to_do_is_in_doubt() {
+    let folder = tempfile::tempdir().unwrap();
+    let dies = program(folder.path(), "def terminate(asked):", "def terminate(asked):\n    sys.exit('out of coffee')");
+    let text = SETTINGS.replace("PROGRAM", &dies.display().to_string());
+    let settings = tidegate::store::settings::parse(&text, Path::new("t.toml")).unwrap();
+    let (exec, site, fleet) = (Exec::new(settings.accounts), "here@local", "lab".into());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        assert_eq!(exec.list(&fleet, site).await, Ok(Vec::new()));
+        let error = exec.terminate(site, &["tidegate-1".into()]).await.unwrap_err();
+        assert!(error.may_have_acted && error.message.contains("out of coffee"), "{error:?}");
+        let down = exec.list(&fleet, site).await.unwrap_err();
+        assert!(!down.may_have_acted && down.message.contains("it is started anew in"), "{down:?}");
+        tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+        assert_eq!(exec.list(&fleet, site).await, Ok(Vec::new()));
+        let unknown = exec.list(&fleet, "there@local").await.unwrap_err();
+        assert!(unknown.message.contains("no account `there` was in the settings"), "{unknown:?}");
+    });
 }
 
 #[test]
