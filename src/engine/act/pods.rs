@@ -12,7 +12,7 @@ use crate::engine::act::naming::Naming;
 use crate::engine::act::outcome::{Consequence, close};
 use crate::engine::seen::notice::opened;
 use crate::engine::words::{Line, line};
-use crate::model::attempt::Attempt;
+use crate::model::attempt::{Attempt, waits_reason};
 use crate::model::ids::{InstanceId, TaskId};
 use crate::model::journal::{EntryKind, Subject};
 use crate::model::observed::{QueueEntry, TaskStatus};
@@ -74,6 +74,7 @@ impl Ground<'_> {
                 queue: queue.id.clone(),
                 pending: pool.launch.kubernetes.pending_queue.as_str().into(),
                 instance: attempt.instance.clone(),
+                waits: waits_reason(&attempt.instance, &self.settings.the_loop.fleet, &launch.queue),
             };
             Some(Try { attempt, provider: pool.provider, region: pool.site(), place })
         });

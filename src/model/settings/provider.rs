@@ -44,7 +44,7 @@ const OF_GCE: [&str; 11] = [
     "provisioning",
 ];
 
-const OF_KUBERNETES: [&str; 13] = [
+const OF_KUBERNETES: [&str; 15] = [
     "context",
     "namespace",
     "pod_template",
@@ -58,10 +58,12 @@ const OF_KUBERNETES: [&str; 13] = [
     "priority_class",
     "pod_service_account",
     "pending_queue",
+    "pending_timeout",
+    "local_queue",
 ];
 
 /// What every machine has, and a pod has not: it has one task, and ends with it.
-const OF_MACHINES: [&str; 28] = [
+const OF_MACHINES: [&str; 27] = [
     "account",
     "market",
     "min",
@@ -72,7 +74,6 @@ const OF_MACHINES: [&str; 28] = [
     "replace_drifted",
     "max_boot",
     "max_silence",
-    "discount",
     "public_address",
     "subnets",
     "zones",

@@ -432,6 +432,7 @@ fn launched(number: usize, launch: &Launch, now: Timestamp) -> Instance {
         replace: None,
         off_outside: None,
         no_start_until: None,
+        pod: None,
     }
 }
 

@@ -46,6 +46,8 @@ pub(super) fn job(order: &PodOrder, template: Value) -> Result<Value, CloudError
     let spec = section(&mut pod, "spec")?;
     fill(spec, order)?;
     let metadata = section(&mut pod, "metadata")?;
+    // A pod is where its Job is, and is called after it.
+    metadata.retain(|name, _| !["namespace", "name", "generateName"].contains(&name.as_str()));
     merge(metadata, "labels", &labels)?;
     merge(metadata, "annotations", &annotations)?;
     merge(metadata, "annotations", &STAYS.into_iter().map(|(name, text)| (name, text.to_owned())).collect())?;
@@ -266,12 +268,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_job_is_made_of_template_and_settings_and_holds_no_secret() {
-        let text = "metadata:\n  labels: {team: vision}\nspec:\n  hostNetwork: true\n  containers:\n  - name: main\n    \
+        let text = "metadata:\n  namespace: other\n  labels: {team: vision}\nspec:\n  hostNetwork: true\n  containers:\n  - name: main\n    \
                     image: old\n    env:\n    - {name: A, value: b}\n    - {name: CLEARML_TASK_ID, value: mine}\n";
         let job = job(&order(), template(Some(text)).unwrap()).unwrap();
         assert!(!job.to_string().contains("hush"), "{job}");
         let pod = &job["spec"]["template"];
         assert_eq!(pod["metadata"]["labels"]["team"], "vision");
+        assert_eq!(pod["metadata"].get("namespace"), None);
         assert_eq!(pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"], "true");
         assert_eq!(pod["spec"]["hostNetwork"], true);
         let container = &pod["spec"]["containers"][0];
