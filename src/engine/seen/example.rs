@@ -236,7 +236,7 @@ impl Fleet {
         let entry = |task: &&str| QueueEntry { task: (*task).into(), added: self.now };
         let entries = self.waiting.iter().map(entry).collect();
         let clearml = ClearmlFacts {
-            waiting: Vec::new(),
+            waiting: None,
             queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
             workers: Workers::Listed(self.workers.clone()),
             mailboxes: self.mailboxes.clone(),

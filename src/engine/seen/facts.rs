@@ -55,8 +55,8 @@ pub struct ClearmlFacts {
     pub tasks: Option<Vec<TaskRecord>>,
     /// Tasks that are tried on a cluster; `None`: there is no such task.
     pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
-    /// Tasks that wait for pods, where those were asked for.
-    pub waiting: Vec<TaskRecord>,
+    /// Tasks that wait for pods; `None`: not asked this time.
+    pub waiting: Option<Vec<TaskRecord>>,
     /// What the tasks behind our queues' entries do that were not known before; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose those are that were not known yet.
@@ -154,7 +154,7 @@ pub struct Facts {
     pub tasks: Vec<TaskRecord>,
     /// Tasks that are tried on a cluster, as they were when ClearML was last asked; `None`: there is no such task.
     pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
-    /// Tasks that waited for pods at this look, if it asked for them.
+    /// Tasks that waited for pods when they were last asked for.
     pub waiting: Vec<TaskRecord>,
     /// What the tasks behind the entries of our queues do, as they were last asked; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
@@ -237,7 +237,9 @@ impl Facts {
                 self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                 self.holds = holds;
                 self.attempts = attempts;
-                self.waiting = waiting;
+                if let Some(waiting) = waiting {
+                    self.waiting = waiting;
+                }
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;
                 }

@@ -99,7 +99,7 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let attempts = tried(tracker.as_ref(), look).await?;
     let (statuses, owners) =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
-    let waiting = if look.pending.is_empty() { Vec::new() } else { tracker.waiting_for_pods(&look.pending).await? };
+    let waiting = if look.pending.is_empty() { None } else { Some(tracker.waiting_for_pods(&look.pending).await?) };
     Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, attempts, waiting, statuses, owners })
 }
 

@@ -125,7 +125,7 @@ impl World {
             entries: queue.entries.iter().map(entry).collect(),
         });
         ClearmlFacts {
-            waiting: Vec::new(),
+            waiting: None,
             queues: queues.collect(),
             workers,
             mailboxes,

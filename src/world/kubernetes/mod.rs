@@ -19,6 +19,7 @@ mod warned;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ pub struct Kubernetes {
     /// What is around the namespaces of a cluster, by its context; the empty one is the current one.
     arounds: Mutex<BTreeMap<String, Arc<Around>>>,
     warned: Warned,
+    /// Where the settings are.
+    folder: Option<PathBuf>,
 }
 
 /// What is watched of a namespace.
@@ -75,10 +78,11 @@ struct View {
 }
 
 impl Kubernetes {
-    /// By the kubeconfig that every tool would use. Nobody is called yet.
+    /// By the kubeconfig that every tool would use. Nobody is called yet. Templates that are named by a path that does not begin
+    /// with `/` are in this folder.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn beside(folder: Option<&Path>) -> Self {
+        Self { folder: folder.map(Path::to_owned), ..Self::default() }
     }
 
     async fn site(&self, name: &str) -> Result<Site, CloudError> {
@@ -171,7 +175,8 @@ impl Kubernetes {
     }
 
     async fn made(&self, site: &Site, order: &PodOrder) -> Result<DynamicObject, CloudError> {
-        let job = job::job(order, job::template(order.pool.launch.kubernetes.template.as_deref())?)?;
+        let job =
+            job::job(order, job::template(order.pool.launch.kubernetes.template.as_deref(), self.folder.as_deref())?)?;
         match post(site, Kind::Job, &job, Way::Really).await {
             Ok(Made { object, warnings }) => {
                 self.warned.hear(&order.pool.site(), warnings);
@@ -365,8 +370,11 @@ impl Cloud for Kubernetes {
 
     async fn rights(&self, _fleet: &FleetId, region: &str, orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
         let site = self.site(region).await?;
-        let (rights, tried) =
-            join(rights::rights(&site), join_all(orders.iter().map(|order| trial::trial(&site, order)))).await;
+        let (rights, tried) = join(
+            rights::rights(&site),
+            join_all(orders.iter().map(|order| trial::trial(&site, order, self.folder.as_deref()))),
+        )
+        .await;
         Ok(rights.into_iter().chain(tried).collect())
     }
 }

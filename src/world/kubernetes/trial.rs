@@ -1,5 +1,7 @@
 //! A pool's pod on trial: the API server reads all of it as strictly as it can, and makes nothing.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 
 use crate::model::account::Owner;
@@ -15,8 +17,8 @@ use crate::world::kubernetes::site::{Kind, Site};
 const NOBODY: &str = "00000000000000000000000000000000";
 
 /// Whether a pod of the order's pool would be taken.
-pub(super) async fn trial(site: &Site, order: &LaunchOrder) -> Right {
-    let answer = match pod(order) {
+pub(super) async fn trial(site: &Site, order: &LaunchOrder, folder: Option<&Path>) -> Right {
+    let answer = match pod(order, folder) {
         Ok(job) => match post(site, Kind::Job, &job, Way::OnTrial).await {
             Ok(Made { warnings, .. }) if warnings.is_empty() => Answer::Granted,
             Ok(Made { warnings, .. }) => Answer::Unclear(format!("the API server warns: {}", warnings.join("; "))),
@@ -32,7 +34,7 @@ fn refused(error: CloudError) -> Answer {
     if error.class == ErrorClass::BadRequest { Answer::Wrong(error.message) } else { Answer::Unclear(error.message) }
 }
 
-fn pod(order: &LaunchOrder) -> Result<serde_json::Value, CloudError> {
+fn pod(order: &LaunchOrder, folder: Option<&Path>) -> Result<serde_json::Value, CloudError> {
     let pool = order.pool.clone();
     let attempt = Attempt {
         instance: format!("clearml-{NOBODY}-0").into(),
@@ -44,7 +46,7 @@ fn pod(order: &LaunchOrder) -> Result<serde_json::Value, CloudError> {
         owner: Owner::default(),
         opened: Timestamp::UNIX_EPOCH,
     };
-    let template = job::template(pool.launch.kubernetes.template.as_deref())?;
+    let template = job::template(pool.launch.kubernetes.template.as_deref(), folder)?;
     let order = PodOrder {
         fleet: order.fleet.clone(),
         attempt,

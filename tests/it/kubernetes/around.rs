@@ -114,9 +114,11 @@ fn what_may_not_be_read_is_said_and_nothing_fails() {
         rig.api.state().denied.insert(verb.to_owned());
     }
     let _ = unschedulable(&mut rig);
+    rig.wait("the pod waits", |rig| {
+        rig.tidegate(&["why", "cluster"]).1.contains("1 pod: unschedulable: 0/1 nodes: 1 Insufficient cpu")
+    });
     let told = rig.tidegate(&["why", "cluster"]).1;
     assert!(told.contains("Not read: nodes: watch: a right is missing") && !told.contains("The cluster:"), "{told}");
-    assert!(told.contains("1 pod: unschedulable: 0/1 nodes: 1 Insufficient cpu"), "{told}");
 }
 
 #[test]

@@ -222,7 +222,7 @@ faults! {
             let mut server = rig.served.server();
             let queue = server.queue_by_name(pending).map(|queue| queue.id.clone());
             let queue = queue.unwrap_or_else(|| server.create_queue(long_ago, pending, &["k8s-glue"]).unwrap());
-            let task = server.create_task(long_ago, NewTask::shell("t", user.clone(), "true")).unwrap();
+            let task = server.create_task(long_ago, NewTask::shell("stranded", user.clone(), "true")).unwrap();
             let reason = reason(task.as_str());
             server.enqueue(long_ago, &user, &task, &queue, Said::reason(&reason), false).unwrap();
             task
@@ -245,7 +245,8 @@ faults! {
         let _ = rig.served.enqueue_shell("gpu", "true");
         rig.start_armed(&[]);
         rig.wait("its pod waits", |rig| !rig.api.state().all("pods").is_empty());
-        let (jobs, secrets) = (rig.api.state().all("jobs"), rig.api.state().all("secrets"));
+        let jobs = rig.api.state().all("jobs");
+        let secrets = rig.api.state().all("secrets");
         let pod = rig.api.state().all("pods")[0].to_string();
         let token = secrets[0]["stringData"]["token"].as_str().unwrap();
         assert!(!pod.contains(token) && !jobs[0].to_string().contains(token) && !pod.contains("agents-secret"));

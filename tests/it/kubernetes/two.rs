@@ -16,7 +16,7 @@ fn two_fleets_in_one_namespace_do_not_touch_each_others_jobs() {
         let output = if second { rig.second(&["instances"]) } else { rig.tidegate(&["instances"]) };
         (output.1.contains(ours.as_str()), output.1.contains(theirs.as_str()))
     };
-    assert_eq!((told(&rig, false), told(&rig, true)), ((true, false), (false, true)));
+    rig.wait("each sees its own", |rig| (told(rig, false), told(rig, true)) == ((true, false), (false, true)));
     rig.api.state().remove("jobs", &format!("clearml-{ours}-1"));
     rig.wait_for_job(&ours, 2);
     assert!(rig.api.state().get("jobs", &format!("clearml-{theirs}-1")).is_some());

@@ -37,7 +37,7 @@ pub(super) const KUBERNETES: &[Field] = &[
         unset: Unset::Means("an empty one"),
         takes: Takes::NewMachines,
         doc: "What every pod begins with, in YAML: `metadata` and `spec` as in a Pod, the agent in its first container; or \
-              `file:PATH` of it, which is read at each start of a pod.",
+              `file:PATH` of it, beside the settings file unless it begins with `/`, which is read at each start of a pod.",
         example: "file:/etc/tidegate/pod.yaml",
         later: &[],
         lens: at!(Pool, launch.kubernetes.template),
