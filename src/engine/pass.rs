@@ -181,6 +181,8 @@ impl Loop {
             );
             heed(&records, &self.memory, &self.settings, &mut self.breakers, self.setup.clock.now());
             self.commit(records).await;
+            // What was found among them is remembered; they do not wait there for ever.
+            self.facts.waiting.clear();
         }
         self.replan(Vec::new()).await?;
         self.tend().await;

@@ -154,7 +154,7 @@ pub struct Facts {
     pub tasks: Vec<TaskRecord>,
     /// Tasks that are tried on a cluster, as they were when ClearML was last asked; `None`: there is no such task.
     pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
-    /// Tasks that waited for pods when they were last asked for.
+    /// Tasks that waited for pods when they were last asked for, until they are looked through.
     pub waiting: Vec<TaskRecord>,
     /// What the tasks behind the entries of our queues do, as they were last asked; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,

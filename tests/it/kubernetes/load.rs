@@ -13,7 +13,7 @@ use crate::kubernetes::rig::{Rig, SETTINGS};
 const WAITING: usize = 2_000;
 const RUNNING: usize = 500;
 /// It is watched for so long.
-const WATCHED: Duration = Duration::from_mins(2);
+const WATCHED: Duration = Duration::from_mins(6);
 
 /// Memory in MiB and CPU seconds of a process.
 fn used(process: u32) -> (u64, f64) {
