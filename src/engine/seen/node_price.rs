@@ -105,6 +105,7 @@ mod tests {
         for (name, gpus, selector) in [("gpu", Some(1), "gpu"), ("small", None, "cpu"), ("none", Some(9), "gpu")] {
             let mut pool = PoolSettings { provider: Provider::Kubernetes, ..PoolSettings::with_defaults(name) };
             pool.launch.kubernetes.namespace = Some("ml".to_owned());
+            pool.region = pool.launch.kubernetes.site();
             pool.launch.kubernetes.cpu = Some("1".to_owned());
             pool.launch.kubernetes.gpus = gpus;
             pool.launch.kubernetes.node_selector = [("pool".to_owned(), selector.to_owned())].into();
