@@ -149,3 +149,51 @@ fn a_pod_is_billed_by_its_part_of_its_node_and_budgets_know_it_before() {
     let instances = rig.ask("instances");
     assert_eq!(instances[0]["rate_microusd_per_hour"].as_i64(), Some(1_006_000 / 4), "{instances}");
 }
+
+#[test]
+fn with_kueue_a_job_waits_in_its_queue_once_its_task_is_taken() {
+    let mut rig = Rig::new(&SETTINGS.replace("max = 2", "max = 2\nlocal_queue = \"team-a\""));
+    rig.api.state().groups.push(("kueue.x-k8s.io", "v1beta2"));
+    *rig.cluster.room.0.lock().unwrap() = 0;
+    let task = rig.served.enqueue_shell("gpu", "true");
+    rig.start_armed(&[]);
+    let job = format!("clearml-{task}-1");
+    rig.wait("it is Kueue's to let go", |rig| {
+        let made = rig.api.state().get("jobs", &job);
+        made.is_some_and(|job| job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a")
+    });
+    assert_eq!(rig.served.entries_of("k8s_scheduler"), [task]);
+    rig.api.state().put(
+        "workloads",
+        json!({ "apiVersion": "kueue.x-k8s.io/v1beta2", "kind": "Workload", "metadata": { "name": "job-x",
+            "ownerReferences": [{ "apiVersion": "batch/v1", "kind": "Job", "name": job, "uid": "x" }] },
+            "status": { "conditions": [{ "type": "QuotaReserved", "status": "False", "reason": "WaitingForQuota",
+                "message": "insufficient unused quota for nvidia.com/gpu" }] } }),
+    );
+    rig.wait("it says what Kueue waits for", |rig| {
+        let told = rig.tidegate(&["why", "gpu"]).1;
+        told.contains("1 pod: quota wait: Kueue: WaitingForQuota: insufficient unused quota for nvidia.com/gpu")
+    });
+    let mut admitted = rig.api.state().get("jobs", &job).unwrap();
+    assert_eq!(admitted["spec"]["suspend"], true, "nobody but Kueue lets it go");
+    admitted["spec"]["suspend"] = false.into();
+    rig.api.state().put("jobs", admitted);
+    rig.wait("its pod is made", |rig| !rig.api.state().all("pods").is_empty());
+    assert_eq!(rig.api.state().jobs_made.len(), 1);
+}
+
+#[test]
+fn a_running_glue_is_shown_and_left_alone() {
+    let mut rig = Rig::new(SETTINGS);
+    let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": "clearml-id-abc",
+        "labels": { "CLEARML": "agent-1a2b3c4d", "clearml-task-id": "abc" } }, "spec": {},
+        "status": { "phase": "Pending", "conditions": [{ "type": "PodScheduled", "status": "False",
+            "reason": "Unschedulable", "message": "0/1 nodes are available: 1 Insufficient cpu." }] } });
+    rig.api.state().put("pods", pod);
+    rig.start_armed(&[]);
+    let told = "ClearML's glue agent-1a2b3c4d: 1 pending (task abc: unschedulable: 0/1 nodes: 1 Insufficient cpu). It is left alone.";
+    rig.wait("it is shown", |rig| rig.tidegate(&["why", "cluster"]).1.contains(told));
+    assert_eq!(rig.ask("status")["instances"], 0);
+    let asked = rig.api.state().asked.clone();
+    assert!(!asked.iter().any(|asked| asked.starts_with("DELETE") || asked.starts_with("PATCH")), "{asked:#?}");
+}
