@@ -157,6 +157,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
     });
     let region = Region { provider: Provider::Aws, name: REGION.to_owned() };
     let clearml = ClearmlFacts {
+        waiting: None,
         holds: std::collections::BTreeMap::new(),
         term: None,
         queues: listed.collect(),
@@ -168,5 +169,11 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         owners: std::collections::BTreeMap::new(),
     };
     let regions = vec![(region, Ok(cloud.collect()))];
-    Observation { began: now, clearml: Ok(clearml), regions, credentials_end: std::collections::BTreeMap::new() }
+    Observation {
+        began: now,
+        clearml: Ok(clearml),
+        regions,
+        clusters: std::collections::BTreeMap::new(),
+        credentials_end: std::collections::BTreeMap::new(),
+    }
 }

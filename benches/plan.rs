@@ -249,6 +249,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         replace: None,
         off_outside: None,
         no_start_until: None,
+        pod: None,
     }
 }
 

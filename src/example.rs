@@ -65,6 +65,7 @@ fn instance(id: &str, phase: Phase) -> Instance {
         replace: None,
         off_outside: None,
         no_start_until: None,
+        pod: None,
     }
 }
 

@@ -80,7 +80,7 @@ impl Check {
         let (mut catalogue, now) = (price_table()?, Clock::Wall.now());
         findings.extend(policies(ground.settings.path(), &settings, now));
         let mut lacking = BTreeSet::new();
-        let reachable = match world(&settings) {
+        let reachable = match world(&settings, ground.settings.path()) {
             Ok((world, warnings)) => {
                 let warned = warnings.into_iter().map(|said| Finding { what: "agents".to_owned(), ok: true, said });
                 findings.extend(warned);

@@ -127,7 +127,7 @@ impl Cleanup {
             return Err(Failure::Refused(format!("read only, by the guardrails of {from}")));
         }
         let settings = ground.settings.settings();
-        let (world, _) = world(&settings)?;
+        let (world, _) = world(&settings, ground.settings.path())?;
         let unreachable = |error: TrackerError| Failure::NotReachable(error.to_string());
         let machines = machines(&world, &settings).await;
         let hidden = world.tracker.hidden_queues().await.map_err(unreachable)?;

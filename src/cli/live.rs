@@ -1,6 +1,6 @@
 //! The live loop: settings, the state directory's lock, the store, ClearML and the clouds, put together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -98,7 +98,7 @@ impl Leading {
         // One that may change nothing leads nobody.
         let read_only = settings.read_only().map(|from| format!("nobody (read only, by {from})"));
         let candidate = if read_only.is_none() { Some(candidate(lock.holder())?) } else { None };
-        let (world, warnings) = world(&settings.settings())?;
+        let (world, warnings) = world(&settings.settings(), settings.path())?;
         let catalogue = Arc::new(price_table()?);
         let place = directory.clone();
         let made = move || async move {
@@ -130,12 +130,13 @@ pub(super) fn price_table() -> Result<Catalogue, Failure> {
     prices::catalogue().map_err(|error| Failure::Failed(error.to_string()))
 }
 
-/// ClearML and the clouds of the settings, and what is unsafe about them. Nobody is called yet.
-pub(super) fn world(settings: &Settings) -> Result<(World, Vec<String>), Failure> {
+/// ClearML and the clouds of the settings, and what is unsafe about them. Nobody is called yet. `path`: of the settings' file,
+/// beside which the files are that they name.
+pub(super) fn world(settings: &Settings, path: Option<&Path>) -> Result<(World, Vec<String>), Failure> {
     let credentials = credentials(settings)?;
     let warnings = credentials.warning().into_iter().collect();
     let tracker = Clearml::new(credentials, Clock::Wall).map_err(|error| Failure::NotReachable(error.to_string()))?;
-    Ok((World { tracker: Arc::new(tracker), clouds: clouds(settings) }, warnings))
+    Ok((World { tracker: Arc::new(tracker), clouds: clouds(settings, path) }, warnings))
 }
 
 /// Who we are on the ClearML server.
@@ -146,7 +147,8 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
         .map_err(|error| Failure::Settings(error.to_string()))
 }
 
-fn clouds(settings: &Settings) -> Clouds {
+#[cfg_attr(not(feature = "kubernetes"), expect(unused_variables, reason = "without pods there is no template"))]
+fn clouds(settings: &Settings, path: Option<&Path>) -> Clouds {
     let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 4] = [
         Some((Provider::Exec, Arc::new(crate::world::exec::Exec::new(settings.accounts.clone())))),
         #[cfg(feature = "aws")]
@@ -158,7 +160,10 @@ fn clouds(settings: &Settings) -> Clouds {
         #[cfg(not(feature = "gce"))]
         None,
         #[cfg(feature = "kubernetes")]
-        Some((Provider::Kubernetes, Arc::new(crate::world::kubernetes::Kubernetes::new()))),
+        Some((
+            Provider::Kubernetes,
+            Arc::new(crate::world::kubernetes::Kubernetes::beside(path.and_then(Path::parent))),
+        )),
         #[cfg(not(feature = "kubernetes"))]
         None,
     ];

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::act::deed::Deed;
 use crate::engine::act::pods::{Try, of_attempt};
@@ -10,13 +10,15 @@ use crate::engine::run::Loop;
 use crate::engine::seen::facts::{Facts, Region};
 use crate::engine::seen::sight::{Sights, TERMINATED_PROOFS};
 use crate::engine::words::line;
-use crate::model::attempt::{Attempt, lost_reason};
-use crate::model::ids::IntentId;
+use crate::model::attempt::{Attempt, Pod, lost_reason, waits_reason};
+use crate::model::ids::{IntentId, QueueName};
 use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudInstance, CloudState, TaskRecord, TaskStatus};
 use crate::model::reason::counted;
 use crate::model::record::{Memory, Record};
+use crate::model::settings::kubernetes::PENDING_QUEUE;
 use crate::model::settings::{OnLost, Provider, Settings};
+use crate::model::span::Short;
 use crate::plan::attempt::{Job, Seen, Step, Task, next};
 use crate::world::tracker::PodPlace;
 
@@ -117,6 +119,7 @@ impl Known<'_> {
             asked: self.facts.asked?,
             put_back,
             allowed,
+            patience: self.patience(attempt),
         };
         let about = |kind, text: String| line(self.now, kind, text).about(of_attempt(attempt));
         match next(&seen, self.now) {
@@ -130,12 +133,19 @@ impl Known<'_> {
                 let deed = if step == Step::Carry { Deed::Carry(of) } else { Deed::Withdraw(of) };
                 Some(Due { records: vec![about(EntryKind::Decided, deed.to_string()).record()], deed: Some(deed) })
             }
-            Step::Cancel => {
+            due @ (Step::Cancel | Step::TimeOut) => {
                 let known = self.memory.known.get(&attempt.instance).filter(|known| known.stop_sent.is_none())?;
                 let (provider, region, instance) = (known.provider, known.region.clone(), known.id.clone());
                 let stop = Record::StopSent { instance: instance.clone(), at: self.now };
                 let told = about(EntryKind::Decided, format!("delete {instance}"));
-                let told = told.because(&format!("task {} does not wait for it any more", attempt.task));
+                let why = match self.patience(attempt).filter(|_| due == Step::TimeOut) {
+                    Some(most) => {
+                        let pool = &attempt.pool;
+                        format!("pool.{pool}.pending_timeout is {}; {}", Short(most), self.told(attempt))
+                    }
+                    None => format!("task {} does not wait for it any more", attempt.task),
+                };
+                let told = told.because(&why);
                 let deed = Deed::Stop { provider, region, instance };
                 Some(Due { records: vec![stop, told.record()], deed: Some(deed) })
             }
@@ -166,13 +176,32 @@ impl Known<'_> {
         reason.unwrap_or_else(|| "its Job is gone".to_owned())
     }
 
+    fn patience(&self, attempt: &Attempt) -> Option<SignedDuration> {
+        self.settings.pool(&attempt.pool)?.launch.kubernetes.pending_timeout
+    }
+
+    /// What the cluster says of its pod now.
+    fn told(&self, attempt: &Attempt) -> String {
+        let pod = self.machine(attempt).and_then(|machine| machine.pod.as_ref());
+        pod.map_or_else(|| "nothing is said of it".to_owned(), Pod::told)
+    }
+
+    /// Where its task waits for its pod. A pool that is in the settings no more had the queue that the others have.
+    fn pending(&self, attempt: &Attempt) -> QueueName {
+        let clusters = self.settings.pools.iter().filter(|pool| pool.provider == Provider::Kubernetes);
+        let own = self.settings.pool(&attempt.pool).filter(|pool| pool.provider == Provider::Kubernetes);
+        let pool = own.into_iter().chain(clusters).next();
+        QueueName::new(pool.map_or(PENDING_QUEUE, |pool| pool.launch.kubernetes.pending_queue.as_str()))
+    }
+
     fn of(&self, attempt: &Attempt) -> Option<Try> {
         let Region { provider, name } = self.region(attempt)?;
         let place = PodPlace {
             task: attempt.task.clone(),
             queue: self.facts.queues.named(&attempt.queue)?.id.clone(),
-            pending: self.settings.pool(&attempt.pool)?.launch.kubernetes.pending_queue.as_str().into(),
+            pending: self.pending(attempt),
             instance: attempt.instance.clone(),
+            waits: waits_reason(&attempt.instance, &self.settings.the_loop.fleet, &attempt.queue),
         };
         Some(Try { attempt: attempt.clone(), provider, region: name, place })
     }

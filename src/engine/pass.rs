@@ -22,12 +22,12 @@ use crate::engine::seen::sight::Sights;
 use crate::engine::spend::spend;
 use crate::engine::stance::Stance;
 use crate::engine::words::{line, refusal_key, refused};
-use crate::model::ids::{InstanceId, IntentId};
+use crate::model::ids::{InstanceId, IntentId, QueueName};
 use crate::model::journal::EntryKind;
 use crate::model::plan::{Action, Plan, Planned};
 use crate::model::record::{KnownInstance, Record};
 use crate::model::settings::ladder::Rung;
-use crate::model::settings::{Poll, Settings};
+use crate::model::settings::{Poll, Provider, Settings};
 use crate::model::snapshot::{Ask, Order, Snapshot};
 use crate::plan::check::{Broken, check};
 use crate::plan::pace::{QUICK, SLOW, pace};
@@ -134,6 +134,7 @@ impl Loop {
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
             attempts: self.memory.attempts.values().map(|attempt| attempt.task.clone()).collect(),
             owned: self.facts.owners.keys().cloned().collect(),
+            pending: if deep { self.pending_queues() } else { Vec::new() },
             tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
         };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
@@ -142,6 +143,13 @@ impl Loop {
             Work::Observed(observe(world, clock, look).await, asked)
         });
         self.looking = Some(look.id());
+    }
+
+    /// Where tasks wait for their pods.
+    fn pending_queues(&self) -> Vec<QueueName> {
+        let pools = self.settings.pools.iter().filter(|pool| pool.provider == Provider::Kubernetes);
+        let names: BTreeSet<&str> = pools.map(|pool| pool.launch.kubernetes.pending_queue.as_str()).collect();
+        names.into_iter().map(QueueName::new).collect()
     }
 
     /// Machines whose drain is carried out by a hold task.
@@ -169,6 +177,7 @@ impl Loop {
             return Ok(());
         }
         let fresh = self.facts.take(observation);
+        self.price_pods();
         self.shown_who_leads(fresh.term, asked);
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         if self.leads() {
@@ -186,6 +195,8 @@ impl Loop {
             );
             heed(&records, &self.memory, &self.settings, &mut self.breakers, self.setup.clock.now());
             self.commit(records).await;
+            // What was found among them is remembered; they do not wait there for ever.
+            self.facts.waiting.clear();
         }
         self.replan(Vec::new()).await?;
         self.tend().await;

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::run::{Loop, Work};
 use crate::engine::seen::facts::Region;
+use crate::engine::seen::node_price::expected;
 use crate::engine::words::line;
 use crate::model::catalogue::{Catalogue, Priced};
 use crate::model::extras::ExtraPrices;
@@ -96,6 +97,14 @@ impl Loop {
             }
         }
         types
+    }
+
+    /// What pods cost by the nodes of their clusters, as those were just seen. Without any node the last price stays.
+    pub(super) fn price_pods(&mut self) {
+        for (pool, price) in expected(&self.settings, &self.facts.clusters, &self.setup.catalogue) {
+            let catalogue = std::mem::take(&mut self.setup.catalogue);
+            self.setup.catalogue = catalogue.with_pod_price(&pool.name, price);
+        }
     }
 
     /// A cloud has told its prices, or not.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Owner;
-use crate::model::ids::{InstanceId, IntentId, PoolName, QueueName, TaskId};
+use crate::model::ids::{FleetId, InstanceId, IntentId, PoolName, QueueName, TaskId};
 
 /// A try at a task, from the decision until it is settled what became of the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -59,6 +59,23 @@ pub fn lost_reason(instance: &InstanceId) -> String {
     format!("pod {instance} lost")
 }
 
+/// What is written on a task while it waits for its pod: whoever finds it there, and nothing of the pod, knows where it is
+/// from.
+#[must_use]
+pub fn waits_reason(instance: &InstanceId, fleet: &FleetId, queue: &QueueName) -> String {
+    format!("{WAITS}{instance} of fleet {fleet}/queue {queue}")
+}
+
+const WAITS: &str = "waits for pod ";
+
+/// What [`waits_reason`] says.
+#[must_use]
+pub fn waits_for(reason: &str) -> Option<(InstanceId, FleetId, QueueName)> {
+    let (instance, rest) = reason.strip_prefix(WAITS)?.split_once(" of fleet ")?;
+    let (fleet, queue) = rest.split_once("/queue ")?;
+    Some((InstanceId::new(instance), FleetId::new(fleet), QueueName::new(queue)))
+}
+
 /// A Job and its pod, as the cluster shows them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
@@ -70,6 +87,68 @@ pub struct Pod {
     pub state: PodState,
     /// One line of why, in the cluster's words.
     pub why: String,
+    /// Where it runs, or is to run.
+    #[serde(default)]
+    pub node: Option<String>,
+    /// What it asks of a node.
+    #[serde(default)]
+    pub asks: Asks,
+    /// What happened to it, the oldest first.
+    #[serde(default)]
+    pub story: Vec<Told>,
+}
+
+/// What pods ask of a node, or a node has for them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Asks {
+    /// Thousandths of a CPU.
+    pub cpu_millis: u64,
+    /// Bytes.
+    pub memory: u64,
+    pub gpus: u32,
+}
+
+impl Asks {
+    /// Which part of `room` it takes, in millionths: of what it takes most of. One that asks for nothing may use all, and so
+    /// may one that asks for more than there is. `None`: nobody knows what there is.
+    #[must_use]
+    pub fn part_of(&self, room: &Self) -> Option<u64> {
+        const WHOLE: u64 = 1_000_000;
+        if *room == Self::default() {
+            return None;
+        }
+        let part = |asked: u64, there: u64| match (asked, there) {
+            (0, _) => 0,
+            (_, 0) => WHOLE,
+            (asked, there) => {
+                let part = u128::from(asked) * u128::from(WHOLE) / u128::from(there);
+                u64::try_from(part).unwrap_or(WHOLE).min(WHOLE)
+            }
+        };
+        let parts = [
+            part(self.cpu_millis, room.cpu_millis),
+            part(self.memory, room.memory),
+            part(self.gpus.into(), room.gpus.into()),
+        ];
+        let most = parts.into_iter().max().unwrap_or(WHOLE);
+        Some(if most == 0 { WHOLE } else { most })
+    }
+
+    /// Whether all of it fits into what is there.
+    #[must_use]
+    pub fn fits(&self, room: &Self) -> bool {
+        self.cpu_millis <= room.cpu_millis && self.memory <= room.memory && self.gpus <= room.gpus
+    }
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Told {
+    pub at: Timestamp,
+    /// Who says so: `scheduler`, `Job`, `ClearML`.
+    pub by: String,
+    /// In one line: `TriggeredScaleUp: gpu-pool 0->1 (max: 2)`.
+    pub what: String,
 }
 
 impl Pod {
@@ -117,6 +196,30 @@ pub enum PodState {
 }
 
 impl PodState {
+    /// Whether it waits for something of the cluster's.
+    #[must_use]
+    pub fn waits(self) -> bool {
+        match self {
+            Self::Quota
+            | Self::NotMade
+            | Self::NodeComing
+            | Self::NothingComes
+            | Self::Unschedulable
+            | Self::Scheduled
+            | Self::ImageError
+            | Self::ConfigError
+            | Self::NodeLost
+            | Self::Evicting => true,
+            Self::Held
+            | Self::New
+            | Self::Running
+            | Self::Succeeded
+            | Self::Failed
+            | Self::Disrupted
+            | Self::Deleted => false,
+        }
+    }
+
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -144,6 +247,34 @@ impl PodState {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_pod_takes_the_part_of_its_node_of_which_it_takes_most() {
+        let asks = |cpu_millis, memory, gpus| Asks { cpu_millis, memory, gpus };
+        let room = asks(4_000, 16 << 30, 2);
+        for (asked, part) in [
+            (asks(1_000, 1 << 30, 0), 250_000),
+            (asks(1_000, 8 << 30, 0), 500_000),
+            (asks(1_000, 0, 2), 1_000_000),
+            (asks(0, 0, 0), 1_000_000),
+            (asks(9_000, 0, 0), 1_000_000),
+        ] {
+            assert_eq!(asked.part_of(&room), Some(part), "{asked:?}");
+        }
+        assert_eq!(asks(1, 0, 0).part_of(&Asks::default()), None);
+        assert_eq!(asks(0, 0, 1).part_of(&asks(4_000, 0, 0)), Some(1_000_000));
+        assert!(asks(4_000, 0, 2).fits(&room) && !asks(4_001, 0, 0).fits(&room));
+    }
+
+    #[test]
+    fn what_is_written_on_a_waiting_task_is_read_back() {
+        let (instance, fleet, queue) = ("clearml-t-1".into(), "my lab".into(), "a / queue of fleet b/queue c".into());
+        let reason = waits_reason(&instance, &fleet, &queue);
+        assert_eq!(waits_for(&reason), Some((instance, fleet, queue)));
+        for other in ["k8s pending scheduler", "", "waits for pod x"] {
+            assert_eq!(waits_for(other), None, "{other}");
+        }
+    }
 
     #[test]
     fn a_name_holds_the_task_and_the_number_and_gives_it_back() {

@@ -1,11 +1,15 @@
 //! Back-off: launches that failed are not tried again for a while, as far as the failure reaches.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::model::cluster::Cluster;
 use crate::model::ids::{MachineType, PoolName, Zone};
+use crate::model::instance::Instance;
+use crate::model::reason::counted;
 use crate::model::settings::{Market, PoolSettings, Provider};
 use crate::model::snapshot::{ErrorClass, Quota, Snapshot};
 use crate::model::span::Short;
@@ -130,7 +134,22 @@ impl Snapshot {
                 "the last {failed} machines of pool {pool} never registered: one at a time until one does"
             ));
         }
+        if pool.provider == Provider::Kubernetes {
+            told.extend(self.clusters.get(&pool.site()).into_iter().flat_map(Cluster::cautions));
+        }
         told
+    }
+
+    /// What the pods of these instances wait for, each reason once, with how many wait for it: `2 pods: nothing will come:
+    /// 1 Insufficient nvidia.com/gpu`.
+    #[must_use]
+    pub fn pods_told(&self, of: impl Fn(&Instance) -> bool) -> Vec<String> {
+        let mut counts: BTreeMap<String, u64> = BTreeMap::new();
+        let waiting = self.instances.iter().filter(|instance| instance.is_there() && of(instance));
+        for pod in waiting.filter_map(|instance| instance.pod.as_ref()).filter(|pod| pod.state.waits()) {
+            *counts.entry(pod.told()).or_default() += 1;
+        }
+        counts.into_iter().map(|(told, count)| format!("{}: {told}", counted(count, "pod"))).collect()
     }
 }
 

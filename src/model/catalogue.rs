@@ -1,12 +1,13 @@
 //! Machine types: what they hold and what they cost.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::extras::{ExtraPrices, Extras};
-use crate::model::ids::MachineType;
+use crate::model::ids::{MachineType, PoolName};
 use crate::model::money::Rate;
 use crate::model::settings::{Market, PoolSettings, Provider, size_of};
 use crate::model::site;
@@ -33,6 +34,9 @@ pub struct Catalogue {
     /// What clouds told of disks and addresses, by region.
     #[serde(default)]
     extras: BTreeMap<Provider, BTreeMap<String, ExtraPrices>>,
+    /// What a pod of each pool costs, by the nodes of its cluster.
+    #[serde(default)]
+    pods: BTreeMap<PoolName, (Rate, String)>,
 }
 
 /// What one machine of a pool would hold and cost.
@@ -73,6 +77,24 @@ impl Catalogue {
             Market::OnDemand => (spec.on_demand, spec.source) = (Some(price.rate), price.source),
             Market::Spot => (spec.spot, spec.spot_source) = (Some(price.rate), Some(price.source)),
         }
+    }
+
+    /// Takes in what a pod of a pool costs; one that costs what it did changes nothing.
+    #[must_use]
+    pub fn with_pod_price(self: Arc<Self>, pool: &PoolName, price: Priced) -> Arc<Self> {
+        let known = self.pods.get(pool).is_some_and(|(rate, _)| *rate == price.rate);
+        if known {
+            return self;
+        }
+        let mut changed = Arc::unwrap_or_clone(self);
+        changed.pods.insert(pool.clone(), (price.rate, price.source));
+        Arc::new(changed)
+    }
+
+    /// By what the price of a pool's pods is known, where no setting says it.
+    #[must_use]
+    pub fn pod_source(&self, pool: &PoolName) -> Option<&str> {
+        self.pods.get(pool).map(|(_, source)| source.as_str())
     }
 
     /// What the cloud told of disks and addresses at a site; every account pays the same.
@@ -131,6 +153,7 @@ impl Catalogue {
             }
         };
         let listed = match pool.launch.gce.gpu_type.as_deref().filter(|_| attached > 0) {
+            _ if pool.provider == Provider::Kubernetes => self.pods.get(&pool.name).map(|(rate, _)| *rate),
             None => priced(machine_type),
             // Google prices the type alone, and each GPU.
             Some(gpu) => priced(machine_type)

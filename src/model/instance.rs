@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::model::attempt::Pod;
 use crate::model::drift::{self, Drift};
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, TaskId, WorkerId, Zone};
 use crate::model::money::{Money, Rate};
@@ -203,6 +204,9 @@ pub struct Instance {
     pub replace: Option<Actor>,
     /// The cloud would not start it again a moment ago.
     pub no_start_until: Option<Timestamp>,
+    /// What it is where it is no machine but a pod.
+    #[serde(default)]
+    pub pod: Option<Pod>,
 }
 
 /// The agents of a machine: each runs one task at a time.

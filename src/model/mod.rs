@@ -9,6 +9,7 @@ pub mod calendar;
 pub mod catalogue;
 pub mod claim;
 pub mod clear;
+pub mod cluster;
 pub mod course;
 pub mod drift;
 pub mod eta;

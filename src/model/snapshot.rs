@@ -11,6 +11,7 @@ use crate::model::account::Owner;
 use crate::model::advice::Advised;
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
+use crate::model::cluster::Cluster;
 use crate::model::course::Courses;
 use crate::model::ids::{Actor, InstanceId, PoolName, QueueId, QueueName, TaskId, WorkerId};
 use crate::model::instance::{Hold, Instance};
@@ -50,6 +51,9 @@ pub struct Snapshot {
     /// What the queues' policies want, by the queues that have one.
     #[serde(default)]
     pub advice: BTreeMap<QueueName, Advised>,
+    /// What the clusters say of themselves, by site.
+    #[serde(default)]
+    pub clusters: Arc<BTreeMap<String, Cluster>>,
     /// What people ask for, entering the plan like anything else.
     pub orders: Vec<Order>,
     pub sources: Vec<Source>,

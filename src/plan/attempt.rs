@@ -58,6 +58,8 @@ pub struct Seen {
     pub put_back: u32,
     /// How often the rule of its queue lets one be put back that ran.
     pub allowed: u32,
+    /// How long its pod may wait; `None`: for as long as it takes.
+    pub patience: Option<SignedDuration>,
 }
 
 /// What is to be done.
@@ -71,6 +73,8 @@ pub enum Step {
     Withdraw,
     /// Delete its Job: its task waits for it no more.
     Cancel,
+    /// Delete its Job: its pod has waited for as long as it may.
+    TimeOut,
     /// Put its task back into its queue, for the so-manieth time.
     PutBack(u32),
     /// It was put back often enough: end its task with the reason.
@@ -84,6 +88,11 @@ pub enum Step {
 pub fn next(seen: &Seen, now: Timestamp) -> Step {
     let Some(task) = seen.task.filter(|_| !seen.calling) else { return Step::Wait };
     match (seen.job, task) {
+        (Job::Pending, Task::WaitsForPod)
+            if seen.patience.is_some_and(|most| now.duration_since(seen.opened) >= most) =>
+        {
+            Step::TimeOut
+        }
         (Job::Unseen | Job::Ending, _) | (Job::Pending | Job::Running, Task::WaitsForPod | Task::Runs) => Step::Wait,
         (Job::Held, Task::WaitsForPod) => Step::Carry,
         (Job::Held, _) => Step::Withdraw,
@@ -120,7 +129,16 @@ mod tests {
     }
 
     fn seen(job: Job, task: Task) -> Seen {
-        Seen { calling: false, opened: at(0), job, task: Some(task), asked: at(100), put_back: 0, allowed: 1 }
+        Seen {
+            calling: false,
+            opened: at(0),
+            job,
+            task: Some(task),
+            asked: at(100),
+            put_back: 0,
+            allowed: 1,
+            patience: None,
+        }
     }
 
     #[test]
@@ -164,6 +182,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pod_waits_for_as_long_as_it_may() {
+        for (job, task, patience, step) in [
+            (Job::Pending, Task::WaitsForPod, Some(100), Step::TimeOut),
+            (Job::Pending, Task::WaitsForPod, Some(101), Step::Wait),
+            (Job::Pending, Task::WaitsForPod, None, Step::Wait),
+            (Job::Pending, Task::Runs, Some(1), Step::Wait),
+            (Job::Running, Task::WaitsForPod, Some(1), Step::Wait),
+        ] {
+            let seen = Seen { patience: patience.map(SignedDuration::from_secs), ..seen(job, task) };
+            assert_eq!(next(&seen, at(100)), step, "{job:?} {task:?} {patience:?}");
+        }
+    }
+
     fn any_seen() -> impl Strategy<Value = Seen> {
         let time = prop::option::of((-1_000_i64..1_000).prop_map(at));
         let job = prop_oneof![
@@ -181,8 +213,10 @@ mod tests {
             Just(Task::StoppedByUs),
             time.prop_map(Task::Over)
         ];
-        (any::<bool>(), -1_000_i64..1_000, job, prop::option::of(task), -1_000_i64..1_000, 0_u32..5, 0_u32..5).prop_map(
-            |(calling, opened, job, task, asked, put_back, allowed)| Seen {
+        let patience = prop::option::of((1_i64..1_000).prop_map(SignedDuration::from_secs));
+        let counts = (0_u32..5, 0_u32..5, patience);
+        (any::<bool>(), -1_000_i64..1_000, job, prop::option::of(task), -1_000_i64..1_000, counts).prop_map(
+            |(calling, opened, job, task, asked, (put_back, allowed, patience))| Seen {
                 calling,
                 opened: at(opened),
                 job,
@@ -190,6 +224,7 @@ mod tests {
                 asked: at(asked),
                 put_back,
                 allowed,
+                patience,
             },
         )
     }
@@ -208,6 +243,9 @@ mod tests {
                     let waits_or_runs = matches!(seen.task, Some(Task::WaitsForPod | Task::Runs));
                     prop_assert!(!waits_or_runs);
                 }
+                Step::TimeOut => prop_assert!(
+                    seen.job == Job::Pending && seen.task == Some(Task::WaitsForPod) && seen.patience.is_some()
+                ),
                 Step::PutBack(times) => prop_assert!(over && times == seen.put_back + 1),
                 Step::GiveUp => prop_assert!(over && seen.put_back >= seen.allowed),
                 Step::Settle => {

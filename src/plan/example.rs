@@ -117,6 +117,7 @@ pub(super) fn instance(id: &str, phase: Phase) -> Instance {
         replace: None,
         off_outside: None,
         no_start_until: None,
+        pod: None,
     }
 }
 

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use crate::model::attempt::Attempt;
+use crate::model::cluster::Cluster;
 use crate::model::extras::ExtraPrices;
 use crate::model::ids::{Actor, FleetId, InstanceId, IntentId, MachineType, PoolName, QueueName, Revision, Term, Zone};
 use crate::model::label::hash;
@@ -29,6 +30,11 @@ pub trait Cloud: Send + Sync {
     /// Every machine in `region` that carries the fleet's tag, whatever its state, all pages. Machines that
     /// ended stay listed for a while in most clouds. An error means that nothing is known, never "none".
     async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError>;
+
+    /// What the cluster at `region` says of its nodes and of who adds some. `None`: there is no cluster, only machines.
+    async fn cluster(&self, _region: &str) -> Option<Cluster> {
+        None
+    }
 
     /// Starts up to `order.launch.count` machines with one call, and says which. Fewer than asked for is
     /// success: the rest was refused for capacity. The pool's zones are tried in order, the next one only after a

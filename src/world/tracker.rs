@@ -95,6 +95,11 @@ pub trait Tracker: Send + Sync {
         Err(no_pods("tasks.get_all", tasks.first()))
     }
 
+    /// Tasks that wait in these queues for their pods; a queue that does not exist has none.
+    async fn waiting_for_pods(&self, _pending: &[QueueName]) -> Result<Vec<TaskRecord>, TrackerError> {
+        Ok(Vec::new())
+    }
+
     /// Takes a task that waits out of its queue, and puts it into the queue where tasks wait for their pods, which is made
     /// where it is missing. One that waits there already is taken.
     async fn take(&self, place: &PodPlace) -> Result<Taken, TrackerError> {
@@ -140,6 +145,8 @@ pub struct PodPlace {
     pub pending: QueueName,
     /// The name of its Job.
     pub instance: InstanceId,
+    /// What is written on it while it waits; see [`waits_reason`](crate::model::attempt::waits_reason).
+    pub waits: String,
 }
 
 /// What became of an attempt to take a task.

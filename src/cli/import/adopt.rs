@@ -33,7 +33,7 @@ pub(super) async fn adopt(old: &OldNames, place: &Place, yes: bool) -> Result<()
         return Err(Failure::Refused(format!("read only, by the guardrails of {from}")));
     }
     let settings = ground.settings.settings();
-    let (world, _) = world(&settings)?;
+    let (world, _) = world(&settings, ground.settings.path())?;
     let unreachable = |error: TrackerError| Failure::NotReachable(error.to_string());
     let queues = world.tracker.queues().await.map_err(unreachable)?;
     let workers = world.tracker.workers(&FleetId::new(old.prefix.as_str())).await.map_err(unreachable)?;

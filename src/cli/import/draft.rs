@@ -21,6 +21,7 @@ use crate::store::settings::{Problem, parse};
 
 /// What theirs takes where nothing is said.
 const THEIR_PREFIX: &str = "dynamic_worker";
+const THEIR_GLUE: &str = "k8s";
 /// The account that an old file's project becomes.
 const ACCOUNT: &str = "gcp";
 
@@ -44,7 +45,8 @@ struct Desk {
 
 pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
     let prefix = old.general.iter().find(|(path, _)| plain(path) == PREFIX);
-    let prefix = prefix.and_then(|(_, value)| value.as_str()).filter(|text| !text.is_empty()).unwrap_or(THEIR_PREFIX);
+    let of_kind = if old.kind == Kind::Glue { THEIR_GLUE } else { THEIR_PREFIX };
+    let prefix = prefix.and_then(|(_, value)| value.as_str()).filter(|text| !text.is_empty()).unwrap_or(of_kind);
     let theirs = prefix.to_owned();
     let fleet = fleet.map_or_else(|| house_name(&format!("{prefix}-tidegate")), str::to_owned);
     let old_workers = format!("{prefix}:RESOURCE:TYPE:ID");
@@ -76,7 +78,7 @@ pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
     {
         settings = text(&desk, &queues, from, &fleet, &old_workers);
     }
-    Imported { settings, report: desk.report, old: OldNames { prefix: theirs, pools: names } }
+    Imported { settings, report: desk.report, old: OldNames { prefix: theirs, pools: names }, kind: old.kind }
 }
 
 /// Fit for a fleet or a pool.
@@ -130,12 +132,17 @@ impl Desk {
             let known = rows::is_only_of(other, path).then(|| format!("refused: it is a field of {}", other.words()));
             return self.tell(path, known.unwrap_or_else(|| "refused: nobody knows this field".to_owned()));
         };
+        // Parts of a path that a row's name is made of are kept together by a slash.
+        let shown_path = path.replace('/', ".");
+        let path = if self.kind == Kind::Glue { shown_path.as_str() } else { path };
         if is_empty(value) {
             return self.tell(path, "empty: nothing to bring over");
         }
         match &row.becomes {
             Becomes::Secret(instead) => self.tell(path, format!("not written, it is a secret: {instead}")),
             Becomes::Dropped(why) => self.tell(path, format!("not needed: {why}")),
+            Becomes::Template(place) => self.tell(path, *place),
+            Becomes::Refused(why) => self.refuse(path, value, why, pools),
             Becomes::Comment(why) => {
                 let (text, secrets) = without_secrets(&shown(value));
                 self.comment(path, &text, pools);
@@ -350,12 +357,20 @@ fn allowed(rule: &'static fields::Field, written: Written) -> Result<(Written, V
 /// The file.
 fn text(desk: &Desk, queues: &[(String, Vec<String>)], from: &str, fleet: &str, old_workers: &str) -> String {
     let from: String = from.chars().filter(|letter| !letter.is_control()).collect();
-    let mut text = format!(
-        "# Brought over from {from} by `tidegate import`. Read it, then: tidegate check\n\
+    let mut text = if desk.kind == Kind::Glue {
+        format!(
+            "# Brought over from {from} by `tidegate import`. Read it, then: tidegate check\n\
+             # Stop the old glue first: while it runs, both take tasks from the same queues. Its pods are left alone, and told\n\
+             # of in `tidegate why POOL`: they end with their tasks.\n"
+        )
+    } else {
+        format!(
+            "# Brought over from {from} by `tidegate import`. Read it, then: tidegate check\n\
          # Stop the old autoscaler first: while it runs, both start machines for the same queues. Its machines, with\n\
          # workers {}, are foreign here: counted while they are idle, never acted on, until\n# `tidegate import FILE --adopt` takes them over.\n",
-        old_workers.chars().filter(|letter| !letter.is_control()).collect::<String>()
-    );
+            old_workers.chars().filter(|letter| !letter.is_control()).collect::<String>()
+        )
+    };
     if !desk.clearml.lines.is_empty() {
         section(&mut text, "[clearml]", &desk.clearml, Part::Clearml);
     }

@@ -1,8 +1,9 @@
 //! `import`: the settings of ClearML's AWS autoscaler, of the open example's file or of the app's export, or of its GCP
-//! autoscaler, of the app's export, as settings of ours. Every field is mapped, kept as a comment, or refused by name.
+//! autoscaler, of the app's export, or of its Kubernetes glue, as settings of ours. Every field is mapped, kept as a comment, or refused by name.
 
 mod adopt;
 mod draft;
+mod glue;
 mod google;
 mod read;
 mod rows;
@@ -19,7 +20,8 @@ use super::say::{complain, say};
 use super::table::{Side, table};
 use crate::store::settings::{create, parse};
 
-/// Bring over the configuration of a ClearML autoscaler: `aws_autoscaler.yaml`, or what its AWS or GCP app exported
+/// Bring over the configuration of a ClearML autoscaler: `aws_autoscaler.yaml`, what its AWS or GCP app exported, or that of
+/// its Kubernetes glue: the values of its Helm chart, or its command line
 ///
 /// Whose it is, its fields say. The settings go to standard output, or to a new file; what became of each field is told on standard error. Secrets are
 /// never written: they become references, with what to export. Machines of the old autoscaler stay foreign: they are counted
@@ -27,7 +29,7 @@ use crate::store::settings::{create, parse};
 /// they then count in the limits and in the ledger, and are stopped by hand, since no guard runs on them.
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// The autoscaler's YAML, or an app's JSON
+    /// The autoscaler's YAML, an app's JSON, the chart's values, or a file with the glue's command line
     file: PathBuf,
     /// Write the settings to this new file
     #[arg(long, short, value_name = "FILE")]
@@ -50,6 +52,7 @@ struct Imported {
     /// Each field, and what became of it.
     report: Vec<[String; 2]>,
     old: adopt::OldNames,
+    kind: read::Kind,
 }
 
 /// From the old file's text to new settings.
@@ -70,6 +73,10 @@ impl Import {
         let text = std::fs::read_to_string(&self.file).map_err(|error| unread(&error))?;
         let name = self.file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let imported = import(&text, &name, self.fleet.as_deref()).map_err(|error| unread(&error))?;
+        if self.adopt && imported.kind == read::Kind::Glue {
+            let why = "a glue's pods are left to it: stop it, and they end with their tasks";
+            return Err(Failure::Refused(why.to_owned()));
+        }
         if self.adopt {
             return adopt::adopt(&imported.old, place, self.yes).await;
         }
@@ -103,6 +110,10 @@ mod tests {
     const APP: &str = include_str!("app.json");
     /// What the GCP app exports, likewise: its flat shape and its list of machines are known, of most fields the form's words.
     const GCP: &str = include_str!("gcp.json");
+    /// The values of the glue's chart, with every value set, and those of the Enterprise's that are documented.
+    const CHART: &str = include_str!("chart.yaml");
+    /// The glue's command line, with every flag and all of its environment.
+    const GLUE: &str = include_str!("glue.sh");
 
     fn told(imported: &Imported) -> String {
         let report = table([("FIELD", Side::Left), ("WHAT BECAME OF IT", Side::Left)], &imported.report);
@@ -131,8 +142,44 @@ mod tests {
     }
 
     #[test]
+    fn the_glue_becomes_settings_that_hold() {
+        for (text, name) in [(CHART, "chart"), (GLUE, "glue")] {
+            let imported = import(text, name, None).unwrap();
+            insta::assert_snapshot!(name, told(&imported));
+            parse(&imported.settings, Path::new("t")).unwrap();
+            let unknown: Vec<_> = imported.report.iter().filter(|row| row[1].contains("nobody knows")).collect();
+            assert_eq!(unknown, Vec::<&[String; 2]>::new());
+        }
+    }
+
+    #[test]
+    fn every_field_of_the_glue_that_is_named_in_its_sources_has_a_row() {
+        let known: BTreeSet<&str> = rows::of(Kind::Glue).flat_map(|row| row.names.iter().copied()).collect();
+        let flags = "queue create-queue k8s-pending-queue-name max-pods ports-mode num-of-services base-port base-pod-num \
+            gateway-address limit-pod-label namespace pod-name-prefix template-yaml overrides-yaml container-bash-script \
+            no-system-packages ssh-server-port use-owner-token pod-clearml-conf debug user_props_cb runtime_cb \
+            CLEARML_K8S_GLUE_KIND";
+        let environment = "QUEUE MAX_PODS EXTRA_ARGS START_AGENT_SCRIPT_PATH DEF_EXEC_AGENT_ARGS POD_AGENT_INSTALL_ARGS \
+            POD_MONITOR_LOG_BATCH_SIZE POD_MONITOR_DISABLE_ENQUEUE_ON_PREEMPTION POD_MONITOR_EVICTION_REASONS \
+            POD_USE_IMAGE_ENTRYPOINT IGNORE_KUBECTL_ERROR DEFAULT_SCHEDULER_QUEUE_TAGS \
+            COMPLETED_POD_DELETION_DELAY_MINUTES";
+        let environment = environment.split_whitespace().map(|name| format!("K8S_GLUE_{name}"));
+        for name in flags.split_whitespace().map(str::to_owned).chain(environment) {
+            assert!(known.contains(read::plain(&name).as_str()), "{name}");
+            assert!(GLUE.contains(&name) || name.ends_with("_cb"), "{name} is not tried");
+        }
+    }
+
+    #[test]
     fn no_secret_is_written_anywhere() {
-        for (text, name) in [(EXAMPLE, "aws_autoscaler.yaml"), (APP, "app.json"), (GCP, "gcp.json")] {
+        let all = [
+            (EXAMPLE, "aws_autoscaler.yaml"),
+            (APP, "app.json"),
+            (GCP, "gcp.json"),
+            (CHART, "chart.yaml"),
+            (GLUE, "glue.sh"),
+        ];
+        for (text, name) in all {
             assert!(text.contains("hush"));
             let told = told(&import(text, name, None).unwrap());
             assert!(!told.contains("hush"), "{told}");

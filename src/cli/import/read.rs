@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::rows;
+use super::{glue, rows};
 use crate::model::settings::Provider;
 
 /// Whose file it is.
@@ -12,13 +12,15 @@ pub(super) enum Kind {
     #[default]
     Aws,
     Gcp,
+    /// ClearML's Kubernetes glue: no autoscaler of machines, but of pods.
+    Glue,
 }
 
 impl Kind {
     pub(super) fn other(self) -> Self {
         match self {
             Self::Aws => Self::Gcp,
-            Self::Gcp => Self::Aws,
+            Self::Gcp | Self::Glue => Self::Aws,
         }
     }
 
@@ -26,6 +28,7 @@ impl Kind {
         match self {
             Self::Aws => Provider::Aws,
             Self::Gcp => Provider::Gce,
+            Self::Glue => Provider::Kubernetes,
         }
     }
 
@@ -33,6 +36,7 @@ impl Kind {
         match self {
             Self::Aws => "ClearML's AWS autoscaler",
             Self::Gcp => "ClearML's GCP autoscaler",
+            Self::Glue => "ClearML's Kubernetes glue",
         }
     }
 }
@@ -64,7 +68,8 @@ pub(super) enum NotRead {
     Syntax(String),
     #[error(
         "this is no configuration of a ClearML autoscaler: it has no machines, in `configurations.resource_configurations` \
-         or in a list whose items have an `instance_type`, or a `machine_type` on Google"
+         or in a list whose items have an `instance_type`, or a `machine_type` on Google; nor is it one of its Kubernetes glue: it \
+         has no `agentk8sglue`, and no command line with `k8s_glue` in it"
     )]
     NoMachines,
     #[error(
@@ -76,6 +81,9 @@ pub(super) enum NotRead {
 
 /// Reads YAML, of which JSON is a part.
 pub(super) fn read(text: &str) -> Result<Old, NotRead> {
+    if let Some(old) = glue::read(text) {
+        return Ok(old);
+    }
     let root: Value = serde_saphyr::from_str(text).map_err(|error| {
         let said = error.to_string();
         NotRead::Syntax(said.lines().next().unwrap_or_default().to_owned())

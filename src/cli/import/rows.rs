@@ -2,6 +2,7 @@
 
 mod aws;
 mod gcp;
+mod glue;
 
 use serde_json::Value;
 
@@ -38,6 +39,10 @@ pub(super) enum Becomes {
     Secret(&'static str),
     /// Not needed; why.
     Dropped(&'static str),
+    /// It is in a pod's template, which is a setting of its own.
+    Template(&'static str),
+    /// What it does is not to be had; why.
+    Refused(&'static str),
 }
 
 use Becomes::{Comment, Container, Dropped, Script, Secret, Setting};
@@ -114,12 +119,15 @@ fn own(kind: Kind) -> &'static [Row] {
     match kind {
         Kind::Aws => aws::ROWS,
         Kind::Gcp => gcp::ROWS,
+        Kind::Glue => glue::ROWS,
     }
 }
 
 /// Every row of an app.
 pub(super) fn of(kind: Kind) -> impl Iterator<Item = &'static Row> {
-    COMMON.iter().chain(own(kind))
+    // The glue has nothing in common with the autoscalers of machines.
+    let common = if kind == Kind::Glue { &[] } else { COMMON };
+    common.iter().chain(own(kind))
 }
 
 /// The row of a field.
@@ -133,7 +141,7 @@ pub(super) fn is_only_of(kind: Kind, name: &str) -> bool {
     let name = plain(name);
     let other = match kind {
         Kind::Aws => Kind::Gcp,
-        Kind::Gcp => Kind::Aws,
+        Kind::Gcp | Kind::Glue => Kind::Aws,
     };
     let has = |kind| own(kind).iter().any(|row| row.names.contains(&name.as_str()));
     has(kind) && !has(other)
@@ -144,6 +152,7 @@ pub(super) fn hidden<'a>(kind: Kind, fields: impl Iterator<Item = (&'a String, &
     let switches = match kind {
         Kind::Aws => aws::SWITCHES,
         Kind::Gcp => gcp::SWITCHES,
+        Kind::Glue => &[],
     };
     let hides = |(name, value): (&'a String, &'a Value)| {
         let name = plain(name);

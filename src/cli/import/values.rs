@@ -28,6 +28,17 @@ pub(super) fn text(value: &Value) -> Option<Written> {
     value.as_str().map(|text| Written::Text(text.trim().to_owned()))
 }
 
+/// A text that is in a file.
+pub(super) fn file(value: &Value) -> Option<Written> {
+    value.as_str().map(|path| Written::Text(format!("file:{}", path.trim())))
+}
+
+/// What the agent is told where its tasks see no packages of the image.
+pub(super) fn no_system_packages(value: &Value) -> Option<Written> {
+    let text = "agent.package_manager.system_site_packages: false";
+    is_true(value).filter(|set| *set).map(|_| Written::Text(text.to_owned()))
+}
+
 pub(super) fn flag(value: &Value) -> Option<Written> {
     is_true(value).map(Written::Flag)
 }

@@ -52,8 +52,9 @@ impl Guard {
     #[expect(clippy::unused_async, reason = "each subcommand that asks is run the same way")]
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let What::Show(show) = &self.what;
-        let settings = Ground::find(place)?.settings.settings();
-        let (world, _) = world(&settings)?;
+        let ground = Ground::find(place)?;
+        let settings = ground.settings.settings();
+        let (world, _) = world(&settings, ground.settings.path())?;
         let shown = shown(&settings, &show.pool, world.tracker.api_server())?;
         if show.json {
             say(&format!("{}\n", json!({ "version": VERSION, "guard": shown })))

@@ -11,9 +11,12 @@ use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::table::plain;
 use crate::engine::event::View;
+use crate::model::attempt::Told;
+use crate::model::cluster::Cluster;
 use crate::model::instance::Instance;
 use crate::model::nearest::did_you_mean;
 use crate::model::plan::Outlook;
+use crate::model::settings::Provider;
 use crate::model::snapshot::QueueState;
 
 /// Say why a queue, a machine or a pool is as it is, and what would change it
@@ -46,6 +49,12 @@ pub(super) struct Explained {
     /// What would turn it round.
     remedy: Option<String>,
     notes: Vec<String>,
+    /// What happened to it, the oldest first, where it is a pod.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    story: Vec<String>,
+    /// What the pool's cluster says of its nodes, where it is one of pods.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    cluster: Vec<String>,
     /// The parts of the plan that are about it.
     plan: Vec<Step>,
 }
@@ -99,7 +108,13 @@ fn of_queue(view: &View, outlook: &Outlook) -> Explained {
         ),
         reason: outlook.next.as_ref().map(ToString::to_string),
         remedy: outlook.next.as_ref().and_then(crate::model::reason::Reason::remedy),
-        notes: view.snapshot.queue(&outlook.queue).and_then(QueueState::phantoms_told).into_iter().collect(),
+        notes: {
+            let phantoms = view.snapshot.queue(&outlook.queue).and_then(QueueState::phantoms_told);
+            let pods = view.snapshot.pods_told(|instance| instance.home == outlook.queue);
+            phantoms.into_iter().chain(pods).collect()
+        },
+        story: Vec::new(),
+        cluster: Vec::new(),
         plan: about(view, outlook.queue.as_str()),
     }
 }
@@ -127,6 +142,8 @@ fn of_instance(view: &View, instance: &Instance) -> Explained {
         reason: None,
         remedy: None,
         notes: instances::notes(instance, view),
+        story: instance.pod.iter().flat_map(|pod| &pod.story).map(|told| story(told, view)).collect(),
+        cluster: Vec::new(),
         plan: about(view, instance.id.as_str()),
     }
 }
@@ -143,9 +160,25 @@ fn of_pool(view: &View, name: &str) -> Explained {
         state: format!("{up} up, {intended} intended{}", max.unwrap_or_default()),
         reason: None,
         remedy: None,
-        notes: settings.map(|pool| view.snapshot.cautions(pool, view.at)).unwrap_or_default(),
+        notes: {
+            let cautions = settings.map(|pool| view.snapshot.cautions(pool, view.at)).unwrap_or_default();
+            let pods = view.snapshot.pods_told(|instance| instance.pool.as_str() == name);
+            cautions.into_iter().chain(pods).collect()
+        },
+        story: Vec::new(),
+        cluster: settings
+            .filter(|pool| pool.provider == Provider::Kubernetes)
+            .and_then(|pool| view.snapshot.clusters.get(&pool.site()))
+            .map(Cluster::told)
+            .unwrap_or_default(),
         plan: about(view, name),
     }
+}
+
+/// `19:04:30 cluster-autoscaler: TriggeredScaleUp: ...`.
+fn story(told: &Told, view: &View) -> String {
+    let at = told.at.to_zoned(view.settings.the_loop.time_zone.clone());
+    format!("{} {}: {}", at.strftime("%H:%M:%S"), told.by, told.what)
 }
 
 pub(super) fn text(explained: &[Explained]) -> String {
@@ -155,7 +188,7 @@ pub(super) fn text(explained: &[Explained]) -> String {
             text.push('\n');
         }
         let _ = writeln!(text, "{} {}: {}", part.kind, plain(&part.name), plain(&part.state));
-        let told = part.reason.iter().chain(&part.remedy).chain(&part.notes);
+        let told = part.reason.iter().chain(&part.remedy).chain(&part.notes).chain(&part.story).chain(&part.cluster);
         for line in told {
             let _ = writeln!(text, "  {}", plain(line));
         }

@@ -12,8 +12,8 @@ use crate::engine::act::naming::Naming;
 use crate::engine::act::outcome::{Consequence, close};
 use crate::engine::seen::notice::opened;
 use crate::engine::words::{Line, line};
-use crate::model::attempt::Attempt;
-use crate::model::ids::{InstanceId, TaskId};
+use crate::model::attempt::{Attempt, waits_reason};
+use crate::model::ids::{InstanceId, PoolName, TaskId};
 use crate::model::journal::{EntryKind, Subject};
 use crate::model::observed::{QueueEntry, TaskStatus};
 use crate::model::plan::{Action, Launch};
@@ -55,6 +55,8 @@ impl Ground<'_> {
     ) -> Option<Decision> {
         let queue = self.facts.queues.named(&launch.queue)?;
         let most = usize::try_from(launch.count).unwrap_or(usize::MAX).min(MOST_AT_ONCE);
+        // The place of a pod that was lost is its own task's, which is on its way to the front of its queue.
+        let most = most.saturating_sub(self.on_their_way_back(&pool.name));
         let batch = naming.batch();
         let waiting = queue.entries.iter().filter(|entry| self.waits(entry));
         let tries = waiting.take(most).zip(0..).filter_map(|(entry, place)| {
@@ -74,6 +76,7 @@ impl Ground<'_> {
                 queue: queue.id.clone(),
                 pending: pool.launch.kubernetes.pending_queue.as_str().into(),
                 instance: attempt.instance.clone(),
+                waits: waits_reason(&attempt.instance, &self.settings.the_loop.fleet, &launch.queue),
             };
             Some(Try { attempt, provider: pool.provider, region: pool.site(), place })
         });
@@ -100,6 +103,16 @@ impl Ground<'_> {
             tries,
         };
         Some(Decision { records, deed: Some(Deed::Launch(Box::new(deed))) })
+    }
+
+    /// Attempts of the pool whose pods are gone and whose tasks are not settled yet.
+    fn on_their_way_back(&self, pool: &PoolName) -> usize {
+        let of_pool = self.memory.attempts.values().filter(|attempt| attempt.pool == *pool);
+        let stands = |attempt: &&Attempt| {
+            self.memory.known.contains_key(&attempt.instance)
+                || attempt.intent.as_ref().is_some_and(|intent| self.memory.intents.contains_key(intent))
+        };
+        of_pool.filter(|attempt| !stands(attempt)).count()
     }
 
     /// Behind the entry a task waits that nobody tries.

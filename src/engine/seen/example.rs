@@ -236,6 +236,7 @@ impl Fleet {
         let entry = |task: &&str| QueueEntry { task: (*task).into(), added: self.now };
         let entries = self.waiting.iter().map(entry).collect();
         let clearml = ClearmlFacts {
+            waiting: None,
             queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
             workers: Workers::Listed(self.workers.clone()),
             mailboxes: self.mailboxes.clone(),
@@ -252,6 +253,7 @@ impl Fleet {
             began: self.now,
             clearml: if self.clearml_down { Err(down()) } else { Ok(clearml) },
             regions: vec![(region, if self.cloud_down { Err(down()) } else { Ok(self.machines.clone()) })],
+            clusters: BTreeMap::new(),
             credentials_end: BTreeMap::new(),
         });
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);

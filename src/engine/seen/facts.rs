@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Owner;
+use crate::model::cluster::Cluster;
 use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, Term, WorkerId, WorkerName, hold_tasks};
 use crate::model::observed::{
     CloudInstance, GlancedWorker, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, TaskRecord, TaskStatus,
@@ -34,6 +35,8 @@ pub struct Observation {
     pub began: Timestamp,
     pub clearml: Result<ClearmlFacts, String>,
     pub regions: Vec<(Region, Result<Vec<CloudInstance>, String>)>,
+    /// What those of the regions say of themselves that are clusters.
+    pub clusters: BTreeMap<Region, Cluster>,
     /// When the credentials end that a region was asked with, where somebody knows.
     pub credentials_end: BTreeMap<Region, Timestamp>,
 }
@@ -52,6 +55,8 @@ pub struct ClearmlFacts {
     pub tasks: Option<Vec<TaskRecord>>,
     /// Tasks that are tried on a cluster; `None`: there is no such task.
     pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
+    /// Tasks that wait for pods; `None`: not asked this time.
+    pub waiting: Option<Vec<TaskRecord>>,
     /// What the tasks behind our queues' entries do that were not known before; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose those are that were not known yet.
@@ -149,11 +154,15 @@ pub struct Facts {
     pub tasks: Vec<TaskRecord>,
     /// Tasks that are tried on a cluster, as they were when ClearML was last asked; `None`: there is no such task.
     pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
+    /// Tasks that waited for pods when they were last asked for, until they are looked through.
+    pub waiting: Vec<TaskRecord>,
     /// What the tasks behind the entries of our queues do, as they were last asked; `None`: there is no such task.
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose the tasks are that wait in our queues or run on a worker, as far as ClearML was asked.
     pub owners: Arc<BTreeMap<TaskId, Owner>>,
     pub machines: BTreeMap<InstanceId, CloudInstance>,
+    /// What clusters last said of themselves, by site.
+    pub clusters: Arc<BTreeMap<String, Cluster>>,
     /// When ClearML last answered, trusted or not.
     pub asked: Option<Timestamp>,
     /// When the workers' reports were last listed, trusted or not.
@@ -180,7 +189,18 @@ impl Facts {
     pub fn take(&mut self, observation: Observation) -> Fresh {
         let mut fresh = Fresh { at: observation.began, ..Fresh::default() };
         match observation.clearml {
-            Ok(ClearmlFacts { mut queues, workers, mailboxes, term, holds, tasks, attempts, statuses, owners }) => {
+            Ok(ClearmlFacts {
+                mut queues,
+                workers,
+                mailboxes,
+                term,
+                holds,
+                tasks,
+                attempts,
+                waiting,
+                statuses,
+                owners,
+            }) => {
                 fresh.clearml = true;
                 fresh.tasks = tasks.is_some();
                 fresh.term = term;
@@ -217,6 +237,9 @@ impl Facts {
                 self.mailboxes_known.extend(self.mailboxes.keys().cloned());
                 self.holds = holds;
                 self.attempts = attempts;
+                if let Some(waiting) = waiting {
+                    self.waiting = waiting;
+                }
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;
                 }
@@ -230,6 +253,8 @@ impl Facts {
             self.regions.retain(|region, _| looked.contains(region));
             self.machines.retain(|_, machine| looked.iter().any(|region| region.holds(machine)));
         }
+        let told = observation.clusters.into_iter().map(|(region, cluster)| (region.name, cluster));
+        self.clusters = Arc::new(told.collect());
         for (region, answer) in observation.regions {
             let health = self.regions.entry(region.clone()).or_default();
             health.credentials_end = observation.credentials_end.get(&region).copied();
@@ -387,6 +412,7 @@ mod tests {
             began: AT + SignedDuration::from_secs(seconds),
             clearml: Ok(ClearmlFacts { queues, workers, ..ClearmlFacts::default() }),
             regions: Vec::new(),
+            clusters: BTreeMap::new(),
             credentials_end: BTreeMap::new(),
         }
     }

@@ -76,6 +76,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         ghosts: ghosts(facts, sights, memory, settings),
         strays: strays(facts, sights, memory, settings, now),
         interrupted_once: interrupted_once(facts, memory, settings),
+        clusters: Arc::clone(&facts.clusters),
         owners: Arc::clone(&facts.owners),
         breakers: parts.breakers,
         boots_failed: boots_failed(memory),
@@ -196,6 +197,7 @@ fn instance(
         drift: Vec::new(),
         replace: known.replace.clone(),
         no_start_until: sight.no_start_until,
+        pod: None,
     }
 }
 
@@ -353,6 +355,7 @@ pub(super) fn orphan(machine: &CloudInstance, settings: &Settings, catalogue: &C
         replace: None,
         off_outside: None,
         no_start_until: None,
+        pod: None,
     }
 }
 

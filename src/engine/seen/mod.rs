@@ -14,6 +14,7 @@ mod fault;
 pub(super) mod hold;
 pub mod join;
 mod making;
+pub(super) mod node_price;
 pub(super) mod notice;
 pub(super) mod observe;
 mod pods;

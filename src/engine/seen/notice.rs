@@ -71,6 +71,7 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
         }
     }
     records.extend(pods::found(known));
+    records.extend(pods::stranded(known, fresh));
     records.extend(known.ended_unknown().flat_map(|machine| known.of_ended_unknown(machine)));
     records
 }
@@ -247,7 +248,7 @@ impl Known<'_> {
         let sight = self.sights.of(&machine.id);
         match (shown, interval) {
             (Some(shown), Some(interval)) if pods::begins(shown, interval) => {
-                records.extend(pods::billed(machine, shown, interval));
+                records.extend(pods::billed(self, machine, shown, interval));
             }
             (Some(shown), Some(interval)) => {
                 if let Some(end) = bill_ends(shown, self.now) {

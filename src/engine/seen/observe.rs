@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 
 use crate::engine::seen::facts::{ClearmlFacts, Observation, Region, Workers};
 use crate::model::account::Owner;
+use crate::model::cluster::Cluster;
 use crate::model::ids::{FleetId, InstanceId, QueueId, QueueName, TaskId, WorkerId, WorkerName};
 use crate::model::observed::{CloudInstance, Glance, Mailbox, ObservedQueue, TaskRecord, TaskStatus};
 use crate::world::World;
@@ -29,6 +30,8 @@ pub(in crate::engine) struct Look {
     /// Machines whose hold tasks are asked for.
     pub held: BTreeSet<InstanceId>,
     pub tasks: bool,
+    /// Queues in which tasks wait for pods, where those are looked for that nobody remembers.
+    pub pending: Vec<QueueName>,
     /// Tasks that are tried on a cluster.
     pub attempts: BTreeSet<TaskId>,
     /// Tasks in queues whose status is known: only the others are asked for it.
@@ -45,7 +48,9 @@ pub(in crate::engine) async fn observe(world: World, clock: Clock, look: Look) -
             .iter()
             .map(|region| async { (region.clone(), machines(&world, clock, &look.fleet, region).await) }),
     );
-    let (clearml, regions) = futures::join!(clearml(&world, clock, &look), regions);
+    let clusters = join_all(look.regions.iter().map(|region| cluster(&world, clock, region)));
+    let (clearml, regions, clusters) = futures::join!(clearml(&world, clock, &look), regions, clusters);
+    let clusters = clusters.into_iter().flatten().collect();
     let mut credentials_end = BTreeMap::new();
     for region in &look.regions {
         if let Ok(cloud) = world.cloud(region.provider)
@@ -54,7 +59,14 @@ pub(in crate::engine) async fn observe(world: World, clock: Clock, look: Look) -
             credentials_end.insert(region.clone(), end);
         }
     }
-    Observation { began, clearml, regions, credentials_end }
+    Observation { began, clearml, regions, clusters, credentials_end }
+}
+
+/// What it says of itself, where it is a cluster that answers.
+async fn cluster(world: &World, clock: Clock, region: &Region) -> Option<(Region, Cluster)> {
+    let cloud = world.cloud(region.provider).ok()?;
+    let told = clock.deadline(DEADLINE, cloud.cluster(&region.name)).await??;
+    Some((region.clone(), told))
 }
 
 async fn machines(world: &World, clock: Clock, fleet: &FleetId, region: &Region) -> Result<Vec<CloudInstance>, String> {
@@ -87,7 +99,8 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let attempts = tried(tracker.as_ref(), look).await?;
     let (statuses, owners) =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
-    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, attempts, statuses, owners })
+    let waiting = if look.pending.is_empty() { None } else { Some(tracker.waiting_for_pods(&look.pending).await?) };
+    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, attempts, waiting, statuses, owners })
 }
 
 /// Each of these tasks as it is; `None`: there is no such task.

@@ -17,7 +17,7 @@ pub const TERMINATED_PROOFS: u32 = 2;
 pub const ABSENT_PROOFS: u32 = 3;
 /// Clouds may not list a new machine at once.
 pub const ABSENT_AFTER: SignedDuration = SignedDuration::from_mins(5);
-/// A pod's Job is listed at once, or it was not made: its call may take a minute and a half.
+/// A pod's Job is listed at once, or it is not there: the call that makes it may take a minute and a half.
 const POD_ABSENT_AFTER: SignedDuration = SignedDuration::from_mins(2);
 /// Idle for so many looks while its queue waits, a worker does not pull.
 pub const IDLE_LOOKS: u32 = 3;
@@ -176,12 +176,13 @@ impl Sights {
                 // Not listed is not ended: its worker works.
                 None if alive.contains(&id) => (sight.absent, sight.absent_since) = (0, None),
                 None => {
+                    let after = absent_after(region.provider);
                     let since = *sight.absent_since.get_or_insert(fresh.at);
                     let counts = sight.absent_counted.is_none_or(|last| are_apart(last, fresh.at));
                     // The launch is by the cloud's clock, which may be another than ours: one that was never listed is
                     // waited for by our own.
-                    let is_due = sight.listed.is_some() || fresh.at.duration_since(since) > ABSENT_AFTER;
-                    if counts && is_due && fresh.at.duration_since(launched) > ABSENT_AFTER {
+                    let is_due = sight.listed.is_some() || fresh.at.duration_since(since) > after;
+                    if counts && is_due && fresh.at.duration_since(launched) > after {
                         sight.absent += 1;
                         sight.absent_counted = Some(fresh.at);
                     }
@@ -198,9 +199,7 @@ impl Sights {
         let shown: BTreeSet<&IntentId> =
             facts.machines.values().filter_map(|machine| machine.tags.intent.as_ref()).collect();
         for intent in memory.intents.values() {
-            // A cluster lists what it has taken; its calls end long before this.
-            let is_pod = intent.provider == Provider::Kubernetes;
-            let late = fresh.at.duration_since(intent.opened) > if is_pod { POD_ABSENT_AFTER } else { ABSENT_AFTER };
+            let late = fresh.at.duration_since(intent.opened) > absent_after(intent.provider);
             let looked = fresh.saw(&Region { provider: intent.provider, name: intent.region.clone() });
             let starts = |id: &InstanceId| memory.known.get(id).is_some_and(|known| restarted(known, facts).is_some());
             let shown = shown.contains(&intent.id) || intent.starts.as_ref().is_some_and(starts);
@@ -339,6 +338,11 @@ pub fn restarted<'a>(known: &KnownInstance, facts: &'a Facts) -> Option<&'a Clou
     let shown = facts.machines.get(&known.id).filter(|_| known.power.is_off())?;
     let off = matches!(shown.state, CloudState::Stopping | CloudState::Stopped);
     (!off && shown.launched > known.launched).then_some(shown)
+}
+
+/// What is not listed may have been made a moment ago.
+fn absent_after(provider: Provider) -> SignedDuration {
+    if provider == Provider::Kubernetes { POD_ABSENT_AFTER } else { ABSENT_AFTER }
 }
 
 fn are_apart(earlier: Timestamp, later: Timestamp) -> bool {

@@ -2,10 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 
 /// The machine type of every pod.
 pub const POD: &str = "pod";
+
+/// Where a task waits for its pod, unless a pool says otherwise.
+pub const PENDING_QUEUE: &str = "k8s_scheduler";
 
 /// What the current context of the kubeconfig is called in a site.
 const CURRENT: &str = "current";
@@ -35,6 +39,10 @@ pub struct KubernetesSettings {
     pub service_account: Option<String>,
     /// The ClearML queue in which a task waits for its pod.
     pub pending_queue: String,
+    /// How long a pod may wait for its start; `None`: for as long as it takes.
+    pub pending_timeout: Option<SignedDuration>,
+    /// The queue of Kueue's that its Jobs wait in; `None`: none.
+    pub local_queue: Option<String>,
 }
 
 impl KubernetesSettings {
@@ -73,6 +81,38 @@ pub fn millis_of_cpu(text: &str) -> Option<u32> {
     }
     let part: u32 = format!("{part:0<3}").parse().ok()?;
     whole.parse::<u32>().ok()?.checked_mul(1_000)?.checked_add(part)
+}
+
+/// Any amount as Kubernetes writes it - `4`, `500m`, `0.5`, `16Gi`, `7920332Ki`, `1e3` - in thousandths.
+#[must_use]
+pub fn thousandths(text: &str) -> Option<u128> {
+    const UNITS: [(&str, u128); 12] = [
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
+        ("Pi", 1 << 50),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+        ("P", 1_000_000_000_000_000),
+        ("e3", 1_000),
+        ("e6", 1_000_000),
+    ];
+    if let Some(millis) = text.strip_suffix('m') {
+        return millis.parse().ok();
+    }
+    let unit = UNITS.iter().find_map(|(unit, times)| Some((text.strip_suffix(unit)?, *times)));
+    let (number, times) = unit.unwrap_or((text, 1));
+    let (whole, part) = number.split_once('.').unwrap_or((number, ""));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    if whole.is_empty() || !is_number(whole) || !is_number(part) || whole.len() > 20 {
+        return None;
+    }
+    let part: String = format!("{part:0<3}").chars().take(3).collect();
+    let millis = whole.parse::<u128>().ok()?.checked_mul(1_000)?.checked_add(part.parse().ok()?)?;
+    millis.checked_mul(times)
 }
 
 /// Whether it is an amount of memory as Kubernetes writes it.
@@ -138,6 +178,26 @@ mod tests {
         }
         assert!(["16Gi", "512Mi", "1000000", "2G"].into_iter().all(is_memory));
         assert!(!["", "Gi", "1.5Gi", "16gb", "-1Gi"].into_iter().any(is_memory));
+    }
+
+    #[test]
+    fn any_amount_is_read_in_thousandths() {
+        for (text, millis) in [
+            ("4", Some(4_000)),
+            ("800m", Some(800)),
+            ("0.5", Some(500)),
+            ("1.5Gi", Some(1_610_612_736_000)),
+            ("8Gi", Some(8_589_934_592_000)),
+            ("7920332Ki", Some(8_110_419_968_000)),
+            ("2G", Some(2_000_000_000_000)),
+            ("1e3", Some(1_000_000)),
+            ("", None),
+            ("Gi", None),
+            ("-1", None),
+            ("x", None),
+        ] {
+            assert_eq!(thousandths(text), millis, "{text}");
+        }
     }
 
     #[test]

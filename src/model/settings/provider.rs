@@ -44,7 +44,7 @@ const OF_GCE: [&str; 11] = [
     "provisioning",
 ];
 
-const OF_KUBERNETES: [&str; 13] = [
+const OF_KUBERNETES: [&str; 15] = [
     "context",
     "namespace",
     "pod_template",
@@ -58,6 +58,8 @@ const OF_KUBERNETES: [&str; 13] = [
     "priority_class",
     "pod_service_account",
     "pending_queue",
+    "pending_timeout",
+    "local_queue",
 ];
 
 const OF_EXEC: [&str; 3] = ["machine_vcpu", "machine_gpus", "machine_options"];
@@ -66,7 +68,7 @@ const OF_EXEC: [&str; 3] = ["machine_vcpu", "machine_gpus", "machine_options"];
 const NOT_OF_EXEC: [&str; 3] = ["public_address", "subnets", "disk_gb"];
 
 /// What every machine has, and a pod has not: it has one task, and ends with it.
-const OF_MACHINES: [&str; 28] = [
+const OF_MACHINES: [&str; 27] = [
     "account",
     "market",
     "min",
@@ -77,7 +79,6 @@ const OF_MACHINES: [&str; 28] = [
     "replace_drifted",
     "max_boot",
     "max_silence",
-    "discount",
     "public_address",
     "subnets",
     "zones",

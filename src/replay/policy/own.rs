@@ -429,5 +429,6 @@ fn launched(number: usize, launch: &Launch, now: Timestamp) -> Instance {
         replace: None,
         off_outside: None,
         no_start_until: None,
+        pod: None,
     }
 }

@@ -31,7 +31,13 @@ impl World {
             Ok(self.clearml(asked))
         };
         let regions = regions.iter().map(|place| (region(*place), self.listing(*place, older))).collect();
-        Observation { began: stamp(self.now + skew), clearml, regions, credentials_end: BTreeMap::new() }
+        Observation {
+            began: stamp(self.now + skew),
+            clearml,
+            regions,
+            clusters: BTreeMap::new(),
+            credentials_end: BTreeMap::new(),
+        }
     }
 
     fn listing(&mut self, place: usize, older: &mut Older) -> Result<Vec<CloudInstance>, String> {
@@ -119,6 +125,7 @@ impl World {
             entries: queue.entries.iter().map(entry).collect(),
         });
         ClearmlFacts {
+            waiting: None,
             queues: queues.collect(),
             workers,
             mailboxes,

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Line, fact, heading, why};
+use super::{Line, fact, heading, why, wrapped};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
 use crate::model::extras::{self, Extras};
@@ -31,6 +31,15 @@ pub(super) fn lines(view: &View, about: Option<&Subject>, width: usize, now: Tim
         lines.extend(fact(name, &value, width));
     }
     lines.push(Line::default());
+    if let Some(pod) = &instance.pod {
+        lines.push(heading("What happened"));
+        let zone = &view.settings.the_loop.time_zone;
+        for told in &pod.story {
+            let text = format!("{} {}: {}", clock(told.at, zone), told.by, told.what);
+            lines.extend(wrapped(&text, Tone::Plain, width));
+        }
+        lines.push(Line::default());
+    }
     lines.push(heading("Why"));
     lines.extend(why::steps(view, &Subject::Instance(id.clone()), width));
     lines
@@ -59,13 +68,20 @@ fn facts(instance: &Instance, view: &View, now: Timestamp) -> Vec<(&'static str,
         ("queue", format!("{}, launched for {}", charged(instance), instance.home)),
         ("pool", instance.pool.to_string()),
         ("type", format!("{}, {} vCPU, {} GPU", instance.machine_type, instance.vcpu, instance.gpu)),
-        ("place", instance.zone.as_ref().map_or_else(|| instance.region.clone(), ToString::to_string)),
+        ("place", place(instance)),
         ("price", price(view, instance)),
         ("launched", ago(instance.launched)),
         ("worker", instance.worker.as_ref().map_or_else(dash, ToString::to_string)),
         ("reported", instance.last_report.map_or_else(dash, ago)),
         ("intent", instance.intent.as_ref().map_or_else(dash, ToString::to_string)),
     ]
+}
+
+/// Its zone, else its region; of a pod its node too.
+fn place(instance: &Instance) -> String {
+    let place = instance.zone.as_ref().map_or_else(|| instance.region.clone(), ToString::to_string);
+    let node = instance.pod.as_ref().and_then(|pod| pod.node.as_ref());
+    node.map_or_else(|| place.clone(), |node| format!("{place}, on {node}"))
 }
 
 /// `$1.02/h, of it disks and address $0.02/h (list prices of us-east-1, 2026-09); told by the cloud, 2026-11-02 02:00Z`.
@@ -81,7 +97,9 @@ fn price(view: &View, instance: &Instance) -> String {
     let beside = || format!(", of it disks and address {extras} ({of_extras})");
     let beside = if extras == Rate::ZERO { String::new() } else { beside() };
     let spec = catalogue.spec(instance.provider, &instance.region, &instance.machine_type);
-    let source = if pool.price.is_some() && instance.market == pool.market {
+    let source = if instance.pod.is_some() && pool.price.is_none() {
+        catalogue.pod_source(&pool.name).map(|_| "its part of its node".to_owned())
+    } else if pool.price.is_some() && instance.market == pool.market {
         Some(format!("pool.{}.price", pool.name))
     } else {
         spec.and_then(|spec| {

@@ -170,10 +170,14 @@ fn notes_of(view: &View, subject: &Subject, now: Timestamp) -> Vec<String> {
         Subject::Instance(id) => {
             view.snapshot.instance(id).map(|instance| notes(instance, view, now)).unwrap_or_default()
         }
-        Subject::Pool(name) => cautions(view, std::slice::from_ref(name), now),
+        Subject::Pool(name) => {
+            let pods = view.snapshot.pods_told(|instance| instance.pool == *name);
+            cautions(view, std::slice::from_ref(name), now).into_iter().chain(pods).collect()
+        }
         Subject::Queue(name) => {
             let pools = view.settings.queue(name).map(|queue| queue.pools.clone()).unwrap_or_default();
-            phantoms(view, name).into_iter().chain(cautions(view, &pools, now)).collect()
+            let pods = view.snapshot.pods_told(|instance| instance.home == *name);
+            phantoms(view, name).into_iter().chain(cautions(view, &pools, now)).chain(pods).collect()
         }
         _ => Vec::new(),
     }

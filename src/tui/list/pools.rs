@@ -5,9 +5,11 @@ use jiff::Timestamp;
 
 use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::engine::event::View;
+use crate::model::attempt::PodState;
+use crate::model::cluster::Cluster;
 use crate::model::ids::PoolName;
 use crate::model::record::Samples;
-use crate::model::settings::{KeepAlive, PoolSettings};
+use crate::model::settings::{KeepAlive, PoolSettings, Provider};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::usage::Usage;
@@ -73,6 +75,14 @@ fn launches(view: &View, pool: &PoolSettings, now: Timestamp) -> Cell {
         let at_most = if breaker.at_most == 0 { String::new() } else { format!(", {} at once", breaker.at_most) };
         return Cell::text(&format!("back off {left}: {}{at_most}", breaker.class.word())).toned(Tone::Warn);
     }
+    let cluster = snapshot.clusters.get(&pool.site()).filter(|_| pool.provider == Provider::Kubernetes);
+    let waiting = snapshot.pods_told(|instance| instance.pool == pool.name);
+    if let Some(told) = waiting.iter().find(|told| told.contains(PodState::NothingComes.word())).or(waiting.first()) {
+        return Cell::text(told).toned(Tone::Warn);
+    }
+    if let Some(caution) = cluster.and_then(|cluster| cluster.cautions().next()) {
+        return Cell::text(&caution).toned(Tone::Warn);
+    }
     let failed = snapshot.boots_failed.get(&pool.name).copied().unwrap_or_default();
     match (failed, pool.limits.max) {
         (_, Some(0)) => Cell::text("none: max is 0").toned(Tone::Dim),
@@ -106,7 +116,18 @@ pub(crate) fn detail(view: &View, name: &PoolName, now: Timestamp) -> Vec<(Strin
         };
         format!("{kind} {price} ({holds})")
     });
-    lines.push((format!("Prices, {}: {}.", pool.market.word(), prices.collect::<Vec<_>>().join("; ")), Tone::Plain));
+    let source = snapshot.catalogue.pod_source(name).filter(|_| pool.price.is_none());
+    let source = source.map(|source| format!(" ({source})")).unwrap_or_default();
+    let prices = prices.collect::<Vec<_>>().join("; ");
+    lines.push((format!("Prices, {}: {prices}{source}.", pool.market.word()), Tone::Plain));
+    if pool.provider == Provider::Kubernetes {
+        let waiting = snapshot.pods_told(|instance| instance.pool == *name);
+        lines.extend(waiting.into_iter().map(|told| (told, Tone::Warn)));
+        let told = snapshot.clusters.get(&pool.site()).map(Cluster::told).unwrap_or_default();
+        lines.extend(told.into_iter().map(|told| (told, Tone::Plain)));
+        // A pod boots as fast as its image comes: there is nothing to learn.
+        return lines;
+    }
     let learned = [
         ("boots", snapshot.learned.boots.get(name)),
         ("starts of kept machines", snapshot.learned.starts.get(name)),

@@ -10,6 +10,7 @@ mod look;
 mod marks;
 mod mouse;
 mod pasted;
+mod pods;
 mod pty;
 mod seen;
 mod table;

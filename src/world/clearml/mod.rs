@@ -223,6 +223,10 @@ impl Tracker for Clearml {
         Ok(found)
     }
 
+    async fn waiting_for_pods(&self, pending: &[QueueName]) -> Result<Vec<TaskRecord>, TrackerError> {
+        pods::waiting(self, pending).await
+    }
+
     async fn take(&self, place: &PodPlace) -> Result<Taken, TrackerError> {
         pods::take(self, place).await
     }

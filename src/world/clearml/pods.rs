@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::model::attempt::lost_reason;
-use crate::model::ids::{QueueId, TaskId};
+use crate::model::ids::{QueueId, QueueName, TaskId};
 use crate::model::observed::{TaskRecord, TaskStatus};
 use crate::world::clearml::answer::{subcode, subcode_of};
-use crate::world::clearml::requeue::{another_was_first, enqueue, read};
+use crate::world::clearml::requeue::{another_was_first, enqueue, enqueue_saying, read};
 use crate::world::clearml::session::Repeat;
 use crate::world::clearml::{Clearml, hidden};
-use crate::world::tracker::{PodPlace, Requeue, Taken, TrackerError};
+use crate::world::tracker::{PodPlace, Requeue, Taken, Tracker, TrackerError};
 
 pub(super) async fn take(server: &Clearml, place: &PodPlace) -> Result<Taken, TrackerError> {
     let pending = hidden::ensure(server, &place.pending).await?;
@@ -28,10 +28,23 @@ pub(super) async fn take(server: &Clearml, place: &PodPlace) -> Result<Taken, Tr
     if task.queue.as_ref() != Some(&place.queue) || !remove(server, &place.queue, &place.task).await? {
         return Ok(Taken::NotWaiting);
     }
-    match enqueue(server, &place.task, &pending).await? {
+    match enqueue_saying(server, &place.task, &pending, &place.waits).await? {
         Requeue::Enqueued => Ok(Taken::Taken),
         Requeue::NotNeeded => Ok(Taken::NotWaiting),
     }
+}
+
+/// Tasks that wait in these queues.
+pub(super) async fn waiting(server: &Clearml, pending: &[QueueName]) -> Result<Vec<TaskRecord>, TrackerError> {
+    let mut queues = Vec::new();
+    for name in pending {
+        let seen = server.hidden.lock().await.get(name).cloned();
+        match seen {
+            Some(queue) => queues.push(queue),
+            None => queues.extend(hidden::find(&server.console, name).await?.map(|queue| queue.id.into())),
+        }
+    }
+    server.tasks(&queues, &[TaskStatus::Queued]).await
 }
 
 pub(super) async fn put_back(
@@ -120,8 +133,13 @@ mod tests {
 
     #[test]
     fn only_the_task_of_this_pod_is_put_back() {
-        let place =
-            PodPlace { task: "t".into(), queue: "q".into(), pending: "k8s".into(), instance: "clearml-t-1".into() };
+        let place = PodPlace {
+            task: "t".into(),
+            queue: "q".into(),
+            pending: "k8s".into(),
+            instance: "clearml-t-1".into(),
+            waits: String::new(),
+        };
         let at = |second| Timestamp::from_second(second).ok();
         let task = |status, queue: &str, started, reason: &str| TaskRecord {
             id: "t".into(),

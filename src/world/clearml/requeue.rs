@@ -57,7 +57,20 @@ async fn stop_and_enqueue(server: &Clearml, lost: &LostTask) -> Result<Requeue, 
 
 /// Never sent twice: after an unknown outcome the task is read again before anything else.
 pub(super) async fn enqueue(server: &Clearml, task: &TaskId, queue: &QueueId) -> Result<Requeue, TrackerError> {
-    let body = json!({ "task": task.as_str(), "queue": queue.as_str() });
+    enqueue_saying(server, task, queue, "").await
+}
+
+/// The same, with what is to be read on the task meanwhile.
+pub(super) async fn enqueue_saying(
+    server: &Clearml,
+    task: &TaskId,
+    queue: &QueueId,
+    why: &str,
+) -> Result<Requeue, TrackerError> {
+    let mut body = json!({ "task": task.as_str(), "queue": queue.as_str() });
+    if let Some(fields) = body.as_object_mut().filter(|_| !why.is_empty()) {
+        fields.insert("status_reason".to_owned(), why.into());
+    }
     match server.console.call::<Value>("tasks.enqueue", body, Repeat::Never).await {
         Ok(_) => Ok(Requeue::Enqueued),
         Err(error) if another_was_first(&error) => Ok(Requeue::NotNeeded),

@@ -3,6 +3,7 @@
 //! to know in secret is in the Secret, which goes with the Job.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
@@ -46,6 +47,8 @@ pub(super) fn job(order: &PodOrder, template: Value) -> Result<Value, CloudError
     let spec = section(&mut pod, "spec")?;
     fill(spec, order)?;
     let metadata = section(&mut pod, "metadata")?;
+    // A pod is where its Job is, and is called after it.
+    metadata.retain(|name, _| !["namespace", "name", "generateName"].contains(&name.as_str()));
     merge(metadata, "labels", &labels)?;
     merge(metadata, "annotations", &annotations)?;
     merge(metadata, "annotations", &STAYS.into_iter().map(|(name, text)| (name, text.to_owned())).collect())?;
@@ -209,11 +212,14 @@ fn wrong(what: &str) -> CloudError {
     CloudError::refused(format!("the pod's template is refused: {what}"))
 }
 
-/// The template that the settings name, as it is now.
-pub(super) fn template(text: Option<&str>) -> Result<Value, CloudError> {
+/// The template that the settings name, as it is now; `folder`: where those are.
+pub(super) fn template(text: Option<&str>, folder: Option<&Path>) -> Result<Value, CloudError> {
     let Some(text) = text else { return Ok(json!({})) };
     let read = match text.strip_prefix("file:") {
-        Some(path) => std::fs::read_to_string(path).map_err(|error| wrong(&format!("{path}: {error}")))?,
+        Some(path) => {
+            let path = folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
+            std::fs::read_to_string(&path).map_err(|error| wrong(&format!("{}: {error}", path.display())))?
+        }
         None => text.to_owned(),
     };
     let pod: Value = serde_saphyr::from_str(&read).map_err(|error| wrong(&error.to_string()))?;
@@ -266,12 +272,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_job_is_made_of_template_and_settings_and_holds_no_secret() {
-        let text = "metadata:\n  labels: {team: vision}\nspec:\n  hostNetwork: true\n  containers:\n  - name: main\n    \
+        let text = "metadata:\n  namespace: other\n  labels: {team: vision}\nspec:\n  hostNetwork: true\n  containers:\n  - name: main\n    \
                     image: old\n    env:\n    - {name: A, value: b}\n    - {name: CLEARML_TASK_ID, value: mine}\n";
-        let job = job(&order(), template(Some(text)).unwrap()).unwrap();
+        let job = job(&order(), template(Some(text), None).unwrap()).unwrap();
         assert!(!job.to_string().contains("hush"), "{job}");
         let pod = &job["spec"]["template"];
         assert_eq!(pod["metadata"]["labels"]["team"], "vision");
+        assert_eq!(pod["metadata"].get("namespace"), None);
         assert_eq!(pod["metadata"]["annotations"]["karpenter.sh/do-not-disrupt"], "true");
         assert_eq!(pod["spec"]["hostNetwork"], true);
         let container = &pod["spec"]["containers"][0];
@@ -298,9 +305,11 @@ pub(super) mod tests {
             ("file:/nowhere/pod.yaml", "/nowhere/pod.yaml"),
             ("- a", "it is no mapping"),
         ] {
-            let error = template(Some(text)).and_then(|template| job(&order(), template)).unwrap_err();
+            let error = template(Some(text), None).and_then(|template| job(&order(), template)).unwrap_err();
             assert!(error.message.contains(words), "{text}: {error}");
         }
+        let beside = template(Some("file:pod.yaml"), Some(Path::new("/nowhere/at/all"))).unwrap_err();
+        assert!(beside.message.contains("/nowhere/at/all/pod.yaml"), "{beside}");
         let mut order = order();
         order.pool.launch.kubernetes.image = None;
         assert!(job(&order, json!({})).unwrap_err().message.contains("pod_image"));

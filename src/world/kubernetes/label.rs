@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use kube::ResourceExt;
 use kube::api::DynamicObject;
+use serde_json::Value;
 
 use crate::model::label::written;
 use crate::world::cloud::PodOrder;
@@ -18,6 +19,9 @@ pub(super) const TERM: &str = "tidegate-term";
 /// As ClearML's glue writes them; its label `CLEARML` is never ours: a glue deletes what bears it.
 pub(super) const TASK: &str = "clearml-task-id";
 pub(super) const ATTEMPT: &str = "tidegate-attempt";
+/// In which of Kueue's queues it is to wait once it is let go; then, as a label, in which it does.
+pub(super) const LOCAL_QUEUE: &str = "tidegate-local-queue";
+pub(super) const KUEUE_QUEUE: &str = "kueue.x-k8s.io/queue-name";
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// The selector of a fleet's objects.
@@ -51,8 +55,17 @@ pub(super) fn annotations(order: &PodOrder) -> BTreeMap<&'static str, String> {
         (INTENT, intent),
         (REVISION, order.revision.to_string()),
         (TERM, order.term.0.to_string()),
+        (LOCAL_QUEUE, order.pool.launch.kubernetes.local_queue.clone().unwrap_or_default()),
     ]
-    .into()
+    .into_iter()
+    .filter(|(_, text)| !text.is_empty())
+    .collect()
+}
+
+/// Whether it waits for us. One of Kueue's is suspended until Kueue lets it go.
+pub(super) fn is_held(job: &DynamicObject) -> bool {
+    let suspended = job.data.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true);
+    suspended && !job.labels().contains_key(KUEUE_QUEUE)
 }
 
 /// What stands there under this name.

@@ -14,7 +14,9 @@ use crate::model::observed::{CloudInstance, CloudState, Tags};
 use crate::model::settings::kubernetes::POD;
 use crate::model::settings::{Market, Provider};
 use crate::world::kubernetes::label;
-use crate::world::kubernetes::told::{Seen, condition, text, told};
+use crate::world::kubernetes::nodes::asked;
+use crate::world::kubernetes::story::story;
+use crate::world::kubernetes::told::{Seen, condition, text, told, when};
 
 /// Where a Job's name stands on its pod.
 const JOB_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
@@ -23,6 +25,8 @@ const JOB_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 pub(super) struct Job<'a> {
     pub(super) object: &'a DynamicObject,
     pub(super) gone: Option<Timestamp>,
+    /// What Kueue says of it; null where there is none.
+    pub(super) workload: &'a Value,
 }
 
 /// The newest pod of each Job, by the Job's name.
@@ -47,6 +51,7 @@ pub(super) fn machine(
     job: &Job<'_>,
     pod: Option<&DynamicObject>,
     events: &[&Value],
+    of_node: &[&Value],
 ) -> Option<CloudInstance> {
     let object = job.object;
     let name = |name| label::annotation(object, name);
@@ -58,7 +63,7 @@ pub(super) fn machine(
     let number = Attempt::number_in(&id.as_str().into(), &task)?;
     let queue = QueueName::new(name(label::QUEUE)?);
     let (job_data, pod_data) = (whole(object), pod.map(whole).unwrap_or_default());
-    let (state, why) = told(&Seen { job: &job_data, pod: &pod_data, events });
+    let (state, why) = told(&Seen { job: &job_data, pod: &pod_data, events, workload: job.workload });
     let created = object.creation_timestamp().map(|time| time.0)?;
     let began = instant(text(&pod_data, "/status/startTime"));
     let finished = ["Complete", "Failed"].iter().find_map(|kind| condition(&job_data, kind));
@@ -75,11 +80,23 @@ pub(super) fn machine(
     let ended = ended.map(|ended| if began.is_some() || pod.is_none() { ended } else { created });
     let deleted = finished.is_none() && (job.gone.is_some() || ending.is_some());
     let (state, why) = if deleted { (PodState::Deleted, format!("the Job was deleted: {why}")) } else { (state, why) };
+    let since = |event: &&&Value| when(event).parse::<Timestamp>().is_ok_and(|at| at >= created);
+    let events: Vec<&Value> = events.iter().chain(of_node.iter().filter(since)).copied().collect();
     let reason = (cloud_state == CloudState::Terminated).then(|| format!("{}: {why}", reason_word(state)));
     Some(CloudInstance {
         id: id.into(),
         provider: Provider::Kubernetes,
-        pod: Some(Pod { task, queue: queue.clone(), number, held: state == PodState::Held, state, why }),
+        pod: Some(Pod {
+            task,
+            queue: queue.clone(),
+            number,
+            held: label::is_held(object),
+            state,
+            why,
+            node: Some(text(&pod_data, "/spec/nodeName")).filter(|node| !node.is_empty()).map(str::to_owned),
+            asks: asked(if pod_data.is_null() { template(&job_data) } else { &pod_data }),
+            story: story(&job_data, &pod_data, &events),
+        }),
         region: site.to_owned(),
         machine_type: POD.into(),
         zone: None,
@@ -99,6 +116,11 @@ pub(super) fn machine(
             brought_over: false,
         },
     })
+}
+
+/// The pod that a Job makes.
+fn template(job: &Value) -> &Value {
+    job.pointer("/spec/template").unwrap_or(&Value::Null)
 }
 
 /// What ended it, in a word that says whether it was its own fault.
@@ -140,7 +162,8 @@ mod tests {
     fn listed(file: &str, gone: bool) -> CloudInstance {
         let object = ours(file);
         let gone = gone.then(|| "2026-11-23T20:00:00Z".parse().unwrap());
-        machine(&"lab".into(), "current/ml", &Job { object: &object, gone }, None, &[]).unwrap()
+        machine(&"lab".into(), "current/ml", &Job { object: &object, gone, workload: &Value::Null }, None, &[], &[])
+            .unwrap()
     }
 
     #[test]
@@ -164,9 +187,15 @@ mod tests {
     #[test]
     fn anothers_job_is_not_ours() {
         let object = ours("job/get_running");
-        assert_eq!(machine(&"other".into(), "s", &Job { object: &object, gone: None }, None, &[]), None);
+        assert_eq!(
+            machine(&"other".into(), "s", &Job { object: &object, gone: None, workload: &Value::Null }, None, &[], &[]),
+            None
+        );
         let theirs: DynamicObject =
             serde_json::from_value(recorded("job/get_running")["response"]["body"].clone()).unwrap();
-        assert_eq!(machine(&"lab".into(), "s", &Job { object: &theirs, gone: None }, None, &[]), None);
+        assert_eq!(
+            machine(&"lab".into(), "s", &Job { object: &theirs, gone: None, workload: &Value::Null }, None, &[], &[]),
+            None
+        );
     }
 }

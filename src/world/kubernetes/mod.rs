@@ -1,34 +1,50 @@
 //! Kubernetes: a Job for each try at a task, in the namespaces of the settings. Its client reads the kubeconfig as every tool
 //! does; what there is comes by watches, so that looking costs nothing.
 
+mod around;
 mod error;
+mod glue;
 mod job;
 mod label;
 mod listed;
+mod nodes;
+mod post;
 mod rights;
+mod scalers;
 mod site;
+mod story;
 mod told;
+mod trial;
+mod warned;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use kube::api::{DeleteParams, DynamicObject, LogParams, Patch, PatchParams, PostParams, Preconditions};
+use futures::future::{join, join_all};
+use kube::api::{DeleteParams, DynamicObject, LogParams, Patch, PatchParams, Preconditions};
 use kube::{Error, ResourceExt};
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
+use crate::model::cluster::Cluster;
 use crate::model::ids::{FleetId, InstanceId, IntentId};
 use crate::model::observed::CloudInstance;
+use crate::model::settings::kubernetes::of_site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, PodOrder, Right};
+use crate::world::kubernetes::around::Around;
 use crate::world::kubernetes::error::{cloud_error, is_conflict, is_missing, unknown};
 use crate::world::kubernetes::listed::{Job, machine, pods_by_job, whole};
+use crate::world::kubernetes::post::{Made, Way, post};
 use crate::world::kubernetes::site::{Kind, Site};
-use crate::world::kubernetes::watch::Watch;
+use crate::world::kubernetes::told::when;
+use crate::world::kubernetes::warned::Warned;
+use crate::world::kubernetes::watch::{Of, Watch, slim};
 
 /// A listing that is not there by then is not there.
 const FIRST_LOOK: Duration = Duration::from_secs(30);
@@ -42,6 +58,11 @@ const MOST_EVENTS: usize = 20;
 pub struct Kubernetes {
     sites: Mutex<BTreeMap<String, Site>>,
     views: Mutex<BTreeMap<(FleetId, String), Arc<View>>>,
+    /// What is around the namespaces of a cluster, by its context; the empty one is the current one.
+    arounds: Mutex<BTreeMap<String, Arc<Around>>>,
+    warned: Warned,
+    /// Where the settings are.
+    folder: Option<PathBuf>,
 }
 
 /// What is watched of a namespace.
@@ -50,13 +71,18 @@ struct View {
     jobs: Watch,
     pods: Watch,
     events: Watch,
+    /// Of Kueue's, where it is there.
+    workloads: Option<Watch>,
+    /// Pods of ClearML's own glue, which are looked at only.
+    glue: Watch,
 }
 
 impl Kubernetes {
-    /// By the kubeconfig that every tool would use. Nobody is called yet.
+    /// By the kubeconfig that every tool would use. Nobody is called yet. Templates that are named by a path that does not begin
+    /// with `/` are in this folder.
     #[must_use]
-    pub fn new() -> Self {
-        Self::default()
+    pub fn beside(folder: Option<&Path>) -> Self {
+        Self { folder: folder.map(Path::to_owned), ..Self::default() }
     }
 
     async fn site(&self, name: &str) -> Result<Site, CloudError> {
@@ -70,17 +96,35 @@ impl Kubernetes {
     }
 
     async fn view(&self, fleet: &FleetId, name: &str) -> Result<Arc<View>, CloudError> {
-        let site = self.site(name).await?;
+        let (site, around) = (self.site(name).await?, self.around(name).await?);
         let mut views = self.views.lock().await;
+        let kueue = around.kueue();
         let view = views.entry((fleet.clone(), name.to_owned())).or_insert_with(|| {
             let selector = label::selector(fleet.as_str());
             Arc::new(View {
-                jobs: Watch::start(site.api(Kind::Job), Some(&selector), |_| true),
-                pods: Watch::start(site.api(Kind::Pod), Some(&selector), |_| true),
-                events: Watch::start(site.api(Kind::Event), None, is_of_task),
+                jobs: Watch::start(site.api(Kind::Job), Of::all(slim).labelled(&selector)),
+                pods: Watch::start(site.api(Kind::Pod), Of::all(slim).labelled(&selector)),
+                events: Watch::start(site.api(Kind::Event), Of::aside(is_of_task)),
+                workloads: kueue.map(|version| {
+                    let api = site.api_of(Kind::Workload, version);
+                    Watch::start(api, Of::aside(slim))
+                }),
+                glue: Watch::start(site.api(Kind::Pod), Of::aside(slim).labelled(glue::LABEL)),
             })
         });
         Ok(Arc::clone(view))
+    }
+
+    async fn around(&self, name: &str) -> Result<Arc<Around>, CloudError> {
+        let context = of_site(name).0.unwrap_or_default().to_owned();
+        let site = self.site(name).await?;
+        let mut arounds = self.arounds.lock().await;
+        if let Some(around) = arounds.get(&context) {
+            return Ok(Arc::clone(around));
+        }
+        let around = Arc::new(Around::start(&site, &site.groups().await?));
+        arounds.insert(context, Arc::clone(&around));
+        Ok(around)
     }
 
     async fn listed(&self, fleet: &FleetId, name: &str) -> Result<Vec<CloudInstance>, CloudError> {
@@ -94,8 +138,11 @@ impl Kubernetes {
             .with(|known| known.objects.values().chain(known.gone.values().map(|(pod, _)| pod)).cloned().collect());
         let pods = pods_by_job(pods.iter());
         // Without the right to read events there are none, and less is told.
-        let events: Vec<Arc<DynamicObject>> = view.events.with(|known| known.objects.values().cloned().collect());
+        let mut events = view.events.all();
+        let context = of_site(name).0.unwrap_or_default();
+        events.extend(self.arounds.lock().await.get(context).into_iter().flat_map(|around| around.events()));
         let events = by_object(&events);
+        let workloads = by_owner(view.workloads.iter().flat_map(Watch::all));
         let jobs: Vec<_> = view.jobs.with(|known| {
             let there = known.objects.values().map(|job| (Arc::clone(job), None));
             there.chain(known.gone.values().map(|(job, at)| (Arc::clone(job), Some(*at)))).collect()
@@ -106,7 +153,10 @@ impl Kubernetes {
             let names = std::iter::once(id.as_str()).chain(pod.and_then(|pod| pod.metadata.name.as_deref()));
             let mut told: Vec<&Value> = names.filter_map(|name| events.get(name)).flatten().collect();
             told.sort_by_key(|event| when(event));
-            machine(fleet, name, &Job { object, gone: *gone }, pod, &told)
+            let node = pod.map(|pod| told::text(&pod.data, "/spec/nodeName")).and_then(|node| events.get(node));
+            let of_node: Vec<&Value> = node.into_iter().flatten().collect();
+            let workload = workloads.get(&id).unwrap_or(&Value::Null);
+            machine(fleet, name, &Job { object, gone: *gone, workload }, pod, &told, &of_node)
         });
         Ok(machines.collect())
     }
@@ -125,11 +175,13 @@ impl Kubernetes {
     }
 
     async fn made(&self, site: &Site, order: &PodOrder) -> Result<DynamicObject, CloudError> {
-        let job = job::job(order, job::template(order.pool.launch.kubernetes.template.as_deref())?)?;
-        let job: DynamicObject = serde_json::from_value(job)
-            .map_err(|error| CloudError::refused(format!("the pod's template is refused: {error}")))?;
-        match site.api(Kind::Job).create(&PostParams::default(), &job).await {
-            Ok(job) => Ok(job),
+        let job =
+            job::job(order, job::template(order.pool.launch.kubernetes.template.as_deref(), self.folder.as_deref())?)?;
+        match post(site, Kind::Job, &job, Way::Really).await {
+            Ok(Made { object, warnings }) => {
+                self.warned.hear(&order.pool.site(), warnings);
+                Ok(object)
+            }
             Err(error) if is_conflict(&error) => self.own(site, order).await,
             Err(error) => {
                 let error = cloud_error("create the Job", &error);
@@ -142,10 +194,11 @@ impl Kubernetes {
     /// The Secret of a Job that is there.
     async fn keep_secret(&self, site: &Site, order: &PodOrder, job: &DynamicObject) -> Result<(), CloudError> {
         let secret = job::secret(order, &job.uid().unwrap_or_default());
-        let secret: DynamicObject = serde_json::from_value(secret)
-            .map_err(|error| CloudError::refused(format!("no Secret can be made: {error}")))?;
-        match site.api(Kind::Secret).create(&PostParams::default(), &secret).await {
-            Ok(_) => Ok(()),
+        match post(site, Kind::Secret, &secret, Way::Really).await {
+            Ok(Made { warnings, .. }) => {
+                self.warned.hear(&order.pool.site(), warnings);
+                Ok(())
+            }
             // Of a call whose answer was lost.
             Err(error) if is_conflict(&error) => Ok(()),
             Err(error) => {
@@ -155,6 +208,13 @@ impl Kubernetes {
                 if is_there { Ok(()) } else { Err(error) }
             }
         }
+    }
+
+    /// The queue of Kueue's that a Job is to wait in.
+    async fn local_queue(&self, site: &Site, instance: &InstanceId) -> Result<Option<String>, CloudError> {
+        let job =
+            site.api(Kind::Job).get(instance.as_str()).await.map_err(|error| cloud_error("get the Job", &error))?;
+        Ok(label::annotation(&job, label::LOCAL_QUEUE).map(str::to_owned))
     }
 
     async fn delete(&self, site: &Site, name: &str, only: Option<Preconditions>) -> Result<(), CloudError> {
@@ -169,8 +229,17 @@ impl Kubernetes {
 }
 
 /// Whether an event is of a Job of a task, or of its pod.
-fn is_of_task(event: &DynamicObject) -> bool {
-    told::text(&event.data, "/involvedObject/name").starts_with("clearml-")
+fn is_of_task(event: &mut DynamicObject) -> bool {
+    told::text(&event.data, "/involvedObject/name").starts_with("clearml-") && slim(event)
+}
+
+/// Workloads of Kueue's by the Job that each is of.
+fn by_owner(workloads: impl Iterator<Item = Arc<DynamicObject>>) -> BTreeMap<String, Value> {
+    let owned = workloads.filter_map(|workload| {
+        let owner = workload.owner_references().iter().find(|owner| owner.kind == "Job")?.name.clone();
+        Some((owner, whole(&workload)))
+    });
+    owned.collect()
 }
 
 /// Events by the name of what they are about, the newest of each.
@@ -188,16 +257,21 @@ fn by_object(events: &[Arc<DynamicObject>]) -> BTreeMap<String, Vec<Value>> {
     by
 }
 
-/// When it was last seen: the scheduler says so elsewhere than the others.
-fn when(event: &Value) -> String {
-    let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
-    times.iter().map(|path| told::text(event, path)).find(|time| !time.is_empty()).unwrap_or_default().to_owned()
-}
-
 #[async_trait]
 impl Cloud for Kubernetes {
     async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError> {
         self.listed(fleet, region).await
+    }
+
+    async fn cluster(&self, region: &str) -> Option<Cluster> {
+        let cluster = match self.around(region).await {
+            Ok(around) => around.cluster().await,
+            Err(error) => Cluster { unread: vec![error.message], ..Cluster::default() },
+        };
+        let views = self.views.lock().await;
+        let view = views.iter().find(|((_, name), _)| name == region).map(|(_, view)| view);
+        let glues = view.map(|view| glue::told(&view.glue.all())).unwrap_or_default();
+        Some(Cluster { glues, warnings: self.warned.of(region), ..cluster })
     }
 
     async fn launch(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
@@ -227,7 +301,14 @@ impl Cloud for Kubernetes {
 
     async fn release(&self, region: &str, instance: &InstanceId) -> Result<(), CloudError> {
         let site = self.site(region).await?;
-        let patch = Patch::Merge(json!({ "spec": { "suspend": false } }));
+        let around = self.around(region).await?;
+        let queue = if around.has_kueue() { self.local_queue(&site, instance).await? } else { None };
+        let patch = match queue {
+            // Kueue lets it go when its turn comes.
+            Some(queue) => json!({ "metadata": { "labels": { label::KUEUE_QUEUE: queue } } }),
+            None => json!({ "spec": { "suspend": false } }),
+        };
+        let patch = Patch::Merge(patch);
         let answer = site.api(Kind::Job).patch(instance.as_str(), &PatchParams::default(), &patch).await;
         answer.map(drop).map_err(|error| cloud_error("let the Job go", &error))
     }
@@ -239,7 +320,7 @@ impl Cloud for Kubernetes {
             Err(error) if is_missing(&error) => return Ok(()),
             Err(error) => return Err(cloud_error("get the Job", &error)),
         };
-        if job.data.pointer("/spec/suspend").and_then(Value::as_bool) != Some(true) {
+        if !label::is_held(&job) {
             return Ok(());
         }
         let only = Preconditions { resource_version: job.resource_version(), uid: job.uid() };
@@ -287,8 +368,14 @@ impl Cloud for Kubernetes {
         Ok(format!("Kubernetes {} takes us in the namespace {}", version.git_version, site.namespace))
     }
 
-    async fn rights(&self, _fleet: &FleetId, region: &str, _orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
-        Ok(rights::rights(&self.site(region).await?).await)
+    async fn rights(&self, _fleet: &FleetId, region: &str, orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
+        let site = self.site(region).await?;
+        let (rights, tried) = join(
+            rights::rights(&site),
+            join_all(orders.iter().map(|order| trial::trial(&site, order, self.folder.as_deref()))),
+        )
+        .await;
+        Ok(rights.into_iter().chain(tried).collect())
     }
 }
 

@@ -12,10 +12,18 @@ pub(super) struct Seen<'a> {
     pub(super) pod: &'a Value,
     /// Of both, the oldest first.
     pub(super) events: &'a [&'a Value],
+    /// What Kueue has made of the Job.
+    pub(super) workload: &'a Value,
 }
 
 const AUTOSCALER: [&str; 2] = ["cluster-autoscaler", "karpenter"];
 const LONGEST: usize = 200;
+
+/// When an event was last seen: the scheduler says so elsewhere than the others.
+pub(super) fn when(event: &Value) -> String {
+    let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
+    times.iter().map(|path| text(event, path)).find(|time| !time.is_empty()).unwrap_or_default().to_owned()
+}
 
 /// A text of the object by its path.
 pub(super) fn text<'a>(object: &'a Value, path: &str) -> &'a str {
@@ -49,7 +57,8 @@ pub(super) fn told(seen: &Seen<'_>) -> (PodState, String) {
         return ended(pod, failed);
     }
     if flag(job, "/spec/suspend") {
-        return (PodState::Held, String::new());
+        let is_of_kueue = !text(job, "/metadata/labels/kueue.x-k8s.io~1queue-name").is_empty();
+        return if is_of_kueue { in_kueue(seen.workload) } else { (PodState::Held, String::new()) };
     }
     if pod.is_null() {
         return not_made(seen);
@@ -76,7 +85,7 @@ fn ended(pod: &Value, failed: &Value) -> (PodState, String) {
 }
 
 /// `reason: message` of a condition.
-fn said(condition: &Value) -> String {
+pub(super) fn said(condition: &Value) -> String {
     match (text(condition, "/reason"), text(condition, "/message")) {
         ("", message) => message.to_owned(),
         (reason, "") => reason.to_owned(),
@@ -84,8 +93,13 @@ fn said(condition: &Value) -> String {
     }
 }
 
-/// How its container ended: `OOMKilled, exit code 137`.
+/// How its container ended, else what its status says of itself.
 fn end_of(pod: &Value) -> String {
+    ends_of(pod).unwrap_or_else(|| said(pod.pointer("/status").unwrap_or(&Value::Null)))
+}
+
+/// How its container ended, where it did not end well: `OOMKilled, exit code 137`.
+pub(super) fn ends_of(pod: &Value) -> Option<String> {
     let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
     let ends = statuses.filter_map(|status| status.pointer("/state/terminated"));
     let failed = ends.filter(|end| end.pointer("/exitCode").and_then(Value::as_i64) != Some(0));
@@ -96,8 +110,7 @@ fn end_of(pod: &Value) -> String {
             reason => format!("{reason}, exit code {code}"),
         }
     });
-    let own = said(pod.pointer("/status").unwrap_or(&Value::Null));
-    told.reduce(|_, last| last).unwrap_or(own)
+    told.reduce(|_, last| last)
 }
 
 fn running(pod: &Value) -> (PodState, String) {
@@ -187,8 +200,19 @@ fn not_made(seen: &Seen<'_>) -> (PodState, String) {
     }
 }
 
+/// Why Kueue does not let a Job go: what it says last that is not so.
+fn in_kueue(workload: &Value) -> (PodState, String) {
+    let evicted = condition(workload, "Evicted");
+    let not = |kind: &str| {
+        conditions(workload).find(move |one| text(one, "/type") == kind && text(one, "/status") == "False")
+    };
+    let says = evicted.or_else(|| not("Admitted")).or_else(|| not("QuotaReserved"));
+    let says = says.map_or_else(|| "it has not looked yet".to_owned(), said);
+    (PodState::Quota, cut(&format!("Kueue: {says}")))
+}
+
 /// The scheduler's sentence in few words: `0/5 nodes: 2 Insufficient nvidia.com/gpu, 3 selector`.
-fn compressed(sentence: &str) -> String {
+pub(super) fn compressed(sentence: &str) -> String {
     let first = sentence.split(". ").next().unwrap_or_default().trim_end_matches('.');
     let first = first.replacen(" nodes are available:", " nodes:", 1);
     let words = [
@@ -202,7 +226,7 @@ fn compressed(sentence: &str) -> String {
 }
 
 /// Not longer than a line.
-fn cut(text: &str) -> String {
+pub(super) fn cut(text: &str) -> String {
     let line = text.replace(['\n', '\r', '\t'], " ");
     match line.char_indices().nth(LONGEST) {
         Some((at, _)) => format!("{}...", line.get(..at).unwrap_or_default()),
@@ -224,7 +248,8 @@ mod tests {
         let events: Vec<&Value> = events.iter().filter(|event| !event["reason"].is_null()).collect();
         let mut told: Vec<(PodState, String)> = Vec::new();
         for line in lines(pods).iter().filter(|line| line["type"] != "BOOKMARK") {
-            let now = super::told(&Seen { job: &Value::Null, pod: &line["object"], events: &events });
+            let now =
+                super::told(&Seen { job: &Value::Null, pod: &line["object"], events: &events, workload: &Value::Null });
             if told.last() != Some(&now) {
                 told.push(now);
             }
@@ -269,7 +294,7 @@ mod tests {
         ] {
             let lines = recorded(file)["response"]["lines"].as_array().cloned().unwrap();
             let events: Vec<&Value> = lines.iter().map(|line| &line["object"]).collect();
-            let (state, why) = told(&Seen { job: &Value::Null, pod: &pod, events: &events });
+            let (state, why) = told(&Seen { job: &Value::Null, pod: &pod, events: &events, workload: &Value::Null });
             assert_eq!(format!("{}: {why}", state.word()), expected, "{file}");
         }
     }
@@ -278,9 +303,27 @@ mod tests {
     fn a_job_without_a_pod_says_which_quota_is_full() {
         let lines = recorded("watch/quota/events")["response"]["lines"].as_array().cloned().unwrap();
         let events: Vec<&Value> = lines.iter().take(2).map(|line| &line["object"]).collect();
-        let (state, why) = told(&Seen { job: &Value::Null, pod: &Value::Null, events: &events });
+        let (state, why) =
+            told(&Seen { job: &Value::Null, pod: &Value::Null, events: &events, workload: &Value::Null });
         assert_eq!(state, PodState::Quota);
         assert!(why.starts_with("gpu-quota, requested: pods=1"), "{why}");
+    }
+
+    #[test]
+    fn a_job_that_kueue_holds_says_what_for() {
+        let job = serde_json::json!({ "metadata": { "labels": { "kueue.x-k8s.io/queue-name": "team" } },
+            "spec": { "suspend": true } });
+        let workload = serde_json::json!({ "status": { "conditions": [{ "type": "QuotaReserved", "status": "False",
+            "reason": "Pending", "message": "couldn't assign flavors: insufficient unused quota for cpu" }] } });
+        let told = |workload: &Value| {
+            let (state, why) = told(&Seen { job: &job, pod: &Value::Null, events: &[], workload });
+            format!("{}: {why}", state.word())
+        };
+        assert_eq!(
+            told(&workload),
+            "quota wait: Kueue: Pending: couldn't assign flavors: insufficient unused quota for cpu"
+        );
+        assert_eq!(told(&Value::Null), "quota wait: Kueue: it has not looked yet");
     }
 
     #[test]
@@ -294,7 +337,7 @@ mod tests {
             ("job/get_running", PodState::New),
         ] {
             let job = recorded(file)["response"]["body"].clone();
-            let (told, why) = told(&Seen { job: &job, pod: &Value::Null, events: &[] });
+            let (told, why) = told(&Seen { job: &job, pod: &Value::Null, events: &[], workload: &Value::Null });
             assert_eq!(told, state, "{file}: {why}");
         }
     }
@@ -326,7 +369,7 @@ mod tests {
     proptest! {
         #[test]
         fn whatever_is_said_is_one_line(job in any_json(), pod in any_json(), event in any_json()) {
-            let (_, why) = told(&Seen { job: &job, pod: &pod, events: &[&event] });
+            let (_, why) = told(&Seen { job: &job, pod: &pod, events: &[&event], workload: &event });
             prop_assert!(!why.contains('\n') && why.chars().count() <= LONGEST + 3);
         }
     }

@@ -23,10 +23,50 @@ const SILENT: Duration = Duration::from_secs(150);
 const LASTS: u32 = 280;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A right that is not there comes seldom.
+const ASIDE_PAUSE: Duration = Duration::from_mins(5);
 /// What was deleted is told of for so long.
 const TOLD: SignedDuration = SignedDuration::from_hours(1);
-/// The objects of a namespace that are not ours to know need no memory: of events that is most of them.
-pub(super) type Keep = fn(&DynamicObject) -> bool;
+/// Objects that are not ours to know need no memory - of events that is most of them - and of the others only what is read.
+pub(super) type Keep = fn(&mut DynamicObject) -> bool;
+
+/// What is watched.
+#[derive(Debug, Clone)]
+pub(super) struct Of {
+    /// `None`: with any labels.
+    pub(super) labels: Option<String>,
+    /// `None`: with any fields.
+    pub(super) fields: Option<String>,
+    pub(super) keep: Keep,
+    /// While it cannot be watched that is tried again after so long at most.
+    pub(super) patience: Duration,
+}
+
+impl Of {
+    /// All of them; what Jobs and pods do is asked for as often as may be.
+    pub(super) fn all(keep: Keep) -> Self {
+        Self { labels: None, fields: None, keep, patience: LONGEST_PAUSE }
+    }
+
+    /// Of use where it can be read, and no more.
+    pub(super) fn aside(keep: Keep) -> Self {
+        Self { patience: ASIDE_PAUSE, ..Self::all(keep) }
+    }
+
+    pub(super) fn labelled(self, labels: &str) -> Self {
+        Self { labels: Some(labels.to_owned()), ..self }
+    }
+
+    pub(super) fn fields(self, fields: &str) -> Self {
+        Self { fields: Some(fields.to_owned()), ..self }
+    }
+}
+
+/// What the server notes of who wrote which field is as large as the rest, and nobody reads it.
+pub(super) fn slim(object: &mut DynamicObject) -> bool {
+    object.metadata.managed_fields = None;
+    true
+}
 
 /// Whether what is known is what is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,20 +99,12 @@ impl Drop for Watch {
 }
 
 impl Watch {
-    /// Begins to watch the objects with these labels; without any, all.
+    /// Begins to watch these objects.
     #[expect(clippy::disallowed_methods, reason = "a watch ends with the view that it is a part of")]
-    pub(super) fn start(api: Api<DynamicObject>, labels: Option<&str>, keep: Keep) -> Self {
+    pub(super) fn start(api: Api<DynamicObject>, of: Of) -> Self {
         let (tell, standing) = watch::channel(Standing::Starting);
         let known = Arc::new(Mutex::new(Known::default()));
-        let watcher = Watcher {
-            api,
-            labels: labels.map(str::to_owned),
-            keep,
-            known: Arc::clone(&known),
-            tell,
-            version: None,
-            pause: FIRST_PAUSE,
-        };
+        let watcher = Watcher { api, of, known: Arc::clone(&known), tell, version: None, pause: FIRST_PAUSE };
         let task = tokio::spawn(watcher.run()).abort_handle();
         Self { known, standing, task }
     }
@@ -88,6 +120,19 @@ impl Watch {
         }
     }
 
+    /// Why nothing new is known of it, where that is so.
+    pub(super) fn broken(&self) -> Option<String> {
+        match &*self.standing.borrow() {
+            Standing::Broken(why) => Some(why.clone()),
+            Standing::Starting | Standing::Live => None,
+        }
+    }
+
+    /// What there is now.
+    pub(super) fn all(&self) -> Vec<Arc<DynamicObject>> {
+        self.with(|known| known.objects.values().cloned().collect())
+    }
+
     /// What is known now.
     pub(super) fn with<T>(&self, read: impl FnOnce(&Known) -> T) -> T {
         read(&self.known.lock().unwrap_or_else(PoisonError::into_inner))
@@ -96,8 +141,7 @@ impl Watch {
 
 struct Watcher {
     api: Api<DynamicObject>,
-    labels: Option<String>,
-    keep: Keep,
+    of: Of,
     known: Arc<Mutex<Known>>,
     tell: watch::Sender<Standing>,
     /// From where to go on; `None`: all must be listed.
@@ -122,7 +166,7 @@ impl Watcher {
                 Err(error) => {
                     self.tell.send_replace(Standing::Broken(error.to_string()));
                     sleep(self.pause).await;
-                    self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+                    self.pause = (self.pause * 2).min(self.of.patience);
                 }
             }
         }
@@ -139,11 +183,14 @@ impl Watcher {
 
     /// All pages; where to go on from.
     async fn list(&self) -> Result<String, Broken> {
-        let mut params = ListParams { label_selector: self.labels.clone(), ..ListParams::default() }.limit(PAGE);
+        let Of { labels, fields, .. } = self.of.clone();
+        let mut params =
+            ListParams { label_selector: labels, field_selector: fields, ..ListParams::default() }.limit(PAGE);
         let mut found = BTreeMap::new();
         let version = loop {
             let page = self.api.list(&params).await?;
-            found.extend(page.items.into_iter().filter(self.keep).map(|object| (object.name_any(), Arc::new(object))));
+            let kept = page.items.into_iter().filter_map(|mut object| (self.of.keep)(&mut object).then_some(object));
+            found.extend(kept.map(|object| (object.name_any(), Arc::new(object))));
             match page.metadata.continue_.filter(|more| !more.is_empty()) {
                 Some(more) => params = params.continue_token(&more),
                 None => break page.metadata.resource_version.unwrap_or_default(),
@@ -160,7 +207,9 @@ impl Watcher {
     }
 
     async fn follow(&mut self, version: String) -> Result<End, Broken> {
-        let params = WatchParams { label_selector: self.labels.clone(), ..WatchParams::default() }.timeout(LASTS);
+        let Of { labels, fields, .. } = self.of.clone();
+        let params = WatchParams { label_selector: labels, field_selector: fields, ..WatchParams::default() };
+        let params = params.timeout(LASTS);
         let stream = match self.api.watch(&params, &version).await {
             Err(Error::Api(status)) if status.code == 410 => return Ok(End::TooOld),
             answer => answer?,
@@ -184,9 +233,9 @@ impl Watcher {
         }
     }
 
-    fn seen(&mut self, object: DynamicObject) {
+    fn seen(&mut self, mut object: DynamicObject) {
         self.version = object.resource_version().or_else(|| self.version.take());
-        if (self.keep)(&object) {
+        if (self.of.keep)(&mut object) {
             self.change(|known, _| {
                 known.gone.remove(&object.name_any());
                 known.objects.insert(object.name_any(), Arc::new(object));
@@ -194,9 +243,9 @@ impl Watcher {
         }
     }
 
-    fn went(&mut self, object: DynamicObject) {
+    fn went(&mut self, mut object: DynamicObject) {
         self.version = object.resource_version().or_else(|| self.version.take());
-        if (self.keep)(&object) {
+        if (self.of.keep)(&mut object) {
             self.change(|known, now| {
                 known.objects.remove(&object.name_any());
                 known.gone.insert(object.name_any(), (Arc::new(object), now));

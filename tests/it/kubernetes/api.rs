@@ -20,9 +20,22 @@ fn kind_of(plural: &str) -> &'static str {
         "jobs" => "Job",
         "pods" => "Pod",
         "secrets" => "Secret",
+        "nodes" => "Node",
+        "configmaps" => "ConfigMap",
+        "nodepools" => "NodePool",
+        "nodeclaims" => "NodeClaim",
+        "workloads" => "Workload",
         _ => "Event",
     }
 }
+
+/// What is in no namespace.
+fn is_cluster_wide(plural: &str) -> bool {
+    ["nodes", "nodepools", "nodeclaims"].contains(&plural)
+}
+
+/// The namespaces that there are; the first is where objects are put that name none.
+const NAMESPACES: [&str; 3] = ["ml-tasks", "kube-system", "default"];
 
 /// One change, as a watch tells it.
 #[derive(Debug, Clone)]
@@ -57,6 +70,10 @@ pub(super) struct State {
     pub(super) jobs_made: BTreeMap<String, u32>,
     /// A header that every answer bears.
     pub(super) warning: Option<&'static str>,
+    /// So many pods a quota of the namespace permits; `None`: there is no quota.
+    pub(super) quota: Option<usize>,
+    /// API groups beside its own, each with its version.
+    pub(super) groups: Vec<(&'static str, &'static str)>,
 }
 
 pub(super) fn now() -> String {
@@ -87,8 +104,12 @@ impl State {
         if is_new {
             self.made += 1;
             object["metadata"]["uid"] = json!(format!("uid-{}", self.made));
-            object["metadata"]["namespace"] = json!("ml-tasks");
-            object["metadata"]["creationTimestamp"] = json!(now());
+            if object["metadata"]["namespace"].is_null() && !is_cluster_wide(plural) {
+                object["metadata"]["namespace"] = json!(NAMESPACES[0]);
+            }
+            if object["metadata"]["creationTimestamp"].is_null() {
+                object["metadata"]["creationTimestamp"] = json!(now());
+            }
         }
         let object = self.tell(plural, if is_new { "ADDED" } else { "MODIFIED" }, object);
         self.objects.insert(key, object.clone());
@@ -115,10 +136,11 @@ impl State {
     pub(super) fn event(&mut self, kind: &str, about: &str, reason: &str, message: &str, source: &str) {
         self.made += 1;
         let name = format!("{about}.{}", self.made);
+        let namespace = if ["Node", "NodeClaim"].contains(&kind) { "default" } else { NAMESPACES[0] };
         self.put(
             "events",
             json!({
-                "apiVersion": "v1", "kind": "Event", "metadata": { "name": name },
+                "apiVersion": "v1", "kind": "Event", "metadata": { "name": name, "namespace": namespace },
                 "involvedObject": { "kind": kind, "name": about, "namespace": "ml-tasks" },
                 "reason": reason, "message": message, "type": "Normal", "lastTimestamp": now(),
                 "source": { "component": source }, "reportingComponent": source,
@@ -184,11 +206,11 @@ impl Api {
     }
 }
 
-fn json_answer(code: u16, body: &Value, warning: Option<&'static str>) -> Response {
+fn json_answer(code: u16, body: &Value, warnings: impl IntoIterator<Item = String>) -> Response {
     let mut answer = Response::builder().status(StatusCode::from_u16(code).unwrap());
     answer = answer.header("content-type", "application/json");
-    if let Some(warning) = warning {
-        answer = answer.header("warning", format!("299 - \"{warning}\""));
+    for warning in warnings {
+        answer = answer.header("warning", format!("299 - \"{}\"", warning.replace('"', "\\\"")));
     }
     answer.body(Body::from(body.to_string())).unwrap()
 }
@@ -212,12 +234,29 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8]) -> Response 
     if path.last() == Some(&"selfsubjectaccessreviews") {
         return json_answer(201, &review(&state, body), None);
     }
-    let at = path.iter().position(|part| *part == "namespaces").unwrap();
-    let (plural, name) = (path[at + 2].to_owned(), path.get(at + 3).map(|name| (*name).to_owned()));
-    if path[at + 1] != "ml-tasks" {
-        let message = format!("namespaces \"{}\" not found", path[at + 1]);
+    if let Some(told) = discovery(&state, &path) {
+        return json_answer(200, &told, None);
+    }
+    // `api/v1`, or `apis/GROUP/VERSION`.
+    let root = if path.first() == Some(&"api") { 2 } else { 3 };
+    let (namespace, rest) = match path.get(root) {
+        Some(&"namespaces") => (path.get(root + 1).copied(), path.get(root + 2..).unwrap_or_default()),
+        _ => (None, path.get(root..).unwrap_or_default()),
+    };
+    let Some(plural) = rest.first().map(|plural| (*plural).to_owned()) else {
+        return json_answer(404, &status(404, "NotFound", "the server could not find the requested resource"), None);
+    };
+    let name = rest.get(1).map(|name| (*name).to_owned());
+    if let Some(unknown) = namespace.filter(|namespace| !NAMESPACES.contains(namespace)) {
+        let message = format!("namespaces \"{unknown}\" not found");
         return json_answer(404, &status(404, "NotFound", &message), None);
     }
+    let which = Which {
+        plural: plural.clone(),
+        namespace: namespace.map(str::to_owned),
+        labels: query.get("labelSelector").cloned().unwrap_or_default(),
+        fields: query.get("fieldSelector").cloned().unwrap_or_default(),
+    };
     let is_watch = query.get("watch").is_some_and(|watch| watch == "true" || watch == "1");
     let verb = match (method.as_str(), &name, is_watch) {
         (_, _, true) => "watch",
@@ -239,14 +278,28 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8]) -> Response 
         let (_, code, body) = state.noes.remove(place);
         return json_answer(code, &body, None);
     }
+    let mut warnings: Vec<String> = warning.into_iter().map(str::to_owned).collect();
     let (code, said) = match (verb, name) {
         ("watch", _) => {
             drop(state);
-            return follow(shared.clone(), plural, &query);
+            return follow(shared.clone(), which, &query);
         }
-        ("list", _) => (200, list(&state, &plural, query.get("labelSelector").map(String::as_str))),
+        ("list", _) => (200, list(&state, &which)),
         ("get", Some(name)) => found(&state, &plural, &name),
-        ("create", _) => create(&mut state, &plural, body, query.contains_key("dryRun")),
+        ("create", _) => {
+            let (trial, strict) = (query.contains_key("dryRun"), query.get("fieldValidation"));
+            let (body, unknown) = without_unknown(&plural, body);
+            if strict.is_some_and(|strict| strict == "Strict") && !unknown.is_empty() {
+                let message = format!(
+                    "Job in version \"v1\" cannot be handled as a Job: strict decoding error: {}",
+                    unknown.join(", ")
+                );
+                (400, status(400, "BadRequest", &message))
+            } else {
+                warnings.extend(unknown);
+                create(&mut state, &plural, body, trial)
+            }
+        }
         ("patch", Some(name)) => patch(&mut state, &plural, &name, &body),
         (_, Some(name)) => delete(&mut state, &plural, &name, &body),
         _ => (405, status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")),
@@ -259,7 +312,65 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8]) -> Response 
             None,
         );
     }
-    json_answer(code, &said, warning)
+    json_answer(code, &said, warnings)
+}
+
+/// What the server says of what it has.
+fn discovery(state: &State, path: &[&str]) -> Option<Value> {
+    let recorded = |file: &str| crate::kubernetes::recorded(file)["response"]["body"].clone();
+    match path {
+        ["api"] => Some(recorded("discovery/api")),
+        ["api", "v1"] => Some(recorded("discovery/api_v1")),
+        ["apis", "batch", "v1"] => Some(recorded("discovery/apis_batch_v1")),
+        ["apis"] => {
+            let mut list = recorded("discovery/apis");
+            let groups = list["groups"].as_array_mut().unwrap();
+            groups.retain(|group| group["name"] == "batch");
+            groups.extend(state.groups.iter().map(|(name, version)| {
+                let version = json!({ "groupVersion": format!("{name}/{version}"), "version": version });
+                json!({ "name": name, "versions": [version.clone()], "preferredVersion": version })
+            }));
+            Some(list)
+        }
+        _ => None,
+    }
+}
+
+/// Fields of a pod that the server knows, of those that tests use.
+const KNOWN: [&str; 16] = [
+    "containers",
+    "initContainers",
+    "volumes",
+    "restartPolicy",
+    "nodeSelector",
+    "tolerations",
+    "priorityClassName",
+    "serviceAccountName",
+    "hostNetwork",
+    "affinity",
+    "securityContext",
+    "imagePullSecrets",
+    "terminationGracePeriodSeconds",
+    "schedulerName",
+    "runtimeClassName",
+    "nodeName",
+];
+
+/// Leaves out what no pod has, and tells of it.
+fn without_unknown(plural: &str, mut object: Value) -> (Value, Vec<String>) {
+    let mut unknown = Vec::new();
+    if plural == "jobs"
+        && let Some(spec) = object.pointer_mut("/spec/template/spec").and_then(Value::as_object_mut)
+    {
+        spec.retain(|name, _| {
+            let known = KNOWN.contains(&name.as_str());
+            if !known {
+                unknown.push(format!("unknown field \"spec.template.spec.{name}\""));
+            }
+            known
+        });
+    }
+    (object, unknown)
 }
 
 fn review(state: &State, mut body: Value) -> Value {
@@ -270,17 +381,33 @@ fn review(state: &State, mut body: Value) -> Value {
     body
 }
 
-/// Whether an object has all the labels of a selector.
-fn selected(object: &Value, selector: Option<&str>) -> bool {
-    selector
-        .unwrap_or_default()
-        .split(',')
-        .filter_map(|one| one.split_once('='))
-        .all(|(name, text)| object["metadata"]["labels"][name] == text)
+/// Which objects are meant.
+#[derive(Debug, Clone)]
+struct Which {
+    plural: String,
+    /// `None`: of the whole cluster.
+    namespace: Option<String>,
+    labels: String,
+    fields: String,
 }
 
-fn list(state: &State, plural: &str, selector: Option<&str>) -> Value {
-    let items: Vec<Value> = state.all(plural).into_iter().filter(|object| selected(object, selector)).collect();
+impl Which {
+    fn is_of(&self, plural: &str, object: &Value) -> bool {
+        let pairs = |selector: &str| -> Vec<(String, String)> {
+            let pairs = selector.split(',').filter_map(|one| one.split_once('='));
+            pairs.map(|(name, text)| (name.trim_end_matches('=').to_owned(), text.to_owned())).collect()
+        };
+        let field = |name: &str| object.pointer(&format!("/{}", name.replace('.', "/"))).cloned().unwrap_or_default();
+        *plural == *self.plural
+            && self.namespace.as_ref().is_none_or(|namespace| object["metadata"]["namespace"] == **namespace)
+            && pairs(&self.labels).iter().all(|(name, text)| object["metadata"]["labels"][name] == **text)
+            && pairs(&self.fields).iter().all(|(name, text)| field(name) == **text)
+    }
+}
+
+fn list(state: &State, which: &Which) -> Value {
+    let plural = which.plural.as_str();
+    let items: Vec<Value> = state.all(plural).into_iter().filter(|object| which.is_of(plural, object)).collect();
     json!({ "kind": format!("{}List", kind_of(plural)), "apiVersion": "v1",
         "metadata": { "resourceVersion": state.version.to_string() }, "items": items })
 }
@@ -341,12 +468,11 @@ fn delete(state: &mut State, plural: &str, name: &str, options: &Value) -> (u16,
 }
 
 /// A watch: what changed since a version, then what changes, one object a line; a bookmark each second.
-fn follow(shared: Shared, plural: String, query: &BTreeMap<String, String>) -> Response {
-    let selector = query.get("labelSelector").cloned();
+fn follow(shared: Shared, which: Which, query: &BTreeMap<String, String>) -> Response {
     let from: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
-    let start = (shared, plural, selector, from, 0_u32);
+    let start = (shared, which, from, 0_u32);
     let stream = futures::stream::unfold(Some(start), |at| async move {
-        let (shared, plural, selector, mut from, mut idle) = at?;
+        let (shared, which, mut from, mut idle) = at?;
         loop {
             let (lines, ends) = {
                 let state = shared.lock().unwrap();
@@ -358,8 +484,7 @@ fn follow(shared: Shared, plural: String, query: &BTreeMap<String, String>) -> R
                     (vec![json!({ "type": "ERROR", "object": gone })], true)
                 } else {
                     let new = state.changes.iter().filter(|change| change.version > from);
-                    let ours = new.filter(|change| change.plural == plural);
-                    let ours = ours.filter(|change| selected(&change.object, selector.as_deref()));
+                    let ours = new.filter(|change| which.is_of(&change.plural, &change.object));
                     let lines = ours.map(|change| json!({ "type": change.kind, "object": change.object })).collect();
                     from = state.version;
                     (lines, false)
@@ -368,13 +493,13 @@ fn follow(shared: Shared, plural: String, query: &BTreeMap<String, String>) -> R
             let mut lines: Vec<Value> = lines;
             if lines.is_empty() && idle >= 20 {
                 idle = 0;
-                lines.push(json!({ "type": "BOOKMARK", "object": { "kind": kind_of(&plural), "apiVersion": "v1",
+                lines.push(json!({ "type": "BOOKMARK", "object": { "kind": kind_of(&which.plural), "apiVersion": "v1",
                     "metadata": { "resourceVersion": from.to_string(), "creationTimestamp": null },
                     "spec": { "containers": null } } }));
             }
             if !lines.is_empty() {
                 let text = lines.iter().fold(String::new(), |text, line| text + line.to_string().as_str() + "\n");
-                let next = (!ends).then_some((shared, plural, selector, from, idle));
+                let next = (!ends).then_some((shared, which, from, idle));
                 return Some((Ok::<_, std::io::Error>(text), next));
             }
             idle += 1;

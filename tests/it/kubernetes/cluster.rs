@@ -101,6 +101,18 @@ impl Kubelet {
                 job["status"]["conditions"] =
                     end("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit");
             }
+            None if state.quota.is_some_and(|most| state.all("pods").len() >= most) => {
+                let told = state
+                    .all("events")
+                    .iter()
+                    .any(|event| event["involvedObject"]["name"] == name && event["reason"] == "FailedCreate");
+                if !told {
+                    let message = "Error creating: pods \"x\" is forbidden: exceeded quota: gpu-quota, requested: pods=1, \
+                                   used: pods=1, limited: pods=1";
+                    state.event("Job", name, "FailedCreate", message, "job-controller");
+                }
+                return;
+            }
             None => {
                 job["status"]["startTime"] = json!(now());
                 let template = &job["spec"]["template"];

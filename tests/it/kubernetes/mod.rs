@@ -2,8 +2,19 @@
 //! controllers and its kubelet, and the real agent in each pod.
 
 mod api;
+mod around;
 mod cluster;
+mod faults;
 mod flow;
+mod kubectl;
+mod load;
 mod rig;
 mod shape;
+mod two;
 mod whole;
+
+/// A recorded answer of a real API server, by its file.
+fn recorded(file: &str) -> serde_json::Value {
+    let path = format!("{}/tests/it/kubernetes/recorded/{file}.json", env!("CARGO_MANIFEST_DIR"));
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}

@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tidegate::model::ids::TaskId;
-use tidegate::world::sim::clearml::Status;
+use tidegate::world::clock::Clock;
+use tidegate::world::sim::clearml::{ClearmlServer, Said, Status};
 
-use crate::kubernetes::api::Api;
+use crate::kubernetes::api::{Api, now};
 use crate::kubernetes::cluster::Cluster;
 use crate::support::conf::clearml_conf;
 use crate::support::face::Served;
@@ -54,17 +55,25 @@ pub(super) struct Rig {
     pub(super) api: Api,
     pub(super) cluster: Cluster,
     console: Option<Group>,
+    /// Another, with a memory and perhaps settings of its own.
+    second: Option<Group>,
     folder: tempfile::TempDir,
+    /// Of a real cluster.
+    kubeconfig: Option<PathBuf>,
 }
 
 impl Rig {
     /// Starts servers and cluster; the program is not started yet.
     pub(super) fn new(settings: &str) -> Self {
-        let (served, folder, api) = (Served::start(&["gpu"]), tempfile::tempdir().unwrap(), Api::start());
+        Self::with_queues(settings, &["gpu"])
+    }
+
+    pub(super) fn with_queues(settings: &str, queues: &[&str]) -> Self {
+        let (served, folder, api) = (Served::start(queues), tempfile::tempdir().unwrap(), Api::start());
         std::fs::create_dir(folder.path().join("person")).unwrap();
         let cluster = Cluster::start(api.shared(), folder.path().join("pods"));
         write(&folder.path().join("kubeconfig"), &api.kubeconfig());
-        let rig = Self { served, api, cluster, console: None, folder };
+        let rig = Self { served, api, cluster, console: None, second: None, folder, kubeconfig: None };
         rig.write_settings(settings);
         rig
     }
@@ -73,17 +82,28 @@ impl Rig {
         write(&self.path("tidegate.toml"), &settings.replace("API_SERVER", &self.served.url));
     }
 
+    /// The same on a real cluster.
+    pub(super) fn on(mut self, kubeconfig: PathBuf) -> Self {
+        self.kubeconfig = Some(kubeconfig);
+        self
+    }
+
+    pub(super) fn kubeconfig(&self) -> PathBuf {
+        self.kubeconfig.clone().unwrap_or_else(|| self.path("kubeconfig"))
+    }
+
     pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
     pub(super) fn command(&self, state: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        let other = std::env::var_os("TIDEGATE_TEST_PROGRAM");
+        let mut command = Command::new(other.unwrap_or_else(|| env!("CARGO_BIN_EXE_tidegate").into()));
         command.args(arguments).stdin(Stdio::null()).env_clear();
         command.env("HOME", self.folder.path()).env("USER", "ann").env("PATH", "/usr/bin:/bin");
         command.env("TIDEGATE_CONFIG", self.path("tidegate.toml")).env("TIDEGATE_STATE_DIR", self.path(state));
         command.env("CONSOLE", "CONSOLE-KEY:console-secret").env("AGENTS", "AGENTS-KEY:agents-secret");
-        command.env("KUBECONFIG", self.path("kubeconfig")).env("TIDEGATE_LEADER_TIMES", "200,2000");
+        command.env("KUBECONFIG", self.kubeconfig()).env("TIDEGATE_LEADER_TIMES", "200,2000");
         command
     }
 
@@ -114,9 +134,34 @@ impl Rig {
         self.wait("the loop listens", |rig| UnixStream::connect(rig.path("state/tidegate.sock")).is_ok());
     }
 
+    /// Starts another console, as on another host.
+    pub(super) fn start_second(&mut self, settings: &str) {
+        write(&self.path("second.toml"), &settings.replace("API_SERVER", &self.served.url));
+        let mut command = self.command("state-2", &["run", "--headless"]);
+        command.env("TIDEGATE_CONFIG", self.path("second.toml"));
+        self.second = Some(Group::start("tidegate", command, &self.path("second.log")));
+        self.wait("the second listens", |rig| UnixStream::connect(rig.path("state-2/tidegate.sock")).is_ok());
+        if !settings.contains("\"e2e\"") {
+            assert_eq!(self.second(&["arm", "--yes"]).0, Some(0));
+        }
+    }
+
+    /// A subcommand of the second.
+    pub(super) fn second(&self, arguments: &[&str]) -> (Option<i32>, String) {
+        let mut command = self.command("state-2", arguments);
+        let output = command.env("TIDEGATE_CONFIG", self.path("second.toml")).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (output.status.code(), text(&output.stdout) + text(&output.stderr).as_str())
+    }
+
     /// As `kill -9` does.
     pub(super) fn kill_loop(&mut self) {
         drop(self.console.take());
+    }
+
+    /// The process of the loop.
+    pub(super) fn process(&self) -> u32 {
+        self.console.as_ref().unwrap().id()
     }
 
     pub(super) fn wait_for_crash(&mut self) {
@@ -141,6 +186,42 @@ impl Rig {
         let jobs: Vec<_> = jobs.iter().map(|(name, seconds)| ("gpu", *name, *seconds)).collect();
         let conf = clearml_conf(&self.path("person"), &self.served.url, "CONSOLE-KEY", "console-secret");
         jobs::enqueue(&conf, &self.path("runs"), &jobs)
+    }
+
+    /// What an agent does first in its pod, which runs on a node from then on; no process of it is there.
+    pub(super) fn begin(&mut self, task: &TaskId) {
+        let job = format!("clearml-{task}-");
+        self.wait("its pod is made", |rig| rig.pod_of(&job).is_some());
+        let mut pod = self.pod_of(&job).unwrap();
+        pod["spec"]["nodeName"] = "worker-1".into();
+        pod["status"] = json!({ "phase": "Running", "startTime": now(), "conditions": [
+            { "type": "PodScheduled", "status": "True" }, { "type": "Ready", "status": "True" }] });
+        self.api.state().put("pods", pod);
+        self.wait("its task waits for it", |rig| rig.served.entries_of("k8s_scheduler").contains(task));
+        let (at, user) = (Clock::Wall.now(), ClearmlServer::agents());
+        let mut server = self.served.server();
+        server.dequeue(at, &user, task, Said::default(), Some(Status::InProgress)).unwrap();
+        server.started(at, &user, task, Said::default(), true).unwrap();
+    }
+
+    /// The newest pod of a task, by the beginning of its Job's name.
+    pub(super) fn pod_of(&self, job: &str) -> Option<Value> {
+        let pods = self.api.state().all("pods");
+        pods.into_iter().rfind(|pod| pod["metadata"]["name"].as_str().unwrap().starts_with(job))
+    }
+
+    /// Changes what the pod of a task shows of itself.
+    pub(super) fn change_pod(&self, task: &TaskId, change: impl FnOnce(&mut Value)) {
+        let mut pod = self.pod_of(&format!("clearml-{task}-")).unwrap();
+        change(&mut pod);
+        self.api.state().put("pods", pod);
+    }
+
+    /// Waits until that Job is made.
+    #[track_caller]
+    pub(super) fn wait_for_job(&mut self, task: &TaskId, number: u32) {
+        let name = format!("clearml-{task}-{number}");
+        self.wait(&format!("{name} is made"), |rig| rig.api.state().get("jobs", &name).is_some());
     }
 
     /// How often each job began and ended, by its own trace.

@@ -5,11 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use crate::kubernetes::api::{Api, TOKEN};
-
-fn recorded(file: &str) -> Value {
-    let path = format!("{}/tests/it/kubernetes/recorded/{file}.json", env!("CARGO_MANIFEST_DIR"));
-    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
-}
+use crate::kubernetes::recorded;
 
 fn names(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()

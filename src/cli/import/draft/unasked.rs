@@ -5,6 +5,7 @@ use crate::cli::import::google::DEFAULT_SCOPES;
 use crate::cli::import::read::Kind;
 use crate::model::settings::fields::Written;
 
+const IMAGE: &str = "python:3.12";
 const DISK: i64 = 80;
 const DEVICE: &str = "/dev/sda1";
 
@@ -16,6 +17,7 @@ impl Desk {
         match self.kind {
             Kind::Aws => self.disks(),
             Kind::Gcp => self.googles(),
+            Kind::Glue => self.images(),
         }
         self.containers();
     }
@@ -43,6 +45,18 @@ impl Desk {
                     let line = draft.lines.remove(field);
                     draft.comments.extend(line.map(|(written, _)| format!("{field}: {}", written.to_toml())));
                 }
+            }
+        }
+    }
+
+    /// The glue puts Python into whatever image there is; ours must have it. A file's template may name one.
+    fn images(&mut self) {
+        for (_, draft) in &mut self.pools {
+            let template = draft.lines.get("pod_template").map(|(written, _)| written.to_string());
+            if template.is_none_or(|template| !template.contains("file:")) {
+                let image =
+                    (Written::Text(IMAGE.to_owned()), "mend: one with Python 3 and what your tasks need".to_owned());
+                draft.lines.entry("pod_image").or_insert(image);
             }
         }
     }

@@ -1,11 +1,14 @@
 //! Rows of pools: what a task's pod is made of, and where it runs.
 
+use jiff::SignedDuration;
+
 use super::super::cluster::{
     CLASS, CONTEXT, CPU, LABEL_NAME, LABEL_TEXT, MEMORY, NAMESPACE, QUEUE, RESOURCE, TEMPLATE, TOLERATION,
 };
 use super::super::rules::IMAGE;
 use super::super::{Field, Kind, Takes, Unset};
 use super::at;
+use crate::model::settings::kubernetes::PENDING_QUEUE;
 
 pub(super) const KUBERNETES: &[Field] = &[
     Field {
@@ -34,7 +37,7 @@ pub(super) const KUBERNETES: &[Field] = &[
         unset: Unset::Means("an empty one"),
         takes: Takes::NewMachines,
         doc: "What every pod begins with, in YAML: `metadata` and `spec` as in a Pod, the agent in its first container; or \
-              `file:PATH` of it, which is read at each start of a pod.",
+              `file:PATH` of it, beside the settings file unless it begins with `/`, which is read at each start of a pod.",
         example: "file:/etc/tidegate/pod.yaml",
         later: &[],
         lens: at!(Pool, launch.kubernetes.template),
@@ -132,12 +135,34 @@ pub(super) const KUBERNETES: &[Field] = &[
     Field {
         name: "pending_queue",
         kind: Kind::Text(QUEUE),
-        unset: Unset::Is("k8s_scheduler"),
+        unset: Unset::Is(PENDING_QUEUE),
         takes: Takes::NewMachines,
         doc: "The ClearML queue in which a task waits for its pod, as with ClearML's own glue; it is made where it is missing. A \
               task that is taken out of it does not run.",
         example: "k8s_pending",
         later: &[],
         lens: at!(Pool, launch.kubernetes.pending_queue),
+    },
+    Field {
+        name: "pending_timeout",
+        kind: Kind::Span { min: SignedDuration::from_secs(1), max: SignedDuration::from_hours(24 * 7), word: None },
+        unset: Unset::Means("for as long as it takes"),
+        takes: Takes::AtOnce,
+        doc: "A pod that has not begun after so long - for want of a node or quota, or since its image or its settings are \
+              wrong - is deleted, and its task waits in its queue again; after four tries it is ended, with what the cluster said.",
+        example: "2h",
+        later: &[],
+        lens: at!(Pool, launch.kubernetes.pending_timeout),
+    },
+    Field {
+        name: "local_queue",
+        kind: Kind::Text(CLASS),
+        unset: Unset::Means("none"),
+        takes: Takes::NewMachines,
+        doc: "The LocalQueue of Kueue's that the pool's Jobs wait in, where the cluster has Kueue: its quotas, its order and its \
+              preemption then say which pod begins when. Where it has none this does nothing.",
+        example: "team-a",
+        later: &[],
+        lens: at!(Pool, launch.kubernetes.local_queue),
     },
 ];
