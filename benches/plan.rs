@@ -145,6 +145,7 @@ fn settings(queues: usize) -> Settings {
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),
         schedules: Vec::new(),
+        keys: std::collections::BTreeMap::new(),
         budgets: (0..queues)
             .map(|place| budget(&name("budget", place), of_queue(place), Per::Calendar(Period::Day)))
             .chain([budget("month", BudgetScope::All, Per::Calendar(Period::Month))])

@@ -10,6 +10,7 @@ mod demo;
 mod failure;
 mod generated;
 mod import;
+mod init;
 mod live;
 pub mod log;
 mod looks;
@@ -66,6 +67,7 @@ struct Place {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
     Demo(demo::Demo),
     Replay(replay::Replay),
     #[command(hide = true)]
@@ -121,7 +123,8 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let place = &cli.place;
     match cli.command {
         // Those that have runtimes of their own: a screen's, a loop's, simulated time.
-        None => console::run(place, cli.looks.theme()),
+        None => console::run(place, &cli.looks),
+        Some(Command::Init(command)) => command.run(place, &cli.looks),
         Some(Command::Demo(command)) => command.run(),
         Some(Command::Replay(command)) => command.run(place),
         Some(Command::Soak(command)) => command.run(),
@@ -165,7 +168,8 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Reset(command) => command.run(place).await,
         Command::Set(command) => command.run(place).await,
         Command::Cleanup(command) => command.run(place).await,
-        Command::Demo(_)
+        Command::Init(_)
+        | Command::Demo(_)
         | Command::Replay(_)
         | Command::Soak(_)
         | Command::Run(_)

@@ -20,6 +20,7 @@ pub mod ids;
 pub mod instance;
 pub mod intent;
 pub mod journal;
+pub mod keys;
 pub mod label;
 pub mod ledger;
 pub mod likely;

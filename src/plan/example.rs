@@ -244,6 +244,7 @@ impl World {
             limits: Limits::default(),
             accounts: Vec::new(),
             schedules: Vec::new(),
+            keys: std::collections::BTreeMap::new(),
             budgets: Vec::new(),
             queues: vec![queue("train", &["gpu"])],
             pools: vec![pool("gpu", &["g5.xlarge"])],

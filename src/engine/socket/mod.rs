@@ -100,6 +100,7 @@ mod tests {
                 accounts: Vec::new(),
                 budgets: Vec::new(),
                 schedules: Vec::new(),
+                keys: std::collections::BTreeMap::new(),
                 queues: Vec::new(),
                 pools: Vec::new(),
             }),

@@ -20,11 +20,12 @@ pub enum Part {
     Account,
     Queue,
     Pool,
+    Keys,
 }
 
 impl Part {
     /// In the order of the file.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Clearml,
         Self::Agents,
         Self::Loop,
@@ -34,6 +35,7 @@ impl Part {
         Self::Account,
         Self::Queue,
         Self::Pool,
+        Self::Keys,
     ];
 
     /// The words that its keys begin with; a section's own name comes after them.
@@ -49,6 +51,7 @@ impl Part {
             Self::Account => &["account"],
             Self::Queue => &["queue"],
             Self::Pool => &["pool"],
+            Self::Keys => &["keys"],
         }
     }
 
@@ -85,6 +88,7 @@ pub enum Section {
     Account(AccountName),
     Queue(QueueName),
     Pool(PoolName),
+    Keys,
 }
 
 impl Section {
@@ -101,6 +105,7 @@ impl Section {
             Part::Account => Self::Account(name.into()),
             Part::Queue => Self::Queue(name.into()),
             Part::Pool => Self::Pool(name.into()),
+            Part::Keys => Self::Keys,
         }
     }
 
@@ -116,6 +121,7 @@ impl Section {
             Self::Account(_) => Part::Account,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
+            Self::Keys => Part::Keys,
         }
     }
 
@@ -127,7 +133,7 @@ impl Section {
             Self::Account(name) => Some(name.as_str()),
             Self::Queue(name) => Some(name.as_str()),
             Self::Pool(name) => Some(name.as_str()),
-            Self::Clearml | Self::Agents | Self::Loop | Self::Limits => None,
+            Self::Clearml | Self::Agents | Self::Loop | Self::Limits | Self::Keys => None,
         }
     }
 
@@ -159,7 +165,8 @@ impl Settings {
         let queues = self.queues.iter().map(|queue| Section::Queue(queue.name.clone()));
         let pools = self.pools.iter().map(|pool| Section::Pool(pool.name.clone()));
         let accounts = self.accounts.iter().map(|account| Section::Account(account.name.clone()));
-        single.into_iter().chain(budgets).chain(schedules).chain(accounts).chain(queues).chain(pools).collect()
+        let named = single.into_iter().chain(budgets).chain(schedules).chain(accounts).chain(queues).chain(pools);
+        named.chain([Section::Keys]).collect()
     }
 }
 

@@ -12,7 +12,7 @@ const WIDTH: usize = 110;
 type Lines = &'static [(&'static str, &'static str)];
 
 /// What the reference file sets: a small fleet under small budgets.
-const EXAMPLE: [(Part, &str, Lines); 12] = [
+const EXAMPLE: [(Part, &str, Lines); 13] = [
     (Part::Clearml, "", &[]),
     (Part::Agents, "", &[]),
     (Part::Loop, "", &[("fleet", "research")]),
@@ -56,6 +56,7 @@ const EXAMPLE: [(Part, &str, Lines); 12] = [
             ("max", "1"),
         ],
     ),
+    (Part::Keys, "", &[]),
 ];
 
 const OPENING: &str = "\
@@ -144,6 +145,10 @@ fn of_part(part: Part) -> &'static str {
             "An account of the cloud's, beside the one that every tool of the cloud's would use; pools name it. Any number of them."
         }
         Part::Queue => "A ClearML queue that is served, by its name; it is never created. Any number of them.",
+        Part::Keys => {
+            "Which keys do what on the screen, where a command is to have others than its own; several stand with spaces \
+             between them. Two commands never have the same key. What a dialog takes (`y`, `Enter`, `Esc`, `Tab`) stays."
+        }
         Part::Pool => "A kind of machine that may be rented. Any number of them; the name holds no spaces, `:` or `/`.",
     }
 }

@@ -37,6 +37,8 @@ pub(super) enum Lens {
     Account(Of<AccountSettings>),
     Queue(Of<QueueSettings>),
     Pool(Of<PoolSettings>),
+    /// The keys of this command.
+    Keys(&'static str),
 }
 
 impl Lens {
@@ -51,6 +53,7 @@ impl Lens {
             Self::Account(_) => Part::Account,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
+            Self::Keys(_) => Part::Keys,
         }
     }
 }
@@ -68,6 +71,7 @@ impl Lens {
 /// The value at the key.
 pub(super) fn give(settings: &Settings, key: &Key) -> Option<Written> {
     let slot = match (&key.field.lens, &key.section) {
+        (Lens::Keys(command), _) => return settings.keys.get(*command).map(|keys| Written::Text(keys.to_string())),
         (Lens::Clearml(of) | Lens::Agents(of), _) => (of.get)(&settings.clearml),
         (Lens::Loop(of), _) => (of.get)(&settings.the_loop),
         (Lens::Limits(of), _) => (of.get)(&settings.limits),
@@ -132,6 +136,7 @@ pub(super) fn begin(settings: &mut Settings, section: &Section) {
 
 fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
     let slot = match (&key.field.lens, &key.section) {
+        (Lens::Keys(command), _) => return take_keys(settings, command, value),
         (Lens::Clearml(of) | Lens::Agents(of), _) => Some((of.get_mut)(&mut settings.clearml)),
         (Lens::Loop(of), _) => Some((of.get_mut)(&mut settings.the_loop)),
         (Lens::Limits(of), _) => Some((of.get_mut)(&mut settings.limits)),
@@ -153,6 +158,14 @@ fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
         _ => None,
     };
     slot.is_some_and(|slot| slot.take(value))
+}
+
+fn take_keys(settings: &mut Settings, command: &str, value: &Written) -> bool {
+    let Written::Text(text) = value else { return false };
+    text.parse().is_ok_and(|keys| {
+        settings.keys.insert(command.to_owned(), keys);
+        true
+    })
 }
 
 fn take_defaults(settings: &mut Settings, section: &Section) {
@@ -185,6 +198,7 @@ impl Settings {
             accounts: Vec::new(),
             queues: Vec::new(),
             pools: Vec::new(),
+            keys: BTreeMap::new(),
         };
         for section in settings.sections() {
             take_defaults(&mut settings, &section);

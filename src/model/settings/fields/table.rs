@@ -3,6 +3,7 @@
 mod account;
 mod agent;
 mod gce;
+mod keys;
 mod kubernetes;
 mod launch;
 mod pool;
@@ -13,7 +14,7 @@ mod spot;
 use super::Field;
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 16] = [
+pub(super) const TABLE: [&[Field]; 17] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -30,6 +31,7 @@ pub(super) const TABLE: [&[Field]; 16] = [
     kubernetes::KUBERNETES,
     agent::AGENT,
     pool::POOL_LIMITS,
+    keys::KEYS,
 ];
 
 /// A field's place: the kind of its section, then its path in the section's values.
