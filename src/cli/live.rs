@@ -148,7 +148,8 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
     not(any(feature = "aws", feature = "gce")),
     expect(unused_variables, reason = "without a cloud there is no account")
 )]
-fn clouds(settings: &Settings) -> Clouds {
+/// The clouds that this program knows. Nobody is called yet.
+pub(super) fn clouds(settings: &Settings) -> Clouds {
     let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 3] = [
         #[cfg(feature = "aws")]
         Some((Provider::Aws, Arc::new(crate::world::aws::Ec2::new().with_accounts(settings.accounts.clone())))),

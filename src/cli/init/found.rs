@@ -8,6 +8,7 @@ use crate::cli::live;
 use crate::model::ids::Revision;
 use crate::model::settings::{Provider, Settings};
 use crate::store::settings::parse;
+use crate::world::World;
 
 /// Where machines are rented if nobody says otherwise.
 const AWS_REGION: &str = "us-east-1";
@@ -54,22 +55,12 @@ impl Found {
             }
             Err(error) => found.say(false, format!("clearml: {error}")),
         }
-        let Ok((world, _)) = live::world(&settings) else { return found };
-        match world.tracker.check().await {
-            Ok(said) => found.say(true, format!("clearml: {said}")),
-            Err(error) => found.say(false, format!("clearml: {error}")),
+        if let Ok((world, _)) = live::world(&settings) {
+            found.ask(&world).await;
         }
-        if let Ok(queues) = world.tracker.queues().await {
-            let mut queues: Vec<_> = queues
-                .into_iter()
-                .map(|queue| Offered { name: queue.name.to_string(), waiting: queue.entries.len() })
-                .collect();
-            // Where something waits, there it is needed.
-            queues.sort_by_key(|queue| (std::cmp::Reverse(queue.waiting), queue.name.clone()));
-            found.queues = Some(queues);
-        }
+        let clouds = live::clouds(&settings);
         for (provider, region) in places(wanted, region) {
-            let Ok(cloud) = world.cloud(provider) else { continue };
+            let Some(cloud) = clouds.get(&provider) else { continue };
             match cloud.check(&region).await {
                 Ok(said) => {
                     found.say(true, said);
@@ -80,6 +71,23 @@ impl Found {
             }
         }
         found
+    }
+
+    /// Tries the server, and asks for its queues.
+    async fn ask(&mut self, world: &World) {
+        match world.tracker.check().await {
+            Ok(said) => self.say(true, format!("clearml: {said}")),
+            Err(error) => self.say(false, format!("clearml: {error}")),
+        }
+        if let Ok(queues) = world.tracker.queues().await {
+            let mut queues: Vec<_> = queues
+                .into_iter()
+                .map(|queue| Offered { name: queue.name.to_string(), waiting: queue.entries.len() })
+                .collect();
+            // Where something waits, there it is needed.
+            queues.sort_by_key(|queue| (std::cmp::Reverse(queue.waiting), queue.name.clone()));
+            self.queues = Some(queues);
+        }
     }
 
     fn say(&mut self, ok: bool, text: String) {

@@ -75,10 +75,23 @@ impl Ear {
             lines.extend(notice);
         }
         let dialog = dialog(state, now);
-        let told = dialog.as_ref().map(|lines| lines.concat());
+        // What a question says of a world that moves is not told again and again.
+        let is_question = matches!(state.dialog, Some(Dialog::Confirm(_)));
+        let told = dialog.as_ref().map(|lines| match lines.as_slice() {
+            [title, .., how] if is_question => format!("{title}{how}"),
+            lines => lines.concat(),
+        });
+        let was_open = self.dialog.is_some();
         if turn(&mut self.dialog, told) {
+            if dialog.is_none() && was_open && lines.is_empty() && !self.turned {
+                lines.push("Closed.".to_owned());
+            }
             lines.extend(dialog.into_iter().flatten());
-        } else if std::mem::take(&mut self.turned) && self.dialog.is_none() {
+        }
+        if self.dialog.is_some() {
+            return lines;
+        }
+        if std::mem::take(&mut self.turned) {
             lines.extend(page(state, now));
             self.waits = waits(state).then(|| state.place.clone());
         } else if self.waits.as_ref() == Some(&state.place) && !waits(state) {
@@ -100,6 +113,10 @@ fn waits(state: &State) -> bool {
         (Page::BootLog, Some(Subject::Instance(id))) => !matches!(state.boot_logs.get(id), Some(Some(_))),
         (Page::TaskLog, Some(Subject::Task(_, id))) => !matches!(state.task_logs.get(id), Some(Some(_))),
         (Page::Tasks, Some(Subject::Queue(queue))) => !state.tasks.contains_key(queue),
+        // Before the first look.
+        (Page::Queues | Page::Settings | Page::Pools, _) => {
+            state.list.rows.is_empty() && state.look().filter.is_empty()
+        }
         _ => false,
     }
 }

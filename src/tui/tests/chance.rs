@@ -252,7 +252,7 @@ impl Run {
             view.at -= jiff::SignedDuration::from_secs(ago);
             self.aimed.push_back(Message::Engine(Event::View(Arc::new(view))));
         }
-        let lines = (0..100).map(|line| format!("{line} INFO the loop looks")).collect();
+        let lines = (0..100).map(|line| format!("DEBUG look {line}")).collect();
         self.aimed.push_back(Message::Log(Ok(lines)));
         self.aimed.extend(keys);
     }
