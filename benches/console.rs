@@ -1,5 +1,6 @@
-//! The console in a terminal of its own, measured from outside: first frame, key to frame, memory, processor time and
-//! what it writes. `cargo bench --bench console`; the goals are printed beside what was measured.
+//! The console in a terminal of its own, measured from outside: first frame, key to frame, memory, processor time, wake-ups
+//! and what it writes, beside btop and bottom on the same terminal where they are installed. `cargo bench --bench console`;
+//! the goals are printed beside what was measured.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,7 +15,23 @@ use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use jiff::SignedDuration;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+use tidegate::engine::act::crash::CrashPoints;
+use tidegate::engine::act::naming::Naming;
+use tidegate::engine::command::{Command, Request};
+use tidegate::engine::event::{Answer, Event, Leader, View};
+use tidegate::engine::{Setup, start};
+use tidegate::model::ids::Term;
+use tidegate::model::journal::{Entry, EntryKind, Subject};
+use tidegate::store::memory::MemoryStore;
+use tidegate::store::settings::SettingsFile;
+use tidegate::tui::{Link, Options, run};
+use tidegate::world::clock::Clock;
+use tidegate::world::prices;
+use tidegate::world::sim::Sim;
+use tidegate::world::sim::scenario::Scenario;
+use tokio::sync::{broadcast, mpsc};
 
 const SIZE: PtySize = PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 };
 const KEYS: usize = 40;
@@ -24,30 +41,187 @@ const ALTERNATE_SCREEN: &[u8] = b"\x1b[?1049h";
 /// Ticks of `/proc/<pid>/stat` in a second.
 const TICKS: f64 = 100.0;
 
+/// Machines and journal lines of the screen that this program is when it is set.
+const FLEET: &str = "TIDEGATE_BENCH_FLEET";
+
 fn main() {
-    let starts: Vec<f64> = (0..5).map(|_| first_frame()).collect();
-    row("first frame, ms (median of 5)", median(starts), "50");
+    if let Ok(fleet) = std::env::var(FLEET) {
+        let (machines, lines) = fleet.split_once(',').unwrap();
+        return screen(machines.parse().unwrap(), lines.parse().unwrap());
+    }
+    let tidegate = env!("CARGO_BIN_EXE_tidegate");
+    let own = std::env::current_exe().unwrap().display().to_string();
+    let size = std::fs::metadata(tidegate).unwrap().len() as f64 / 1_048_576.0;
+    row("the program, MiB", size, "40, without clouds 15");
     row("--version, ms (median of 5)", median((0..5).map(|_| version()).collect()), "10");
-    measure("one day at its own pace", &["demo", "--seed", "7", "--speed", "1"], Duration::from_secs(5));
+    for (name, program) in [("btop", "btop"), ("bottom", "btm"), ("tidegate", tidegate)] {
+        let arguments: &[&str] = if program == tidegate { &["demo", "--seed", "7"] } else { &[] };
+        if installed(program) {
+            let starts: Vec<f64> = (0..5).map(|_| first_frame(program, arguments)).collect();
+            row(&format!("{name}: first frame, ms (median of 5)"), median(starts), "50");
+        }
+    }
+    let a_while = Duration::from_secs(5);
+    for program in ["btop", "btm"].into_iter().filter(|program| installed(program)) {
+        measure(program, Program::start(program, &[], None), a_while, &[b"j", b"k"]);
+    }
+    let slow = ["demo", "--seed", "7", "--speed", "1"];
+    measure("one day at its own pace", Program::start(tidegate, &slow, None), a_while, &[b"j", b"k"]);
     // Some minutes of a day 50 times as large: about 500 machines.
     let large = ["demo", "--seed", "7", "--speed", "60", "--scale", "50"];
-    measure("60 times as fast, 500 machines", &large, Duration::from_secs(25));
+    let warm = Duration::from_secs(25);
+    measure("60 times as fast, 500 machines", Program::start(tidegate, &large, None), warm, &[b"j", b"k"]);
+    for fleet in ["500,20000", "10000,20000"] {
+        for (page, keys) in [("machines", b"2"), ("journal", b"5")] {
+            let mut program = Program::start(&own, &[], Some(fleet));
+            std::thread::sleep(a_while);
+            program.writer.write_all(keys).unwrap();
+            measure(
+                &format!("{fleet} machines and journal lines, still: {page}"),
+                program,
+                a_while,
+                &[b"\x1b[6~", b"\x1b[5~"],
+            );
+        }
+    }
 }
 
-fn measure(name: &str, arguments: &[&str], warm: Duration) {
-    println!("\n{name}: tidegate {}", arguments.join(" "));
-    let mut program = Program::start(arguments);
+fn installed(program: &str) -> bool {
+    program.contains('/') || std::process::Command::new(program).arg("--version").output().is_ok()
+}
+
+fn measure(name: &str, mut program: Program, warm: Duration, keys: &[&[u8]; 2]) {
+    println!("\n{name}");
     std::thread::sleep(warm);
     let window = Duration::from_secs(15);
-    let (ticks, bytes) = (program.ticks(), program.bytes());
+    let (ticks, bytes, wakes) = (program.ticks(), program.bytes(), program.wakes());
     std::thread::sleep(window);
-    row("processor, %", (program.ticks() - ticks) / TICKS / window.as_secs_f64() * 100.0, "0.2 (idle)");
-    row("written to the terminal, bytes/s", (program.bytes() - bytes) as f64 / window.as_secs_f64(), "150 (idle)");
+    let seconds = window.as_secs_f64();
+    row("processor, %", (program.ticks() - ticks) / TICKS / seconds * 100.0, "0.2 (idle)");
+    row("wake-ups/s", (program.wakes() - wakes) / seconds, "5 (idle)");
+    row("written to the terminal, bytes/s", (program.bytes() - bytes) as f64 / seconds, "150 (idle)");
     row("memory, MiB", program.resident(), "30");
-    let mut answers: Vec<f64> = (0..KEYS).map(|at| program.key(if at % 2 == 0 { b"j" } else { b"k" })).collect();
+    let mut answers: Vec<f64> = (0..KEYS).map(|at| program.key(keys[at % 2])).collect();
     answers.sort_by(f64::total_cmp);
     row("key to frame, ms, p50", answers[KEYS / 2], "");
     row("key to frame, ms, p95", answers[KEYS * 95 / 100], "16");
+}
+
+/// A screen on a loop that stands still, with so many machines and journal lines.
+fn screen(machines: usize, lines: usize) {
+    let view = fleet(machines);
+    let (requests, asked) = mpsc::channel(64);
+    let (tell, events) = broadcast::channel(lines + 64);
+    let at = view.at;
+    tell.send(Event::View(Arc::new(view.clone()))).unwrap();
+    for number in (0..lines).rev() {
+        let entry = Entry {
+            at: at - SignedDuration::from_secs(i64::try_from(number).unwrap()),
+            by: "loop".into(),
+            kind: EntryKind::Decided,
+            text: format!("launch 1 x g5.xlarge in pool {number}"),
+            reason: "5 waiting - 1 idle - 2 starting, need 2".to_owned(),
+            subject: Subject::default(),
+            intent: None,
+            revision: None,
+        };
+        tell.send(Event::Journal(entry)).unwrap();
+    }
+    std::thread::Builder::new().spawn(move || play(asked, &tell, &view)).unwrap();
+    let begun = now();
+    let options = Options {
+        now: Arc::new(move || at + SignedDuration::try_from(begun.elapsed()).unwrap()),
+        by: "ann".into(),
+        theme: None,
+        keys: std::collections::BTreeMap::new(),
+        log: None,
+        editor: "vi".to_owned(),
+        kept: None,
+        speed: None,
+        attached: None,
+        plain: false,
+    };
+    run(Link { requests, events }, &options).unwrap();
+}
+
+/// A look every ten seconds, in which nothing has moved.
+fn play(mut asked: mpsc::Receiver<Request>, tell: &broadcast::Sender<Event>, view: &View) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let mut view = view.clone();
+        let mut looks = tokio::time::interval(Duration::from_secs(10));
+        loop {
+            let request = tokio::select! {
+                request = asked.recv() => request,
+                _ = looks.tick() => {
+                    view.at += SignedDuration::from_secs(10);
+                    let sources = &mut Arc::make_mut(&mut view.snapshot).sources;
+                    for source in sources.iter_mut() {
+                        source.last_good = Some(view.at);
+                    }
+                    view.next_pass = view.at + SignedDuration::from_secs(10);
+                    let _ = tell.send(Event::View(Arc::new(view.clone())));
+                    continue;
+                }
+            };
+            let Some(request) = request else { return };
+            let result = match request.command {
+                Command::Journal(_) => Ok(Answer::Journal(Vec::new())),
+                Command::Quit { .. } => {
+                    let _ = tell.send(Event::Ended);
+                    return;
+                }
+                _ => Ok(Answer::Done),
+            };
+            let _ = tell.send(Event::Answer { id: request.id, result });
+        }
+    });
+}
+
+/// The demo's fleet with so many machines.
+fn fleet(machines: usize) -> View {
+    const DEMO: &str = include_str!("../assets/demo/settings.toml");
+    let scenario = Scenario::demo().unwrap();
+    let mut handle = start(move || async move {
+        let clock = Clock::simulated(scenario.start, 3_600);
+        let sim = Sim::new(scenario, 7, clock);
+        Ok(Setup {
+            settings: SettingsFile::in_memory(DEMO).unwrap(),
+            world: sim.world(),
+            store: Box::new(MemoryStore::default()),
+            clock,
+            catalogue: Arc::new(prices::catalogue().unwrap()),
+            leader: Leader::Us(Term(1)),
+            candidate: None,
+            naming: Naming::seeded(7),
+            policy: None,
+            planner: tidegate::plan::plan,
+            crash: CrashPoints::default(),
+            socket: None,
+            warnings: Vec::new(),
+        })
+    })
+    .unwrap();
+    handle.requests.blocking_send(Request { id: 1, by: "ann".into(), command: Command::Arm }).unwrap();
+    let mut view = loop {
+        if let Ok(Event::View(view)) = handle.events.blocking_recv()
+            && view.snapshot.instances.len() > 3
+        {
+            break Arc::unwrap_or_clone(view);
+        }
+    };
+    let quit = Command::Quit { on_exit: None };
+    handle.requests.blocking_send(Request { id: 2, by: "ann".into(), command: quit }).unwrap();
+    let snapshot = Arc::make_mut(&mut view.snapshot);
+    let models = snapshot.instances.clone();
+    snapshot.instances = (0..machines)
+        .map(|number| {
+            let mut machine = models[number % models.len()].clone();
+            machine.id = format!("i-{number:017x}").as_str().into();
+            machine
+        })
+        .collect();
+    view
 }
 
 fn row(what: &str, value: f64, goal: &str) {
@@ -66,9 +240,9 @@ fn version() -> f64 {
     millis(begun)
 }
 
-fn first_frame() -> f64 {
+fn first_frame(program: &str, arguments: &[&str]) -> f64 {
     let begun = now();
-    let program = Program::start(&["demo", "--seed", "7"]);
+    let program = Program::start(program, arguments, None);
     while !program.has_drawn() {
         std::thread::sleep(Duration::from_micros(200));
     }
@@ -93,10 +267,13 @@ struct Program {
 }
 
 impl Program {
-    fn start(arguments: &[&str]) -> Self {
+    fn start(program: &str, arguments: &[&str], fleet: Option<&str>) -> Self {
         let pair = native_pty_system().openpty(SIZE).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_tidegate"));
+        let mut command = CommandBuilder::new(program);
         command.args(arguments);
+        if let Some(fleet) = fleet {
+            command.env(FLEET, fleet);
+        }
         command.env("TERM", "xterm-256color");
         command.env("LANG", "C.UTF-8");
         let child = pair.slave.spawn_command(command).unwrap();
@@ -148,6 +325,17 @@ impl Program {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         // The 14th and 15th of all; the name, which may hold blanks, and the id stand before the bracket.
         fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
+    }
+
+    /// How often its threads went to sleep or were taken off the processor so far.
+    fn wakes(&self) -> f64 {
+        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.process_id().unwrap())).unwrap();
+        let status = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+        let of = |text: &str| -> f64 {
+            let lines = text.lines().filter(|line| line.contains("ctxt_switches"));
+            lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
+        };
+        status.map(|text| of(&text)).sum()
     }
 
     fn resident(&self) -> f64 {

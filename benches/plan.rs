@@ -149,6 +149,7 @@ fn settings(queues: usize) -> Settings {
         accounts: Vec::new(),
         notify: Vec::new(),
         schedules: Vec::new(),
+        keys: std::collections::BTreeMap::new(),
         budgets: (0..queues)
             .map(|place| budget(&name("budget", place), of_queue(place), Per::Calendar(Period::Day)))
             .chain([budget("month", BudgetScope::All, Per::Calendar(Period::Month))])

@@ -83,7 +83,7 @@ fn screen() -> Result<(), Failure> {
     })?;
     let clock = clock.recv()?;
     let now = Arc::new(move || clock.now());
-    let options = Options { now, by: "me".into(), theme: None, log: None, speed: Some(60), attached: None };
+    let options = Options { speed: Some(60), ..Options::new("me".into(), now) };
     tui::run(Link { requests: handle.requests, events: handle.events }, &options)?;
     Ok(handle.life.join()?)
 }

@@ -285,6 +285,7 @@ fn settings() -> Settings {
         accounts: Vec::new(),
         notify: Vec::new(),
         schedules: Vec::new(),
+        keys: std::collections::BTreeMap::new(),
         budgets: Vec::new(),
         queues: vec![queue("eval", 0, None), queue("train", 10, Some(6))],
         pools: vec![PoolSettings {

@@ -14,15 +14,15 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::sleep;
 
 use super::Place;
-use super::console::options;
+use super::console::{kept, looked};
 use super::failure::Failure;
+use super::looks::Looks;
 use super::reach::{person, state_dir};
 use crate::engine::command::Request;
 use crate::engine::event::{Event, Leader, View};
 use crate::engine::socket::{self, Client, SocketError};
 use crate::model::ids::Actor;
 use crate::store::lock::Holder;
-use crate::tui::theme::Theme;
 use crate::tui::{self, Link, Options};
 use crate::world::clock::{Clock, Stopwatch};
 
@@ -56,12 +56,12 @@ pub(super) struct Attach {
 }
 
 impl Attach {
-    pub(super) fn run(&self, place: &Place, theme: Option<Theme>) -> Result<(), Failure> {
+    pub(super) fn run(&self, place: &Place, looks: &Looks) -> Result<(), Failure> {
         match &self.host {
             // A state directory that is named is the host's.
-            Some(host) => show(self.through(host, place), None, theme),
+            Some(host) => show(self.through(host, place), None, looked(looks)),
             None if self.stdio => carry(&state_dir(place)?),
-            None => show(Way::Here(state_dir(place)?), None, theme),
+            None => show(Way::Here(state_dir(place)?), None, looked(looks)),
         }
     }
 
@@ -120,14 +120,14 @@ impl Way {
 }
 
 /// Shows the loop that leads, to a console that would have liked to: it watches, and says who leads.
-pub(super) fn watch(directory: PathBuf, holder: Option<&Holder>, theme: Option<Theme>) -> Result<(), Failure> {
+pub(super) fn watch(directory: PathBuf, holder: Option<&Holder>, options: Options) -> Result<(), Failure> {
     let who = holder.map_or_else(|| "another process".to_owned(), Holder::to_string);
-    show(Way::Here(directory), Some(who), theme)
+    show(Way::Here(directory), Some(who), options)
 }
 
-fn show(way: Way, watched: Option<String>, theme: Option<Theme>) -> Result<(), Failure> {
+fn show(way: Way, watched: Option<String>, options: Options) -> Result<(), Failure> {
     let (by, attached) = (way.by(), way.told());
-    let log = if let Way::Here(directory) = &way { Some(directory.clone()) } else { None };
+    let here = if let Way::Here(directory) = &way { Some(directory.clone()) } else { None };
     let runtime = super::runtime()?;
     let (client, view) = runtime.block_on(async {
         let mut client = way.connect(true).await?;
@@ -143,7 +143,8 @@ fn show(way: Way, watched: Option<String>, theme: Option<Theme>) -> Result<(), F
         runtime.block_on(link.run(client, asked));
     });
     relay.map_err(|error| Failure::Failed(format!("no thread: {error}")))?;
-    let options = Options { attached: Some(attached), by, theme, ..options(Clock::Wall, log, None) };
+    let kept = here.as_deref().map(kept);
+    let options = Options { attached: Some(attached), by, log: here, kept, ..options };
     tui::run(link, &options).map(drop).map_err(|error| Failure::Failed(error.to_string()))
 }
 

@@ -24,6 +24,7 @@ use crate::replay::{Outcome, rehearse};
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 use crate::store::settings::SettingsFile;
+use crate::tui::Options;
 use crate::world::clock::Clock;
 use crate::world::sim::scenario::Scenario;
 use crate::world::sim::{Judgement, Sim};
@@ -127,7 +128,13 @@ impl Demo {
             setup(&sim, settings, catalogue, seed, clock).await
         })?;
         let clock = clock.recv().map_err(|_| Failure::Failed("the loop did not start".to_owned()))?;
-        super::console::show(handle, clock, None, Some(pace), self.looks.theme())
+        let options = Options {
+            speed: Some(pace),
+            theme: self.looks.theme(),
+            plain: self.looks.plain,
+            ..super::console::options(clock)
+        };
+        super::console::show(handle, &options)
     }
 }
 

@@ -148,7 +148,8 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
 }
 
 #[cfg_attr(not(feature = "kubernetes"), expect(unused_variables, reason = "without pods there is no template"))]
-fn clouds(settings: &Settings, path: Option<&Path>) -> Clouds {
+/// The clouds that this program knows. Nobody is called yet.
+pub(super) fn clouds(settings: &Settings, path: Option<&Path>) -> Clouds {
     let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 4] = [
         Some((Provider::Exec, Arc::new(crate::world::exec::Exec::new(settings.accounts.clone())))),
         #[cfg(feature = "aws")]

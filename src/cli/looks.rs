@@ -13,6 +13,9 @@ pub(super) struct Looks {
     /// Only signs that any terminal has [default: where the locale is not UTF-8]
     #[arg(long, requires = "theme")]
     ascii: bool,
+    /// Line by line, for screen readers: sentences instead of a screen, commands by their names
+    #[arg(long, conflicts_with_all = ["theme", "ascii"])]
+    pub plain: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -13,6 +13,7 @@ mod export;
 mod failure;
 mod generated;
 mod import;
+mod init;
 mod kept;
 mod live;
 pub mod log;
@@ -73,6 +74,7 @@ struct Place {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Init(init::Init),
     Demo(demo::Demo),
     Replay(replay::Replay),
     #[command(hide = true)]
@@ -132,12 +134,13 @@ fn run(cli: Cli) -> Result<(), Failure> {
     let place = &cli.place;
     match cli.command {
         // Those that have runtimes of their own: a screen's, a loop's, simulated time.
-        None => console::run(place, cli.looks.theme()),
+        None => console::run(place, &cli.looks),
+        Some(Command::Init(command)) => command.run(place, &cli.looks),
         Some(Command::Demo(command)) => command.run(),
         Some(Command::Replay(command)) => command.run(place),
         Some(Command::Soak(command)) => command.run(),
         Some(Command::Run(command)) => command.run(place),
-        Some(Command::Attach(command)) => command.run(place, cli.looks.theme()),
+        Some(Command::Attach(command)) => command.run(place, &cli.looks),
         Some(Command::Policy(command)) => command.run(place),
         Some(Command::Export(command)) => command.run(place),
         Some(Command::Completions(command)) => command.run(),
@@ -180,7 +183,8 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         Command::Cleanup(command) => command.run(place).await,
         Command::Notify(command) => command.run(place).await,
         Command::MoveStore(command) => command.run(place).await,
-        Command::Demo(_)
+        Command::Init(_)
+        | Command::Demo(_)
         | Command::Replay(_)
         | Command::Soak(_)
         | Command::Run(_)

@@ -74,7 +74,7 @@ impl Take {
             let events = broadcast::Sender::new(ON_THE_WAY);
             let link = Link { requests, events: events.subscribe() };
             let now = Arc::new(move || clock.now());
-            let options = Options { now, by: "ann".into(), theme, log: None, speed: None, attached: None };
+            let options = Options { now, by: "ann".into(), theme, ..super::console::options(clock) };
             tokio::select! {
                 ended = engine::run(setup, heard, events) => {
                     ended?;

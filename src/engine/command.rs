@@ -39,6 +39,13 @@ pub enum Command {
         /// Refused if the settings are not this revision any more.
         seen: Option<Revision>,
     },
+    /// The settings as they are written; also what does not parse.
+    SettingsText,
+    /// Writes the settings as a whole, and lives by them, if they are right and the file still holds `was`.
+    Write {
+        text: String,
+        was: String,
+    },
     /// What the plan would be with these settings; changes nothing.
     Preview(Vec<Edit>),
     /// Tries launches again before their back-off ends.

@@ -50,6 +50,10 @@ pub enum Answer {
     Tasks(Vec<QueuedTask>),
     TaskLog(String),
     Journal(Vec<Entry>),
+    /// The settings as they are written.
+    Text(String),
+    /// Nothing was written: another hand has changed the file, which holds this now.
+    Overtaken(String),
 }
 
 /// Everything that a screen shows.

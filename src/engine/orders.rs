@@ -15,6 +15,7 @@ use crate::model::record::Record;
 use crate::model::settings::Settings;
 use crate::model::settings::key::Key;
 use crate::model::snapshot::{Ask, Order};
+use crate::store::settings::EditError;
 
 type Answered = Result<Answer, String>;
 
@@ -32,6 +33,8 @@ impl Loop {
             }
             Command::Ask(asks) => self.ask(&by, asks).await?,
             Command::Set { edits, seen } => self.set(&by, &edits, seen.as_ref()).await?,
+            Command::SettingsText => self.setup.settings.on_disk().map(Answer::Text).map_err(|error| error.to_string()),
+            Command::Write { text, was } => self.write(&by, &text, &was).await?,
             Command::Preview(edits) => self.previewed(&edits),
             Command::ResetBackOff(what) => self.reset(&by, &what).await?,
             Command::BootLog(instance) => match self.boot_log(id, &instance) {
@@ -180,6 +183,28 @@ impl Loop {
         let guarded = self.setup.settings.guarded().iter().filter(|guarded| keys().any(|key| key == guarded.key));
         let told: Vec<String> = told.into_iter().chain(guarded.map(ToString::to_string)).collect();
         Ok(Ok(Answer::Said(told.join(", "))))
+    }
+
+    async fn write(&mut self, by: &Actor, text: &str, was: &str) -> Result<Answered, EngineError> {
+        if let Err(error) = self.may_change() {
+            return Ok(Err(error));
+        }
+        let settings = match self.setup.settings.rewrite(text, was) {
+            Ok(settings) => settings,
+            Err(EditError::Overtaken { .. }) => {
+                let now = self.setup.settings.on_disk();
+                return Ok(now.map(Answer::Overtaken).map_err(|error| error.to_string()));
+            }
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let now = self.setup.clock.now();
+        let told = format!("the settings were edited as a whole: revision {}", settings.revision);
+        let line = line(now, EntryKind::Edited, told.as_str()).by(by).revision(&settings.revision).record();
+        self.live_by(settings);
+        self.commit(vec![line]).await;
+        self.replan(Vec::new()).await?;
+        self.publish();
+        Ok(Ok(Answer::Said(told)))
     }
 
     fn previewed(&self, edits: &[Edit]) -> Answered {

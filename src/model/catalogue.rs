@@ -67,6 +67,16 @@ impl Catalogue {
         self.types.get(&provider)?.get(site::parts(site).1)?.get(machine_type)
     }
 
+    /// Every type that is listed at a site.
+    pub fn types_of<'a>(
+        &'a self,
+        provider: Provider,
+        site: &str,
+    ) -> impl Iterator<Item = (&'a MachineType, &'a TypeSpec)> + use<'a> {
+        let types = self.types.get(&provider).and_then(|sites| sites.get(site::parts(site).1));
+        types.into_iter().flatten()
+    }
+
     /// Puts a price of a type in the place of the known one, if any.
     pub fn set_price(&mut self, provider: Provider, site: &str, machine_type: &MachineType, price: Priced) {
         let (vcpu, gpu) = self.size(provider, machine_type).unwrap_or_default();

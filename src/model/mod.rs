@@ -21,6 +21,7 @@ pub mod ids;
 pub mod instance;
 pub mod intent;
 pub mod journal;
+pub mod keys;
 pub mod label;
 pub mod ledger;
 pub mod likely;

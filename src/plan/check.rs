@@ -703,7 +703,7 @@ mod tests {
         let switched_off = |world: World| judged(&world, "loop", &[Action::SwitchOff { instance: "i-1".into() }]);
         assert_eq!(switched_off(with(Phase::Draining, answered)), []);
         assert_eq!(switched_off(with(Phase::Idle, |_| {})), [(0, 3)], "to switch it off is to stop it");
-        for (what, world, by, broken) in [
+        for (what, world, by, broken) in vec![
             ("answered", with(Phase::Draining, answered), "loop", false),
             ("answered, asked for", with(Phase::Draining, answered), "ann", false),
             ("idle", with(Phase::Idle, |_| {}), "loop", true),

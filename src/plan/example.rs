@@ -249,6 +249,7 @@ impl World {
             accounts: Vec::new(),
             notify: Vec::new(),
             schedules: Vec::new(),
+            keys: std::collections::BTreeMap::new(),
             budgets: Vec::new(),
             queues: vec![queue("train", &["gpu"])],
             pools: vec![pool("gpu", &["g5.xlarge"])],

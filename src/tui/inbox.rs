@@ -1,7 +1,9 @@
 //! Everything that can happen, as one line of messages: keys, the loop's events, signals, panics of other threads, the
 //! log as it was read, and a tick a second.
 
-use std::io::{self, Read, Seek, SeekFrom};
+use std::fs::OpenOptions;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,6 +36,14 @@ impl Inbox {
         events: broadcast::Receiver<Event>,
         panics: mpsc::UnboundedReceiver<String>,
     ) -> io::Result<Self> {
+        Ok(Self { keys: Some(EventStream::new()), ..Self::without_keys(events, panics)? })
+    }
+
+    /// For who reads the terminal otherwise.
+    pub(super) fn without_keys(
+        events: broadcast::Receiver<Event>,
+        panics: mpsc::UnboundedReceiver<String>,
+    ) -> io::Result<Self> {
         let mut tick = interval(Duration::from_secs(1));
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let panics = stream::unfold(panics, async |mut panics| {
@@ -41,14 +51,7 @@ impl Inbox {
             Some((Message::Trouble(text), panics))
         });
         let rare = stream::select(signals()?, panics.boxed()).boxed();
-        Ok(Self {
-            keys: Some(EventStream::new()),
-            lost_terminal: false,
-            events: Some(events),
-            rare,
-            readings: JoinSet::new(),
-            tick,
-        })
+        Ok(Self { keys: None, lost_terminal: false, events: Some(events), rare, readings: JoinSet::new(), tick })
     }
 
     /// The next thing that happens. Keys come first: a person waits for them.
@@ -63,7 +66,7 @@ impl Inbox {
             Some(message) = rare.next() => message,
             message = told(events) => message,
             Some(read) = readings.join_next() => {
-                read.unwrap_or_else(|error| Message::Trouble(format!("the log could not be read: {error}")))
+                read.unwrap_or_else(|error| Message::Trouble(format!("it could not be read: {error}")))
             }
             _ = tick.tick() => Message::Tick,
         };
@@ -76,6 +79,22 @@ impl Inbox {
     /// There is nobody to show anything to.
     pub(super) fn terminal_gone(&mut self) {
         self.lost_terminal = true;
+    }
+
+    /// Keys come again.
+    pub(super) fn take_keys(&mut self) {
+        self.keys = Some(EventStream::new());
+    }
+
+    /// Writes a text into a new file of the present directory, off the screen's thread.
+    pub(super) fn save(&mut self, name: String, text: String) {
+        self.readings.spawn_blocking(move || Message::Saved(save(Path::new(""), &name, &text)));
+    }
+
+    /// Opens a text in an editor, which has the terminal and its keys meanwhile.
+    pub(super) fn edit(&mut self, editor: String, text: String) {
+        self.stop_keys();
+        self.readings.spawn(async move { Message::Edited(super::editor::edit(&editor, &text).await) });
     }
 
     /// No more keys: the terminal is given back.
@@ -139,6 +158,26 @@ fn signals() -> io::Result<BoxStream<'static, Message>> {
     Ok(stream::select_all(all).boxed())
 }
 
+/// Writes a new file, by another name where there is one of that name.
+fn save(folder: &Path, name: &str, text: &str) -> Result<String, String> {
+    const MOST: usize = 100;
+    for number in 1..=MOST {
+        let number = if number == 1 { String::new() } else { format!("-{number}") };
+        let path = folder.join(format!("{name}{number}.log"));
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(format!("{}: {error}", path.display())),
+            Ok(mut file) => {
+                let written = file.write_all(text.as_bytes());
+                return written
+                    .map(|()| path.display().to_string())
+                    .map_err(|error| format!("{}: {error}", path.display()));
+            }
+        }
+    }
+    Err(format!("there are {MOST} files called {name} already"))
+}
+
 /// The last lines of a log, or of the newest `.log` of a directory that has one for each day.
 fn newest_lines(place: &Path) -> Result<Vec<String>, String> {
     const MOST_BYTES: u64 = 256 * 1024;
@@ -174,11 +213,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_is_saved_is_a_new_file_that_only_its_owner_reads() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = save(folder.path(), "tidegate-i-1", "a\n").unwrap();
+        let second = save(folder.path(), "tidegate-i-1", "b\n").unwrap();
+        assert!(first.ends_with("tidegate-i-1.log") && second.ends_with("tidegate-i-1-2.log"), "{first} {second}");
+        assert_eq!(std::fs::read_to_string(first).unwrap(), "a\n");
+        assert!(save(&folder.path().join("none"), "x", "").is_err());
+    }
+
+    #[test]
     fn the_newest_lines_of_the_newest_file_come_first() {
         let directory = tempfile::tempdir().unwrap();
         assert!(newest_lines(directory.path()).unwrap_err().contains("no log yet"));
         let write = |name: &str, text: &str| {
-            use std::io::Write;
             let mut file =
                 std::fs::OpenOptions::new().create(true).append(true).open(directory.path().join(name)).unwrap();
             file.write_all(text.as_bytes()).unwrap();

@@ -23,6 +23,10 @@ pub(crate) enum Message {
     Unsent(u64, &'static str),
     /// The newest lines of the log.
     Log(Result<Vec<String>, String>),
+    /// The editor has ended: the text as it is left, or why there is none.
+    Edited(Result<String, String>),
+    /// A log was saved as this file, or why not.
+    Saved(Result<String, String>),
     /// Back from being suspended.
     Resumed,
     Signal(Signal),
@@ -61,6 +65,13 @@ pub(crate) enum Effect {
     /// To the terminal's clipboard (OSC 52).
     Copy(String),
     ReadLog,
+    /// Writes a text into a new file of this name, without its ending.
+    Save {
+        name: String,
+        text: String,
+    },
+    /// Opens this text in the person's editor; the terminal is its own meanwhile.
+    Edit(String),
     /// Takes the mouse, or leaves it to the terminal, which can select text with it then.
     Mouse(bool),
     /// Gives the terminal back and stops the program until it is continued.

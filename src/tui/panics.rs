@@ -17,14 +17,17 @@ pub(super) struct Watch {
 }
 
 impl Watch {
-    pub(super) fn start() -> (Self, mpsc::UnboundedReceiver<String>) {
+    /// `drawn`: the screen is drawn on, and a panic of its own thread gives the terminal back.
+    pub(super) fn start(drawn: bool) -> (Self, mpsc::UnboundedReceiver<String>) {
         let (tell, told) = mpsc::unbounded_channel();
         let before: Arc<Hook> = Arc::from(panic::take_hook());
         let next = Arc::clone(&before);
         let screen = thread::current().id();
         panic::set_hook(Box::new(move |info| {
             if thread::current().id() == screen {
-                let _ = terminal::restore();
+                if drawn {
+                    let _ = terminal::restore();
+                }
                 next(info);
                 return;
             }

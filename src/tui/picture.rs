@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::inbox;
 use super::message::{Effect, Message};
 use super::run::{Link, Options};
-use super::state::{Setup, State};
+use super::state::State;
 use super::theme::{Palette, Theme};
 use super::update::update;
 use super::{svg, typed_keys, view};
@@ -45,11 +45,9 @@ pub enum PictureError {
 pub async fn picture(link: Link, options: &Options, shot: &Shot) -> Result<String, PictureError> {
     let keys = typed_keys::keys(&shot.keys).map_err(PictureError::Keys)?;
     let theme = options.theme.unwrap_or(Theme { palette: Palette::Dark, ascii: false });
-    let setup =
-        Setup { by: options.by.clone(), speed: options.speed, has_log: false, attached: options.attached.clone() };
     let size = Rect::new(0, 0, shot.size.0, shot.size.1);
     let mut camera =
-        Camera { state: State::new(setup, theme, size), requests: link.requests, events: Some(link.events), options };
+        Camera { state: options.state(theme, size), requests: link.requests, events: Some(link.events), options };
     camera.watch(tokio::time::sleep(shot.after)).await;
     for key in keys {
         camera.tell(Message::Key(key));

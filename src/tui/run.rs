@@ -1,5 +1,6 @@
 //! The screen's own loop: messages to `update`, its effects done, a frame when something has changed.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -7,10 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use ratatui::layout::Rect;
 use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc};
 
+use super::commands::Keymap;
 use super::inbox::Inbox;
 use super::message::{Effect, Ending, Message};
 use super::panics::Watch;
@@ -19,9 +22,11 @@ use super::terminal::Terminal;
 use super::theme::Theme;
 use super::update::update;
 use super::view;
+use super::{kept, plain};
 use crate::engine::command::Request;
 use crate::engine::event::Event;
 use crate::model::ids::Actor;
+use crate::model::keys::Keys;
 
 /// At most 60 frames a second.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(16);
@@ -37,6 +42,24 @@ pub struct Link {
     pub events: broadcast::Receiver<Event>,
 }
 
+/// Keeps a text.
+pub type Keep = Arc<dyn Fn(&str) -> io::Result<()> + Send + Sync>;
+
+/// What outlives a screen.
+#[derive(Clone)]
+pub struct Kept {
+    /// What was kept the last time.
+    pub text: Option<String>,
+    /// Keeps a text for the next time.
+    pub keep: Keep,
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Kept").field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
 /// How the screen is to be.
 #[derive(Clone)]
 pub struct Options {
@@ -46,23 +69,75 @@ pub struct Options {
     pub by: Actor,
     /// `None`: what suits the terminal, `NO_COLOR` and the locale.
     pub theme: Option<Theme>,
+    /// Keys of commands, by their names, until the loop tells its settings.
+    pub keys: BTreeMap<String, Keys>,
     /// The log's file, or the directory that has one for each day.
     pub log: Option<PathBuf>,
+    /// What opens a text for the person, with its arguments, as `EDITOR` has it.
+    pub editor: String,
+    /// What the screen was like when it was left the last time, and how that is kept.
+    pub kept: Option<Kept>,
     /// How many times faster than the wall the loop's clock runs.
     pub speed: Option<u32>,
     /// Where the loop runs, if elsewhere: leaving the screen does not end it.
     pub attached: Option<String>,
+    /// Line by line, for screen readers.
+    pub plain: bool,
+}
+
+impl Options {
+    /// A screen of this person's, with nothing else said: the look that suits the terminal, no log, no editor.
+    #[must_use]
+    pub fn new(by: Actor, now: Arc<dyn Fn() -> Timestamp + Send + Sync>) -> Self {
+        Self {
+            now,
+            by,
+            theme: None,
+            keys: BTreeMap::new(),
+            log: None,
+            editor: "vi".to_owned(),
+            kept: None,
+            speed: None,
+            attached: None,
+            plain: false,
+        }
+    }
+
+    /// Keeps what the screen is like for the next time.
+    fn keep(&self, state: &State) {
+        if let Some(kept) = &self.kept
+            && let Err(error) = (kept.keep)(&kept::text(state))
+        {
+            tracing::warn!(%error, "what the screen was like is not kept");
+        }
+    }
+
+    /// The state that a screen begins with.
+    pub(super) fn state(&self, theme: Theme, size: Rect) -> State {
+        let Self { by, speed, log, attached, .. } = self;
+        let setup = Setup { by: by.clone(), speed: *speed, has_log: log.is_some(), attached: attached.clone() };
+        let mut state = State::new(setup, theme, size);
+        state.keys = Keymap::of(&self.keys);
+        if let Some(Kept { text: Some(text), .. }) = &self.kept {
+            kept::take_up(&mut state, text, self.theme.is_some());
+        }
+        state
+    }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { now: _, by, theme, log, speed, attached } = self;
+        let Self { now: _, by, theme, keys, log, editor, kept, speed, attached, plain } = self;
         f.debug_struct("Options")
             .field("by", by)
             .field("theme", theme)
+            .field("keys", keys)
             .field("log", log)
+            .field("editor", editor)
+            .field("kept", kept)
             .field("speed", speed)
             .field("attached", attached)
+            .field("plain", plain)
             .finish_non_exhaustive()
     }
 }
@@ -78,9 +153,13 @@ pub enum ScreenError {
 
 /// Shows a loop until the person leaves, the loop ends, or the system says so. The terminal is as before afterwards.
 pub fn run(link: Link, options: &Options) -> Result<Ending, ScreenError> {
-    let theme = options.theme.unwrap_or_else(detect);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ScreenError::System)?;
-    let ending = runtime.block_on(screen(link, options, theme));
+    let ending = if options.plain {
+        runtime.block_on(plain::run(link, options))
+    } else {
+        let theme = options.theme.unwrap_or_else(detect);
+        runtime.block_on(screen(link, options, theme))
+    };
     // A reading of the log that hangs is left behind.
     runtime.shutdown_background();
     ending
@@ -98,20 +177,15 @@ fn detect() -> Theme {
 }
 
 async fn screen(link: Link, options: &Options, theme: Theme) -> Result<Ending, ScreenError> {
-    let (_watch, panics) = Watch::start();
+    let (_watch, panics) = Watch::start(true);
     let mut inbox = Inbox::open(link.events, panics).map_err(ScreenError::System)?;
     let mut terminal = Terminal::enter().map_err(ScreenError::Terminal)?;
-    let setup = Setup {
-        by: options.by.clone(),
-        speed: options.speed,
-        has_log: options.log.is_some(),
-        attached: options.attached.clone(),
-    };
     let size = terminal.size().map_err(ScreenError::Terminal)?;
-    let mut state = State::new(setup, theme, size);
+    let mut state = options.state(theme, size);
     loop {
         draw(&mut terminal, &mut state, &mut inbox, options);
         if let Some(ending) = between_frames(&mut inbox, &mut state, &mut terminal, &link.requests, options).await {
+            options.keep(&state);
             return Ok(ending);
         }
     }
@@ -137,6 +211,10 @@ async fn between_frames(
         handled += 1;
         if matches!(message, Message::Resumed) && terminal.is_open() {
             // It was stopped without being asked, and others have used the terminal since.
+            let _ = terminal.reenter();
+        }
+        if matches!(message, Message::Edited(_)) {
+            inbox.take_keys();
             let _ = terminal.reenter();
         }
         let mut todo = update(state, message, (options.now)());
@@ -196,6 +274,11 @@ fn perform(
             if let Some(place) = &options.log {
                 inbox.read_log(place.clone());
             }
+        }
+        Effect::Save { name, text } => inbox.save(name, text),
+        Effect::Edit(text) => {
+            inbox.edit(options.editor.clone(), text);
+            terminal.close().map_err(|error| trouble("edit-file", &error))?;
         }
         Effect::Suspend => terminal.suspend().map_err(|error| trouble("suspend", &error))?,
         Effect::CloseScreen => {

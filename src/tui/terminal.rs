@@ -81,9 +81,11 @@ impl Terminal {
 
     /// Gives the terminal back and stops this process until the shell continues it.
     pub(super) fn suspend(&mut self) -> io::Result<()> {
+        let was_open = self.open;
         self.close()?;
         signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGTSTP)?;
-        self.open()
+        // Else an editor has it.
+        if was_open { self.open() } else { Ok(()) }
     }
 
     /// To the clipboard of the terminal, wherever that is (OSC 52).

@@ -1,23 +1,12 @@
-//! Keys as text: letters as they are, others by their names: `2jj<Enter>`, `<C-c>`, `<lt>` for `<`.
+//! Keys as text: letters as they are, others by their names: `2jj<Enter>`, `<C-c>`, `<F5>`, `<lt>` for `<`.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-const NAMED: [(&str, KeyCode); 14] = [
-    ("Enter", KeyCode::Enter),
-    ("Esc", KeyCode::Esc),
-    ("Tab", KeyCode::Tab),
-    ("BackTab", KeyCode::BackTab),
-    ("Up", KeyCode::Up),
-    ("Down", KeyCode::Down),
-    ("Left", KeyCode::Left),
-    ("Right", KeyCode::Right),
-    ("PgUp", KeyCode::PageUp),
-    ("PgDn", KeyCode::PageDown),
-    ("Home", KeyCode::Home),
-    ("End", KeyCode::End),
-    ("BS", KeyCode::Backspace),
-    ("lt", KeyCode::Char('<')),
-];
+use super::commands::{Key, as_event};
+
+/// Names that settings do not have.
+const SHORT: [(&str, KeyCode); 3] =
+    [("BackTab", KeyCode::BackTab), ("BS", KeyCode::Backspace), ("lt", KeyCode::Char('<'))];
 
 /// The keys of a text. `Err`: the name that no key has.
 pub(crate) fn keys(text: &str) -> Result<Vec<KeyEvent>, String> {
@@ -39,6 +28,8 @@ fn named(name: &str) -> Result<KeyEvent, String> {
     if let Some(letter) = name.strip_prefix("C-").and_then(|rest| rest.chars().next()) {
         return Ok(KeyEvent::new(KeyCode::Char(letter), KeyModifiers::CONTROL));
     }
-    let found = NAMED.iter().find(|(known, _)| *known == name);
-    found.map(|(_, code)| KeyEvent::new(*code, KeyModifiers::NONE)).ok_or_else(|| format!("no key is called <{name}>"))
+    if let Some((_, code)) = SHORT.iter().find(|(known, _)| *known == name) {
+        return Ok(KeyEvent::new(*code, KeyModifiers::NONE));
+    }
+    name.parse::<Key>().map(as_event).map_err(|_| format!("no key is called <{name}>"))
 }

@@ -104,6 +104,7 @@ mod tests {
                 notify: Vec::new(),
                 budgets: Vec::new(),
                 schedules: Vec::new(),
+                keys: std::collections::BTreeMap::new(),
                 queues: Vec::new(),
                 pools: Vec::new(),
             }),

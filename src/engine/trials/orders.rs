@@ -200,3 +200,20 @@ async fn a_persons_deed_on_tasks_is_written_down_done_and_told() {
     trial.ask(Command::Disarm).await.unwrap();
     assert!(trial.ask(deed(&["t-1"])).await.unwrap_err().contains("dry run"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn settings_that_are_edited_as_a_whole_are_lived_by_with_who_did_it() {
+    let mut trial = Trial::armed(0).await;
+    let Ok(Answer::Text(was)) = trial.ask(Command::SettingsText).await else { panic!() };
+    assert_eq!(was, super::SETTINGS);
+    let bad = format!("{was}\n[limits\n");
+    let refused = trial.ask(Command::Write { text: bad, was: was.clone() }).await.unwrap_err();
+    assert!(refused.contains("this is not TOML"), "{refused}");
+    let text = was.replace("[limits]\n", "[limits]\nmax_vcpu = 7000\n");
+    let overtaken = trial.ask(Command::Write { text: text.clone(), was: "other".to_owned() }).await;
+    assert_eq!(overtaken, Ok(Answer::Overtaken(was.clone())));
+    assert!(matches!(trial.ask(Command::Write { text, was }).await, Ok(Answer::Said(_))));
+    assert_eq!(trial.view().settings.limits.max_vcpu, Some(7000));
+    let told = trial.journal.iter().find(|entry| entry.text.contains("edited as a whole")).unwrap();
+    assert!(told.kind == EntryKind::Edited && told.by.as_str() != "loop", "{told:?}");
+}

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::fields::{is_account, is_house_name, is_line};
 use crate::model::settings::key::{Key, Section};
+use crate::model::settings::keys;
 use crate::model::settings::ladder::Step;
 use crate::model::settings::provider;
 use crate::model::settings::run_instances::in_template;
@@ -62,6 +63,7 @@ pub fn complaints(settings: &Settings) -> Vec<Complaint> {
     complaints.extend(settings.pools.iter().flat_map(of_pool));
     complaints.extend(settings.pools.iter().flat_map(|pool| of_provider(settings, pool)));
     complaints.extend(settings.pools.iter().filter_map(held_by_one));
+    complaints.extend(keys::complaints(settings));
     complaints
 }
 

@@ -21,11 +21,12 @@ pub enum Part {
     Notify,
     Queue,
     Pool,
+    Keys,
 }
 
 impl Part {
     /// In the order of the file.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Clearml,
         Self::Agents,
         Self::Loop,
@@ -36,6 +37,7 @@ impl Part {
         Self::Notify,
         Self::Queue,
         Self::Pool,
+        Self::Keys,
     ];
 
     /// The words that its keys begin with; a section's own name comes after them.
@@ -52,6 +54,7 @@ impl Part {
             Self::Notify => &["notify"],
             Self::Queue => &["queue"],
             Self::Pool => &["pool"],
+            Self::Keys => &["keys"],
         }
     }
 
@@ -89,6 +92,7 @@ pub enum Section {
     Notify(NotifyName),
     Queue(QueueName),
     Pool(PoolName),
+    Keys,
 }
 
 impl Section {
@@ -106,6 +110,7 @@ impl Section {
             Part::Notify => Self::Notify(name.into()),
             Part::Queue => Self::Queue(name.into()),
             Part::Pool => Self::Pool(name.into()),
+            Part::Keys => Self::Keys,
         }
     }
 
@@ -122,6 +127,7 @@ impl Section {
             Self::Notify(_) => Part::Notify,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
+            Self::Keys => Part::Keys,
         }
     }
 
@@ -134,7 +140,7 @@ impl Section {
             Self::Notify(name) => Some(name.as_str()),
             Self::Queue(name) => Some(name.as_str()),
             Self::Pool(name) => Some(name.as_str()),
-            Self::Clearml | Self::Agents | Self::Loop | Self::Limits => None,
+            Self::Clearml | Self::Agents | Self::Loop | Self::Limits | Self::Keys => None,
         }
     }
 
@@ -175,6 +181,7 @@ impl Settings {
             .chain(notify)
             .chain(queues)
             .chain(pools)
+            .chain([Section::Keys])
             .collect()
     }
 }

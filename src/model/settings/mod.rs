@@ -12,6 +12,7 @@ mod gce;
 pub mod guardrails;
 mod idle;
 pub mod key;
+pub mod keys;
 pub mod kubernetes;
 pub mod ladder;
 mod launch;
@@ -50,6 +51,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::{
     AccountName, BudgetName, FleetId, MachineType, NotifyName, PoolName, ProjectName, QueueName, Revision, UserName,
 };
+use crate::model::keys::Keys;
 use crate::model::money::{Money, Rate};
 use crate::model::{site, span};
 
@@ -72,6 +74,9 @@ pub struct Settings {
     /// In file order, which breaks ties of priority.
     pub queues: Vec<QueueSettings>,
     pub pools: Vec<PoolSettings>,
+    /// Keys of the screen's commands, by their names, where they are not their own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub keys: BTreeMap<String, Keys>,
 }
 
 impl Settings {

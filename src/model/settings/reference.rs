@@ -12,7 +12,7 @@ const WIDTH: usize = 110;
 type Lines = &'static [(&'static str, &'static str)];
 
 /// What the reference file sets: a small fleet under small budgets.
-const EXAMPLE: [(Part, &str, Lines); 13] = [
+const EXAMPLE: [(Part, &str, Lines); 14] = [
     (Part::Clearml, "", &[]),
     (Part::Agents, "", &[]),
     (Part::Loop, "", &[("fleet", "research")]),
@@ -57,6 +57,7 @@ const EXAMPLE: [(Part, &str, Lines); 13] = [
             ("max", "1"),
         ],
     ),
+    (Part::Keys, "", &[]),
 ];
 
 const OPENING: &str = "\
@@ -146,6 +147,10 @@ fn of_part(part: Part) -> &'static str {
         }
         Part::Notify => "Who is told of what happens, by a webhook or by a command. Any number of them.",
         Part::Queue => "A ClearML queue that is served, by its name; it is never created. Any number of them.",
+        Part::Keys => {
+            "Which keys do what on the screen, where a command is to have others than its own; several stand with spaces \
+             between them. Two commands never have the same key. What a dialog takes (`y`, `Enter`, `Esc`, `Tab`) stays."
+        }
         Part::Pool => "A kind of machine that may be rented. Any number of them; the name holds no spaces, `:` or `/`.",
     }
 }

@@ -21,8 +21,8 @@ impl fmt::Display for NotFound {
         let places = self.looked.iter().map(|(path, by)| format!("{} ({by})", path.display()));
         write!(
             f,
-            "no settings: looked for {}; name them with --config FILE or {VARIABLE}, begin with the project's \
-             config/{FILE}, or run `tidegate demo`, which needs none",
+            "no settings: looked for {}; run `tidegate init`, which makes them, name \
+             some with --config FILE or {VARIABLE}, or run `tidegate demo`, which needs none",
             places.collect::<Vec<_>>().join(", ")
         )
     }
@@ -33,9 +33,21 @@ impl std::error::Error for NotFound {}
 /// The settings file: the one that was named, else the one in `TIDEGATE_CONFIG`, else the one in the user's
 /// config directory. One that was named is the only one looked for.
 pub fn locate(named: Option<&Path>) -> Result<PathBuf, NotFound> {
-    let variable = env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from);
-    let user = directories::ProjectDirs::from("", "", "tidegate").map(|user| user.config_dir().join(FILE));
-    first(named, variable, user)
+    first(named, variable(), user())
+}
+
+/// Where the settings are, or would be; `None` where nobody names a place and the user has no config directory.
+#[must_use]
+pub fn default_place(named: Option<&Path>) -> Option<PathBuf> {
+    named.map(Path::to_owned).or_else(variable).or_else(user)
+}
+
+fn variable() -> Option<PathBuf> {
+    env::var_os(VARIABLE).filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+fn user() -> Option<PathBuf> {
+    directories::ProjectDirs::from("", "", "tidegate").map(|user| user.config_dir().join(FILE))
 }
 
 fn first(named: Option<&Path>, variable: Option<PathBuf>, user: Option<PathBuf>) -> Result<PathBuf, NotFound> {

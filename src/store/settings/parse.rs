@@ -114,6 +114,7 @@ impl Reader<'_> {
                 "notify" => self.named(Part::Notify, &at, value),
                 "queue" => self.named(Part::Queue, &at, value),
                 "pool" => self.named(Part::Pool, &at, value),
+                "keys" => self.single(&Section::Keys, &at, value),
                 unknown => self.say(&at, None, unknown_section(unknown).to_string()),
             }
         }
@@ -350,6 +351,33 @@ image = "ami-1"
             "tidegate.toml:1:2: budgets are a list: write each as [[budget]], with its `name`"
         );
         assert_eq!(told(""), "tidegate.toml:1:1: loop.fleet: is missing: write `fleet = \"research\"`");
+    }
+
+    #[test]
+    fn a_key_of_two_commands_is_refused_with_both_and_its_place() {
+        let start = "[loop]\nfleet = \"x\"\n[keys]\n";
+        for (lines, said) in [
+            ("drain = \"x\"", "4:9: keys.drain: `x` is a key of `stop` already: give `stop` another one, or `drain`"),
+            ("stop = \"F9 d\"", "4:8: keys.stop: `d` is a key of `drain` already: give `drain` another one, or `stop`"),
+            (
+                "hold = \"F2\"\ndrain = \"F2\"",
+                "4:8: keys.hold: `F2` is a key of `drain` already: give `drain` another one, or `hold`",
+            ),
+            ("drain = \"F2 F2\"", "4:9: keys.drain: `F2` is there twice"),
+            ("drian = \"F2\"", "4:1: there is no `drian` in [keys]: did you mean `drain`?"),
+            (
+                "drain = \"Strg-D\"",
+                "4:9: keys.drain: `Strg-D` is not a key or several with spaces between them, such as `d`, `F5`, `Space` \
+                 or `q Ctrl-C`, or `none`",
+            ),
+            ("quit = \"none\"", "4:8: keys.quit: `quit` must have a key: without one the screen cannot be used"),
+        ] {
+            assert_eq!(told(&format!("{start}{lines}\n")), format!("tidegate.toml:{said}"));
+        }
+        // Two that change places are no conflict.
+        let swapped =
+            parse(&format!("{start}drain = \"x\"\nstop = \"d\"\nlaunch = \"none\"\n"), Path::new("t")).unwrap();
+        assert_eq!(swapped.keys.len(), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use jiff::tz::TimeZone;
 use crate::model::instance::Instance;
 use crate::model::tasks::{QueuedTask, TaskState};
 use crate::model::which::{Which, can_drain};
+use crate::tui::commands::Id;
 use crate::tui::dialog::several::is_open;
 use crate::tui::list;
 use crate::tui::state::State;
@@ -49,14 +50,6 @@ fn marked(state: &State, can: impl Fn(&Instance) -> bool, none: &str) -> Option<
     Some(if any { Ok(()) } else { Err(none.to_owned()) })
 }
 
-/// What is done to one machine alone.
-fn one(state: &State) -> Result<&Instance, String> {
-    if !state.marked_machines().is_empty() {
-        return Err("one machine at a time; Esc takes the marks off".to_owned());
-    }
-    machine(state)
-}
-
 pub(super) fn drain(state: &State) -> Answer {
     let can = |machine: &Instance| state.live.as_ref().is_some_and(|view| can_drain(machine, view.at));
     if let Some(answer) = marked(state, can, "none of the marked machines can be drained") {
@@ -67,7 +60,7 @@ pub(super) fn drain(state: &State) -> Answer {
         Some(drain) if !drain.cancelled => {
             let zone = state.live.as_ref().map_or(TimeZone::UTC, |view| view.settings.the_loop.time_zone.clone());
             let since = drain.ordered.to_zoned(zone).strftime("%H:%M").to_string();
-            Err(format!("already draining since {since}; D cancels"))
+            Err(format!("already draining since {since}; {} cancels", state.keys.first(Id::CancelDrain)))
         }
         _ => Ok(()),
     }
@@ -115,8 +108,21 @@ pub(super) fn why(state: &State) -> Answer {
     }
 }
 
+/// Of one that is gone, too, and of the one that is selected, whatever is marked.
+pub(super) fn boot_log(state: &State) -> Answer {
+    seen(state)?;
+    match state.subject() {
+        Some(Subject::Instance(_)) => Ok(()),
+        Some(other) => Err(format!("a {} has no boot log", other.kind())),
+        None => Err("select a machine first".to_owned()),
+    }
+}
+
 pub(super) fn machine_up(state: &State) -> Answer {
-    one(state).map(|_| ())
+    if let Some(answer) = marked(state, Instance::is_there, "the marked machines are gone") {
+        return answer;
+    }
+    machine(state).map(|_| ())
 }
 
 pub(super) fn back_off(state: &State) -> Answer {
@@ -139,7 +145,7 @@ pub(super) fn sorts(state: &State) -> Answer {
 
 pub(super) fn inverts(state: &State) -> Answer {
     sorts(state)?;
-    if state.look().sort.is_some() { Ok(()) } else { Err("s sorts first".to_owned()) }
+    if state.look().sort.is_some() { Ok(()) } else { Err(format!("{} sorts first", state.keys.first(Id::Sort))) }
 }
 
 pub(super) fn up(state: &State) -> Answer {
@@ -183,17 +189,31 @@ pub(super) fn any_row(state: &State) -> Answer {
 
 pub(super) fn markable(state: &State) -> Answer {
     match state.subject() {
-        Some(Subject::Instance(_) | Subject::Task(..)) => Ok(()),
+        Some(Subject::Task(..)) => Ok(()),
+        Some(Subject::Instance(id)) if state.machine(&id).is_some_and(Instance::is_there) => Ok(()),
+        Some(Subject::Instance(id)) => Err(format!("{id} is gone")),
         Some(other) => Err(format!("a {} takes no orders", other.kind())),
         None => Err("there is no row".to_owned()),
     }
+}
+
+pub(super) fn searches(state: &State) -> Answer {
+    if state.look().filter.is_empty() {
+        Err(format!("{} looks for something first", state.keys.first(Id::Filter)))
+    } else {
+        Ok(())
+    }
+}
+
+pub(super) fn has_log(state: &State) -> Answer {
+    crate::tui::doc::log_text(state).map(|_| ()).ok_or_else(|| "there is nothing to save".to_owned())
 }
 
 pub(super) fn queue_alone(state: &State) -> Answer {
     seen(state)?;
     match state.subject() {
         Some(Subject::Queue(_)) => Ok(()),
-        _ => Err("select a queue first: 1 shows them".to_owned()),
+        _ => Err(format!("select a queue first: {} shows them", state.keys.first(Id::Go(Page::Queues)))),
     }
 }
 
@@ -215,8 +235,8 @@ fn ordered(state: &State) -> Result<Vec<&QueuedTask>, String> {
     let view = state.can_order()?;
     let tasks = tasks(state);
     match (tasks.is_empty(), view.mode.armed) {
-        (true, _) => Err("select a task first: T shows those of a queue".to_owned()),
-        (false, false) => Err("this is a dry run: A arms the loop".to_owned()),
+        (true, _) => Err(format!("select a task first: {} shows those of a queue", state.keys.first(Id::Tasks))),
+        (false, false) => Err(format!("this is a dry run: {} arms the loop", state.keys.first(Id::Arm))),
         (false, true) => Ok(tasks),
     }
 }

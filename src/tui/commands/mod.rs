@@ -1,15 +1,17 @@
 //! The one table of commands: keys, help, footer, palette and action menu are all made from it.
 
 mod enabled;
+mod keymap;
 mod table;
 
-use std::fmt;
-
-use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
-
+use super::doc::is_log;
 use super::state::State;
 use super::state::place::{Page, Subject};
+use crate::model::settings::fields::{self, Field};
+use crate::model::settings::key::Part;
 
+pub(crate) use crate::model::keys::Key;
+pub(crate) use keymap::{Keymap, as_event, pressed};
 pub(crate) use table::TABLE;
 
 /// What a command does.
@@ -40,6 +42,10 @@ pub(crate) enum Id {
     TakeOut,
     PutIn,
     TaskLog,
+    NextMatch,
+    PreviousMatch,
+    Wrap,
+    SaveLog,
     ZoomIn,
     ZoomOut,
     PanLeft,
@@ -47,6 +53,7 @@ pub(crate) enum Id {
     Go(Page),
     Why,
     Edit,
+    EditFile,
     Drain,
     DrainIdle,
     CancelDrain,
@@ -76,47 +83,6 @@ pub(crate) enum Id {
     Quit,
 }
 
-/// A key as the table has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Key {
-    pub code: KeyCode,
-    pub ctrl: bool,
-}
-
-impl Key {
-    pub(crate) const fn of(letter: char) -> Self {
-        Self { code: KeyCode::Char(letter), ctrl: false }
-    }
-
-    pub(crate) const fn ctrl(letter: char) -> Self {
-        Self { code: KeyCode::Char(letter), ctrl: true }
-    }
-
-    pub(crate) const fn named(code: KeyCode) -> Self {
-        Self { code, ctrl: false }
-    }
-}
-
-impl From<KeyEvent> for Key {
-    fn from(event: KeyEvent) -> Self {
-        Self { code: event.code, ctrl: event.modifiers.contains(KeyModifiers::CONTROL) }
-    }
-}
-
-impl fmt::Display for Key {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = match self.code {
-            KeyCode::Char(' ') => "Space".to_owned(),
-            KeyCode::Char(letter) if self.ctrl => format!("Ctrl-{}", letter.to_ascii_uppercase()),
-            KeyCode::Char(letter) => letter.to_string(),
-            KeyCode::PageDown => "PgDn".to_owned(),
-            KeyCode::PageUp => "PgUp".to_owned(),
-            other => format!("{other:?}"),
-        };
-        f.pad(&name)
-    }
-}
-
 /// Where a command makes sense.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -125,6 +91,10 @@ pub(crate) enum Scope {
     Charts,
     /// Pages with rows.
     Rows,
+    /// Logs.
+    Log,
+    /// Pages with rows, and logs.
+    Searched,
     /// Pages whose rows can be marked.
     Marked,
     /// A machine is selected or shown, or some are marked.
@@ -141,24 +111,32 @@ pub(crate) enum Scope {
 
 impl Scope {
     /// `Err`: what is missing.
-    fn holds(self, state: &State) -> Result<(), &'static str> {
+    fn holds(self, state: &State) -> Result<(), String> {
         let subject = state.subject();
+        let key = |page| state.keys.first(Id::Go(page));
         match self {
             Self::Everywhere => Ok(()),
             Self::Charts if state.place.page == Page::Charts => Ok(()),
-            Self::Charts => Err("9 shows the charts"),
+            Self::Charts => Err(format!("{} shows the charts", key(Page::Charts))),
             Self::Rows if state.is_table() => Ok(()),
-            Self::Rows => Err("this page has no rows"),
+            Self::Rows => Err("this page has no rows".to_owned()),
+            Self::Log if is_log(&state.place) => Ok(()),
+            Self::Log => Err(format!("this page is no log: {} shows the program's", key(Page::Logs))),
+            Self::Searched if state.is_table() || is_log(&state.place) => Ok(()),
+            Self::Searched => Err("this page has no rows and is no log".to_owned()),
             Self::Marked if state.can_mark() => Ok(()),
-            Self::Marked => Err("rows are marked among machines and tasks: 2 and T show them"),
+            Self::Marked => {
+                let (machines, tasks) = (key(Page::Instances), state.keys.first(Id::Tasks));
+                Err(format!("rows are marked among machines and tasks: {machines} and {tasks} show them"))
+            }
             Self::Machine if !state.marked_machines().is_empty() => Ok(()),
             Self::Machine if matches!(subject, Some(Subject::Instance(_))) => Ok(()),
-            Self::Machine => Err("select a machine first: 2 shows them"),
+            Self::Machine => Err(format!("select a machine first: {} shows them", key(Page::Instances))),
             Self::Task if !state.marked_tasks().is_empty() => Ok(()),
             Self::Task if matches!(subject, Some(Subject::Task(..))) => Ok(()),
-            Self::Task => Err("select a task first: T shows those of a queue"),
+            Self::Task => Err(format!("select a task first: {} shows those of a queue", state.keys.first(Id::Tasks))),
             Self::Queue if matches!(subject, Some(Subject::Queue(_) | Subject::Pool(_))) => Ok(()),
-            Self::Queue => Err("select a queue first: 1 shows them"),
+            Self::Queue => Err(format!("select a queue first: {} shows them", key(Page::Queues))),
             Self::Limited
                 if matches!(
                     subject,
@@ -167,9 +145,11 @@ impl Scope {
             {
                 Ok(())
             }
-            Self::Limited => Err("select a queue, a pool or a budget first: 6 shows them"),
+            Self::Limited => {
+                Err(format!("select a queue, a pool or a budget first: {} shows them", key(Page::Settings)))
+            }
             Self::Subject if subject.is_some() => Ok(()),
-            Self::Subject => Err("select a row first"),
+            Self::Subject => Err("select a row first".to_owned()),
         }
     }
 }
@@ -178,11 +158,8 @@ impl Scope {
 #[derive(Debug)]
 pub(crate) struct Command {
     pub id: Id,
-    /// The first one is shown.
-    pub keys: &'static [Key],
-    /// For the palette; unique.
+    /// For the palette and the settings; unique.
     pub name: &'static str,
-    pub doc: &'static str,
     pub scope: Scope,
     /// For the footer; `None`: not shown there.
     hint: Option<&'static str>,
@@ -191,6 +168,17 @@ pub(crate) struct Command {
 }
 
 impl Command {
+    /// Its row of the settings' table: its own keys, and what it does.
+    pub(crate) fn field(&self) -> Option<&'static Field> {
+        fields::find(Part::Keys, self.name).ok()
+    }
+
+    /// What it does, without a full stop.
+    pub(crate) fn doc(&self) -> &'static str {
+        let doc = self.field().map(|field| field.doc).unwrap_or_default();
+        doc.strip_suffix('.').unwrap_or(doc)
+    }
+
     /// Whether it can be done now, and if not, why.
     pub(crate) fn enabled(&self, state: &State) -> Result<(), String> {
         self.scope.holds(state)?;
@@ -210,18 +198,8 @@ impl Command {
             _ => self.hint,
         }
     }
-
-    /// Its keys, as help and menus show them.
-    pub(crate) fn shown_keys(&self) -> String {
-        self.keys.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
-    }
 }
 
 pub(crate) fn find(id: Id) -> Option<&'static Command> {
     TABLE.iter().find(|command| command.id == id)
-}
-
-/// The command of a key.
-pub(crate) fn by_key(key: Key) -> Option<&'static Command> {
-    TABLE.iter().find(|command| command.keys.contains(&key))
 }

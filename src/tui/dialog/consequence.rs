@@ -57,23 +57,20 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
         Deed::CancelAll(ids) => several::cancel_all(ids, view),
         Deed::Stop(id) => stop(&machine(view, id)?, view, now),
         Deed::Kill(id) => kill(&machine(view, id)?, view),
-        Deed::Hold { instance, hold } => {
-            machine(view, instance)?;
-            let lasts = short(hold.until.duration_since(now));
-            let line = format!("For {lasts} the loop neither drains nor stops it: {}.", hold.why);
-            Ok(plain(format!("Hold {instance}?"), vec![line], "hold"))
-        }
-        Deed::Replace(id) => Ok(replace(&machine(view, id)?, view)),
-        Deed::LetBe(id) => {
-            let machine = machine(view, id)?;
-            let line = "It works on, and is not drained for another in its place.".to_owned();
-            Ok(plain(format!("Let {} be?", machine.id), vec![line], "let be"))
-        }
-        Deed::Release(id) => {
-            let machine = machine(view, id)?;
-            let lines = notes(&machine, view, now).into_iter().chain([replacement_of_idle(&machine)]).collect();
-            Ok(plain(format!("End the hold of {id}?"), lines, "release"))
-        }
+        Deed::Hold { machines, hold } => several::hold(machines, hold, view, now),
+        Deed::Replace(ids) => match ids.as_slice() {
+            [one] => Ok(replace(&machine(view, one)?, view)),
+            _ => several::replace(ids, view),
+        },
+        Deed::LetBe(ids) => several::let_be(ids, view),
+        Deed::Release(ids) => match ids.as_slice() {
+            [one] => {
+                let machine = machine(view, one)?;
+                let lines = notes(&machine, view, now).into_iter().chain([replacement_of_idle(&machine)]).collect();
+                Ok(plain(format!("End the hold of {one}?"), lines, "release"))
+            }
+            _ => several::release(ids, view),
+        },
         Deed::Launch { pool, queue } => Ok(launch(view, pool, queue)),
         Deed::Pause => Ok(pause(view)),
         Deed::Resume => Ok(begin("Resume?", "The loop acts again", "resume", view)),
@@ -292,7 +289,7 @@ fn begin(title: &str, what: &str, verb: &'static str, view: &View) -> Question {
     }
     lines.extend(actions.iter().take(SHOWN).map(|planned| format!("  {}: {}", planned.action, planned.reason)));
     if actions.len() > SHOWN {
-        lines.push(format!("  and {} more; 4 shows them all", actions.len() - SHOWN));
+        lines.push(format!("  and {} more; the plan shows them all", actions.len() - SHOWN));
     }
     plain(title, lines, verb)
 }

@@ -31,13 +31,13 @@ pub(crate) enum Deed {
     /// Ends a machine with the task that it has or may have.
     Kill(InstanceId),
     Hold {
-        instance: InstanceId,
+        machines: Vec<InstanceId>,
         hold: Hold,
     },
-    Release(InstanceId),
-    /// Drains it once it is idle.
-    Replace(InstanceId),
-    LetBe(InstanceId),
+    Release(Vec<InstanceId>),
+    /// Drains each once it is idle.
+    Replace(Vec<InstanceId>),
+    LetBe(Vec<InstanceId>),
     Launch {
         pool: PoolName,
         queue: QueueName,
@@ -83,6 +83,12 @@ impl Deed {
                 Self::DrainThese(several::drainable_of(ids, view, now).into_iter().map(id).collect())
             }
             Self::StopThese(machines) => Self::StopThese(several::fates_of(machines, view)),
+            Self::Hold { machines, hold } => {
+                Self::Hold { machines: several::left_of(machines, view), hold: hold.clone() }
+            }
+            Self::Release(machines) => Self::Release(several::left_of(machines, view)),
+            Self::Replace(machines) => Self::Replace(several::left_of(machines, view)),
+            Self::LetBe(machines) => Self::LetBe(several::left_of(machines, view)),
             other => other.clone(),
         }
     }
@@ -105,10 +111,19 @@ impl Deed {
             }
             Self::Stop(instance) => Ask::Stop { instance: instance.clone(), kill: false },
             Self::Kill(instance) => Ask::Stop { instance: instance.clone(), kill: true },
-            Self::Hold { instance, hold } => Ask::Hold { instance: instance.clone(), hold: hold.clone() },
-            Self::Release(instance) => Ask::Release(instance.clone()),
-            Self::Replace(instance) => Ask::Replace(instance.clone()),
-            Self::LetBe(instance) => Ask::LetBe(instance.clone()),
+            Self::Hold { machines, hold } => {
+                let ask = |instance: &InstanceId| Ask::Hold { instance: instance.clone(), hold: hold.clone() };
+                return Some(Command::Ask(machines.iter().map(ask).collect()));
+            }
+            Self::Release(machines) => {
+                return Some(Command::Ask(machines.iter().cloned().map(Ask::Release).collect()));
+            }
+            Self::Replace(machines) => {
+                return Some(Command::Ask(machines.iter().cloned().map(Ask::Replace).collect()));
+            }
+            Self::LetBe(machines) => {
+                return Some(Command::Ask(machines.iter().cloned().map(Ask::LetBe).collect()));
+            }
             Self::Launch { pool, queue } => Ask::Launch { pool: pool.clone(), queue: queue.clone() },
             Self::StopAll => Ask::StopAll,
             Self::Pause => return Some(Command::Pause),
@@ -150,10 +165,13 @@ impl Deed {
             Self::CancelAll(machines) => format!("cancel the drain of {} machines", machines.len()),
             Self::Stop(instance) => format!("stop {instance}"),
             Self::Kill(instance) => format!("kill {instance}"),
-            Self::Hold { instance, .. } => format!("hold {instance}"),
-            Self::Release(instance) => format!("release {instance}"),
-            Self::Replace(instance) => format!("replace {instance} when it is idle"),
-            Self::LetBe(instance) => format!("let {instance} be"),
+            Self::Hold { machines, .. } => format!("hold {}", several::called(machines)),
+            Self::Release(machines) => format!("release {}", several::called(machines)),
+            Self::Replace(machines) => {
+                let it = if machines.len() == 1 { "it is idle" } else { "each is idle" };
+                format!("replace {} when {it}", several::called(machines))
+            }
+            Self::LetBe(machines) => format!("let {} be", several::called(machines)),
             Self::Launch { pool, queue } => format!("launch one in {pool} for {queue}"),
             Self::Pause => "pause".to_owned(),
             Self::Resume => "resume".to_owned(),
@@ -184,11 +202,13 @@ impl Deed {
     /// Whether it goes to all that are marked.
     pub(crate) fn is_for_marked(&self) -> bool {
         let asked = matches!(self, Self::Tasks { deed: TaskDeed::TakeOut | TaskDeed::PutIn, .. });
-        asked || matches!(self, Self::DrainThese(_) | Self::StopThese(_) | Self::CancelAll(_))
+        let machines = matches!(self, Self::DrainThese(_) | Self::StopThese(_) | Self::CancelAll(_));
+        let notes = matches!(self, Self::Hold { .. } | Self::Release(_) | Self::Replace(_) | Self::LetBe(_));
+        asked || machines || notes
     }
 
-    pub(crate) fn hold(instance: InstanceId, until: Timestamp, by: Actor, why: String) -> Self {
-        Self::Hold { instance, hold: Hold { until, by, why } }
+    pub(crate) fn hold(machines: Vec<InstanceId>, until: Timestamp, by: Actor, why: String) -> Self {
+        Self::Hold { machines, hold: Hold { until, by, why } }
     }
 }
 

@@ -92,13 +92,14 @@ fn lines(settings: &Settings, section: &Section, more: &[&str], used: &[String])
                 used: limit.and_then(|limit| used.get(limit)).cloned(),
                 input: text.as_str().into(),
                 was: text,
+                began: None,
                 check: Check::Setting(field),
             }
         })
         .collect()
 }
 
-fn range(field: &table::Field) -> String {
+pub(crate) fn range(field: &table::Field) -> String {
     let unit = field.kind.unit();
     let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
     let empty = match field.unset {

@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use tui_input::Input;
 
 use super::fields::{self, Check};
+use super::several::called;
 use crate::engine::command::Edit;
 use crate::engine::event::{Foresight, View};
 use crate::model::ids::{InstanceId, Revision};
@@ -18,7 +19,8 @@ use crate::tui::state::place::Subject;
 pub(crate) enum Purpose {
     /// Settings of this.
     Edit(Subject),
-    Hold(InstanceId),
+    /// Holds these machines.
+    Hold(Vec<InstanceId>),
 }
 
 /// One line to fill in.
@@ -35,6 +37,8 @@ pub(crate) struct Field {
     pub input: Input,
     /// What it is now; empty: the default.
     pub was: String,
+    /// What it was when the form was opened, where another hand has changed it since.
+    pub began: Option<String>,
     pub check: Check,
 }
 
@@ -92,7 +96,7 @@ pub(crate) struct Form {
     pub preview: Preview,
     /// Sent, and not answered.
     pub applying: bool,
-    /// Why the last try was refused.
+    /// Why the last try was refused, or what another hand changed.
     pub refused: Option<String>,
 }
 
@@ -104,7 +108,7 @@ impl Form {
             .then(|| Self::new(Purpose::Edit(subject.clone()), fields, Some(view.settings.revision.clone())))
     }
 
-    pub(crate) fn hold(instance: InstanceId) -> Self {
+    pub(crate) fn hold(machines: Vec<InstanceId>) -> Self {
         let field = |key: &str, doc: &str, range: &str, text: &str, check| Field {
             key: key.to_owned(),
             label: key.to_owned(),
@@ -113,13 +117,14 @@ impl Form {
             used: None,
             input: text.into(),
             was: text.to_owned(),
+            began: None,
             check,
         };
         let fields = vec![
             field("for", "How long the loop leaves it alone.", "such as 90m or 2d", "1h", Check::Span),
             field("why", "For the journal, and for others who see it held.", "any text", "", Check::Text),
         ];
-        Self::new(Purpose::Hold(instance), fields, None)
+        Self::new(Purpose::Hold(machines), fields, None)
     }
 
     fn new(purpose: Purpose, fields: Vec<Field>, seen: Option<Revision>) -> Self {
@@ -129,14 +134,17 @@ impl Form {
     pub(crate) fn title(&self) -> String {
         match &self.purpose {
             Purpose::Edit(subject) => format!("Limits and budgets of {}", subject.name()),
-            Purpose::Hold(instance) => format!("Hold {instance}"),
+            Purpose::Hold(machines) => format!("Hold {}", called(machines)),
         }
     }
 
     /// What it is about is no more, and the form with it.
     pub(crate) fn gone(&self, view: &View) -> Option<String> {
         let (name, is_there) = match &self.purpose {
-            Purpose::Hold(id) => (id.to_string(), view.snapshot.instance(id).is_some_and(Instance::counts)),
+            Purpose::Hold(ids) => {
+                let counts = |id| view.snapshot.instance(id).is_some_and(Instance::counts);
+                (called(ids), ids.iter().any(counts))
+            }
             Purpose::Edit(subject) => {
                 let settings = &view.settings;
                 let is_there = match subject {
@@ -149,6 +157,33 @@ impl Form {
             }
         };
         (!is_there).then(|| format!("{name} is gone: nothing was done"))
+    }
+
+    /// The settings are others now: fields that were not touched here follow them, what was typed stays. What to say of it.
+    pub(crate) fn meet(&mut self, view: &View) -> Option<String> {
+        let Purpose::Edit(subject) = &self.purpose else { return None };
+        let now = Some(view.settings.revision.clone());
+        if self.applying || self.seen == now {
+            return None;
+        }
+        self.seen = now;
+        let fresh = fields::of(view, subject);
+        let mut changed = Vec::new();
+        for field in &mut self.fields {
+            let Some(other) = fresh.iter().find(|other| other.key == field.key) else { continue };
+            field.used.clone_from(&other.used);
+            if other.was == field.was {
+                continue;
+            }
+            changed.push(field.key.clone());
+            if !field.changed() {
+                field.input = other.was.as_str().into();
+            }
+            let was = std::mem::replace(&mut field.was, other.was.clone());
+            field.began.get_or_insert(was);
+        }
+        self.preview = Preview::None;
+        (!changed.is_empty()).then(|| format!("another hand changed {}; what you typed stays", changed.join(", ")))
     }
 
     pub(crate) fn first_error(&self) -> Option<usize> {

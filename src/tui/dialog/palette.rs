@@ -5,6 +5,7 @@ use tui_input::Input;
 
 use super::fields;
 use crate::engine::command::Edit;
+use crate::model::settings::key::Key;
 use crate::tui::commands::{Id, TABLE};
 use crate::tui::list::Filter;
 use crate::tui::state::State;
@@ -52,14 +53,15 @@ pub(crate) fn offers(state: &State, text: &str) -> Vec<Offer> {
     let mut filter = Filter::new(text);
     let mut scored: Vec<(u32, Offer)> = Vec::new();
     for command in TABLE {
-        let is_key = command.keys.iter().any(|key| key.to_string() == text).then_some(u32::MAX);
+        let is_name = (command.name == text).then_some(u32::MAX);
+        let is_key = state.keys.keys(command.id).iter().any(|key| key.to_string() == text).then_some(u32::MAX);
         let by_name = filter.score(command.name).map(|score| score.saturating_add(BY_NAME));
-        let by_doc = command.doc.to_lowercase().contains(&text.to_lowercase()).then_some(0);
-        if let Some(score) = is_key.or(by_name).or(by_doc) {
+        let by_doc = command.doc().to_lowercase().contains(&text.to_lowercase()).then_some(0);
+        if let Some(score) = is_name.or(is_key).or(by_name).or(by_doc) {
             let offer = Offer {
                 label: command.name.to_owned(),
-                keys: command.shown_keys(),
-                doc: command.doc.to_owned(),
+                keys: state.keys.all(command.id),
+                doc: command.doc().to_owned(),
                 off: command.enabled(state).err(),
                 what: What::Command(command.id),
             };
@@ -137,8 +139,20 @@ fn settings(state: &State, rest: &str) -> Vec<Offer> {
         };
         let shown = if value.is_empty() { "its default" } else { value };
         let now = fields::edit(&view.settings, key, "").ok().and_then(|(_, back)| back.value);
-        let doc = format!("now {}", now.as_deref().unwrap_or("the default"));
-        return vec![Offer { label: format!("{key} = {shown}"), keys: String::new(), doc, off, what }];
+        let known = Key::parse(key).ok();
+        let range = known.as_ref().map(|key| format!("; {}", fields::range(key.field))).unwrap_or_default();
+        let doc = format!("now {}{range}", now.as_deref().unwrap_or("the default"));
+        let own = Offer { label: format!("{key} = {shown}"), keys: String::new(), doc, off, what };
+        // Words that begin with what is typed are as good as typed.
+        let words = known.map(|key| key.field.kind.words()).unwrap_or_default();
+        let more = words.iter().filter(|word| word.starts_with(value) && **word != value).map(|word| Offer {
+            label: format!("{key} = {word}"),
+            keys: String::new(),
+            doc: String::new(),
+            off: None,
+            what: What::Type(format!("{SET}{key} {word}")),
+        });
+        return std::iter::once(own).chain(more).collect();
     }
     let mut filter = Filter::new(key);
     let mut scored: Vec<_> = fields::keys(&view.settings)

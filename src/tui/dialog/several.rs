@@ -6,12 +6,12 @@ use super::consequence::{Proof, Question, plain, task};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
 use crate::model::ids::{InstanceId, QueueName};
-use crate::model::instance::{Instance, Phase};
+use crate::model::instance::{Hold, Instance, Phase};
 use crate::model::money::Rate;
 use crate::model::tasks::{NamedTask, TaskDeed};
 use crate::model::which::{Chosen, Which, can_drain};
 use crate::tui::list::state_of;
-use crate::tui::words::plural;
+use crate::tui::words::{plural, short};
 
 /// More are counted.
 const TASKS_SHOWN: usize = 6;
@@ -77,6 +77,62 @@ pub(super) fn fates_of(machines: &[(InstanceId, bool)], view: &View) -> Vec<(Ins
 
 fn there<'a>(ids: &[InstanceId], view: &'a View) -> impl Iterator<Item = &'a Instance> {
     ids.iter().filter_map(|id| view.snapshot.instance(id)).filter(|machine| machine.is_there())
+}
+
+/// Those that are there still.
+pub(super) fn left_of(ids: &[InstanceId], view: &View) -> Vec<InstanceId> {
+    there(ids, view).map(|machine| machine.id.clone()).collect()
+}
+
+/// One by its id, more by their number.
+pub(crate) fn called(ids: &[InstanceId]) -> String {
+    match ids {
+        [one] => one.to_string(),
+        more => plural(more.len(), "machine", "machines"),
+    }
+}
+
+/// A note on machines that are there, which is as easily taken back.
+fn note(
+    ids: &[InstanceId],
+    view: &View,
+    asks: (&str, &str),
+    line: String,
+    verb: &'static str,
+) -> Result<Question, String> {
+    let machines: Vec<&Instance> = there(ids, view).collect();
+    let (before, after) = asks;
+    match (machines.as_slice(), ids) {
+        ([], [one]) => Err(format!("{one} is gone: nothing was done")),
+        ([], _) => Err("each of them is gone: nothing was done".to_owned()),
+        ([one], _) => Ok(plain(format!("{before}{}{after}?", one.id), vec![line], verb)),
+        (several, _) => {
+            let count = plural(several.len(), "machine", "machines");
+            Ok(plain(format!("{before}{count}{after}?"), vec![format!("{}.", names(several)), line], verb))
+        }
+    }
+}
+
+pub(super) fn hold(ids: &[InstanceId], hold: &Hold, view: &View, now: Timestamp) -> Result<Question, String> {
+    let lasts = short(hold.until.duration_since(now));
+    let line = format!("For {lasts} the loop neither drains nor stops what is held: {}.", hold.why);
+    note(ids, view, ("Hold ", ""), line, "hold")
+}
+
+pub(super) fn replace(ids: &[InstanceId], view: &View) -> Result<Question, String> {
+    let line = "Each is drained and ended once it is idle and no waiting task needs it; others are started for a pool's min, \
+                or when a task waits.";
+    note(ids, view, ("Replace ", ""), line.to_owned(), "replace")
+}
+
+pub(super) fn let_be(ids: &[InstanceId], view: &View) -> Result<Question, String> {
+    let line = "It works on, and is not drained for another in its place.".to_owned();
+    note(ids, view, ("Let ", " be"), line, "let be")
+}
+
+pub(super) fn release(ids: &[InstanceId], view: &View) -> Result<Question, String> {
+    let line = "The loop may drain and stop them again: idle, each once it has been surplus for its keep-alive.";
+    note(ids, view, ("End the hold of ", ""), line.to_owned(), "release")
 }
 
 fn rate_of(machines: &[&Instance]) -> Rate {

@@ -1,21 +1,23 @@
 //! Help: made from the command table, so that it cannot lie.
 
 use super::{Line, heading, wrapped};
-use crate::tui::commands::{Command, Id, Scope, TABLE};
+use crate::tui::commands::{Command, Id, Keymap, Scope, TABLE};
 use crate::tui::theme::Tone;
 
 /// Whether a command belongs in a section.
 type Holds = fn(&Command) -> bool;
 
-pub(super) fn lines(width: usize) -> Vec<Line> {
+pub(super) fn lines(keys: &Keymap, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let sections: [(&str, Holds); 4] = [
         ("What is selected", |command| {
             matches!(command.scope, Scope::Machine | Scope::Task | Scope::Queue | Scope::Limited | Scope::Subject)
         }),
         ("The loop and the screen", |command| {
-            matches!(command.scope, Scope::Everywhere | Scope::Rows | Scope::Marked | Scope::Charts)
-                && !moves(command)
+            matches!(
+                command.scope,
+                Scope::Everywhere | Scope::Rows | Scope::Log | Scope::Searched | Scope::Marked | Scope::Charts
+            ) && !moves(command)
                 && !is_page(command)
         }),
         ("Views", is_page),
@@ -24,7 +26,7 @@ pub(super) fn lines(width: usize) -> Vec<Line> {
     for (title, holds) in sections {
         lines.push(heading(title));
         for command in TABLE.iter().filter(|command| holds(command)) {
-            lines.push(line(command, width));
+            lines.push(line(command, keys, width));
         }
         lines.push(Line::default());
     }
@@ -77,11 +79,11 @@ fn is_page(command: &Command) -> bool {
     matches!(command.id, Id::Go(_))
 }
 
-fn line(command: &Command, width: usize) -> Line {
-    let keys = format!("{:<9}", command.shown_keys());
+fn line(command: &Command, keys: &Keymap, width: usize) -> Line {
+    let keys = format!("{:<8} ", keys.all(command.id));
     let line = Line::of(keys, Tone::Key);
     if width < 60 {
-        return line.and(command.doc, Tone::Plain);
+        return line.and(command.doc(), Tone::Plain);
     }
-    line.and(format!("{:<16}", command.name), Tone::Strong).and(command.doc, Tone::Plain)
+    line.and(format!("{:<16}", command.name), Tone::Strong).and(command.doc(), Tone::Plain)
 }

@@ -17,7 +17,7 @@ use crate::tui::words::{clock, short};
 pub(super) fn lines(view: &View, about: Option<&Subject>, width: usize, now: Timestamp) -> Vec<Line> {
     let Some(Subject::Instance(id)) = about else { return Vec::new() };
     let Some(instance) = view.snapshot.instance(id) else {
-        return vec![Line::of(format!("{id} is gone. 5 shows what became of it."), Tone::Dim)];
+        return vec![Line::of(format!("{id} is gone. The journal tells what became of it."), Tone::Dim)];
     };
     let (glyph, word, tone) = state_of(instance);
     let lasted = short(now.duration_since(instance.phase_since));

@@ -1,6 +1,7 @@
 //! Pages that are read rather than chosen from: lines of toned text, as wide as the screen.
 
 mod help;
+mod log;
 mod machine;
 mod spend;
 mod why;
@@ -53,7 +54,7 @@ fn wrapped(text: &str, tone: Tone, width: usize) -> Vec<Line> {
 }
 
 pub(crate) fn length(state: &State, now: Timestamp) -> usize {
-    match raw(state) {
+    match log::lines(state) {
         Some(lines) => lines.len(),
         None => built(state, now).len(),
     }
@@ -61,23 +62,13 @@ pub(crate) fn length(state: &State, now: Timestamp) -> usize {
 
 /// The lines from `top` on.
 pub(crate) fn window(state: &State, now: Timestamp, top: usize, height: usize) -> Vec<Line> {
-    match raw(state) {
-        Some(lines) => lines.iter().skip(top).take(height).map(Line::plain).collect(),
+    match log::lines(state) {
+        // Logs may be long: only what is shown is built.
+        Some(lines) => {
+            let wanted = state.look().filter;
+            lines.iter().skip(top).take(height).map(|line| log::told(line, &wanted)).collect()
+        }
         None => built(state, now).into_iter().skip(top).take(height).collect(),
-    }
-}
-
-/// Logs may be long: their lines are not built before they are shown.
-fn raw(state: &State) -> Option<&[String]> {
-    match (state.place.page, &state.place.about) {
-        (Page::Logs, _) => state.log.as_ref()?.as_deref().ok().filter(|lines| !lines.is_empty()),
-        (Page::BootLog, Some(Subject::Instance(id))) => {
-            state.boot_logs.get(id)?.as_ref()?.as_deref().ok().filter(|lines| !lines.is_empty())
-        }
-        (Page::TaskLog, Some(Subject::Task(_, id))) => {
-            state.task_logs.get(id)?.as_ref()?.as_deref().ok().filter(|lines| !lines.is_empty())
-        }
-        _ => None,
     }
 }
 
@@ -85,8 +76,8 @@ fn built(state: &State, now: Timestamp) -> Vec<Line> {
     let width = usize::from(state.size.width).saturating_sub(2);
     let now = state.shown_at(now);
     match (state.place.page, state.view()) {
-        (Page::Help, _) => help::lines(width),
-        (Page::Logs, _) => log(state),
+        (Page::Help, _) => help::lines(&state.keys, width),
+        (Page::Logs, _) => own_log(state),
         (Page::BootLog, _) => boot_log(state),
         (Page::TaskLog, _) => task_log(state),
         (_, None) => vec![Line::of("The loop has not looked yet.", Tone::Dim)],
@@ -100,7 +91,7 @@ fn built(state: &State, now: Timestamp) -> Vec<Line> {
     }
 }
 
-fn log(state: &State) -> Vec<Line> {
+fn own_log(state: &State) -> Vec<Line> {
     let text = match &state.log {
         _ if !state.setup.has_log => "This program writes no log.".to_owned(),
         None => "The log is being read.".to_owned(),
@@ -130,4 +121,5 @@ fn boot_log(state: &State) -> Vec<Line> {
     vec![Line::of(text, Tone::Dim)]
 }
 
+pub(crate) use log::{found, is_log, length as log_length, text as log_text};
 pub(crate) use why::in_short as why_in_short;

@@ -81,7 +81,7 @@ fn stands(view: &View, subject: &Subject, now: Timestamp) -> String {
             ),
             None => format!("Budget \"{name}\" has not been counted yet."),
         },
-        Subject::Task(queue, id) => format!("Task {id} of queue {queue}; c shows what it writes."),
+        Subject::Task(queue, id) => format!("Task {id} of queue {queue}; its console shows what it writes."),
         Subject::All | Subject::Step(_) | Subject::Line(..) => subject.name(),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::State;
 use super::place::{Page, Subject};
 use crate::model::ids::{InstanceId, TaskId};
+use crate::model::instance::Instance;
 use crate::tui::layout::{MARK, MARKS};
 
 impl State {
@@ -15,11 +16,20 @@ impl State {
 
     /// Marks or unmarks the selected row; `false`: it cannot be marked.
     pub(crate) fn mark(&mut self) -> bool {
-        let Some(subject) = self.subject().filter(is_markable) else { return false };
+        let Some(subject) = self.subject().filter(|subject| self.takes_orders(subject)) else { return false };
         if !self.marks.remove(&subject) {
             self.marks.insert(subject);
         }
         true
+    }
+
+    /// Whether orders can go to it; a frozen screen may show what is gone.
+    fn takes_orders(&self, subject: &Subject) -> bool {
+        match subject {
+            Subject::Instance(id) => self.machine(id).is_some_and(Instance::is_there),
+            Subject::Task(..) => true,
+            _ => false,
+        }
     }
 
     /// Begins a range at the cursor, or marks the rows of the one that was begun.
@@ -39,12 +49,13 @@ impl State {
         let Some(began) = began else { return Vec::new() };
         let row = self.look().row;
         let rows = self.list.rows.get(began.min(row)..=began.max(row)).unwrap_or_default();
-        rows.iter().map(|row| row.subject.clone()).filter(is_markable).collect()
+        rows.iter().map(|row| row.subject.clone()).filter(|subject| self.takes_orders(subject)).collect()
     }
 
     /// Marks every row that passes the filter; where all of them are marked, none.
     pub(crate) fn mark_all(&mut self) {
-        let all: BTreeSet<Subject> = self.list.rows.iter().map(|row| row.subject.clone()).filter(is_markable).collect();
+        let all: BTreeSet<Subject> =
+            self.list.rows.iter().map(|row| row.subject.clone()).filter(|subject| self.takes_orders(subject)).collect();
         if all.is_subset(&self.marks) {
             self.marks.retain(|mark| !all.contains(mark));
         } else {
@@ -63,7 +74,7 @@ impl State {
     pub(crate) fn forget_gone_marks(&mut self) {
         let Some(view) = self.live.clone() else { return };
         self.marks.retain(|mark| match mark {
-            Subject::Instance(id) => view.snapshot.instance(id).is_some_and(crate::model::instance::Instance::is_there),
+            Subject::Instance(id) => view.snapshot.instance(id).is_some_and(Instance::is_there),
             Subject::Task(queue, id) => {
                 let known = self.tasks.get(queue).and_then(|tasks| tasks.as_ref().ok());
                 known.is_some_and(|known| known.iter().any(|task| task.id == *id))
@@ -114,10 +125,6 @@ impl State {
             let at = self.look().row;
             began.is_some_and(|began| (began.min(at)..=began.max(at)).contains(&row))
         };
-        self.marks.contains(subject) || (self.range_from.is_some() && is_markable(subject) && within())
+        self.marks.contains(subject) || (self.range_from.is_some() && self.takes_orders(subject) && within())
     }
-}
-
-fn is_markable(subject: &Subject) -> bool {
-    matches!(subject, Subject::Instance(_) | Subject::Task(..))
 }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use ratatui::layout::Rect;
 
 use super::chart::Looked;
+use super::commands::Keymap;
 use super::dialog::Dialog;
 use super::dialog::deed::Deed;
 use super::list::{Data, Facts, List};
@@ -62,7 +63,19 @@ pub(crate) enum Asked {
     Journal {
         limit: u32,
     },
+    /// The settings as the file has them.
+    SettingsText,
+    /// A text that came from the editor.
+    Write(Draft),
     Quit,
+}
+
+/// Settings as a person leaves them in an editor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Draft {
+    /// The text that was begun with.
+    pub was: String,
+    pub text: String,
 }
 
 /// How something done here is taken back.
@@ -93,6 +106,10 @@ pub(crate) struct Leaving {
 pub(crate) struct State {
     pub setup: Setup,
     pub theme: Theme,
+    /// A person chose the theme here, or an earlier time.
+    pub chose_theme: bool,
+    /// Which key does what.
+    pub keys: Keymap,
     pub size: Rect,
     /// The loop's newest view.
     pub live: Option<Arc<View>>,
@@ -136,6 +153,10 @@ pub(crate) struct State {
     pub asked: BTreeMap<u64, Asked>,
     pub next_id: u64,
     pub undo: Vec<Undo>,
+    /// The text that the open editor was given.
+    pub editing: Option<String>,
+    /// What was left in the editor and is not written yet.
+    pub draft: Option<Draft>,
     pub leaving: Option<Leaving>,
     /// What the rows are made from has changed.
     pub relist: bool,
@@ -148,6 +169,8 @@ impl State {
         Self {
             setup,
             theme,
+            chose_theme: false,
+            keys: Keymap::default(),
             size,
             live: None,
             history: History::default(),
@@ -179,6 +202,8 @@ impl State {
             asked: BTreeMap::new(),
             next_id: 1,
             undo: Vec::new(),
+            editing: None,
+            draft: None,
             leaving: None,
             relist: true,
             dirty: true,
@@ -278,8 +303,14 @@ impl State {
         self.live.as_ref().map(|view| view.settings.revision.clone())
     }
 
-    /// Something to be agreed to before it is done.
+    /// Something to be agreed to before it is done; what cannot be done any more is not asked about.
     pub(crate) fn ask_person(&mut self, deed: Deed) {
+        if let Some(view) = &self.live
+            && let Err(why) = deed.question(view, view.at)
+        {
+            self.inform(why);
+            return;
+        }
         self.dialog = Some(Dialog::confirm(deed));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::State;
 use crate::engine::event::View;
 use crate::model::advice::Advised;
+use crate::tui::commands::Id;
 
 /// How long a message stays, in seconds of wall time.
 const STAYS: u32 = 4;
@@ -53,14 +54,14 @@ impl State {
     pub(crate) fn banner(&self) -> Option<String> {
         let view = self.view()?;
         if self.loop_gone {
-            return Some(format!("{}; q leaves, the log says more", self.gone_words()));
+            return Some(format!("{}; {} leaves, the log says more", self.gone_words(), self.keys.first(Id::Quit)));
         }
         let lasting = lasting(view);
         let unread: Vec<_> = lasting.iter().filter(|warning| !self.read.contains(*warning)).collect();
         let first = unread.first()?;
         Some(match unread.len() {
             1 => (*first).clone(),
-            more => format!("(1 of {more}, ! reads) {first}"),
+            more => format!("(1 of {more}, {} reads) {first}", self.keys.first(Id::Problems)),
         })
     }
 }

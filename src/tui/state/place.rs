@@ -168,4 +168,6 @@ pub(crate) struct Look {
     pub row: usize,
     /// The first line shown.
     pub top: usize,
+    /// Long lines of a log go on below.
+    pub wrap: bool,
 }

@@ -11,7 +11,7 @@ use crate::model::instance::Phase;
 use crate::tui::chart::{Which, plot, window};
 
 /// Ten minutes in which one machine after another begins a task.
-fn watched() -> Person {
+pub(super) fn watched() -> Person {
     let mut person = Person::new();
     let start = person.now - SignedDuration::from_mins(10);
     for minute in 0..=10_usize {

@@ -9,10 +9,10 @@ use crate::example::view;
 use crate::tui::message::Message;
 use crate::tui::theme::{Palette, Theme};
 
-const SIZES: [(u16, u16); 4] = [(140, 40), (100, 30), (80, 24), (40, 12)];
+pub(super) const SIZES: [(u16, u16); 4] = [(140, 40), (100, 30), (80, 24), (40, 12)];
 
 /// In front of the rich example, with a journal, a log and a boot log.
-fn person() -> Person {
+pub(super) fn person() -> Person {
     let mut person = Person::seeing(rich());
     let id = person.requests()[0].id;
     person.tell(Message::Engine(Event::Answer { id, result: Ok(Answer::Journal(entries())) }));
@@ -24,7 +24,7 @@ fn person() -> Person {
 }
 
 /// Views by their keys.
-const VIEWS: [(&str, &str); 15] = [
+pub(super) const VIEWS: [(&str, &str); 15] = [
     ("queues", ""),
     ("instances", "2"),
     ("spend", "3"),

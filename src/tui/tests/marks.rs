@@ -105,17 +105,26 @@ fn where_a_task_would_die_the_number_is_typed_and_only_those_that_were_shown_wit
 }
 
 #[test]
-fn what_is_gone_is_not_marked_and_what_is_meant_for_one_says_so() {
+fn what_is_gone_is_not_marked_and_notes_go_to_all_that_are() {
     let mut person = Person::seeing(three_idle());
     person.press("2*");
     let mut view = three_idle();
     Arc::make_mut(&mut view.snapshot).instances.truncate(2);
     person.see(view);
     assert_eq!(marked(&person), ["i-busy", "i-stuck"]);
-    person.press("h");
     let shown = person.screen(100, 30);
-    assert!(shown.contains("hold: one machine at a time; Esc takes the marks off"), "{shown}");
     assert!(shown.contains("2 marked") && shown.contains(">*i-busy"), "{shown}");
+    person.press("h");
+    assert!(person.screen(100, 30).contains("Hold 2 machines"));
+    person.press("<C-s>");
+    let held: Vec<String> = ordered(&person).iter().map(|ask| format!("{ask:?}")).collect();
+    assert!(held.len() == 2 && held[0].starts_with("Hold { instance: InstanceId(\"i-busy\")"), "{held:?}");
+    assert_eq!(marked(&person), Vec::<String>::new(), "what was done is not marked any more");
+    person.press("*R");
+    let shown = person.screen(100, 30);
+    assert!(shown.contains("Replace 2 machines?") && shown.contains("i-busy (busy), i-stuck (stuck)"), "{shown}");
+    person.press("y");
+    assert_eq!(ordered(&person), [Ask::Replace("i-busy".into()), Ask::Replace("i-stuck".into())]);
 }
 
 #[test]
@@ -160,4 +169,47 @@ fn any_cell_is_copied_and_minus_goes_back_and_forth() {
     assert_eq!(person.state.place.page, Page::Queues);
     person.press("-");
     assert_eq!(person.state.place.page, Page::Instances);
+}
+
+#[test]
+fn a_frozen_screen_marks_nothing_that_is_gone() {
+    let mut person = Person::seeing(three_idle());
+    person.press("2f");
+    let mut fewer = three_idle();
+    Arc::make_mut(&mut fewer.snapshot).instances.retain(|machine| machine.id.as_str() != "i-busy");
+    person.see(fewer);
+    person.press("g ");
+    assert!(person.screen(100, 30).contains("mark: i-busy is gone"));
+    person.press("*");
+    assert!(!marked(&person).contains(&"i-busy".to_owned()) && marked(&person).len() > 3);
+    // With marks, what is about one thing is about the selected one still.
+    person.press("f/foreign<Enter>l");
+    assert_eq!(person.state.place.page, Page::Instances);
+    assert!(person.screen(100, 30).contains("boot-log: a foreign worker has no boot log"));
+}
+
+#[test]
+fn where_all_that_are_marked_are_held_the_hold_ends() {
+    let mut view = three_idle();
+    for machine in &mut Arc::make_mut(&mut view.snapshot).instances {
+        let until = view.at + jiff::SignedDuration::from_hours(1);
+        machine.hold = Some(crate::model::instance::Hold { until, by: "bo".into(), why: "why".to_owned() });
+    }
+    let mut person = Person::seeing(view);
+    person.press("2  h");
+    assert!(person.screen(100, 30).contains("End the hold of 2 machines?"));
+    person.press("y");
+    assert_eq!(ordered(&person), [Ask::Release("i-busy".into()), Ask::Release("i-stuck".into())]);
+}
+
+#[test]
+fn what_another_leader_took_over_is_not_asked_about() {
+    let mut person = Person::seeing(three_idle());
+    person.press("b");
+    let mut watching = three_idle();
+    watching.leader = crate::engine::event::Leader::Other("bo@host".to_owned());
+    person.see(watching);
+    person.press("<Enter>");
+    assert!(person.state.dialog.is_none(), "a question that nobody sees takes the keys");
+    assert!(person.screen(100, 30).contains("bo@host leads now"));
 }

@@ -1,19 +1,26 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
+mod answers;
 mod chance;
 mod charts;
 mod desk;
 mod drains;
+mod editing;
 mod hidden;
 mod keys;
+mod known;
+mod logs;
 mod look;
 mod marks;
 mod mouse;
+mod outcome;
 mod pasted;
 mod pods;
 mod pty;
 mod seen;
+mod stored;
 mod table;
+mod triples;
 
 use std::sync::Arc;
 

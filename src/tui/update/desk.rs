@@ -2,17 +2,20 @@
 
 use super::order;
 use crate::engine::command::Command;
-use crate::model::ids::{QueueName, TaskId};
+use crate::model::ids::{InstanceId, QueueName, TaskId};
 use crate::model::tasks::{NamedTask, QueuedTask, TaskDeed};
 use crate::tui::commands::Id;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::{Confirm, Dialog};
+use crate::tui::doc;
 use crate::tui::message::Effect;
 use crate::tui::state::place::{Page, Subject};
 use crate::tui::state::{Asked, State};
 
 /// A log that is looked at is read again so often, in seconds of wall time.
 const LOG_EVERY: u32 = 5;
+/// And one of a cloud, which shows it some minutes late anyway.
+const BOOT_LOG_EVERY: u32 = 10;
 
 /// Reads what the page shows, unless that is under way.
 pub(super) fn read(state: &mut State, effects: &mut Vec<Effect>) {
@@ -30,14 +33,53 @@ pub(super) fn read(state: &mut State, effects: &mut Vec<Effect>) {
                 order::send(state, Command::TaskLog(task), asked, effects);
             }
         }
+        (Page::BootLog, Some(Subject::Instance(id))) => fetch_boot_log(state, id, effects),
         _ => {}
+    }
+}
+
+pub(super) fn fetch_boot_log(state: &mut State, id: InstanceId, effects: &mut Vec<Effect>) {
+    let waits = state.asked.values().any(|asked| matches!(asked, Asked::BootLog(other) if *other == id));
+    if !waits {
+        state.boot_logs.entry(id.clone()).or_insert(None);
+        order::send(state, Command::BootLog(id.clone()), Asked::BootLog(id), effects);
+    }
+}
+
+/// What a machine wrote so far; what was known stays where it cannot be read again.
+pub(super) fn boot_log(state: &mut State, id: InstanceId, text: Result<String, String>) {
+    let known = matches!(state.boot_logs.get(&id), Some(Some(Ok(_))));
+    match text {
+        Err(error) if known => state.inform(format!("boot log: {error}")),
+        text => {
+            let shown = state.place.page == Page::BootLog && state.place.about == Some(Subject::Instance(id.clone()));
+            let lines = text.map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>());
+            if shown {
+                follow(state);
+            }
+            state.boot_logs.insert(id, Some(lines));
+        }
+    }
+}
+
+/// Who reads the end of a log goes on reading the end.
+fn follow(state: &mut State) {
+    let length = doc::log_length(state);
+    let height = state.page_height();
+    if length.is_none_or(|length| state.look().top + height >= length) {
+        state.look_mut().top = usize::MAX;
     }
 }
 
 /// A second has passed: what is looked at is followed.
 pub(super) fn tick(state: &mut State, effects: &mut Vec<Effect>) {
     state.ticks = state.ticks.wrapping_add(1);
-    if state.ticks.is_multiple_of(LOG_EVERY) && matches!(state.place.page, Page::TaskLog | Page::Tasks) {
+    let every = match state.place.page {
+        Page::TaskLog | Page::Tasks => LOG_EVERY,
+        Page::BootLog => BOOT_LOG_EVERY,
+        _ => return,
+    };
+    if state.ticks.is_multiple_of(every) {
         read(state, effects);
     }
 }
@@ -78,13 +120,7 @@ pub(super) fn log(state: &mut State, task: TaskId, text: Result<String, String>)
         && state.place.page == Page::TaskLog
         && *shown == task
     {
-        let known = state.task_logs.get(&task).and_then(Option::as_ref).and_then(|log| log.as_ref().ok());
-        let height = state.page_height();
-        // Who reads the end goes on reading the end.
-        let at_end = known.is_none_or(|known| state.look().top + height >= known.len());
-        if at_end {
-            state.look_mut().top = usize::MAX;
-        }
+        follow(state);
     }
     state.task_logs.insert(task, Some(lines));
 }

@@ -6,9 +6,10 @@ use tui_input::Input;
 use tui_input::InputRequest::InsertChar;
 use tui_input::backend::crossterm::EventHandler;
 
-use super::{form, obey, order, palette};
+use super::{editor, form, log, obey, order, palette};
+use crate::model::keys::Code;
 use crate::model::settings::OnExit;
-use crate::tui::commands::{self, Key};
+use crate::tui::commands::{self, Key, pressed};
 use crate::tui::dialog::consequence::Proof;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::picker::{Choice, Item, Picker};
@@ -18,8 +19,8 @@ use crate::tui::state::State;
 
 pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects: &mut Vec<Effect>) {
     let Some(dialog) = state.dialog.take() else { return };
-    let key = Key::from(event);
-    let cancels = key == Key::named(KeyCode::Esc) || key == Key::ctrl('c');
+    let key = pressed(event);
+    let cancels = key == Some(Key::named(Code::Esc)) || key == Some(Key::ctrl('c'));
     match dialog {
         Dialog::Filter { before, .. } if cancels => {
             state.look_mut().filter = before;
@@ -32,9 +33,10 @@ pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects:
         Dialog::Form(open) => form::press(state, open, event, now, effects),
         Dialog::Palette(open) => palette::press(state, open, event, now, effects),
         Dialog::Confirm(confirm) => confirming(state, confirm, event, now, effects),
-        Dialog::Picker(picker) => picking(state, picker, key, now, effects),
+        Dialog::Picker(picker) => picking(state, picker, event.code, now, effects),
         Dialog::Filter { mut input, before } => {
             if event.code == KeyCode::Enter {
+                log::search(state, now);
                 return;
             }
             input.handle_event(&TerminalEvent::Key(event));
@@ -85,7 +87,7 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
         return;
     }
     let agreed = match &question.proof {
-        Proof::Yes => Key::from(event) == Key::of('y'),
+        Proof::Yes => pressed(event) == Some(Key::of('y')),
         Proof::Type(text) => event.code == KeyCode::Enter && confirm.typed.value() == text,
     };
     if agreed {
@@ -113,8 +115,8 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
     }
 }
 
-fn picking(state: &mut State, mut picker: Picker, key: Key, now: Timestamp, effects: &mut Vec<Effect>) {
-    match key.code {
+fn picking(state: &mut State, mut picker: Picker, code: KeyCode, now: Timestamp, effects: &mut Vec<Effect>) {
+    match code {
         KeyCode::Down | KeyCode::Char('j') => picker.step(true),
         KeyCode::Up | KeyCode::Char('k') => picker.step(false),
         KeyCode::Enter => {
@@ -149,9 +151,13 @@ pub(super) fn choose(state: &mut State, choice: Choice, now: Timestamp, effects:
         Choice::Copy(text) => obey::copy(state, text, effects),
         Choice::Theme(theme) => {
             state.theme = theme;
+            state.chose_theme = true;
             state.inform(format!("colours: {}", theme.name()));
         }
         Choice::Deed(deed) => state.ask_person(deed),
+        Choice::Editor(draft) => editor::open(state, draft, effects),
+        Choice::Write(draft) => editor::write(state, draft, effects),
+        Choice::Drop => state.draft = None,
         Choice::Command(id) => {
             let Some(command) = commands::find(id) else { return };
             match command.enabled(state) {

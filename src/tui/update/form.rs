@@ -7,7 +7,7 @@ use tui_input::backend::crossterm::EventHandler;
 use super::{dialogs, order};
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::Answer;
-use crate::tui::commands::Key;
+use crate::tui::commands::{Key, pressed};
 use crate::tui::dialog::deed::{Deed, in_words};
 use crate::tui::dialog::form::{Form, Preview, Purpose};
 use crate::tui::dialog::{Confirm, Dialog};
@@ -22,10 +22,10 @@ pub(super) fn press(
     effects: &mut Vec<Effect>,
 ) {
     let last = form.fields.len();
-    let key = Key::from(event);
+    let key = pressed(event);
     match event.code {
         _ if form.applying => {}
-        _ if key == Key::ctrl('s') => return apply(state, form, now, effects),
+        _ if key == Some(Key::ctrl('s')) => return apply(state, form, now, effects),
         KeyCode::Enter if form.focus == last => return apply(state, form, now, effects),
         KeyCode::Tab | KeyCode::Down | KeyCode::Enter => form.focus = (form.focus + 1).min(last),
         KeyCode::BackTab | KeyCode::Up => form.focus = form.focus.saturating_sub(1),
@@ -94,9 +94,9 @@ fn apply(state: &mut State, mut form: Box<Form>, now: Timestamp, effects: &mut V
         return;
     }
     match &form.purpose {
-        Purpose::Hold(instance) => {
+        Purpose::Hold(machines) => {
             if let Some((until, why)) = form.held(now) {
-                let deed = Deed::hold(instance.clone(), until, state.setup.by.clone(), why);
+                let deed = Deed::hold(machines.clone(), until, state.setup.by.clone(), why);
                 order::perform(state, &deed, effects);
             }
         }

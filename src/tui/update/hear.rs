@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{desk, form, order};
+use super::{desk, editor, form, order};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::model::journal::{Entry, JournalFilter};
+use crate::tui::commands::Keymap;
 use crate::tui::dialog::Dialog;
 use crate::tui::message::{Effect, Ending};
 use crate::tui::state::place::Page;
@@ -41,6 +42,9 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
 fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Effect>) {
     state.loop_gone = false;
     state.history.see(&view);
+    if !state.keys.is_of(&view.settings.keys) {
+        state.keys = Keymap::of(&view.settings.keys);
+    }
     let first = state.live.replace(view).is_none();
     state.relist = true;
     if first {
@@ -62,6 +66,13 @@ fn recheck(state: &mut State, now: Timestamp) {
     if let Some(why) = why {
         state.dialog = None;
         state.inform(why);
+        return;
+    }
+    let view = Arc::clone(view);
+    if let Some(Dialog::Form(form)) = &mut state.dialog
+        && let Some(told) = form.meet(&view)
+    {
+        form.refused = Some(told);
     }
 }
 
@@ -85,17 +96,12 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>, eff
         }
         (Asked::Deed { what, .. }, Err(error)) => state.complain(format!("{what}: {error}")),
         (Asked::Apply { undo }, result) => form::applied(state, undo, result),
+        (Asked::SettingsText, result) => editor::told(state, result, effects),
+        (Asked::Write(draft), result) => editor::written(state, draft, result),
         (Asked::Preview { edits }, result) => form::previewed(state, edits, result, effects),
-        (Asked::BootLog(id), Ok(Answer::BootLog(text))) => {
-            let lines = text.lines().map(str::to_owned).collect();
-            state.boot_logs.insert(id, Some(Ok(lines)));
-        }
-        (Asked::BootLog(id), Ok(_)) => {
-            state.boot_logs.insert(id, Some(Ok(Vec::new())));
-        }
-        (Asked::BootLog(id), Err(error)) => {
-            state.boot_logs.insert(id, Some(Err(error)));
-        }
+        (Asked::BootLog(id), Ok(Answer::BootLog(text))) => desk::boot_log(state, id, Ok(text)),
+        (Asked::BootLog(id), Ok(_)) => desk::boot_log(state, id, Ok(String::new())),
+        (Asked::BootLog(id), Err(error)) => desk::boot_log(state, id, Err(error)),
         (Asked::Tasks(queue), Ok(Answer::Tasks(tasks))) => desk::tasks(state, queue, Ok(tasks)),
         (Asked::Tasks(queue), Err(error)) => desk::tasks(state, queue, Err(error)),
         (Asked::TaskLog(task), Ok(Answer::TaskLog(text))) => desk::log(state, task, Ok(text)),

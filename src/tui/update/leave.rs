@@ -37,8 +37,8 @@ pub(super) fn end_loop(state: &mut State, on_exit: Option<OnExit>, effects: &mut
 }
 
 /// While the loop ends.
-pub(super) fn press(_: &mut State, key: Key, effects: &mut Vec<Effect>) {
-    if key == Key::ctrl('c') {
+pub(super) fn press(_: &mut State, key: Option<Key>, effects: &mut Vec<Effect>) {
+    if key == Some(Key::ctrl('c')) {
         effects.push(Effect::Leave(Ending::Forced));
     }
 }
@@ -55,6 +55,10 @@ pub(super) fn tick(state: &mut State, effects: &mut Vec<Effect>) {
 
 /// The system says so: nobody is asked.
 pub(super) fn signalled(state: &mut State, signal: Signal, effects: &mut Vec<Effect>) {
+    // Ctrl-C in an editor is told to all who share the terminal.
+    if signal == Signal::Int && state.editing.is_some() {
+        return;
+    }
     if signal == Signal::Tstp {
         effects.push(Effect::Suspend);
         return;

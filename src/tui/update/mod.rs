@@ -2,18 +2,21 @@
 
 mod desk;
 mod dialogs;
+mod editor;
 mod form;
 mod hear;
 mod leave;
+mod log;
 mod mouse;
 mod obey;
 mod order;
 mod palette;
+mod pickers;
 
 use crossterm::event::{KeyEvent, KeyEventKind};
 use jiff::Timestamp;
 
-use super::commands::{self, Key};
+use super::commands::pressed;
 use super::message::{Effect, Message};
 use super::state::State;
 use super::state::place::Page;
@@ -36,6 +39,8 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
         Message::LoopGone => hear::gone(state, &mut effects),
         Message::Unsent(id, why) => hear::unsent(state, id, why, &mut effects),
         Message::Log(lines) => hear::log(state, lines),
+        Message::Edited(text) => editor::edited(state, text, &mut effects),
+        Message::Saved(result) => log::saved(state, result),
         Message::Resumed => {}
         Message::Signal(signal) => leave::signalled(state, signal, &mut effects),
         Message::Trouble(text) => state.complain(text),
@@ -47,7 +52,11 @@ pub(crate) fn update(state: &mut State, message: Message, now: Timestamp) -> Vec
 }
 
 fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects: &mut Vec<Effect>) {
-    let key = Key::from(event);
+    let key = pressed(event);
+    // The keys are the editor's.
+    if state.editing.is_some() {
+        return;
+    }
     if state.leaving.is_some() {
         leave::press(state, key, effects);
         return;
@@ -56,7 +65,7 @@ fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects: &mut Vec<E
         dialogs::press(state, event, now, effects);
         return;
     }
-    let Some(command) = commands::by_key(key) else { return };
+    let Some(command) = key.and_then(|key| state.keys.command(key)) else { return };
     match command.enabled(state) {
         Ok(()) => obey::obey(state, command.id, now, effects),
         Err(why) => state.inform(format!("{}: {why}", command.name)),

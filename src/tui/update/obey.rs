@@ -2,25 +2,23 @@
 
 use jiff::Timestamp;
 
-use super::{desk, hear, leave, order};
+use super::{desk, editor, hear, leave, log, order, pickers};
 use crate::engine::command::Command;
-use crate::model::breaker::{Breaker, Reset};
-use crate::model::ids::{InstanceId, QueueName};
+use crate::model::ids::InstanceId;
+use crate::model::instance::Instance;
 use crate::model::tasks::TaskDeed;
 use crate::model::which::Which;
 use crate::tui::chart;
-use crate::tui::commands::{Id, Scope, TABLE};
+use crate::tui::commands::Id;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::form::Form;
 use crate::tui::dialog::palette::Palette;
-use crate::tui::dialog::picker::{Choice, Item, Picker};
 use crate::tui::dialog::several::is_open;
 use crate::tui::list;
 use crate::tui::message::Effect;
 use crate::tui::state::place::{Page, Place, Subject};
 use crate::tui::state::{Asked, Move, State, Undo};
-use crate::tui::theme::Theme;
 
 /// Does a command that is enabled.
 pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -44,7 +42,7 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Mark => mark(state, now, effects),
         Id::MarkRange => state.range(),
         Id::MarkAll => state.mark_all(),
-        Id::CopyCell => cells(state, now),
+        Id::CopyCell => pickers::cells(state, now),
         Id::Previous => history(state, effects, true),
         Id::Next => history(state, effects, false),
         Id::Go(page) => visit(state, Place::of(page), effects),
@@ -55,11 +53,16 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::TaskUp | Id::TaskDown | Id::TaskFront | Id::TaskBack | Id::TakeOut | Id::PutIn => {
             desk::obey(state, id, effects);
         }
+        Id::NextMatch => log::next(state, true, now),
+        Id::PreviousMatch => log::next(state, false, now),
+        Id::Wrap => log::wrap(state),
+        Id::SaveLog => log::save(state, effects),
         Id::Drain | Id::CancelDrain | Id::Stop | Id::Hold | Id::Replace => machine(state, id, now),
         Id::DrainIdle => drain_idle(state, now),
         Id::Edit => edit(state),
-        Id::Launch => launch(state),
-        Id::TryAgain => try_again(state),
+        Id::EditFile => editor::begin(state, effects),
+        Id::Launch => pickers::launch(state),
+        Id::TryAgain => pickers::try_again(state),
         Id::Pause => ask_mode(state, |armed, paused| match (armed, paused) {
             (_, true) => Deed::Resume,
             (_, false) => Deed::Pause,
@@ -72,14 +75,14 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
             let before = state.look().filter;
             state.dialog = Some(Dialog::Filter { input: before.as_str().into(), before });
         }
-        Id::Sort => sort(state),
+        Id::Sort => pickers::sort(state),
         Id::Invert => {
             let look = state.look_mut();
             look.inverted = !look.inverted;
             state.relist = true;
         }
         Id::Dearest => dearest(state, now),
-        Id::Actions => actions(state),
+        Id::Actions => pickers::actions(state),
         Id::Refresh => {
             let asked = Asked::Deed { what: "refresh".to_owned(), undo: None };
             order::send(state, Command::Refresh, asked, effects);
@@ -90,7 +93,7 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
             }
         }
         Id::Freeze => freeze(state, now),
-        Id::Theme => themes(state),
+        Id::Theme => pickers::themes(state),
         Id::Mouse => {
             state.wants_mouse = !state.wants_mouse;
             let whose = if state.wants_mouse { "the console" } else { "the terminal" };
@@ -166,7 +169,8 @@ fn arrived(state: &mut State, effects: &mut Vec<Effect>) {
         (Page::Logs, _) => read_log(state, effects),
         (Page::BootLog, Some(Subject::Instance(id))) => {
             let id = id.clone();
-            fetch_boot_log(state, id, effects);
+            state.look_mut().top = usize::MAX;
+            desk::fetch_boot_log(state, id, effects);
         }
         (Page::Tasks | Page::TaskLog, _) => {
             if state.place.page == Page::TaskLog {
@@ -183,14 +187,6 @@ pub(super) fn read_log(state: &mut State, effects: &mut Vec<Effect>) {
     if state.setup.has_log && !state.reading_log {
         state.reading_log = true;
         effects.push(Effect::ReadLog);
-    }
-}
-
-fn fetch_boot_log(state: &mut State, id: InstanceId, effects: &mut Vec<Effect>) {
-    let waits = state.asked.values().any(|asked| matches!(asked, Asked::BootLog(other) if *other == id));
-    if !waits {
-        state.boot_logs.entry(id.clone()).or_insert(None);
-        order::send(state, Command::BootLog(id.clone()), Asked::BootLog(id), effects);
     }
 }
 
@@ -255,6 +251,7 @@ fn machine(state: &mut State, id: Id, now: Timestamp) {
                 let machines = marked.into_iter().map(|id| (id, false)).collect();
                 state.ask_person(Deed::StopThese(machines));
             }
+            Id::Hold | Id::Replace => note(state, id, marked, now),
             _ => {}
         }
         return;
@@ -264,17 +261,24 @@ fn machine(state: &mut State, id: Id, now: Timestamp) {
     let deed = match id {
         Id::Drain => Deed::Drain(instance),
         Id::CancelDrain => Deed::CancelDrain(instance),
-        Id::Replace if machine.replace.is_some() => Deed::LetBe(instance),
-        Id::Replace => Deed::Replace(instance),
         Id::Stop if machine.may_have_task() => Deed::Kill(instance),
         Id::Stop => Deed::Stop(instance),
-        _ if machine.is_held(now) => Deed::Release(instance),
-        _ => {
-            state.dialog = Some(Dialog::Form(Box::new(Form::hold(instance))));
-            return;
-        }
+        _ => return note(state, id, vec![instance], now),
     };
     state.ask_person(deed);
+}
+
+/// A hold or a replacement of what has none yet; where all have it, its end.
+fn note(state: &mut State, id: Id, machines: Vec<InstanceId>, now: Timestamp) {
+    let has = |machine: &Instance| if id == Id::Hold { machine.is_held(now) } else { machine.replace.is_some() };
+    let (with, without): (Vec<InstanceId>, Vec<InstanceId>) =
+        machines.into_iter().partition(|id| state.machine(id).is_some_and(has));
+    match (id, without.is_empty()) {
+        (Id::Hold, true) => state.ask_person(Deed::Release(with)),
+        (Id::Hold, false) => state.dialog = Some(Dialog::Form(Box::new(Form::hold(without)))),
+        (_, true) => state.ask_person(Deed::LetBe(with)),
+        (_, false) => state.ask_person(Deed::Replace(without)),
+    }
 }
 
 /// All that are idle at this moment; the dialog shows which.
@@ -291,60 +295,6 @@ fn edit(state: &mut State) {
         Some(form) => state.dialog = Some(Dialog::Form(Box::new(form))),
         None => state.inform(format!("edit: {} has no limits", subject.name())),
     }
-}
-
-fn launch(state: &mut State) {
-    let Some(view) = state.live.as_deref() else { return };
-    let pairs: Vec<(crate::model::ids::PoolName, QueueName)> = match state.subject() {
-        Some(Subject::Queue(queue)) => {
-            let pools = view.settings.queue(&queue).map(|settings| settings.pools.clone()).unwrap_or_default();
-            pools.into_iter().map(|pool| (pool, queue.clone())).collect()
-        }
-        Some(Subject::Pool(pool)) => {
-            view.settings.queues_of(&pool).map(|queue| (pool.clone(), queue.name.clone())).collect()
-        }
-        _ => Vec::new(),
-    };
-    match pairs.as_slice() {
-        [] => state.inform("launch: the settings name no pool for it"),
-        [(pool, queue)] => state.ask_person(Deed::Launch { pool: pool.clone(), queue: queue.clone() }),
-        _ => {
-            let items = pairs.iter().map(|(pool, queue)| Item {
-                label: pool.to_string(),
-                doc: format!("for {queue}"),
-                choice: Choice::Deed(Deed::Launch { pool: pool.clone(), queue: queue.clone() }),
-                off: None,
-            });
-            let items = items.collect();
-            state.dialog =
-                Some(Dialog::Picker(Picker { title: "Launch one in".to_owned(), items, at: 0, theme_before: None }));
-        }
-    }
-}
-
-fn try_again(state: &mut State) {
-    let Some(view) = state.live.as_deref() else { return };
-    let item = |label: String, doc: String, what: Reset| Item {
-        label,
-        doc,
-        choice: Choice::Deed(Deed::ResetBackOff(what)),
-        off: None,
-    };
-    let snapshot = &view.snapshot;
-    let one = |breaker: &Breaker| {
-        let doc = format!("{}: {}", breaker.row(), breaker.message);
-        item(breaker.on.to_string(), doc, Reset::One(breaker.on.clone()))
-    };
-    let mut items: Vec<_> = snapshot.breakers.iter().map(one).collect();
-    let has_breaker = |name| snapshot.breakers.iter().any(|one| one.on.pool.as_ref() == Some(name));
-    let failed = snapshot.boots_failed.iter().filter(|(pool, _)| !has_breaker(pool));
-    items.extend(failed.map(|(pool, failed)| {
-        item(format!("pool {pool}"), format!("the last {failed} never registered"), Reset::Pool(pool.clone()))
-    }));
-    if items.len() > 1 {
-        items.push(item("everything".to_owned(), "every back-off".to_owned(), Reset::All));
-    }
-    state.dialog = Some(Dialog::Picker(Picker { title: "Try again".to_owned(), items, at: 0, theme_before: None }));
 }
 
 fn ask_mode(state: &mut State, deed: impl FnOnce(bool, bool) -> Deed) {
@@ -386,20 +336,6 @@ fn undo(state: &mut State) {
     state.inform("undo: what was done last has run its course");
 }
 
-fn sort(state: &mut State) {
-    let sorted = state.look().sort;
-    let natural = Item { label: "as it comes".to_owned(), doc: String::new(), choice: Choice::Sort(None), off: None };
-    let columns = list::columns(&state.place).iter().map(|column| Item {
-        label: column.name.to_owned(),
-        doc: String::new(),
-        choice: Choice::Sort(Some(column.name)),
-        off: None,
-    });
-    let items: Vec<_> = std::iter::once(natural).chain(columns).collect();
-    let at = items.iter().position(|item| item.choice == Choice::Sort(sorted)).unwrap_or(0);
-    state.dialog = Some(Dialog::Picker(Picker { title: "Sort by".to_owned(), items, at, theme_before: None }));
-}
-
 /// The dearest first, and the cursor on it.
 fn dearest(state: &mut State, now: Timestamp) {
     let look = state.look_mut();
@@ -409,56 +345,9 @@ fn dearest(state: &mut State, now: Timestamp) {
     state.go(Move::Top, now);
 }
 
-/// Everything that can be done to what is selected.
-fn actions(state: &mut State) {
-    let items: Vec<_> = TABLE
-        .iter()
-        .filter(|command| command.shown_hint(state).is_some() && command.id != Id::Actions)
-        .filter(|command| command.scope == Scope::Everywhere || command.in_scope(state))
-        .map(|command| Item {
-            label: format!("{:<6} {}", command.shown_keys(), command.name),
-            doc: command.doc.to_owned(),
-            choice: Choice::Command(command.id),
-            off: command.enabled(state).err(),
-        })
-        .collect();
-    let title = state.subject().map_or_else(|| "Actions".to_owned(), |subject| subject.name());
-    state.dialog = Some(Dialog::Picker(Picker { title, items, at: 0, theme_before: None }));
-}
-
 pub(super) fn copy(state: &mut State, text: String, effects: &mut Vec<Effect>) {
     state.inform(format!("copied {text}"));
     effects.push(Effect::Copy(text));
-}
-
-/// The cells of the row, to be copied.
-fn cells(state: &mut State, now: Timestamp) {
-    let Some(data) = state.data(now) else { return };
-    let Some(row) = state.list.rows.get(state.look().row) else { return };
-    let items: Vec<_> = list::columns(&state.place)
-        .iter()
-        .map(|column| {
-            let text = list::cell(&state.place, &data, row, column.name).text;
-            Item { label: column.name.to_owned(), doc: text.clone(), choice: Choice::Copy(text), off: None }
-        })
-        .collect();
-    let title = "Copy a cell".to_owned();
-    state.dialog = Some(Dialog::Picker(Picker { title, items, at: 0, theme_before: None }));
-}
-
-/// Every look; the one under the cursor is shown at once.
-fn themes(state: &mut State) {
-    let items: Vec<_> = Theme::all()
-        .map(|theme| Item {
-            label: theme.name(),
-            doc: theme.palette.doc().to_owned(),
-            choice: Choice::Theme(theme),
-            off: None,
-        })
-        .collect();
-    let at = items.iter().position(|item| item.choice == Choice::Theme(state.theme)).unwrap_or(0);
-    let theme_before = Some(state.theme);
-    state.dialog = Some(Dialog::Picker(Picker { title: "Colours and signs".to_owned(), items, at, theme_before }));
 }
 
 fn freeze(state: &mut State, now: Timestamp) {

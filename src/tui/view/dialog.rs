@@ -97,12 +97,21 @@ fn confirming(canvas: &mut Canvas<'_>, area: Rect, state: &State, confirm: &Conf
 }
 
 fn picking(canvas: &mut Canvas<'_>, area: Rect, picker: &Picker) {
+    let width = inner_width(area);
     let room = usize::from(area.height).saturating_sub(3).max(1);
-    let inside = open(canvas, area, &picker.title, picker.items.len().min(room) + 1, Tone::Plain);
-    let rows = usize::from(inside.height).saturating_sub(1).max(1);
+    let items = picker.items.len().min(room);
+    let mut said: Vec<String> = picker.lines.iter().flat_map(|line| wrap(line, width)).collect();
+    // What can be chosen stays visible on a small screen.
+    said.truncate(room.saturating_sub(items));
+    let inside = open(canvas, area, &picker.title, said.len() + items + 1, Tone::Plain);
+    for (y, line) in (0..).zip(&said) {
+        canvas.text(inside, y, line, Tone::Plain);
+    }
+    let above = u16::try_from(said.len()).unwrap_or(0);
+    let rows = usize::from(inside.height.saturating_sub(above)).saturating_sub(1).max(1);
     let top = (picker.at + 1).saturating_sub(rows);
     let labels = picker.items.iter().map(|item| item.label.width()).max().unwrap_or(0);
-    for (y, (index, item)) in (0..).zip(picker.items.iter().enumerate().skip(top).take(rows)) {
+    for (y, (index, item)) in (above..).zip(picker.items.iter().enumerate().skip(top).take(rows)) {
         let selected = index == picker.at;
         let mark = if selected { ">" } else { " " };
         let (doc, tone) = match &item.off {

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::canvas::Canvas;
 use crate::tui::commands::{Id, TABLE};
 use crate::tui::dialog::Dialog;
+use crate::tui::doc::{found, is_log};
 use crate::tui::list::Filter;
 use crate::tui::state::State;
 use crate::tui::state::place::Page;
@@ -29,7 +30,11 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
         _ => None,
     };
     if let Some(typed) = typed {
-        let text = format!("   {typed} ({} of {})", state.list.rows.len(), state.list.total);
+        let text = if is_log(&state.place) {
+            format!("   {typed} ({})", plural(found(state).len(), "line has it", "lines have it"))
+        } else {
+            format!("   {typed} ({} of {})", state.list.rows.len(), state.list.total)
+        };
         x = canvas.put(area, x, 0, &text, canvas.theme.style(Tone::Key));
     } else if state.is_table() {
         let count = format!("   {}", state.list.total);
@@ -42,7 +47,7 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
         x = canvas.put(area, x, 0, &format!("   {} marked", state.marked_here()), canvas.theme.style(Tone::Key));
     }
     if let Some(from) = &state.range_from {
-        let text = format!("   range from {}: v ends it", from.name());
+        let text = format!("   range from {}: {} ends it", from.name(), state.keys.first(Id::MarkRange));
         x = canvas.put(area, x, 0, &text, canvas.theme.style(Tone::Key));
     }
     if let (Page::Why, None, Some(view)) = (state.place.page, &state.place.about, state.view()) {
@@ -59,7 +64,7 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
 
 pub(super) fn notice(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
     if let Some(shown) = state.shown_notice() {
-        let (text, tone) = super::notice_text(&shown);
+        let (text, tone) = super::notice_text(&shown, &state.keys.first(Id::Problems));
         canvas.text(area, 0, &format!(" {text}"), tone);
     }
 }
@@ -78,7 +83,7 @@ pub(super) fn footer(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
         .iter()
         .filter(|command| command.enabled(state).is_ok())
         .filter_map(|command| {
-            let key = command.keys.first()?.to_string();
+            let key = state.keys.keys(command.id).first()?.to_string();
             Some((command.id, key, command.shown_hint(state)?))
         })
         .collect();

@@ -73,10 +73,10 @@ fn page(canvas: &mut Canvas<'_>, layout: &Layout, state: &State, now: Timestamp)
 }
 
 /// The notice line's text and tone.
-pub(super) fn notice_text(shown: &Shown<'_>) -> (String, Tone) {
+pub(super) fn notice_text(shown: &Shown<'_>, reads: &str) -> (String, Tone) {
     match shown {
         Shown::Info(text) => ((*text).to_owned(), Tone::Active),
-        Shown::Error(text, 1) => (format!("! {text}  (! reads it)"), Tone::Bad),
-        Shown::Error(text, count) => (format!("! {text}  ({count} errors, ! reads them)"), Tone::Bad),
+        Shown::Error(text, 1) => (format!("! {text}  ({reads} reads it)"), Tone::Bad),
+        Shown::Error(text, count) => (format!("! {text}  ({count} errors, {reads} reads them)"), Tone::Bad),
     }
 }

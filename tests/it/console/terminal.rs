@@ -13,6 +13,8 @@ const HALF_A_MINUTE: u32 = 1_500;
 
 pub(crate) struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
+    /// Every byte that it wrote.
+    raw: Arc<Mutex<Vec<u8>>>,
     keys: Box<dyn Write + Send>,
     child: Box<dyn Child + Send + Sync>,
     master: Box<dyn MasterPty + Send>,
@@ -23,35 +25,46 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// The demo at 80x24, in front of its first frame that has rows.
     pub(super) fn demo(arguments: &[&str]) -> Self {
+        let arguments: Vec<&str> = std::iter::once("demo").chain(arguments.iter().copied()).collect();
+        Self::of(&arguments, &[], "cpu-small")
+    }
+
+    /// The program at 80x24, once it shows this.
+    pub(super) fn of(arguments: &[&str], environment: &[(&str, &str)], first: &str) -> Self {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_tidegate"));
-        command.arg("demo");
         command.args(arguments);
         command.env("LANG", "C.UTF-8");
         command.env("TERM", "xterm-256color");
         for name in ["LC_ALL", "LC_CTYPE", "NO_COLOR"] {
             command.env_remove(name);
         }
-        Self::start(command, "cpu-small")
+        for (name, value) in environment {
+            command.env(name, value);
+        }
+        Self::start(command, first)
     }
 
     /// A program at 80x24, in front of its first frame that has this word.
-    pub(crate) fn start(command: CommandBuilder, word: &str) -> Self {
+    pub(crate) fn start(command: CommandBuilder, first: &str) -> Self {
         let pair = native_pty_system().openpty(size(80, 24)).unwrap();
         let child = pair.slave.spawn_command(command).unwrap();
         drop(pair.slave);
         let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
         let (mut reader, shown) = (pair.master.try_clone_reader().unwrap(), Arc::clone(&screen));
+        let raw = Arc::new(Mutex::new(Vec::new()));
+        let written = Arc::clone(&raw);
         thread::Builder::new()
             .spawn(move || {
                 let mut bytes = [0; 4096];
                 while let Ok(count @ 1..) = reader.read(&mut bytes) {
                     shown.lock().unwrap().process(&bytes[..count]);
+                    written.lock().unwrap().extend_from_slice(&bytes[..count]);
                 }
             })
             .unwrap();
         let keys = pair.master.take_writer().unwrap();
-        let mut terminal = Self { screen, keys, child, master: pair.master, pressed: 0 };
-        terminal.until("the first frame", |text| text.contains(word));
+        let mut terminal = Self { screen, raw, keys, child, master: pair.master, pressed: 0 };
+        terminal.until("the first frame", |text| text.contains(first));
         terminal
     }
 
@@ -78,15 +91,56 @@ impl Terminal {
         self.keys.flush().unwrap();
     }
 
-    /// Waits until the program has ended.
-    pub(crate) fn ends(&mut self) {
+    /// Types a line.
+    pub(super) fn line(&mut self, text: &str) {
+        self.keys.write_all(format!("{text}\n").as_bytes()).unwrap();
+        self.keys.flush().unwrap();
+    }
+
+    /// Every byte that it wrote.
+    pub(super) fn raw(&self) -> Vec<u8> {
+        self.raw.lock().unwrap().clone()
+    }
+
+    pub(super) fn process(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
+    /// As `kill -TERM`.
+    pub(super) fn signal(&self, name: &str) {
+        let id = self.process().to_string();
+        assert!(std::process::Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Whether it ended well.
+    pub(crate) fn ended(&mut self) -> bool {
         for _ in 0..HALF_A_MINUTE {
-            if self.child.try_wait().unwrap().is_some() {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.success();
+            }
+            thread::sleep(LOOK);
+        }
+        panic!("it does not end:\n{}", self.text());
+    }
+
+    /// Whether the terminal is as it was before.
+    pub(super) fn is_given_back(&self) -> bool {
+        let parser = self.screen.lock().unwrap();
+        let screen = parser.screen();
+        !screen.alternate_screen()
+            && !screen.hide_cursor()
+            && !screen.bracketed_paste()
+            && screen.mouse_protocol_mode() == vt100::MouseProtocolMode::None
+    }
+
+    pub(crate) fn until_given_back(&mut self, how: &str) {
+        for _ in 0..HALF_A_MINUTE {
+            if self.is_given_back() {
                 return;
             }
             thread::sleep(LOOK);
         }
-        panic!("it goes on:\n{}", self.text());
+        panic!("{how} leaves the terminal broken:\n{}", self.text());
     }
 
     pub(super) fn resize(&mut self, columns: u16, rows: u16) {

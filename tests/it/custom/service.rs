@@ -276,6 +276,6 @@ fn a_screen_from_afar_sees_the_loop_across_its_restart() {
     let journal = service.json(&["journal", "--json"]).to_string();
     assert!(journal.contains("\"by\":\"ann@"), "{journal}");
     screen.press("q");
-    screen.ends();
+    screen.ended();
     assert!(service.run(&["status"]).status.success(), "the loop goes on");
 }

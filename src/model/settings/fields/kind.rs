@@ -130,6 +130,16 @@ impl Kind {
         if let Self::Whole { unit, .. } = self { unit } else { "" }
     }
 
+    /// The words that it takes; none where it takes more than words.
+    #[must_use]
+    pub fn words(&self) -> &'static [&'static str] {
+        match self {
+            Self::Flag => &["true", "false"],
+            Self::Choice(words) => words,
+            _ => &[],
+        }
+    }
+
     /// Reads what a person typed; whether it is allowed is another question.
     #[must_use]
     pub fn written(&self, typed: &str) -> Written {

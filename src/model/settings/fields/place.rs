@@ -38,6 +38,8 @@ pub(super) enum Lens {
     Notify(Of<NotifySettings>),
     Queue(Of<QueueSettings>),
     Pool(Of<PoolSettings>),
+    /// The keys of this command.
+    Keys(&'static str),
 }
 
 impl Lens {
@@ -53,6 +55,7 @@ impl Lens {
             Self::Notify(_) => Part::Notify,
             Self::Queue(_) => Part::Queue,
             Self::Pool(_) => Part::Pool,
+            Self::Keys(_) => Part::Keys,
         }
     }
 }
@@ -70,6 +73,7 @@ impl Lens {
 /// The value at the key.
 pub(super) fn give(settings: &Settings, key: &Key) -> Option<Written> {
     let slot = match (&key.field.lens, &key.section) {
+        (Lens::Keys(command), _) => return settings.keys.get(*command).map(|keys| Written::Text(keys.to_string())),
         (Lens::Clearml(of) | Lens::Agents(of), _) => (of.get)(&settings.clearml),
         (Lens::Loop(of), _) => (of.get)(&settings.the_loop),
         (Lens::Limits(of), _) => (of.get)(&settings.limits),
@@ -140,6 +144,7 @@ pub(super) fn begin(settings: &mut Settings, section: &Section) {
 
 fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
     let slot = match (&key.field.lens, &key.section) {
+        (Lens::Keys(command), _) => return take_keys(settings, command, value),
         (Lens::Clearml(of) | Lens::Agents(of), _) => Some((of.get_mut)(&mut settings.clearml)),
         (Lens::Loop(of), _) => Some((of.get_mut)(&mut settings.the_loop)),
         (Lens::Limits(of), _) => Some((of.get_mut)(&mut settings.limits)),
@@ -164,6 +169,14 @@ fn take_in(settings: &mut Settings, key: &Key, value: &Written) -> bool {
         _ => None,
     };
     slot.is_some_and(|slot| slot.take(value))
+}
+
+fn take_keys(settings: &mut Settings, command: &str, value: &Written) -> bool {
+    let Written::Text(text) = value else { return false };
+    text.parse().is_ok_and(|keys| {
+        settings.keys.insert(command.to_owned(), keys);
+        true
+    })
 }
 
 fn take_defaults(settings: &mut Settings, section: &Section) {
@@ -200,6 +213,7 @@ impl Settings {
             notify: Vec::new(),
             queues: Vec::new(),
             pools: Vec::new(),
+            keys: BTreeMap::new(),
         };
         for section in settings.sections() {
             take_defaults(&mut settings, &section);

@@ -6,6 +6,7 @@ use jiff::tz::TimeZone;
 
 use super::kind::Rule;
 use super::slot::is_one;
+use crate::model::keys::{self, Keys};
 use crate::model::notice::NoticeKind;
 use crate::model::settings::agent::{is_cloud_secret, is_requirement};
 use crate::model::settings::discount::{self, Discount};
@@ -59,6 +60,7 @@ pub(super) const TIME: Rule =
     Rule { holds: |text| schedule::time(text).is_some(), is: "a time of the day, such as `22:00`" };
 pub(super) const KEY: Rule =
     Rule { holds: |text| Key::parse(text).is_ok(), is: "the key of a setting, such as `limits.max_hourly`" };
+pub(super) const KEYS_RULE: Rule = Rule { holds: |text| text.parse::<Keys>().is_ok(), is: keys::GRAMMAR };
 pub(super) const VALUE: Rule = Rule { holds: is_line, is: "a value on one line" };
 pub(super) const PERCENT: Rule =
     Rule { holds: |text| ladder::percent(text).is_some(), is: "a part of the limit in 1%..1000%, such as `80%`" };

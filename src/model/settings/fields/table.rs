@@ -4,6 +4,7 @@ mod account;
 mod agent;
 mod exec;
 mod gce;
+mod keys;
 mod kubernetes;
 mod launch;
 mod notify;
@@ -15,7 +16,7 @@ mod spot;
 use super::Field;
 
 /// In the order of the file.
-pub(super) const TABLE: [&[Field]; 18] = [
+pub(super) const TABLE: [&[Field]; 19] = [
     sections::CLEARML,
     sections::AGENTS,
     sections::LOOP,
@@ -34,6 +35,7 @@ pub(super) const TABLE: [&[Field]; 18] = [
     exec::EXEC,
     agent::AGENT,
     pool::POOL_LIMITS,
+    keys::KEYS,
 ];
 
 /// A field's place: the kind of its section, then its path in the section's values.

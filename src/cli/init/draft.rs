@@ -1,0 +1,218 @@
+//! The settings that the first run writes: small, commented, and valid whatever was chosen.
+
+use std::fmt::Write;
+
+use crate::model::catalogue::{Catalogue, TypeSpec};
+use crate::model::ids::{Actor, MachineType, QueueName};
+use crate::model::money::{Exact, ExactRate, Money, Rate};
+use crate::model::settings::Provider;
+use crate::model::settings::fields::Written;
+use crate::model::settings::key::word;
+
+/// A budget that a mistake can cost.
+pub(super) const SMALL: Money = Money::from_micros(20_000_000);
+
+/// AWS's own image with NVIDIA's driver and docker, and Canonical's.
+const WITH_GPU: &str = "name:Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)*";
+const WITHOUT_GPU: &str = "name:ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*";
+const CANONICAL: &str = "099720109477";
+
+/// The answers.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    pub fleet: String,
+    pub queues: Vec<QueueName>,
+    pub provider: Provider,
+    pub region: String,
+    pub types: Vec<MachineType>,
+    pub image: String,
+    pub max: u32,
+    /// Of the dearest type; `None`: not known.
+    pub rate: Option<Rate>,
+    /// For a day.
+    pub budget: Money,
+    /// The agents would have the console's own user.
+    pub agents_warned: bool,
+}
+
+fn quoted(text: &str) -> String {
+    Written::Text(text.to_owned()).to_toml()
+}
+
+fn list<T: AsRef<str>>(items: impl IntoIterator<Item = T>) -> String {
+    Written::List(items.into_iter().map(|item| item.as_ref().to_owned()).collect()).to_toml()
+}
+
+impl Draft {
+    /// As it is told once it is written.
+    pub(super) fn in_short(&self) -> String {
+        let (max, budget) = (self.max, self.budget);
+        let queues: Vec<_> = self.queues.iter().map(ToString::to_string).collect();
+        format!("queues {}, at most {max} machines and {budget} a day", queues.join(", "))
+    }
+
+    /// The settings' text.
+    pub(super) fn text(&self) -> String {
+        let Self { fleet, region, max, budget, .. } = self;
+        let agents = if self.agents_warned {
+            "# The machines' agents have your own ClearML user: a task on a machine can act as you. Better: make a second user, put its\n\
+             # key into the environment, and name it here.\n\
+             #[clearml.agents]\n#credentials = \"env:AGENTS_CLEARML\"\n\n"
+        } else {
+            ""
+        };
+        let mut text = format!(
+            "# Tidegate's first settings. The loop is a dry run until you arm it (`A` on the screen, or `tidegate arm`).\n\
+             # Every setting with what it means: config/tidegate.toml and assets/SETTINGS.md of the project. `tidegate check` tests this file.\n\n\
+             {agents}[loop]\n# In every tag and worker name of these machines; unique per ClearML server. Not to be changed while machines are up.\n\
+             fleet = {}\n# What becomes of the machines when the console is left: leave, stop-idle or stop-all.\non_exit = \"stop-idle\"\n\n\
+             # Over everything; no limit is passed at any step.\n[limits]\nmax = {max}\n",
+            quoted(fleet),
+        );
+        // Room for the dearest, and no more.
+        if let Some(rate) = self.rate {
+            const DIME: i64 = 100_000;
+            let most = rate.micros_per_hour().saturating_mul(i64::from(*max)) * 11 / 10;
+            let most = Rate::from_micros_per_hour((most + DIME - 1) / DIME * DIME);
+            let _ = writeln!(text, "max_hourly = {}", quoted(&ExactRate(most).to_string()));
+        }
+        let _ = write!(
+            text,
+            "\n# No machine is started that could cross it; what runs is stopped when it is idle.\n[[budget]]\nname = \"first day\"\nscope = \"all\"\n\
+             per = \"day\"\nlimit = {}\nhard = true\nat = {{ \"80%\" = \"warn\", \"100%\" = \"stop-idle\" }}\n",
+            quoted(&Exact(*budget).to_string()),
+        );
+        for queue in &self.queues {
+            let _ = write!(text, "\n[queue.{}]\npools = [\"first\"]\nmax = {max}\n", word(queue.as_str()));
+        }
+        let (provider, image) = match self.provider {
+            Provider::Gce => ("gce", "image"),
+            _ => ("aws", "ami"),
+        };
+        let _ = write!(
+            text,
+            "\n# A kind of machine: the types are tried in order.\n[pool.first]\nprovider = \"{provider}\"\nregion = {}\ntypes = {}\n\
+             market = \"on-demand\"          # or \"spot\": cheaper, and taken back with little notice\n{image} = {}\n",
+            quoted(region),
+            list(self.types.iter().map(MachineType::as_str)),
+            quoted(&self.image),
+        );
+        if self.provider == Provider::Gce {
+            let _ = writeln!(
+                text,
+                "zones = {}          # tried in order",
+                list(["a", "b", "c"].map(|zone| format!("{region}-{zone}")))
+            );
+        }
+        if self.provider == Provider::Aws && self.image.starts_with("name:") {
+            let owner = if self.image == WITHOUT_GPU { CANONICAL } else { "amazon" };
+            let _ = writeln!(text, "ami_owner = {}", quoted(owner));
+        }
+        let _ = write!(
+            text,
+            "max = {max}\n# The machine ends itself then, whatever happens to this program.\nmax_life = \"1d\"\n"
+        );
+        text
+    }
+}
+
+/// `ann-fleet`, of what a person is called.
+pub(super) fn fleet_of(person: &Actor) -> String {
+    let name: String =
+        person.as_str().chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();
+    format!("{}-fleet", if name.is_empty() { "first" } else { &name })
+}
+
+/// What can be rented there, with a price, cheapest first, those with GPUs before those without.
+pub(super) fn offered<'a>(
+    catalogue: &'a Catalogue,
+    provider: Provider,
+    region: &str,
+) -> Vec<(&'a MachineType, &'a TypeSpec)> {
+    let mut offered: Vec<_> = catalogue.types_of(provider, region).collect();
+    offered.sort_by_key(|(kind, spec)| (spec.gpu == 0, spec.on_demand.is_none(), spec.on_demand, (*kind).clone()));
+    // Half of them with GPUs, the rest without.
+    let (with, without): (Vec<_>, Vec<_>) = offered.into_iter().partition(|(_, spec)| spec.gpu > 0);
+    with.into_iter().take(11).chain(without.into_iter().take(5)).collect()
+}
+
+pub(super) fn gpus(catalogue: &Catalogue, provider: Provider, kind: &MachineType) -> u32 {
+    catalogue.size(provider, kind).map_or(0, |(_, gpu)| gpu)
+}
+
+pub(super) fn rate(catalogue: &Catalogue, provider: Provider, region: &str, kind: &MachineType) -> Option<Rate> {
+    catalogue.spec(provider, region, kind)?.on_demand
+}
+
+/// The image where nobody names one.
+pub(super) fn image(provider: Provider, has_gpu: bool) -> Option<&'static str> {
+    match (provider, has_gpu) {
+        (Provider::Aws, true) => Some(WITH_GPU),
+        (Provider::Aws, false) => Some(WITHOUT_GPU),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::settings::parse;
+
+    fn draft() -> Draft {
+        Draft {
+            fleet: "ann-fleet".to_owned(),
+            queues: vec!["default".into(), "gpu large".into()],
+            provider: Provider::Aws,
+            region: "us-east-1".to_owned(),
+            types: vec!["g5.xlarge".into(), "g4dn.xlarge".into()],
+            image: WITH_GPU.to_owned(),
+            max: 2,
+            rate: Some(Rate::from_micros_per_hour(1_006_000)),
+            budget: SMALL,
+            agents_warned: true,
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_settings_that_are_safe() {
+        let text = draft().text();
+        insta::assert_snapshot!("draft", text);
+        let settings = parse(&text, Path::new("t")).unwrap();
+        assert_eq!((settings.limits.max, settings.pools[0].limits.max), (Some(2), Some(2)));
+        assert!(settings.budgets[0].hard && settings.budgets[0].limit == SMALL);
+        assert_eq!(settings.queues.len(), 2);
+        assert!(settings.limits.max_hourly.unwrap() < "$3/h".parse().unwrap());
+        let google = Draft {
+            provider: Provider::Gce,
+            image: "family/x".to_owned(),
+            region: "us-central1".to_owned(),
+            ..draft()
+        };
+        let google = Draft { types: vec!["g2-standard-4".into()], rate: None, agents_warned: false, ..google };
+        parse(&google.text(), Path::new("t")).unwrap();
+    }
+
+    #[test]
+    fn a_fleet_is_called_after_its_person() {
+        for (person, fleet) in [("ann", "ann-fleet"), ("ann@host:1/x", "annhost1x-fleet"), ("", "first-fleet")] {
+            assert_eq!(fleet_of(&person.into()), fleet);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_queues_are_called_the_text_is_settings(name in "[^\\s][^\\n\\r]{0,20}[^\\s]", max in 1_u32..50) {
+            let queues = vec![QueueName::from(name.as_str())];
+            let text = Draft { queues: queues.clone(), max, ..draft() }.text();
+            // A name that no queue can have is refused by its place, never by the grammar.
+            match parse(&text, Path::new("t")) {
+                Ok(settings) => prop_assert_eq!(&settings.queues[0].name, &queues[0]),
+                Err(problems) => prop_assert!(problems.to_string().contains("a queue's name"), "{problems}"),
+            }
+        }
+    }
+}
