@@ -129,18 +129,7 @@ fn screen(machines: usize, lines: usize) {
     }
     std::thread::Builder::new().spawn(move || play(asked, &tell, &view)).unwrap();
     let begun = now();
-    let options = Options {
-        now: Arc::new(move || at + SignedDuration::try_from(begun.elapsed()).unwrap()),
-        by: "ann".into(),
-        theme: None,
-        keys: std::collections::BTreeMap::new(),
-        log: None,
-        editor: "vi".to_owned(),
-        kept: None,
-        speed: None,
-        attached: None,
-        plain: false,
-    };
+    let options = Options::new("ann".into(), Arc::new(move || at + SignedDuration::try_from(begun.elapsed()).unwrap()));
     run(Link { requests, events }, &options).unwrap();
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeSet;
+use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -28,6 +29,9 @@ use crate::world::clock::{Clock, Stopwatch};
 
 /// Requests and events that may be on their way to and from a loop elsewhere.
 const ON_THE_WAY: usize = 1024;
+
+/// Bytes that are carried at once.
+const AT_ONCE: usize = 1 << 16;
 
 /// Between two tries to reach a loop that went away.
 const AGAIN: Duration = Duration::from_secs(2);
@@ -102,7 +106,7 @@ impl Way {
     /// What the screen says of where the loop is.
     fn told(&self) -> String {
         match self {
-            Self::Here(_) => "another process".to_owned(),
+            Self::Here(_) => "this host".to_owned(),
             Self::Through { host, .. } => host.clone(),
         }
     }
@@ -260,11 +264,29 @@ fn carry(directory: &Path) -> Result<(), Failure> {
     let mut asked = told.try_clone().map_err(not_reachable)?;
     // Not waited for: it may read for as long as the program lives.
     let reads = std::thread::Builder::new().name("input".to_owned()).spawn(move || {
-        let _ = std::io::copy(&mut std::io::stdin().lock(), &mut asked);
+        pour(&mut std::io::stdin().lock(), &mut asked);
         let _ = asked.shutdown(Shutdown::Write);
     });
     reads.map_err(|error| Failure::Failed(format!("no thread: {error}")))?;
     // Whichever end closes, there is nothing more to carry.
-    let _ = std::io::copy(&mut told, &mut std::io::stdout().lock());
+    pour(&mut told, &mut std::io::stdout().lock());
     Ok(())
+}
+
+/// Until either end closes. Not `io::copy`: it splices, and a splice that waits for the socket holds the lock of the
+/// pipe, for which a read at the pipe's other end then waits, non-blocking or not.
+fn pour(from: &mut impl Read, to: &mut impl Write) {
+    let mut bytes = vec![0; AT_ONCE];
+    loop {
+        let read = match from.read(&mut bytes) {
+            Ok(0) => return,
+            Ok(read) => read,
+            Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+            Err(_) => return,
+        };
+        let poured = bytes.get(..read).map_or(Ok(()), |read| to.write_all(read).and_then(|()| to.flush()));
+        if poured.is_err() {
+            return;
+        }
+    }
 }

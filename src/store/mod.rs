@@ -34,8 +34,8 @@ pub trait Store: Send {
     /// have pushed out. Money is kept for good.
     async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError>;
 
-    /// This console leads now, in this term. Where consoles share the store it is told what they wrote; from here on
-    /// nobody else writes. `None`: the store is this console's own.
+    /// This console leads now, in this term. Where consoles share the store it is told what they wrote, and from here on it
+    /// alone writes; before that it does not. `None`: the store is this console's own.
     async fn lead(&mut self, _term: Term) -> Result<Option<Memory>, StoreError> {
         Ok(None)
     }

@@ -49,15 +49,6 @@ const KEPT_IN_MEMORY: SignedDuration = SignedDuration::from_hours(70 * 24);
 const LONGEST_READ: Duration = Duration::from_secs(30);
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
 
-/// Whether this console writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    /// Nobody has said who leads; nobody else can.
-    Alone,
-    Leads(Term),
-    Watches,
-}
-
 /// Keeps the records in a PostgreSQL database. One connection, made anew when it breaks.
 #[derive(Debug)]
 pub struct PostgresStore {
@@ -65,7 +56,8 @@ pub struct PostgresStore {
     /// Of this fleet alone.
     schema: String,
     pub(in crate::store) connection: Option<PgConnection>,
-    role: Role,
+    /// In which term this console leads; `None`: it watches, and writes nothing.
+    leads: Option<Term>,
     keep_for: SignedDuration,
     now: fn() -> Timestamp,
 }
@@ -75,7 +67,7 @@ impl PostgresStore {
     /// its own. `now` tells the time.
     pub async fn open(address: &str, fleet: &FleetId, now: fn() -> Timestamp) -> Result<Self, StoreError> {
         let (options, schema) = (open::options(address)?, open::schema(fleet));
-        let mut store = Self { options, schema, connection: None, role: Role::Alone, keep_for: KEPT_IN_MEMORY, now };
+        let mut store = Self { options, schema, connection: None, leads: None, keep_for: KEPT_IN_MEMORY, now };
         let renewed = timeout(LONGEST_READ, open::renew(&store.options, &store.schema));
         renewed.await.unwrap_or_else(|_| Err(store.silent()))?;
         store.connection().await?;
@@ -129,17 +121,15 @@ impl PostgresStore {
 }
 
 /// The records, in one transaction that begins with the question whether the term still leads.
-async fn commit(connection: &mut PgConnection, role: Role, records: &[Record]) -> Result<(), StoreError> {
+async fn commit(connection: &mut PgConnection, term: Term, records: &[Record]) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| StoreError::Shared { message: format!("it cannot be written: {error}") };
     let mut transaction = connection.begin().await.map_err(failed)?;
-    if let Role::Leads(term) = role {
-        let led: i64 = sqlx::query_scalar("SELECT value FROM state WHERE name = 'term' FOR SHARE")
-            .fetch_one(&mut *transaction)
-            .await
-            .map_err(failed)?;
-        if led != whole(term) {
-            return Err(StoreError::Superseded { ours: term, leads: Term(u64::try_from(led).unwrap_or_default()) });
-        }
+    let led: i64 = sqlx::query_scalar("SELECT value FROM state WHERE name = 'term' FOR SHARE")
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(failed)?;
+    if led != whole(term) {
+        return Err(StoreError::Superseded { ours: term, leads: Term(u64::try_from(led).unwrap_or_default()) });
     }
     write::commit(&mut transaction, records)
         .await
@@ -158,11 +148,8 @@ impl Store for PostgresStore {
     }
 
     async fn commit(&mut self, records: &[Record]) -> Result<(), StoreError> {
-        let role = self.role;
-        if role == Role::Watches {
-            return Ok(());
-        }
-        let written = timeout(LONGEST_WRITE, commit(self.connection().await?, role, records)).await;
+        let Some(term) = self.leads else { return Ok(()) };
+        let written = timeout(LONGEST_WRITE, commit(self.connection().await?, term, records)).await;
         let written = written.unwrap_or_else(|_| Err(self.silent()));
         if written.is_err() {
             self.connection = None;
@@ -177,7 +164,7 @@ impl Store for PostgresStore {
     }
 
     async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        if self.role == Role::Watches {
+        if self.leads.is_none() {
             return Ok(());
         }
         let pruned = timeout(LONGEST_READ, write::prune(self.connection().await?, before)).await;
@@ -196,12 +183,12 @@ impl Store for PostgresStore {
             return Err(StoreError::Superseded { ours: term, leads: Term(u64::try_from(led).unwrap_or_default()) });
         }
         let memory = self.read().await?;
-        self.role = Role::Leads(term);
+        self.leads = Some(term);
         Ok(Some(memory))
     }
 
     fn follow(&mut self) {
-        self.role = Role::Watches;
+        self.leads = None;
     }
 
     async fn refresh(&mut self) -> Result<Option<Memory>, StoreError> {

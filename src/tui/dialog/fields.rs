@@ -136,5 +136,5 @@ pub(crate) fn edit(settings: &Settings, key: &str, value: &str) -> Result<(Edit,
 
 /// What a key takes, for the palette.
 pub(crate) fn doc(key: &Key) -> String {
-    format!("{} {}", range(key.field), key.field.doc)
+    format!("{}. {}", range(key.field), key.field.doc)
 }

@@ -32,18 +32,7 @@ fn the_screen_itself() {
         assert!(!broken.load(Ordering::SeqCst), "the clock broke");
         view().at
     };
-    let options = Options {
-        now: Arc::new(now),
-        by: "ann".into(),
-        theme: None,
-        keys: std::collections::BTreeMap::new(),
-        log: None,
-        editor: "vi".to_owned(),
-        kept: None,
-        speed: None,
-        attached: None,
-        plain: false,
-    };
+    let options = Options::new("ann".into(), Arc::new(now));
     let ending = run(Link { requests, events }, &options).unwrap();
     println!("left: {ending:?}");
 }

@@ -184,7 +184,7 @@ fn it_is_measured_and_probed() {
     let Service { served, folder, port, group } = service;
     drop(served);
     let rest = Service { served: Served::start(&[]), folder, port, group };
-    eventually("it is not ready", 1_200, || stale(&rest).0 == 503);
+    eventually("it is not ready", 2_400, || stale(&rest).0 == 503);
     assert!(stale(&rest).1.starts_with("clearml has not answered lately"), "{}", stale(&rest).1);
     assert_eq!(rest.get("/livez").0, 200, "it lives all the same");
 }

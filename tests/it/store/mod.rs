@@ -9,6 +9,7 @@ use proptest::option;
 use proptest::prelude::*;
 use proptest::test_runner::{TestError, TestRunner};
 use std::sync::atomic::{AtomicU32, Ordering};
+use tidegate::model::ids::Term;
 use tidegate::model::journal::{Entry, JournalFilter};
 use tidegate::model::ledger::{Interval, Ledger};
 use tidegate::model::money::Money;
@@ -46,8 +47,9 @@ impl Place {
         match self {
             Self::File(folder) => Opened::File(SqliteStore::open(folder.path(), now()).await.unwrap()),
             Self::Database { address, fleet } => {
-                let store = PostgresStore::open(address, &fleet.as_str().into(), now).await;
-                Opened::Database(Box::new(store.unwrap()))
+                let mut store = PostgresStore::open(address, &fleet.as_str().into(), now).await.unwrap();
+                store.lead(Term(1)).await.unwrap();
+                Opened::Database(Box::new(store))
             }
         }
     }
