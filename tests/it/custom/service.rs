@@ -58,7 +58,9 @@ impl Service {
     fn set_up(&self, settings: &str) {
         let heard = self.path("heard").display().to_string();
         let settings = settings.replace("API_SERVER", &self.served.url).replace("HEARD", &heard);
-        write(&self.path("tidegate.toml"), &settings.replace("PORT", &self.port.to_string()));
+        // At once, as an editor does: half a file would be a problem of its own.
+        write(&self.path("new.toml"), &settings.replace("PORT", &self.port.to_string()));
+        std::fs::rename(self.path("new.toml"), self.path("tidegate.toml")).unwrap();
     }
 
     fn path(&self, name: &str) -> PathBuf {
