@@ -1,5 +1,5 @@
 //! Which keys do what on the screen. The commands and the keys that they have where the settings say nothing are the
-//! field table's rows of [keys].
+//! field table's rows of `[keys]`.
 
 use std::collections::BTreeMap;
 
