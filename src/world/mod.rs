@@ -59,3 +59,8 @@ impl std::fmt::Debug for World {
         f.debug_struct("World").field("clouds", &self.clouds.keys().collect::<Vec<_>>()).finish_non_exhaustive()
     }
 }
+
+/// An error with what caused it, outermost first.
+fn causes(error: &dyn std::error::Error) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

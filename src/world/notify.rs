@@ -12,6 +12,7 @@ use tokio::time::timeout;
 
 use crate::model::notice::Notice;
 use crate::model::settings::{NotifySettings, SecretRef, SecretText};
+use crate::world::causes;
 use crate::world::secret::{self, SecretError};
 
 /// How long one try may take.
@@ -121,11 +122,6 @@ async fn run(program: &str, arguments: &[String], body: &[u8]) -> Result<(), Not
 
 fn first_line(text: &str) -> String {
     text.trim().lines().next().unwrap_or_default().chars().take(SHOWN).collect()
-}
-
-/// An error with what caused it, outermost first.
-fn causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

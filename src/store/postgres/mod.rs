@@ -107,7 +107,8 @@ impl PostgresStore {
         StoreError::Shared { message: format!("{what}: {error}") }
     }
 
-    fn silent(&self) -> StoreError {
+    fn silent(&mut self) -> StoreError {
+        self.connection = None;
         let (host, port) = (self.options.get_host(), self.options.get_port());
         StoreError::Shared { message: format!("{host}:{port} does not answer") }
     }
@@ -151,10 +152,7 @@ impl Store for PostgresStore {
         let Some(term) = self.leads else { return Ok(()) };
         let written = timeout(LONGEST_WRITE, commit(self.connection().await?, term, records)).await;
         let written = written.unwrap_or_else(|_| Err(self.silent()));
-        if written.is_err() {
-            self.connection = None;
-        }
-        written
+        written.inspect_err(|_| self.connection = None)
     }
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
+use crate::world::causes;
 use crate::world::clearml::answer::{self, Outcome};
 use crate::world::clearml::credentials::User;
 use crate::world::clearml::token::{Identity, Token};
@@ -199,9 +200,4 @@ impl Session {
     fn unreachable(&self, message: String) -> TrackerError {
         TrackerError::Unreachable { server: self.server.clone(), message }
     }
-}
-
-/// An error with what caused it, outermost first.
-fn causes(error: &dyn std::error::Error) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
