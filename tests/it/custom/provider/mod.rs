@@ -2,6 +2,7 @@
 
 mod page;
 mod programs;
+mod ssh;
 mod whole;
 
 use std::path::{Path, PathBuf};
