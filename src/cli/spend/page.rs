@@ -62,7 +62,7 @@ pub(super) fn html(told: &Told<'_>) -> Result<String, String> {
     let plot = Bars { label, days: &days, series: &[whole], line: line.as_ref().map(|(_, money)| money.as_dollars()) };
     page.push_str(&bars(&plot)?);
     if let Some((name, money)) = &line {
-        paragraph(&mut page, " class=\"dim\"", &format!("The line is {} a day: {name}", Exact(*money)));
+        paragraph(&mut page, " class=\"dim\"", &format!("The line is {money} a day: {name}"));
     }
     let rows = report.days().iter().map(|day| (day_name(day, zone), day.total()));
     table(&mut page, "day", rows, report.total(), None);

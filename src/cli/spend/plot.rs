@@ -5,6 +5,8 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 const SIZE: (u32, u32) = (760, 240);
 const FONT: &str = "sans-serif";
+/// So many dates have room beside each other.
+const DATES: usize = 8;
 
 /// So many series have a colour of their own.
 pub(super) const COLOURS: usize = 6;
@@ -77,7 +79,7 @@ fn draw(plot: &Bars<'_>, svg: &mut String) -> Drawn<()> {
         let ends = [(0.0, line), (count.max(1) as f64, line)];
         chart.draw_series(LineSeries::new(ends, LIMIT.stroke_width(2)))?;
     }
-    let every = count.div_ceil(16).max(1);
+    let every = count.div_ceil(DATES).max(1);
     for (day, text) in plot.days.iter().enumerate().step_by(every) {
         let (x, y) = chart.backend_coord(&(day as f64 + 0.5, 0.0));
         area.draw(&Text::new(text.clone(), (x, y + 8), font.clone().pos(Pos::new(HPos::Center, VPos::Top))))?;
@@ -100,4 +102,20 @@ fn dressed(svg: &str, label: &str) -> String {
     let (width, height) = SIZE;
     let sized = format!("<svg width=\"{width}\" height=\"{height}\"");
     text.replacen(&sized, &format!("<svg role=\"img\" aria-label=\"{}\"", super::page::escaped(label)), 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_dates_under_the_bars_of_a_month_do_not_lie_over_each_other() {
+        let days: Vec<String> = (1..=31).map(|day| format!("2026-10-{day:02}")).collect();
+        let drawn = bars(&Bars { label: "by day", days: &days, series: &[vec![1.0; 31]], line: None }).unwrap();
+        let dated = drawn.split("<text ").filter(|text| text.contains("2026-10-"));
+        let x = |text: &str| text.split("x=\"").nth(1)?.split('"').next()?.parse::<i32>().ok();
+        let places: Vec<i32> = dated.filter_map(x).collect();
+        // Ten figures and dashes of 12 points are about 67 wide.
+        assert!(places.len() >= 6 && places.windows(2).all(|pair| pair[1] - pair[0] > 70), "{places:?}");
+    }
 }

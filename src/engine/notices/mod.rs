@@ -153,6 +153,5 @@ impl Lost {
 /// A notice that says only that notices arrive.
 #[must_use]
 pub fn example(event: NoticeKind, fleet: FleetId, at: Timestamp) -> Notice {
-    let text = format!("{fleet}: a test of Tidegate's notices; nothing has happened");
-    standing::notice(at, fleet, event, text)
+    standing::notice(at, fleet, event, "a test of Tidegate's notices; nothing has happened")
 }

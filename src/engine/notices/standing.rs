@@ -37,7 +37,7 @@ impl Standing {
         }
         let text =
             if entry.reason.is_empty() { entry.text.clone() } else { format!("{}: {}", entry.text, entry.reason) };
-        Some(Notice { subject: entry.subject.clone(), ..notice(entry.at, fleet.clone(), NoticeKind::Alarm, text) })
+        Some(Notice { subject: entry.subject.clone(), ..notice(entry.at, fleet.clone(), NoticeKind::Alarm, &text) })
     }
 
     fn is_new(&mut self, key: (NoticeKind, String), now: Timestamp) -> bool {
@@ -49,13 +49,15 @@ impl Standing {
     }
 }
 
-pub(super) fn notice(at: Timestamp, fleet: FleetId, event: NoticeKind, text: String) -> Notice {
+/// Its text begins with the fleet: whoever reads it may be told of several.
+pub(super) fn notice(at: Timestamp, fleet: FleetId, event: NoticeKind, text: &str) -> Notice {
+    let text = format!("{fleet}: {text}");
     Notice { version: VERSION, at, fleet, event, text, budget: None, subject: Subject::default() }
 }
 
 /// Everything that people are told of and that stands, by what tells one from another.
 fn what_stands(view: &View) -> Vec<(String, Notice)> {
-    let make = |event, text: String| notice(view.at, view.fleet.clone(), event, format!("{}: {text}", view.fleet));
+    let make = |event, text: String| notice(view.at, view.fleet.clone(), event, &text);
     let budgets = view.spend.budgets.iter().filter_map(|budget| {
         let (key, text) = budget_told(budget)?;
         Some((key, Notice { budget: Some(budget.name.clone()), ..make(NoticeKind::Budget, text) }))
@@ -239,8 +241,8 @@ mod tests {
         let mut standing = Standing::default();
         let mut read = |kind, text| standing.alarm(&entry(kind, text), &"lab".into()).map(|notice| notice.text);
         assert_eq!(read(EntryKind::Done, "launched"), None);
-        assert_eq!(read(EntryKind::Alarm, "i-1 ended").as_deref(), Some("i-1 ended: why"));
+        assert_eq!(read(EntryKind::Alarm, "i-1 ended").as_deref(), Some("lab: i-1 ended: why"));
         assert_eq!(read(EntryKind::Alarm, "i-1 ended"), None);
-        assert_eq!(read(EntryKind::Alarm, "i-2 ended").as_deref(), Some("i-2 ended: why"));
+        assert_eq!(read(EntryKind::Alarm, "i-2 ended").as_deref(), Some("lab: i-2 ended: why"));
     }
 }
