@@ -167,6 +167,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         attempts: std::collections::BTreeMap::new(),
         statuses: std::collections::BTreeMap::new(),
         owners: std::collections::BTreeMap::new(),
+        tags: std::collections::BTreeMap::new(),
     };
     let regions = vec![(region, Ok(cloud.collect()))];
     Observation {

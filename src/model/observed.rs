@@ -173,6 +173,8 @@ pub struct TaskRecord {
 pub struct TaskFacts {
     pub status: TaskStatus,
     pub owner: Owner,
+    /// As people put them on it.
+    pub tags: Vec<String>,
 }
 
 /// The statuses that the loop tells apart.

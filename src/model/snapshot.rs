@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Owner;
@@ -37,6 +38,9 @@ pub struct Snapshot {
     /// Whose the waiting and running tasks are, as far as ClearML was asked.
     #[serde(default)]
     pub owners: Arc<BTreeMap<TaskId, Owner>>,
+    /// The tags of those of them that have any.
+    #[serde(default)]
+    pub tags: Arc<BTreeMap<TaskId, Vec<String>>>,
     /// What backs off now.
     pub breakers: Vec<Breaker>,
     /// How many of each pool's machines in a row never registered, up to now.
@@ -171,7 +175,7 @@ pub enum Stray {
 }
 
 /// What a cloud's quota allows, and how much of that is taken.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Quota {
     pub limit: u32,
     pub in_use: u32,
@@ -187,7 +191,7 @@ impl fmt::Display for Quota {
 }
 
 /// Why launches fail; each class has its back-off.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ErrorClass {
     Capacity,

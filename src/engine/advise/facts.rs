@@ -62,6 +62,7 @@ struct TaskFacts<'a> {
     age_seconds: i64,
     user: Option<&'a str>,
     project: Option<&'a str>,
+    tags: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -72,6 +73,7 @@ struct RunningFacts<'a> {
     pool: &'a str,
     user: Option<&'a str>,
     project: Option<&'a str>,
+    tags: &'a [String],
 }
 
 #[derive(Debug, Serialize)]
@@ -144,10 +146,12 @@ fn of_queue<'a>(queue: &'a QueueSettings, snapshot: &'a Snapshot, now: Timestamp
         let user = owner.and_then(|owner| owner.user.as_ref()).map(UserName::as_str);
         (user, owner.and_then(|owner| owner.project.as_ref()).map(ProjectName::as_str))
     };
+    let tags = |task| snapshot.tags.get(task).map(Vec::as_slice).unwrap_or_default();
     let waiting = snapshot.queue(&queue.name).map(|state| state.waiting.as_slice()).unwrap_or_default();
     let tasks = waiting.iter().take(TOLD).map(|entry| {
         let (user, project) = owner(&entry.task);
-        TaskFacts { id: entry.task.as_str(), age_seconds: now.duration_since(entry.added).as_secs(), user, project }
+        let age_seconds = now.duration_since(entry.added).as_secs();
+        TaskFacts { id: entry.task.as_str(), age_seconds, user, project, tags: tags(&entry.task) }
     });
     let here = |instance: &'a Instance| instance.tasks().map(move |task| (instance, task));
     let running = snapshot.instances.iter().flat_map(here);
@@ -168,6 +172,7 @@ fn of_queue<'a>(queue: &'a QueueSettings, snapshot: &'a Snapshot, now: Timestamp
                     pool: instance.pool.as_str(),
                     user,
                     project,
+                    tags: tags(&task.id),
                 }
             })
             .collect(),

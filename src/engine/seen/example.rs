@@ -74,6 +74,7 @@ pub(in crate::engine) struct Fleet {
     pub(in crate::engine) tried: BTreeMap<TaskId, Option<TaskRecord>>,
     pub(in crate::engine) statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     pub(in crate::engine) owners: BTreeMap<TaskId, Owner>,
+    pub(in crate::engine) tags: BTreeMap<TaskId, Vec<String>>,
     pub(in crate::engine) mailboxes: Vec<Mailbox>,
     pub(in crate::engine) holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// The sources do not answer.
@@ -97,6 +98,7 @@ impl Fleet {
             tried: BTreeMap::new(),
             statuses: BTreeMap::new(),
             owners: BTreeMap::new(),
+            tags: BTreeMap::new(),
             mailboxes: Vec::new(),
             holds: BTreeMap::new(),
             clearml_down: false,
@@ -246,6 +248,7 @@ impl Fleet {
             attempts: self.tried.clone(),
             statuses: self.statuses.clone(),
             owners: self.owners.clone(),
+            tags: self.tags.clone(),
         };
         let region = Region { provider: Provider::Aws, name: "us-east-1".to_owned() };
         let down = || "down".to_owned();

@@ -61,6 +61,8 @@ pub struct ClearmlFacts {
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose those are that were not known yet.
     pub owners: BTreeMap<TaskId, Owner>,
+    /// The tags of those of them that have any.
+    pub tags: BTreeMap<TaskId, Vec<String>>,
 }
 
 /// What ClearML said of its workers.
@@ -160,6 +162,8 @@ pub struct Facts {
     pub statuses: BTreeMap<TaskId, Option<TaskStatus>>,
     /// Whose the tasks are that wait in our queues or run on a worker, as far as ClearML was asked.
     pub owners: Arc<BTreeMap<TaskId, Owner>>,
+    /// The tags of those of them that have any, as they were when ClearML was asked.
+    pub tags: Arc<BTreeMap<TaskId, Vec<String>>>,
     pub machines: BTreeMap<InstanceId, CloudInstance>,
     /// What clusters last said of themselves, by site.
     pub clusters: Arc<BTreeMap<String, Cluster>>,
@@ -200,6 +204,7 @@ impl Facts {
                 waiting,
                 statuses,
                 owners,
+                tags,
             }) => {
                 fresh.clearml = true;
                 fresh.tasks = tasks.is_some();
@@ -229,6 +234,11 @@ impl Facts {
                 if !owners.is_empty() || self.owners.keys().any(|task| !kept(task)) {
                     let known = Arc::make_mut(&mut self.owners);
                     known.extend(owners);
+                    known.retain(|task, _| kept(task));
+                }
+                if !tags.is_empty() || self.tags.keys().any(|task| !kept(task)) {
+                    let known = Arc::make_mut(&mut self.tags);
+                    known.extend(tags);
                     known.retain(|task, _| kept(task));
                 }
                 self.holding = workers.iter_mut().filter_map(without_hold_task).collect();

@@ -78,6 +78,7 @@ pub fn join(parts: Parts<'_>, before: &Snapshot, now: Timestamp) -> Snapshot {
         interrupted_once: interrupted_once(facts, memory, settings),
         clusters: Arc::clone(&facts.clusters),
         owners: Arc::clone(&facts.owners),
+        tags: Arc::clone(&facts.tags),
         breakers: parts.breakers,
         boots_failed: boots_failed(memory),
         surplus: parts.surplus,

@@ -97,10 +97,10 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
         None
     };
     let attempts = tried(tracker.as_ref(), look).await?;
-    let (statuses, owners) =
+    let Told { statuses, owners, tags } =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
     let waiting = if look.pending.is_empty() { None } else { Some(tracker.waiting_for_pods(&look.pending).await?) };
-    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, attempts, waiting, statuses, owners })
+    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, attempts, waiting, statuses, owners, tags })
 }
 
 /// Each of these tasks as it is; `None`: there is no such task.
@@ -136,8 +136,15 @@ async fn holds(
     Ok(holds)
 }
 
-/// What tasks do; `None`: there is no such task. And whose they are.
-type Told = (BTreeMap<TaskId, Option<TaskStatus>>, BTreeMap<TaskId, Owner>);
+/// What was asked of tasks.
+#[derive(Default)]
+struct Told {
+    /// `None`: there is no such task.
+    statuses: BTreeMap<TaskId, Option<TaskStatus>>,
+    owners: BTreeMap<TaskId, Owner>,
+    /// Of those that have any.
+    tags: BTreeMap<TaskId, Vec<String>>,
+}
 
 /// What the tasks behind our queues' entries do, as far as that is not known yet: by the tasks that were just told, else
 /// asked for by their ids. A task is queued by its status before it is an entry. And whose these are and those that the
@@ -152,31 +159,34 @@ async fn told(
     let ours = queues.iter().filter(|queue| look.queues.contains(&queue.name));
     let entries: BTreeSet<&TaskId> = ours.flat_map(|queue| &queue.entries).map(|entry| &entry.task).collect();
     let mut open: BTreeSet<&TaskId> = entries.iter().copied().filter(|task| !look.known.contains(*task)).collect();
-    let mut statuses = BTreeMap::new();
+    let mut told = Told::default();
     for task in tasks.iter().filter(|task| task.status == TaskStatus::Queued) {
         if open.remove(&task.id) {
-            statuses.insert(task.id.clone(), Some(task.status));
+            told.statuses.insert(task.id.clone(), Some(task.status));
         }
     }
     let is_ours = |worker: &WorkerId| WorkerName::parse(worker).is_some_and(|name| name.fleet == look.fleet);
     let running = workers.running().filter(|(worker, _)| is_ours(worker)).map(|(_, task)| &task.id);
     let unowned = entries.into_iter().chain(running).filter(|task| !look.owned.contains(*task));
     let asked: BTreeSet<&TaskId> = open.iter().copied().chain(unowned).collect();
-    let mut owners = BTreeMap::new();
     if asked.is_empty() {
-        return Ok((statuses, owners));
+        return Ok(told);
     }
     let asked: Vec<TaskId> = asked.into_iter().cloned().collect();
-    let mut told = tracker.task_facts(&asked).await?;
+    let mut facts = tracker.task_facts(&asked).await?;
     for task in &asked {
-        let facts = told.remove(task);
+        let facts = facts.remove(task);
         if open.contains(task) {
-            statuses.insert(task.clone(), facts.as_ref().map(|facts| facts.status));
+            told.statuses.insert(task.clone(), facts.as_ref().map(|facts| facts.status));
         }
+        let (owner, tags) = facts.map(|facts| (facts.owner, facts.tags)).unwrap_or_default();
         // One that is not there is nobody's, and is not asked for again.
-        owners.insert(task.clone(), facts.map(|facts| facts.owner).unwrap_or_default());
+        told.owners.insert(task.clone(), owner);
+        if !tags.is_empty() {
+            told.tags.insert(task.clone(), tags);
+        }
     }
-    Ok((statuses, owners))
+    Ok(told)
 }
 
 fn ids(queues: &[ObservedQueue], ours: &[QueueName]) -> Vec<QueueId> {

@@ -240,8 +240,7 @@ impl Tracker for Scripted {
                 created: now,
                 metadata: metadata.clone(),
             };
-            let waited = facts.waited;
-            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now - waited };
+            let entry = |task: &TaskId| QueueEntry { task: task.clone(), added: now - facts.waited };
             let entries = facts.waiting.iter().map(entry).collect();
             let worker = |worker: &ObservedWorker| GlancedWorker { id: worker.id.clone(), task: worker.task.clone() };
             Glance {
@@ -267,6 +266,7 @@ impl Tracker for Scripted {
             let facts = |id: &TaskId| TaskFacts {
                 status: status(id).unwrap_or(TaskStatus::Queued),
                 owner: Owner { project: None, user: Some("ann".into()) },
+                tags: Vec::new(),
             };
             tasks.iter().map(|id| (id.clone(), facts(id))).collect()
         })

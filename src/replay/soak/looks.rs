@@ -135,6 +135,7 @@ impl World {
             tasks,
             statuses,
             owners,
+            tags: BTreeMap::new(),
         }
     }
 

@@ -15,7 +15,7 @@ pub(super) const TASK_FIELDS: &[&str] =
     &["id", "name", "status", "status_reason", "status_changed", "started", "last_worker", "execution.queue"];
 
 /// Names come from `get_all_ex` alone, which joins them.
-pub(super) const FACT_FIELDS: &[&str] = &["id", "status", "project.name", "user.name"];
+pub(super) const FACT_FIELDS: &[&str] = &["id", "status", "project.name", "user.name", "tags"];
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Nothing {}
@@ -243,6 +243,8 @@ pub(super) struct TaskState {
     status: String,
     project: Option<Called>,
     user: Option<Called>,
+    #[serde(default)]
+    tags: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -262,7 +264,7 @@ impl TaskState {
             project: Called::told(self.project).map(Into::into),
             user: Called::told(self.user).map(Into::into),
         };
-        (self.id.into(), TaskFacts { status: status(&self.status), owner })
+        (self.id.into(), TaskFacts { status: status(&self.status), owner, tags: self.tags })
     }
 }
 

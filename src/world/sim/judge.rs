@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{IntentId, TaskId};
@@ -22,7 +23,7 @@ const FIRST_HOUR: Millis = 3_600_000;
 
 /// The verdict on a run, up to now. Every task is in exactly one of the counts from `tasks_done` to
 /// `tasks_withdrawn`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Judgement {
     pub tasks_arrived: u64,
     pub tasks_done: u64,

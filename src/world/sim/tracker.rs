@@ -70,6 +70,7 @@ impl Tracker for Shared {
             let facts = |task: &Task| TaskFacts {
                 status: task_status(task.status),
                 owner: Owner { project: project(task), user: user(task) },
+                tags: task.tags.clone(),
             };
             let known = tasks.iter().filter_map(|id| state.server.task(id).ok());
             Ok(known.map(|task| (task.id.clone(), facts(task))).collect())

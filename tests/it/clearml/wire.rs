@@ -58,7 +58,7 @@ async fn what_tasks_do_and_whose_they_are_is_asked_by_id_in_pages_and_for_nothin
             let rows: Vec<Value> = match call.body["page"].as_u64().unwrap() {
                 0 => ids[1..]
                     .iter()
-                    .map(|id| json!({ "id": id, "status": "queued", "user": { "id": "u", "name": "ann" }, "project": null }))
+                    .map(|id| json!({ "id": id, "status": "queued", "user": { "id": "u", "name": "ann" }, "project": null, "tags": ["urgent"] }))
                     .collect(),
                 _ => Vec::new(),
             };
@@ -73,10 +73,8 @@ async fn what_tasks_do_and_whose_they_are_is_asked_by_id_in_pages_and_for_nothin
     let owner = Owner { project: None, user: Some("ann".into()) };
     let told = client.task_facts(&tasks).await.unwrap();
     assert_eq!((told.len(), stub.calls().len()), (998, 3));
-    assert!(
-        !told.contains_key(&tasks[500])
-            && told.values().all(|facts| *facts == TaskFacts { status: TaskStatus::Queued, owner: owner.clone() })
-    );
+    let each = TaskFacts { status: TaskStatus::Queued, owner, tags: vec!["urgent".to_owned()] };
+    assert!(!told.contains_key(&tasks[500]) && told.values().all(|facts| *facts == each));
 }
 
 #[tokio::test]
