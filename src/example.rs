@@ -370,3 +370,15 @@ pub(crate) fn view() -> View {
         warnings: vec!["one ClearML user for console and agents".to_owned()],
     }
 }
+
+/// A file of the project that is made from the code holds what the code makes. `TIDEGATE_REGENERATE=1` writes it.
+pub(crate) fn assert_generated(name: &str, text: &str) {
+    const REGENERATE: &str = "TIDEGATE_REGENERATE";
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
+    if std::env::var_os(REGENERATE).is_some() {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        crate::store::whole::write(&path, text).unwrap();
+    }
+    let found = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == text, "{name} is not what the code makes: run with {REGENERATE}=1 to write it again");
+}

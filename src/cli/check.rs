@@ -6,15 +6,15 @@ use std::path::Path;
 
 use clap::Args;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::Place;
 use super::conform::conform;
 use super::failure::Failure;
 use super::live::{Ground, price_table, world};
 use super::policy::CREATE_ROLE;
-use super::say::{VERSION, say};
+use super::say::{Version, say, say_json};
 use super::{policy, trial};
 use crate::engine::act::naming::Naming;
 use crate::engine::advise::Advisors;
@@ -53,10 +53,18 @@ pub(super) struct Check {
     yes: bool,
 }
 
+/// What `check --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Told {
+    version: Version,
+    check: Vec<Finding>,
+}
+
 /// One thing that was checked.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub(super) struct Finding {
     pub(super) what: String,
+    /// Whether it is as it must be.
     pub(super) ok: bool,
     pub(super) said: String,
 }
@@ -108,7 +116,7 @@ impl Check {
 
     fn show(&self, findings: &[Finding]) -> Result<(), Failure> {
         if self.json {
-            return say(&format!("{}\n", json!({ "version": VERSION, "check": findings })));
+            return say_json(&Told { version: Version, check: findings.to_vec() });
         }
         say(&text(findings))
     }

@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Place;
 use super::failure::Failure;
 use super::live::{Ground, world};
-use super::say::{VERSION, complain, say};
+use super::say::{Version, complain, say, say_json};
 use super::table::{Side, table};
 use crate::model::claim;
 use crate::model::ids::{FleetId, InstanceId, QueueId, Term, WorkerId, WorkerName};
@@ -36,6 +37,22 @@ const MAILBOX_LIFE: SignedDuration = SignedDuration::from_hours(24);
 const CLAIM_LIFE: SignedDuration = SignedDuration::from_hours(1);
 /// A worker reports every half minute.
 const SILENT_AFTER: SignedDuration = SignedDuration::from_mins(3);
+
+/// What `cleanup --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Told {
+    version: Version,
+    /// `false`: it is only shown, since `--yes` was not given.
+    removed: bool,
+    cleanup: Vec<Row>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Row {
+    name: String,
+    /// Why nobody needs it.
+    why: String,
+}
 
 /// Something that nobody needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,8 +167,9 @@ impl Cleanup {
 
     fn tell(&self, leftovers: &[Leftover]) -> Result<(), Failure> {
         if self.json {
-            let rows: Vec<_> = leftovers.iter().map(|left| json!({ "name": left.name, "why": left.why })).collect();
-            return say(&format!("{}\n", json!({ "version": VERSION, "removed": self.yes, "cleanup": rows })));
+            let row = |left: &Leftover| Row { name: left.name.clone(), why: left.why.clone() };
+            let cleanup = leftovers.iter().map(row).collect();
+            return say_json(&Told { version: Version, removed: self.yes, cleanup });
         }
         if leftovers.is_empty() {
             return say("nothing is left over\n");

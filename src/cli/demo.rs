@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use clap::Args;
 use jiff::SignedDuration;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::failure::Failure;
 use super::looks::Looks;
-use super::say::{VERSION, say};
+use super::say::{Version, say, say_json};
 use super::screenshot::Take;
 use crate::engine::act::crash::CrashPoints;
 use crate::engine::act::naming::Naming;
@@ -61,6 +62,17 @@ pub(super) struct Demo {
     looks: Looks,
 }
 
+/// What `demo --headless --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Told {
+    version: Version,
+    seed: u64,
+    /// For how long tasks arrived.
+    for_seconds: i64,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
 impl Demo {
     pub(super) fn run(&self) -> Result<(), Failure> {
         match &self.take.screenshot {
@@ -80,16 +92,10 @@ impl Demo {
             }
         };
         let outcome = rehearse(scenario(scale)?, seed, self.span, make)?;
-        if self.json { self.say_json(&outcome) } else { self.say_text(&outcome) }
-    }
-
-    fn say_json(&self, outcome: &Outcome) -> Result<(), Failure> {
-        let mut line = json!({ "version": VERSION, "seed": self.seed, "for_seconds": self.span.as_secs() });
-        let outcome = serde_json::to_value(outcome).map_err(|error| Failure::Failed(error.to_string()))?;
-        if let (Some(line), serde_json::Value::Object(outcome)) = (line.as_object_mut(), outcome) {
-            line.extend(outcome);
+        if self.json {
+            return say_json(&Told { version: Version, seed: self.seed, for_seconds: self.span.as_secs(), outcome });
         }
-        say(&format!("{line}\n"))
+        self.say_text(&outcome)
     }
 
     fn say_text(&self, outcome: &Outcome) -> Result<(), Failure> {

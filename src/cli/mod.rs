@@ -28,6 +28,7 @@ mod read;
 mod replay;
 mod run;
 mod say;
+mod schema;
 mod screenshot;
 mod soak;
 mod spend;
@@ -107,6 +108,7 @@ enum Command {
     Cleanup(cleanup::Cleanup),
     Notify(notify::Notify),
     MoveStore(move_store::MoveStore),
+    Schema(schema::Schema),
     Completions(generated::Completions),
     Man(generated::Man),
 }
@@ -143,6 +145,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Attach(command)) => command.run(place, &cli.looks),
         Some(Command::Policy(command)) => command.run(place),
         Some(Command::Export(command)) => command.run(place),
+        Some(Command::Schema(command)) => command.run(),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
         Some(command) => runtime()?.block_on(ask(command, place)),
@@ -189,6 +192,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         | Command::Soak(_)
         | Command::Run(_)
         | Command::Attach(_)
+        | Command::Schema(_)
         | Command::Completions(_)
         | Command::Man(_)
         | Command::Policy(_)

@@ -1,17 +1,19 @@
 //! `soak`: the loop's own parts on millions of simulated ticks in worlds where everything goes wrong.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::available_parallelism;
 
 use clap::Args;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::failure::Failure;
-use super::say::{VERSION, complain, say};
+use super::say::{Version, complain, say, say_json};
 use super::table::{Side, table};
-use crate::replay::soak::{Failure as Failed, Kind, Soaked, TICKS_A_WORLD, soak, trace};
+use crate::replay::soak::{Failure as Failed, Soaked, TICKS_A_WORLD, soak, trace};
 use crate::world::clock::Clock;
 
 /// For developers: the loop's own parts on millions of simulated ticks, every invariant judged at every step
@@ -66,7 +68,7 @@ impl Soak {
         let soaked = soak(asked, &progress).map_err(Failure::Failed)?;
         let took = Clock::Wall.now().duration_since(began).as_secs_f64();
         if self.json {
-            say(&format!("{}\n", as_json(&soaked, took)))?;
+            say_json(&Told::of(&soaked, took))?;
         } else {
             say(&as_text(&soaked, took))?;
         }
@@ -109,24 +111,53 @@ fn as_text(soaked: &Soaked, took: f64) -> String {
     text
 }
 
-fn as_json(soaked: &Soaked, took: f64) -> serde_json::Value {
-    let count = |(kind, count): (Kind, u64)| (format!("{kind:?}"), json!(count));
-    let faults: serde_json::Map<_, _> = soaked.faults.iter().map(count).collect();
-    json!({
-        "version": VERSION,
-        "worlds": soaked.worlds,
-        "ticks": soaked.ticks,
-        "faults": soaked.faults.total(),
-        "kinds": soaked.faults.kinds(),
-        "by_kind": faults,
-        "launches": soaked.launches,
-        "held_to_a_budget": soaked.governed,
-        "budgets_overrun": soaked.overruns.len(),
-        "median_slack": soaked.median_slack(),
-        "failed_worlds": soaked.failed,
-        "first_failure": soaked.failure.as_ref().map(|failure| json!({
-            "seed": failure.seed, "tick": failure.tick, "what": failure.what,
-        })),
-        "wall_s": took,
-    })
+/// What `soak --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Told {
+    version: Version,
+    worlds: u64,
+    ticks: u64,
+    /// So many faults were injected, of so many kinds.
+    faults: u64,
+    kinds: usize,
+    by_kind: BTreeMap<String, u64>,
+    launches: u64,
+    /// How often a hard budget kept a launch back.
+    held_to_a_budget: u64,
+    /// By what ran on.
+    budgets_overrun: usize,
+    /// Of the overruns, as a part of the bound that was told.
+    median_slack: Option<f64>,
+    failed_worlds: u64,
+    first_failure: Option<Broken>,
+    wall_s: f64,
+}
+
+/// The invariant that broke first.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Broken {
+    seed: u64,
+    tick: u32,
+    what: String,
+}
+
+impl Told {
+    fn of(soaked: &Soaked, wall_s: f64) -> Self {
+        let broken = |failure: &Failed| Broken { seed: failure.seed, tick: failure.tick, what: failure.what.clone() };
+        Self {
+            version: Version,
+            worlds: soaked.worlds,
+            ticks: soaked.ticks,
+            faults: soaked.faults.total(),
+            kinds: soaked.faults.kinds(),
+            by_kind: soaked.faults.iter().map(|(kind, count)| (format!("{kind:?}"), count)).collect(),
+            launches: soaked.launches,
+            held_to_a_budget: soaked.governed,
+            budgets_overrun: soaked.overruns.len(),
+            median_slack: soaked.median_slack(),
+            failed_worlds: soaked.failed,
+            first_failure: soaked.failure.as_ref().map(broken),
+            wall_s,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! machine counts at its rate to the last instant at which something ends it. Pure.
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::money::{Money, Rate};
@@ -17,7 +18,7 @@ const AFTER_GRACE: SignedDuration = SignedDuration::from_mins(5);
 const ROUNDING: Money = Money::from_micros(1);
 
 /// What ends a budget's spending at the latest.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Ends {
     /// Each machine's `max_life`.

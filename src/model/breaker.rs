@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::cluster::Cluster;
@@ -21,7 +22,7 @@ pub const CANARY_AFTER: u32 = 2;
 pub const BOOTS_FAILED: u32 = 3;
 
 /// What backs off. An absent part stands for all there are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Offering {
     /// Whose capacity, quota and credentials it is; see [`PoolSettings::account`].
     pub account: String,
@@ -74,7 +75,7 @@ impl fmt::Display for Offering {
 }
 
 /// Launches of an offering fail for now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Breaker {
     pub on: Offering,
     /// The first failure in the row.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::PoolName;
@@ -60,7 +61,7 @@ pub struct OpenRise {
 }
 
 /// How a need rose, and how it went on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Rise {
     /// By so many machines in [`Rise::WITHIN`].
     pub over: u32,
@@ -101,7 +102,7 @@ pub enum Lesson {
 
 /// How a learned keep-alive was chosen: what it costs for each time that a machine falls idle, boots that it does not
 /// save and the waiting for them included.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Weighed {
     /// So many times that a machine fell idle were looked at, the newest.
     pub gaps: usize,
@@ -115,7 +116,7 @@ pub struct Weighed {
 
 /// A machine that was let go is started again in time for the task that is likely to come: many queues get their tasks at
 /// about the same intervals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Again {
     /// So long after it came to be needed before.
     pub after: SignedDuration,
@@ -152,7 +153,7 @@ impl std::fmt::Display for Weighed {
 }
 
 /// Why machines are started ahead of their tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Foreseen {
     /// More and more are asked for.

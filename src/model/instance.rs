@@ -1,6 +1,7 @@
 //! One machine of the fleet, as the loop and the screen see it: cloud, ClearML and memory joined.
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::attempt::Pod;
@@ -75,7 +76,7 @@ impl Power {
 }
 
 /// What is wrong with a machine. A machine with a fault is not capacity, but for [`Fault::AgentsMissing`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// No worker in time.

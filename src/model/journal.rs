@@ -1,12 +1,13 @@
 //! Every action and edit of the loop and of people, in one line of time.
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{Actor, InstanceId, IntentId, PoolName, QueueName, Revision, TaskId};
 
 /// One line of the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     pub at: Timestamp,
     pub by: Actor,
@@ -21,7 +22,7 @@ pub struct Entry {
 }
 
 /// What the line is about; any part may be absent.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Subject {
     pub queue: Option<QueueName>,
     pub pool: Option<PoolName>,
@@ -30,7 +31,7 @@ pub struct Subject {
 }
 
 /// What sort of line it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum EntryKind {
     /// Decided and written down, before it is sent.

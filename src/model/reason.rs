@@ -10,6 +10,7 @@ pub use policy::{Kept, Wanted};
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::breaker::Breaker;
@@ -22,7 +23,7 @@ use crate::model::settings::ladder::Step;
 use crate::model::span::Short;
 
 /// Why something was done or not done.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     // Why an action.

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::model::CloudModel;
@@ -104,7 +105,7 @@ fn clearml(options: &[(&str, &str)]) -> Result<Kind, String> {
 }
 
 /// What came of all policies on one trace.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Contest {
     pub trace: String,
     pub policies: Vec<Score>,

@@ -5,6 +5,7 @@ mod honest;
 mod reference;
 mod runs;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::contest::Watch;
@@ -14,7 +15,7 @@ use crate::model::money::Rate;
 use runs::Runs;
 
 /// One line of the verdict.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Gate {
     pub gate: &'static str,
     pub what: String,
@@ -27,7 +28,7 @@ pub struct Gate {
 }
 
 /// Whether a gate holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     Pass,

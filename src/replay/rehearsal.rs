@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::Serialize;
 use tokio::sync::{broadcast, mpsc};
 
@@ -18,7 +19,7 @@ use crate::world::sim::scenario::Scenario;
 use crate::world::sim::{Judgement, Sim};
 
 /// What came of it: the simulator's verdict, and the loop's own ledger beside the simulator's bill.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Outcome {
     #[serde(flatten)]
     pub judgement: Judgement,

@@ -3,6 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::model::CloudModel;
@@ -34,7 +35,7 @@ pub fn least_wait_hours(trace: &Trace, cloud: &CloudModel) -> f64 {
 }
 
 /// Means over the seeds of one policy on one trace.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Score {
     pub policy: String,
     pub seeds: usize,

@@ -1,5 +1,6 @@
 //! A trace under many settings: what each would have cost, and how long jobs would have waited.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::contest::{PolicySpec, Terms, Watch, contest};
@@ -24,7 +25,7 @@ pub const PLAYED: usize = KEPT.len() + PEERS.len();
 const NO_LIMIT: u32 = 64;
 
 /// One setting, and what came of it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Point {
     #[serde(flatten)]
     pub score: Score,

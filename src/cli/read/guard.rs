@@ -1,14 +1,14 @@
 //! `guard show`: all that will run on a machine of a pool, before one is started.
 
 use clap::{Args, Subcommand};
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::live::{Ground, world};
-use crate::cli::say::{VERSION, say};
+use crate::cli::say::{Version, say, say_json};
 use crate::cli::trial;
 use crate::model::nearest::did_you_mean;
 use crate::model::settings::{Provider, Settings};
@@ -39,8 +39,15 @@ struct Show {
     json: bool,
 }
 
-/// A part of `guard show --json`.
-#[derive(Debug, Serialize)]
+/// What `guard show --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Told {
+    version: Version,
+    guard: Shown,
+}
+
+/// A part of it.
+#[derive(Debug, Serialize, JsonSchema)]
 struct Shown {
     pool: String,
     /// Of the script as it is shown, with the secret hidden.
@@ -56,11 +63,7 @@ impl Guard {
         let settings = ground.settings.settings();
         let (world, _) = world(&settings, ground.settings.path())?;
         let shown = shown(&settings, &show.pool, world.tracker.api_server())?;
-        if show.json {
-            say(&format!("{}\n", json!({ "version": VERSION, "guard": shown })))
-        } else {
-            say(&text(&shown))
-        }
+        if show.json { say_json(&Told { version: Version, guard: shown }) } else { say(&text(&shown)) }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Form, or_dash, short, tell, view};
@@ -32,8 +33,8 @@ impl Instances {
 }
 
 /// A line of `instances --json`.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Row {
+#[derive(Debug, Default, Serialize, JsonSchema)]
+pub(in crate::cli) struct Row {
     /// The cloud's id; for a launch on its way its intent, for a foreign worker its name.
     id: String,
     /// A phase, or `intended`, `foreign`, `ghost`.

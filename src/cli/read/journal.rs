@@ -2,7 +2,8 @@
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::{Form, clock};
 use crate::cli::Place;
@@ -10,7 +11,7 @@ use crate::cli::failure::Failure;
 use crate::cli::kept::Kept;
 use crate::cli::live::Ground;
 use crate::cli::reach::{Loop, state_dir};
-use crate::cli::say::{VERSION, say, say_on};
+use crate::cli::say::{Version, json_line, say, say_json, say_on};
 use crate::cli::table::{Side, table};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event};
@@ -64,7 +65,7 @@ impl Journal {
             }
             Err(failure) => return Err(failure),
         };
-        say(&if self.form.json { as_json(&entries) } else { text(&entries) })
+        if self.form.json { say_json(&Told::of(entries)) } else { say(&text(&entries)) }
     }
 
     async fn follow(&self, place: &Place) -> Result<(), Failure> {
@@ -76,15 +77,19 @@ impl Journal {
             return Err(Failure::Failed("the loop answered with something else".to_owned()));
         };
         entries.reverse();
-        let form = |entry: &Entry| if self.form.json { json_line(entry) } else { line(entry) };
+        let form = |entry: Entry| if self.form.json { json_line(&Line::of(entry)) } else { Ok(line(&entry)) };
         for entry in entries {
-            if !say_on(&form(&entry))? {
+            if !say_on(&form(entry)?)? {
                 return Ok(());
             }
         }
         loop {
             match the_loop.next().await? {
-                Event::Journal(entry) if filter.wants(&entry) && !say_on(&form(&entry))? => return Ok(()),
+                Event::Journal(entry) if filter.wants(&entry) => {
+                    if !say_on(&form(entry)?)? {
+                        return Ok(());
+                    }
+                }
                 Event::Ended => return Err(Failure::NotReachable("the loop has ended".to_owned())),
                 _ => {}
             }
@@ -100,13 +105,31 @@ impl Journal {
     }
 }
 
-pub(super) fn as_json(entries: &[Entry]) -> String {
-    format!("{}\n", json!({ "version": VERSION, "journal": entries }))
+/// What `journal --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Told {
+    version: Version,
+    /// The newest first.
+    journal: Vec<Entry>,
 }
 
-/// One event of the stream.
-fn json_line(entry: &Entry) -> String {
-    format!("{}\n", json!({ "version": VERSION, "line": entry }))
+impl Told {
+    fn of(journal: Vec<Entry>) -> Self {
+        Self { version: Version, journal }
+    }
+}
+
+/// One event of the stream of `journal --follow --json`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Line {
+    version: Version,
+    line: Entry,
+}
+
+impl Line {
+    fn of(line: Entry) -> Self {
+        Self { version: Version, line }
+    }
 }
 
 fn line(entry: &Entry) -> String {
@@ -157,9 +180,9 @@ mod tests {
         );
         let told = "2026-11-02 08:00:00Z  ann  edited  sets queue.train.max = 3: revision 0a before\n";
         assert_eq!(line(&entry), told);
-        let event: serde_json::Value = serde_json::from_str(&json_line(&entry)).unwrap();
-        assert_eq!((&event["version"], &event["line"]["by"]), (&json!(1), &json!("ann")));
-        let line: serde_json::Value = serde_json::from_str(&as_json(&[entry])).unwrap();
-        assert_eq!((&line["version"], &line["journal"][0]["by"]), (&json!(1), &json!("ann")));
+        let event: serde_json::Value = serde_json::to_value(Line::of(entry.clone())).unwrap();
+        assert_eq!((&event["version"], &event["line"]["by"]), (&1.into(), &"ann".into()));
+        let line: serde_json::Value = serde_json::to_value(Told::of(vec![entry])).unwrap();
+        assert_eq!((&line["version"], &line["journal"][0]["by"]), (&1.into(), &"ann".into()));
     }
 }

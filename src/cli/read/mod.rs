@@ -100,6 +100,13 @@ mod tests {
         lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    #[test]
+    fn the_answers_are_as_their_schemas_say() {
+        for (name, answer) in ["status", "queues", "instances", "plan", "why"].into_iter().zip(answers()) {
+            crate::cli::schema::tests::assert_valid(name, &answer);
+        }
+    }
+
     fn keys(value: &Value, found: &mut BTreeSet<String>) {
         match value {
             Value::Object(fields) => {

@@ -1,6 +1,7 @@
 //! `plan`: what the last pass decided, item by item, each with its reason.
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Form, clock, tell, view};
@@ -29,8 +30,8 @@ impl PlanCommand {
 }
 
 /// A line of `plan --json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Step {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Step {
     /// `false`: wanted, and refused.
     act: bool,
     rule: &'static str,

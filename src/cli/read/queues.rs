@@ -2,6 +2,7 @@
 
 use clap::Args;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Form, or_dash, short, tell, view};
@@ -28,8 +29,8 @@ impl Queues {
 }
 
 /// A line of `queues --json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Row {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Row {
     queue: QueueName,
     pools: Vec<PoolName>,
     priority: i32,
@@ -57,7 +58,7 @@ pub(super) struct Row {
 }
 
 /// 8 of 10 outcomes lie within, if the tasks are like the past ones.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct Cost {
     low_microusd: i64,
     likely_microusd: i64,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{Form, clock, or_dash, short, tell, view};
@@ -32,8 +33,8 @@ impl Status {
 }
 
 /// What `status --json` says.
-#[derive(Debug, Serialize)]
-pub(super) struct Summary {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Summary {
     armed: bool,
     paused: bool,
     /// Who acts, where it is not this loop.
@@ -70,7 +71,7 @@ pub(super) struct Summary {
     warnings: Vec<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 pub(in crate::cli) struct BudgetLine {
     name: BudgetName,
     hard: bool,
@@ -97,7 +98,7 @@ pub(in crate::cli) struct BudgetLine {
 }
 
 /// 8 of 10 cases, by the past.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct LikelyLine {
     earliest: Option<jiff::Timestamp>,
     latest: Option<jiff::Timestamp>,
@@ -107,7 +108,7 @@ struct LikelyLine {
     hours: usize,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct SourceLine {
     name: String,
     /// Absent: it has not answered yet.
@@ -118,7 +119,7 @@ struct SourceLine {
     credentials_end: Option<jiff::Timestamp>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct PriceLine {
     /// Of which market, and where.
     prices: String,
@@ -132,7 +133,7 @@ struct PriceLine {
     error: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
 struct BackOffLine {
     /// What `reset` and the screen call it.
     on: String,

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::plan::{Step, lines, steps};
@@ -37,8 +38,8 @@ impl Why {
 }
 
 /// A part of `why --json`.
-#[derive(Debug, Serialize)]
-pub(super) struct Explained {
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Explained {
     name: String,
     /// `queue`, `instance` or `pool`.
     kind: &'static str,

@@ -2,17 +2,27 @@
 
 use std::path::{Path, PathBuf};
 
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::progress::Progress;
 use super::{Replay, open};
 use crate::cli::failure::Failure;
-use crate::cli::say::{VERSION, say};
+use crate::cli::say::{Version, say, say_json};
 use crate::cli::table::{Side, table};
 use crate::replay::gates::{Gate, Judge, Verdict, judge, runs_of};
 
 /// So many machines are kept switched off where some are, unless it is said.
 const STOPPED: u32 = 4;
+
+/// What `replay --gates --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Told<'a> {
+    version: Version,
+    seeds: u64,
+    traces: Vec<String>,
+    gates: &'a [Gate],
+}
 
 impl Replay {
     pub(super) fn judge(&self, folder: &Path) -> Result<(), Failure> {
@@ -23,9 +33,8 @@ impl Replay {
         let gates = judge(&traces, rules, &progress.watch()).map_err(Failure::Failed)?;
         progress.done();
         if self.json {
-            let names: Vec<&str> = traces.iter().map(|trace| trace.name.as_str()).collect();
-            let seeds = self.seeds;
-            say(&format!("{}\n", json!({ "version": VERSION, "seeds": seeds, "traces": names, "gates": gates })))?;
+            let traces = traces.iter().map(|trace| trace.name.clone()).collect();
+            say_json(&Told { version: Version, seeds: self.seeds, traces, gates: &gates })?;
         } else {
             say(&text(&gates))?;
         }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use clap::Args;
 use jiff::SignedDuration;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::plot::{scatter, svg};
 use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::live::{Ground, credentials, price_table};
-use crate::cli::say::{VERSION, say};
+use crate::cli::say::{Version, say, say_json};
 use crate::cli::table::{Side, table};
 use crate::model::money::Rate;
 use crate::model::settings::Settings;
@@ -54,6 +55,20 @@ pub(super) struct Terms<'a> {
     pub json: bool,
 }
 
+/// What `replay --json` says of settings.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Told {
+    version: Version,
+    sweeps: Vec<Swept>,
+}
+
+/// One trace under many settings.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Swept {
+    trace: String,
+    settings: Vec<Point>,
+}
+
 impl Sweep {
     /// Whether settings are swept, and not policies compared.
     pub(super) fn is_wanted(&self) -> bool {
@@ -80,9 +95,11 @@ impl Sweep {
             swept.push((trace.name.clone(), play(trace, settings.as_ref(), terms)?));
         }
         if terms.json {
-            let traces: Vec<_> =
-                swept.iter().map(|(trace, points)| json!({ "trace": trace, "settings": points })).collect();
-            say(&format!("{}\n", json!({ "version": VERSION, "sweeps": traces })))?;
+            let told = |(trace, settings): &'_ (String, Vec<Point>)| Swept {
+                trace: trace.clone(),
+                settings: settings.clone(),
+            };
+            say_json(&Told { version: Version, sweeps: swept.iter().map(told).collect() })?;
         } else {
             swept.iter().try_for_each(|(trace, points)| say(&text(trace, points)))?;
         }

@@ -1,7 +1,7 @@
 //! `replay`: what a week of jobs would have cost, and how long they would have waited, under other decisions.
 
-mod gates;
-mod history;
+pub(super) mod gates;
+pub(super) mod history;
 mod plot;
 mod progress;
 mod world;
@@ -9,11 +9,12 @@ mod world;
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::Place;
 use super::failure::Failure;
-use super::say::{VERSION, say};
+use super::say::{Version, say, say_json};
 use super::table::{Side, table};
 use crate::model::money::Rate;
 use crate::replay::contest::{Contest, PolicySpec, Terms, contest};
@@ -50,6 +51,13 @@ pub(super) struct Replay {
     json: bool,
 }
 
+/// What `replay --json` says of policies.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Told {
+    version: Version,
+    traces: Vec<Contest>,
+}
+
 impl Replay {
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
         if let Some(folder) = &self.gates {
@@ -71,7 +79,7 @@ impl Replay {
         let contests = contests.collect::<Result<Vec<_>, _>>()?;
         progress.done();
         if self.json {
-            return say(&format!("{}\n", json!({ "version": VERSION, "traces": contests })));
+            return say_json(&Told { version: Version, traces: contests });
         }
         contests.iter().try_for_each(|contest| say(&text(contest)))
     }

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::json;
 
 use super::bill::{self, Bill, Wanted, Whose};
 use super::books::Books;
 use super::period::Window;
 use crate::cli::failure::Failure;
-use crate::cli::say::{VERSION, say};
+use crate::cli::say::{Version, say, say_json};
 use crate::cli::table::{Side, table};
 use crate::model::calendar::Bounds;
-use crate::model::ids::{InstanceId, PoolName};
+use crate::model::ids::{FleetId, InstanceId, PoolName};
 use crate::model::ledger::Interval;
 use crate::model::money::Money;
 use crate::model::reconcile::{Booked, Line, Reconciliation, percent};
@@ -52,7 +52,11 @@ pub(super) async fn run(mut books: Books, file: &Path, window: &Window, as_json:
     let whole_since = books.read(Bounds { start: from, end: to }, book).await?.whole_since;
     let found = Reconciliation::of(ours, bill.instances.clone());
     let told = Told { bill: &bill, found: &found, from, to, whole_since };
-    say(&if as_json { told.json(fleet.as_ref().map(AsRef::as_ref)) } else { told.text() })?;
+    if as_json {
+        say_json(&told.answer(fleet.as_ref()))?
+    } else {
+        say(&told.text())?
+    }
     if found.is_alarming() { Err(Failure::Failed(told.verdict())) } else { Ok(()) }
 }
 
@@ -65,13 +69,49 @@ struct Told<'a> {
     whole_since: Option<Timestamp>,
 }
 
-#[derive(Serialize)]
-struct JsonLine<'a> {
-    instance: &'a InstanceId,
-    pool: Option<&'a PoolName>,
+/// What `spend --against FILE --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Answer {
+    version: Version,
+    fleet: Option<FleetId>,
+    reconciliation: Compared,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Compared {
+    /// `aws` or `gcp`, by the file's columns.
+    bill_of: &'static str,
+    from: Timestamp,
+    to: Timestamp,
+    ledger_whole_since: Option<Timestamp>,
+    ours_microusd: i64,
+    theirs_microusd: i64,
+    /// Ours less theirs, and that in per cent of theirs.
+    difference_microusd: i64,
+    difference_percent: Option<f64>,
+    /// The difference is over 1 % of the bill.
+    alarm: bool,
+    /// Whether the bill says which fleet a machine is of.
+    has_tags: bool,
+    /// Which are left out.
+    lines_of_others: u64,
+    /// Not compared: credits, refunds and taxes.
+    credits_microusd: i64,
+    /// Not compared: what is billed under other names than a machine's.
+    elsewhere_microusd: i64,
+    /// The largest difference first.
+    machines: Vec<MachineLine>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct MachineLine {
+    instance: InstanceId,
+    pool: Option<PoolName>,
+    /// `both`, `only ours` or `only theirs`.
     known_to: &'static str,
     ours_microusd: Option<i64>,
     theirs_microusd: Option<i64>,
+    /// The part of theirs that is not machine time, such as data transfer.
     theirs_other_microusd: Option<i64>,
     difference_microusd: i64,
     difference_percent: Option<f64>,
@@ -106,26 +146,25 @@ impl Told<'_> {
         format!("{head}: ours {ours}, theirs {theirs}, difference {} ({share})", signed(difference))
     }
 
-    fn json(&self, fleet: Option<&str>) -> String {
-        let lines: Vec<_> = self.found.lines.iter().map(json_line).collect();
+    fn answer(&self, fleet: Option<&FleetId>) -> Answer {
         let Bill { whose, has_tags, of_others, credits, elsewhere, .. } = self.bill;
-        let answer = json!({
-            "bill_of": whose.word(),
-            "from": self.from,
-            "to": self.to,
-            "ledger_whole_since": self.whole_since,
-            "ours_microusd": self.found.ours.micros(),
-            "theirs_microusd": self.found.theirs.micros(),
-            "difference_microusd": self.found.difference().micros(),
-            "difference_percent": percent(self.found.difference(), self.found.theirs),
-            "alarm": self.found.is_alarming(),
-            "has_tags": has_tags,
-            "lines_of_others": of_others,
-            "credits_microusd": credits.micros(),
-            "elsewhere_microusd": elsewhere.micros(),
-            "machines": lines,
-        });
-        format!("{}\n", json!({ "version": VERSION, "fleet": fleet, "reconciliation": answer }))
+        let reconciliation = Compared {
+            bill_of: whose.word(),
+            from: self.from,
+            to: self.to,
+            ledger_whole_since: self.whole_since,
+            ours_microusd: self.found.ours.micros(),
+            theirs_microusd: self.found.theirs.micros(),
+            difference_microusd: self.found.difference().micros(),
+            difference_percent: percent(self.found.difference(), self.found.theirs),
+            alarm: self.found.is_alarming(),
+            has_tags: *has_tags,
+            lines_of_others: *of_others,
+            credits_microusd: credits.micros(),
+            elsewhere_microusd: elsewhere.micros(),
+            machines: self.found.lines.iter().map(machine_line).collect(),
+        };
+        Answer { version: Version, fleet: fleet.cloned(), reconciliation }
     }
 
     fn text(&self) -> String {
@@ -194,10 +233,10 @@ impl Told<'_> {
     }
 }
 
-fn json_line(line: &Line) -> JsonLine<'_> {
-    JsonLine {
-        instance: &line.instance,
-        pool: line.ours.as_ref().map(|ours| &ours.pool),
+fn machine_line(line: &Line) -> MachineLine {
+    MachineLine {
+        instance: line.instance.clone(),
+        pool: line.ours.as_ref().map(|ours| ours.pool.clone()),
         known_to: known_to(line),
         ours_microusd: line.ours.as_ref().map(|ours| ours.cost.micros()),
         theirs_microusd: line.theirs.map(|theirs| theirs.cost.micros()),

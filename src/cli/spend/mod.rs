@@ -1,13 +1,13 @@
 //! `spend`: what it cost, by whom and for what, and whether the cloud's own bill agrees.
 
-mod against;
+pub(super) mod against;
 mod bill;
 mod books;
 mod page;
 mod period;
 mod plot;
 mod sheet;
-mod told;
+pub(super) mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use clap::Args;
 
 use super::Place;
 use super::failure::Failure;
-use super::say::say;
+use super::say::{say, say_json};
 use crate::model::report::Report;
 use crate::store::whole;
 use books::Books;
@@ -68,7 +68,7 @@ impl Spend {
             whole_since: standing.whole_since,
         };
         if self.csv.is_none() && self.html.is_none() {
-            return say(&if self.json { told.json() } else { told.text() });
+            return if self.json { say_json(&told.answer()) } else { say(&told.text()) };
         }
         if report.is_empty() {
             return Err(Failure::Failed(told.nothing()));
@@ -80,7 +80,7 @@ impl Spend {
         for (path, text) in made.map_err(Failure::Failed)? {
             write(path, &text)?;
         }
-        if self.json { say(&told.json()) } else { Ok(()) }
+        if self.json { say_json(&told.answer()) } else { Ok(()) }
     }
 }
 

@@ -1,12 +1,15 @@
 //! A report for people and for programs.
 
+use std::collections::BTreeMap;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::page::zone_name;
-use crate::cli::read::status::{BUDGET_HEAD, budget_line, budget_row};
-use crate::cli::say::VERSION;
+use crate::cli::read::status::{BUDGET_HEAD, BudgetLine, budget_line, budget_row};
+use crate::cli::say::Version;
 use crate::cli::table::{Side, plain, table};
 use crate::engine::event::BudgetState;
 use crate::model::ids::FleetId;
@@ -147,40 +150,78 @@ impl Told<'_> {
         [name.to_owned(), money.to_string(), share(money, self.report.total())]
     }
 
-    pub(super) fn json(&self) -> String {
+    /// What `spend --json` says.
+    pub(super) fn answer(&self) -> Answer {
         let report = self.report;
-        let parts = |parts: Vec<(&str, Money)>| -> Vec<Value> {
-            parts.into_iter().map(|(name, money)| json!({ "name": name, "microusd": money.micros() })).collect()
+        let parts = |parts: Vec<(&str, Money)>| -> Vec<Part> {
+            parts.into_iter().map(|(name, money)| Part { name: name.to_owned(), microusd: money.micros() }).collect()
         };
-        let by = |parts_by: &dyn Fn(By) -> Vec<Value>| -> Map<String, Value> {
-            By::ALL.into_iter().map(|by| (by.word().to_owned(), parts_by(by).into())).collect()
+        let by = |parts_by: &dyn Fn(By) -> Vec<Part>| -> BTreeMap<&'static str, Vec<Part>> {
+            By::ALL.into_iter().map(|by| (by.word(), parts_by(by))).collect()
         };
-        let days: Vec<Value> = report
-            .days()
-            .iter()
-            .map(|day| {
-                json!({
-                    "start": day.bounds.start,
-                    "end": day.bounds.end,
-                    "microusd": day.total().micros(),
-                    "by": by(&|by| parts(report.of_day(day, by).into_iter().collect())),
-                })
-            })
-            .collect();
-        let waste = report.waste().parts().map(|(used, money)| (used.word().to_owned(), money.micros().into()));
-        let waste: Map<String, Value> = waste.into_iter().collect();
-        let answer = json!({
-            "from": report.span.start,
-            "to": report.span.end,
-            "ledger_whole_since": self.whole_since,
-            "total_microusd": report.total().micros(),
-            "machines": report.machines(),
-            "unpriced": report.unpriced(),
-            "by": by(&|by| parts(report.by(by))),
-            "waste_microusd": Value::Object(waste),
-            "days": days,
-            "budgets": self.budgets.iter().map(|budget| budget_line(budget, report.now)).collect::<Vec<_>>(),
-        });
-        format!("{}\n", json!({ "version": VERSION, "fleet": self.fleet, "at": report.now, "spend": answer }))
+        let day = |day: &Day| DayLine {
+            start: day.bounds.start,
+            end: day.bounds.end,
+            microusd: day.total().micros(),
+            by: by(&|by| parts(report.of_day(day, by).into_iter().collect())),
+        };
+        let spend = Spent {
+            from: report.span.start,
+            to: report.span.end,
+            ledger_whole_since: self.whole_since,
+            total_microusd: report.total().micros(),
+            machines: report.machines(),
+            unpriced: report.unpriced(),
+            by: by(&|by| parts(report.by(by))),
+            waste_microusd: report.waste().parts().map(|(used, money)| (used.word(), money.micros())).into(),
+            days: report.days().iter().map(day).collect(),
+            budgets: self.budgets.iter().map(|budget| budget_line(budget, report.now)).collect(),
+        };
+        Answer { version: Version, fleet: self.fleet.cloned(), at: report.now, spend }
     }
+}
+
+/// What `spend --json` says.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(in crate::cli) struct Answer {
+    version: Version,
+    fleet: Option<FleetId>,
+    /// When the ledger was read.
+    at: Timestamp,
+    spend: Spent,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Spent {
+    /// The report's period. What has been billed up to `at` is in it.
+    from: Timestamp,
+    to: Timestamp,
+    /// Since when the ledger holds every machine; `null`: nobody knows.
+    ledger_whole_since: Option<Timestamp>,
+    total_microusd: i64,
+    machines: usize,
+    /// Machines without a known price, which count as nothing.
+    unpriced: usize,
+    /// By `pool`, `queue`, `project`, `user` and `use`, the most first; each adds up to the total.
+    by: BTreeMap<&'static str, Vec<Part>>,
+    /// What ran no task: `boot`, `failed_boot`, `idle`, `drained`, `switched_off`.
+    waste_microusd: BTreeMap<&'static str, i64>,
+    /// They add up to the total.
+    days: Vec<DayLine>,
+    /// As they stand now.
+    budgets: Vec<BudgetLine>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct DayLine {
+    start: Timestamp,
+    end: Timestamp,
+    microusd: i64,
+    by: BTreeMap<&'static str, Vec<Part>>,
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+struct Part {
+    name: String,
+    microusd: i64,
 }

@@ -259,15 +259,12 @@ pub(super) fn text(view: Option<&View>, lines: &Lines) -> Result<String, Error> 
 #[cfg(test)]
 mod tests {
     use std::fmt::Write;
-    use std::path::Path;
 
     use super::*;
     use crate::model::journal::EntryKind;
     use crate::model::observed::QueueEntry;
     use crate::model::snapshot::{QueueState, Snapshot};
     use jiff::SignedDuration;
-
-    const REGENERATE: &str = "TIDEGATE_REGENERATE";
 
     fn markdown() -> String {
         let mut text = "# Metrics\n\n\
@@ -298,12 +295,7 @@ mod tests {
 
     #[test]
     fn the_documentation_is_as_the_table_says() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/METRICS.md");
-        if std::env::var_os(REGENERATE).is_some() {
-            crate::store::whole::write(&path, &markdown()).unwrap();
-        }
-        let found = std::fs::read_to_string(&path).unwrap();
-        assert!(found == markdown(), "assets/METRICS.md: run with {REGENERATE}=1 to write it again");
+        crate::example::assert_generated("assets/METRICS.md", &markdown());
     }
 
     #[test]

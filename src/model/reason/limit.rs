@@ -1,5 +1,6 @@
 //! What a limit counts, and what it is set on.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::counted;
@@ -7,7 +8,7 @@ use crate::model::ids::{PoolName, QueueName};
 use crate::model::money::Rate;
 
 /// What a limit is set on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum LimitScope {
     All,
     Queue(QueueName),
@@ -28,7 +29,7 @@ impl LimitScope {
 }
 
 /// What a limit counts. `Hourly` is in micro-dollars per hour.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub enum LimitKind {
     Instances,
     Gpu,

@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use jiff::SignedDuration;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::money::Money;
@@ -17,7 +18,7 @@ pub(super) const GRAMMAR: &str = "`warn`, `cheapest-only`, `stop-launching`, `st
 const MOST_GRACE: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What is done, from the mildest on; each but `cheapest-only` holds what those before it do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// It is said.

@@ -76,7 +76,7 @@ fn the_journal_is_read_from_the_store_without_a_loop() {
     assert_eq!(run(state.path(), &["journal"]).0, Some(4));
     std::fs::OpenOptions::new().create(true).append(true).open(state.path().join("tidegate.sqlite")).unwrap();
     let (code, out, err) = run(state.path(), &["journal", "--json"]);
-    assert_eq!((code, out.as_str()), (Some(0), "{\"journal\":[],\"version\":1}\n"), "{err}");
+    assert_eq!((code, out.as_str()), (Some(0), "{\"version\":1,\"journal\":[]}\n"), "{err}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::support::conf::clearml_conf;
 use crate::support::face::Served;
 use crate::support::jobs;
 use crate::support::process::{Group, write};
+use crate::support::told::told;
 
 /// One queue, served by pods.
 pub(super) const SETTINGS: &str = r#"
@@ -117,7 +118,7 @@ impl Rig {
     pub(super) fn ask(&self, what: &str) -> Value {
         let output = self.command("state", &[what, "--json"]).output().unwrap();
         assert!(output.status.success(), "{output:?}\n{}", self.report());
-        serde_json::from_slice::<Value>(&output.stdout).unwrap()[what].take()
+        told(what, output.stdout)[what].take()
     }
 
     /// Starts the loop and lets it act.

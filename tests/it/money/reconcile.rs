@@ -5,8 +5,9 @@ use std::io::Write;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
-use super::books::{Run, json, keep, spend};
+use super::books::{Run, keep, spend};
 use crate::support::process::write;
+use crate::support::told::told;
 
 const COLUMNS: &str = "line_item_line_item_type,line_item_usage_start_date,line_item_usage_end_date,line_item_usage_type,\
     line_item_resource_id,line_item_usage_amount,line_item_unblended_cost,line_item_currency_code";
@@ -69,7 +70,7 @@ fn a_difference_over_one_percent_is_an_alarm_and_lists_whom_each_side_misses() {
     assert!(rows.contains(&vec!["i-c", "-", "-", "$1.51", "-$1.51", "-100.00", "%", "only", "theirs"]), "{out}");
     assert!(err.contains("ALARM: the bill and the ledger differ by more than 1 %: ours $3.02, theirs $3.12"), "{err}");
     let (code, out, _) = spend(folder.path(), &["--against", "bill.csv", "--json"]);
-    let answer = &json(&out)["reconciliation"];
+    let answer = &told("reconciliation", &out)["reconciliation"];
     assert_eq!((code, &answer["alarm"], &answer["ours_microusd"]), (Some(1), &true.into(), &3_018_000.into()));
     assert_eq!(answer["theirs_microusd"], 3_118_000);
     assert_eq!(answer["machines"].as_array().unwrap().len(), 3);
@@ -84,7 +85,7 @@ fn a_period_that_is_asked_for_leaves_out_the_rest_on_both_sides() {
     let nine = ["--since", "2026-11-02T09:00:00Z", "--until", "2026-11-02T10:00:00Z"];
     let (code, out, err) = spend(folder.path(), &[&["--against", "bill.csv", "--json"], &nine[..]].concat());
     assert_eq!(code, Some(0), "{out}{err}");
-    assert_eq!(json(&out)["reconciliation"]["ours_microusd"], 1_509_000);
+    assert_eq!(told("reconciliation", &out)["reconciliation"]["ours_microusd"], 1_509_000);
 }
 
 #[test]

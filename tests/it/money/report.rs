@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use super::books::{Run, json, keep, spend};
+use super::books::{Run, keep, spend};
+use crate::support::told::told;
 
 const RUNS: [Run<'_>; 3] = [
     // Over midnight in Berlin.
@@ -29,7 +30,7 @@ fn a_month_is_told_by_day_pool_and_queue_to_the_micro_dollar() {
     keep(folder.path(), &RUNS);
     let (code, out, err) = spend(folder.path(), &["--period", "2026-10", "--json"]);
     assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
-    let answer = &json(&out)["spend"];
+    let answer = &told("spend", &out)["spend"];
     assert_eq!((&answer["total_microusd"], &answer["machines"]), (&OCTOBER.into(), &2.into()));
     assert_eq!((&answer["from"], &answer["to"]), (&"2026-09-30T22:00:00Z".into(), &"2026-10-31T23:00:00Z".into()));
     assert_eq!(answer["days"].as_array().unwrap().len(), 31);
@@ -113,7 +114,7 @@ fn an_empty_month_is_said_to_be_empty_and_no_report_of_it_is_written() {
         assert!(!folder.path().join("march").exists());
     }
     let (code, out, _) = spend(folder.path(), &["--period", "2026-03", "--json"]);
-    assert_eq!((code, &json(&out)["spend"]["total_microusd"]), (Some(0), &0.into()));
+    assert_eq!((code, &told("spend", &out)["spend"]["total_microusd"]), (Some(0), &0.into()));
 }
 
 #[test]

@@ -4,6 +4,8 @@ use std::process::Command;
 
 use tidegate::replay::soak::{Soak, soak, trace};
 
+use crate::support::told::told;
+
 /// Of each world.
 const TICKS: u32 = 800;
 
@@ -35,7 +37,7 @@ fn the_command_tells_what_was_soaked() {
     command.args(["soak", "--seed", "3", "--ticks", "1", "--world", "200", "--threads", "1", "--json"]);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = told("soak", &output.stdout);
     assert_eq!((&told["worlds"], &told["failed_worlds"]), (&1.into(), &0.into()));
     assert!(told["ticks"].as_u64() > Some(200) && told["by_kind"]["DrainRaced"].is_u64(), "{told}");
 }

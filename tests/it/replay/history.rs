@@ -10,6 +10,7 @@ use tidegate::world::sim::clearml::{ClearmlServer, NewTask, Said};
 
 use crate::support::face::Served;
 use crate::support::process::write;
+use crate::support::told::told;
 
 const SETTINGS: &str = r#"
 credentials = "env:CONSOLE"
@@ -84,8 +85,8 @@ fn the_tasks_of_a_server_are_saved_played_and_plotted() {
 
     // What was saved can be swept again, at the settings' price: $3/h for twenty minutes each at least.
     let output = replay(&served.url, folder.path(), &["--sweep", "--json", "own.csv"]);
-    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let points = told["sweeps"][0]["settings"].as_array().unwrap();
+    let answer = told("sweep", &output.stdout);
+    let points = answer["sweeps"][0]["settings"].as_array().unwrap();
     let least = points[0]["total_usd"].as_f64().unwrap();
     assert!((29.0..60.0).contains(&least), "{least}: 29 times 20 minutes at $3/h are $29");
     assert_eq!(points.iter().filter(|point| point["present"] == true).count(), 1);

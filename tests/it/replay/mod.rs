@@ -7,6 +7,8 @@ mod world;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::told::told;
+
 /// A morning of one queue: a sweep of short jobs, then a long one.
 fn morning() -> String {
     let sweep = (0..30).map(|job| format!("{},{},1,train,ann\n", job * 7, 300 + job * 20));
@@ -33,7 +35,7 @@ fn two_policies_are_scored_on_one_trace_for_people_and_for_programs() {
     assert_eq!(code, Some(0), "{err}");
     assert!(text.contains("tidegate:keep_alive=1m") && text.contains("clearml:poll=30s,idle=60s"), "{text}");
     let (_, json, _) = replay(directory.path(), &morning(), &[&policies[..], &["--json"]].concat());
-    let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let line = told("replay", &json);
     let policies = line["traces"][0]["policies"].as_array().unwrap();
     for policy in policies {
         assert_eq!(
@@ -99,7 +101,7 @@ fn the_gates_are_one_table_and_a_failed_one_is_exit_1() {
         assert!(text.contains(gate), "{gate}: {text}{err}");
     }
     let (code, json, err) = judged(&["--json"]);
-    let line: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let line = told("gates", &json);
     let gates = line["gates"].as_array().unwrap();
     let failed = gates.iter().filter(|gate| gate["verdict"] == "fail").count();
     assert_eq!(code, Some(i32::from(failed > 0)), "{json}");

@@ -13,3 +13,4 @@ pub(crate) mod moto;
 pub(crate) mod postgres;
 pub(crate) mod process;
 pub(crate) mod python;
+pub(crate) mod told;

@@ -18,6 +18,7 @@ use crate::support::face::Served;
 use crate::support::jobs;
 use crate::support::moto::{self, Moto};
 use crate::support::process::{Group, write};
+use crate::support::told::told;
 
 use hypervisor::Hypervisor;
 
@@ -169,7 +170,7 @@ impl Rig {
     /// What a reading subcommand says to programs.
     pub(super) fn ask(&self, what: &str) -> Value {
         let said = self.done(&[what, "--json"]);
-        serde_json::from_str::<Value>(&said).unwrap()[what].take()
+        told(what, said)[what].take()
     }
 
     /// Starts the loop as a service and waits until it can be asked.
