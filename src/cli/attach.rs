@@ -238,7 +238,7 @@ impl Relay {
             Event::View(view) => match &self.watched {
                 Some(who) => {
                     let leader = Leader::Other(who.clone());
-                    Event::View(Arc::new(View { leader, ..Arc::unwrap_or_clone(view) }))
+                    Event::View(Arc::new(View { leader, reaches_leader: false, ..Arc::unwrap_or_clone(view) }))
                 }
                 None => Event::View(view),
             },

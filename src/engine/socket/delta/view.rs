@@ -36,6 +36,7 @@ fields! {
         fleet: Whole<FleetId>,
         mode: Whole<Mode>,
         leader: Whole<Leader>,
+        reaches_leader: Whole<bool>,
         leads_since: Whole<Option<Timestamp>>,
         rivals: Whole<Vec<String>>,
         snapshot: Shared<SnapshotChange>,
