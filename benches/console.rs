@@ -11,33 +11,26 @@
     reason = "a bench that cannot go on fails, and prints"
 )]
 
-use std::io::{Read, Write};
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "support/terminal.rs"]
+mod terminal;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::SignedDuration;
-use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
-use tidegate::engine::act::crash::CrashPoints;
-use tidegate::engine::act::naming::Naming;
 use tidegate::engine::command::{Command, Request};
-use tidegate::engine::event::{Answer, Event, Leader, View};
-use tidegate::engine::{Setup, start};
-use tidegate::model::ids::Term;
+use tidegate::engine::event::{Answer, Event, View};
 use tidegate::model::journal::{Entry, EntryKind, Subject};
-use tidegate::store::memory::MemoryStore;
-use tidegate::store::settings::SettingsFile;
 use tidegate::tui::{Link, Options, run};
-use tidegate::world::clock::Clock;
-use tidegate::world::prices;
-use tidegate::world::sim::Sim;
-use tidegate::world::sim::scenario::Scenario;
 use tokio::sync::{broadcast, mpsc};
 
-const SIZE: PtySize = PtySize { rows: 40, cols: 120, pixel_width: 0, pixel_height: 0 };
+use fleet::fleet;
+use terminal::{Program, millis, now};
+
 const KEYS: usize = 40;
-/// A frame has come when so much was written after the alternate screen was entered.
-const A_FRAME: usize = 200;
-const ALTERNATE_SCREEN: &[u8] = b"\x1b[?1049h";
 /// Ticks of `/proc/<pid>/stat` in a second.
 const TICKS: f64 = 100.0;
 
@@ -73,7 +66,7 @@ fn main() {
     measure("60 times as fast, 500 machines", Program::start(tidegate, &large, None), warm, &[b"j", b"k"]);
     for fleet in ["500,20000", "10000,20000"] {
         for (page, keys) in [("machines", b"2"), ("journal", b"5")] {
-            let mut program = Program::start(&own, &[], Some(fleet));
+            let mut program = Program::start(&own, &[], Some((FLEET, fleet)));
             std::thread::sleep(a_while);
             program.writer.write_all(keys).unwrap();
             measure(
@@ -167,52 +160,6 @@ fn play(mut asked: mpsc::Receiver<Request>, tell: &broadcast::Sender<Event>, vie
     });
 }
 
-/// The demo's fleet with so many machines.
-fn fleet(machines: usize) -> View {
-    const DEMO: &str = include_str!("../assets/demo/settings.toml");
-    let scenario = Scenario::demo().unwrap();
-    let mut handle = start(move || async move {
-        let clock = Clock::simulated(scenario.start, 3_600);
-        let sim = Sim::new(scenario, 7, clock);
-        Ok(Setup {
-            settings: SettingsFile::in_memory(DEMO).unwrap(),
-            world: sim.world(),
-            store: Box::new(MemoryStore::default()),
-            clock,
-            catalogue: Arc::new(prices::catalogue().unwrap()),
-            leader: Leader::Us(Term(1)),
-            candidate: None,
-            naming: Naming::seeded(7),
-            policy: None,
-            planner: tidegate::plan::plan,
-            crash: CrashPoints::default(),
-            socket: None,
-            warnings: Vec::new(),
-        })
-    })
-    .unwrap();
-    handle.requests.blocking_send(Request { id: 1, by: "ann".into(), command: Command::Arm }).unwrap();
-    let mut view = loop {
-        if let Ok(Event::View(view)) = handle.events.blocking_recv()
-            && view.snapshot.instances.len() > 3
-        {
-            break Arc::unwrap_or_clone(view);
-        }
-    };
-    let quit = Command::Quit { on_exit: None };
-    handle.requests.blocking_send(Request { id: 2, by: "ann".into(), command: quit }).unwrap();
-    let snapshot = Arc::make_mut(&mut view.snapshot);
-    let models = snapshot.instances.clone();
-    snapshot.instances = (0..machines)
-        .map(|number| {
-            let mut machine = models[number % models.len()].clone();
-            machine.id = format!("i-{number:017x}").as_str().into();
-            machine
-        })
-        .collect();
-    view
-}
-
 fn row(what: &str, value: f64, goal: &str) {
     let goal = if goal.is_empty() { String::new() } else { format!("   goal {goal}") };
     println!("  {what:<36} {value:>10.2}{goal}");
@@ -236,107 +183,4 @@ fn first_frame(program: &str, arguments: &[&str]) -> f64 {
         std::thread::sleep(Duration::from_micros(200));
     }
     millis(begun)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a bench measures")]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn millis(begun: Instant) -> f64 {
-    begun.elapsed().as_secs_f64() * 1e3
-}
-
-/// The program in a terminal that answers nothing and remembers what was written.
-struct Program {
-    child: Box<dyn Child + Send + Sync>,
-    writer: Box<dyn Write + Send>,
-    written: Arc<Mutex<Vec<u8>>>,
-    _master: Box<dyn MasterPty + Send>,
-}
-
-impl Program {
-    fn start(program: &str, arguments: &[&str], fleet: Option<&str>) -> Self {
-        let pair = native_pty_system().openpty(SIZE).unwrap();
-        let mut command = CommandBuilder::new(program);
-        command.args(arguments);
-        if let Some(fleet) = fleet {
-            command.env(FLEET, fleet);
-        }
-        command.env("TERM", "xterm-256color");
-        command.env("LANG", "C.UTF-8");
-        let child = pair.slave.spawn_command(command).unwrap();
-        let written = Arc::new(Mutex::new(Vec::new()));
-        let (mut reader, heard) = (pair.master.try_clone_reader().unwrap(), Arc::clone(&written));
-        let mut writer = pair.master.take_writer().unwrap();
-        // Terminals are asked who they are and what colours they have before the first frame.
-        writer.write_all(b"\x1b[?62c").unwrap();
-        std::thread::Builder::new()
-            .spawn(move || {
-                let mut bytes = [0; 16_384];
-                while let Ok(read @ 1..) = reader.read(&mut bytes) {
-                    heard.lock().unwrap().extend_from_slice(&bytes[..read]);
-                }
-            })
-            .unwrap();
-        Self { child, writer, written, _master: pair.master }
-    }
-
-    fn bytes(&self) -> usize {
-        self.written.lock().unwrap().len()
-    }
-
-    fn has_drawn(&self) -> bool {
-        let written = self.written.lock().unwrap();
-        let entered = written.windows(ALTERNATE_SCREEN.len()).position(|bytes| bytes == ALTERNATE_SCREEN);
-        entered.is_some_and(|at| written.len() - at > A_FRAME)
-    }
-
-    /// From the key to the first byte that is written after it.
-    fn key(&mut self, key: &[u8]) -> f64 {
-        std::thread::sleep(Duration::from_millis(120));
-        let before = self.bytes();
-        let begun = now();
-        self.writer.write_all(key).unwrap();
-        while self.bytes() == before && begun.elapsed() < Duration::from_secs(2) {
-            std::thread::sleep(Duration::from_micros(50));
-        }
-        millis(begun)
-    }
-
-    fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.process_id().unwrap())).unwrap()
-    }
-
-    /// Processor time so far, in ticks.
-    fn ticks(&self) -> f64 {
-        let stat = self.proc("stat");
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        // The 14th and 15th of all; the name, which may hold blanks, and the id stand before the bracket.
-        fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
-    }
-
-    /// How often its threads went to sleep or were taken off the processor so far.
-    fn wakes(&self) -> f64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.process_id().unwrap())).unwrap();
-        let status = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
-        let of = |text: &str| -> f64 {
-            let lines = text.lines().filter(|line| line.contains("ctxt_switches"));
-            lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
-        };
-        status.map(|text| of(&text)).sum()
-    }
-
-    fn resident(&self) -> f64 {
-        let status = self.proc("status");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1024.0
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

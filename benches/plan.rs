@@ -144,6 +144,8 @@ fn settings(queues: usize) -> Settings {
             policy: None,
             metrics: None,
             store: None,
+            keep: SignedDuration::from_hours(24 * 90),
+            keep_bills: None,
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),

@@ -89,8 +89,8 @@ enum Way {
 impl Way {
     /// Connects; at the first time a person may be asked for a password, later the screen is there.
     async fn connect(&self, first: bool) -> Result<Client, SocketError> {
-        match self {
-            Self::Here(directory) => Client::connect(directory).await,
+        let mut client = match self {
+            Self::Here(directory) => Client::connect(directory).await?,
             Self::Through { program, host, there } => {
                 let mut arguments = Vec::new();
                 if !first && program == "ssh" {
@@ -98,9 +98,11 @@ impl Way {
                 }
                 arguments.push(host.clone());
                 arguments.extend(there.iter().cloned());
-                Client::through(program, &arguments, !first)
+                Client::through(program, &arguments, !first)?
             }
-        }
+        };
+        client.follow_changes().await?;
+        Ok(client)
     }
 
     /// What the screen says of where the loop is.
@@ -236,7 +238,7 @@ impl Relay {
             Event::View(view) => match &self.watched {
                 Some(who) => {
                     let leader = Leader::Other(who.clone());
-                    Event::View(Arc::new(View { leader, ..Arc::unwrap_or_clone(view) }))
+                    Event::View(Arc::new(View { leader, reaches_leader: false, ..Arc::unwrap_or_clone(view) }))
                 }
                 None => Event::View(view),
             },

@@ -69,3 +69,29 @@ pub enum Command {
         on_exit: Option<OnExit>,
     },
 }
+
+impl Command {
+    /// Whether it changes the fleet, or how the loop acts: that is the business of the console that leads.
+    #[must_use]
+    pub fn changes(&self) -> bool {
+        match self {
+            Self::Arm
+            | Self::Disarm
+            | Self::Pause
+            | Self::Resume
+            | Self::Ask(_)
+            | Self::Set { .. }
+            | Self::Write { .. }
+            | Self::ResetBackOff(_)
+            | Self::TaskDeed { .. } => true,
+            Self::Refresh
+            | Self::SettingsText
+            | Self::Preview(_)
+            | Self::BootLog(_)
+            | Self::Tasks(_)
+            | Self::TaskLog(_)
+            | Self::Journal(_)
+            | Self::Quit { .. } => false,
+        }
+    }
+}

@@ -63,6 +63,9 @@ pub struct View {
     pub fleet: FleetId,
     pub mode: Mode,
     pub leader: Leader,
+    /// Where another leads: what is asked here reaches it, and is done there.
+    #[serde(default)]
+    pub reaches_leader: bool,
     /// Since when this loop leads; `None` where it does not, or where nobody else could.
     pub leads_since: Option<Timestamp>,
     /// Other autoscalers that act on our queues, each with the queues: `dynamic_worker on train`.

@@ -21,6 +21,10 @@ type Answered = Result<Answer, String>;
 
 impl Loop {
     pub(super) async fn handle(&mut self, request: Request) -> Result<(), EngineError> {
+        if request.command.changes() && self.reaches_leader() {
+            self.post(request).await;
+            return Ok(());
+        }
         let Request { id, by, command } = request;
         let answered = match command {
             Command::Arm => self.arm(&by, true).await?,

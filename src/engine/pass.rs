@@ -33,12 +33,6 @@ use crate::plan::check::{Broken, check};
 use crate::plan::pace::{QUICK, SLOW, pace};
 use crate::world::clock::Stopwatch;
 
-/// Journal lines, ended intents and machines that are gone are kept this long.
-const KEPT: SignedDuration = SignedDuration::from_hours(90 * 24);
-/// No budget's period reaches further back; money stays in the store for good.
-const LONGEST_PERIOD: SignedDuration = SignedDuration::from_hours(70 * 24);
-const DAY: SignedDuration = SignedDuration::from_hours(24);
-
 /// What is not done of a plan, by its place there, and why.
 pub(super) type Undone = BTreeMap<usize, String>;
 
@@ -93,23 +87,6 @@ impl Loop {
         }
         let text = format!("the clock jumped by {} s: everything is looked at again first", jump.as_secs());
         self.commit(vec![line(now, EntryKind::Seen, text).record()]).await;
-    }
-
-    /// Forgets, once a day, what is too old to be asked for.
-    async fn prune(&mut self) {
-        let now = self.setup.clock.now();
-        let due = self.pruned_at.is_none_or(|last| now.duration_since(last) >= DAY);
-        if !due || !self.leads() {
-            return;
-        }
-        self.pruned_at = Some(now);
-        let before = now.saturating_sub(KEPT).unwrap_or(Timestamp::MIN);
-        if let Err(error) = self.setup.store.prune(before).await {
-            tracing::warn!(%error, "old records could not be removed");
-            return;
-        }
-        self.memory.forget_before(before);
-        self.memory.ledger.forget_before(now.saturating_sub(LONGEST_PERIOD).unwrap_or(Timestamp::MIN));
     }
 
     /// Begins a look at the world, unless one is under way.

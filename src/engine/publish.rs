@@ -20,6 +20,7 @@ impl Loop {
             fleet: self.settings.the_loop.fleet.clone(),
             mode: Mode { armed: self.memory.armed, paused: self.memory.paused },
             leader: self.setup.leader.clone(),
+            reaches_leader: self.reaches_leader(),
             leads_since: self.lead.as_ref().filter(|_| self.leads()).and_then(|lead| lead.since),
             rivals: rivals(&self.facts, &self.settings),
             snapshot: Arc::clone(&self.snapshot),

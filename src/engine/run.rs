@@ -20,6 +20,7 @@ use crate::engine::event::{Answer, Event, Leader};
 use crate::engine::foresee::Foreseen;
 use crate::engine::lead::{Lead, Stand};
 use crate::engine::notices::{Lost, Notifier};
+use crate::engine::post::Post;
 use crate::engine::pricing::{Pricing, Told};
 use crate::engine::schedules::Held;
 use crate::engine::seen::facts::{Facts, Observation};
@@ -135,6 +136,8 @@ pub(super) struct Loop {
     pub(super) notifier: Notifier,
     /// The memory holds more than the snapshot shows.
     pub(super) unseen: bool,
+    /// Orders from and to consoles that share the store.
+    pub(super) post: Post,
 }
 
 /// A deed under way.
@@ -211,6 +214,7 @@ impl Loop {
             scheduled: Held::new(),
             notifier: Notifier::default(),
             unseen: false,
+            post: Post::default(),
         };
         if the_loop.leads() {
             the_loop.doubt_open_intents(now).await;
@@ -243,13 +247,16 @@ impl Loop {
             if self.until_beat().is_some_and(|left| left.is_zero()) {
                 self.keep_lead();
             }
+            if self.until_post().is_some_and(|left| left.is_zero()) {
+                self.tend_post().await?;
+            }
             let wait = self.wait();
             if wait.is_zero() {
                 // However much is asked and done, the world is looked at in time.
                 self.wake().await?;
                 continue;
             }
-            let wait = self.until_beat().map_or(wait, |beat| beat.min(wait));
+            let wait = self.until_beat().into_iter().chain(self.until_post()).fold(wait, SignedDuration::min);
             tokio::select! {
                 biased;
                 // Before it is known who leads, no request can be answered well.
@@ -461,8 +468,10 @@ impl Loop {
         let _ = self.events.send(event);
     }
 
-    pub(super) fn answer(&self, id: u64, result: Result<Answer, String>) {
-        self.tell(Event::Answer { id, result });
+    pub(super) fn answer(&mut self, id: u64, result: Result<Answer, String>) {
+        if let Some(result) = self.post.keep(id, result) {
+            self.tell(Event::Answer { id, result });
+        }
     }
 
     /// The next look is due within `span`.

@@ -30,6 +30,7 @@ pub mod nearest;
 pub mod notice;
 pub mod observed;
 pub mod plan;
+pub mod posted;
 pub mod prices;
 pub mod reason;
 pub mod reconcile;

@@ -244,6 +244,8 @@ impl World {
                 policy: None,
                 metrics: None,
                 store: None,
+                keep: SignedDuration::from_hours(24 * 90),
+                keep_bills: None,
             },
             limits: Limits::default(),
             accounts: Vec::new(),

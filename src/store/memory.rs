@@ -1,11 +1,10 @@
 //! A store that forgets at the end: for the demo, the replay and tests.
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::record::{Memory, Record};
-use crate::store::{Store, StoreError};
+use crate::store::{Keep, Pruned, Store, StoreError};
 
 /// Keeps the records in memory only.
 #[derive(Debug, Default)]
@@ -44,9 +43,9 @@ impl Store for MemoryStore {
         Ok(lines.into_iter().take(limit).cloned().collect())
     }
 
-    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        self.journal.retain(|entry| entry.at >= before);
-        self.memory.forget_before(before);
-        Ok(())
+    async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {
+        self.journal.retain(|entry| entry.at >= keep.lines);
+        self.memory.forget_before(keep.lines);
+        Ok(Pruned::default())
     }
 }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use crate::model::ids::Term;
 use crate::model::journal::{Entry, JournalFilter};
+use crate::model::posted::{Fate, Posted};
 use crate::model::record::{Memory, Record};
 
 /// Keeps the records. One writer: the engine.
@@ -30,9 +31,9 @@ pub trait Store: Send {
     /// The newest journal lines that match, newest first.
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError>;
 
-    /// Forgets journal lines, ended intents and machines proved gone before `before`, and samples that newer ones
-    /// have pushed out. Money is kept for good.
-    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError>;
+    /// Forgets some of what is older than it is kept: journal lines, ended intents, machines proved gone, bills; and
+    /// samples that newer ones have pushed out. What bills came to stays in the total.
+    async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError>;
 
     /// This console leads now, in this term. Where consoles share the store it is told what they wrote, and from here on it
     /// alone writes; before that it does not. `None`: the store is this console's own.
@@ -48,6 +49,55 @@ pub trait Store: Send {
     async fn refresh(&mut self) -> Result<Option<Memory>, StoreError> {
         Ok(None)
     }
+
+    /// Whether other consoles may have this store too. Only then are orders posted and taken.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    /// Writes an order to whoever leads.
+    async fn post(&mut self, _order: &Posted) -> Result<(), StoreError> {
+        Err(StoreError::Own)
+    }
+
+    /// Takes the oldest order that nobody took, as the leader: each is taken once, whatever becomes of who took it. Those that
+    /// an earlier leader took and did not answer are answered with `lost`.
+    async fn take_posted(&mut self, _lost: &str) -> Result<Option<Posted>, StoreError> {
+        Ok(None)
+    }
+
+    /// Answers an order that was taken.
+    async fn answer_posted(&mut self, _id: &str, _answer: &str) -> Result<(), StoreError> {
+        Err(StoreError::Own)
+    }
+
+    /// What has become of an order; once it was answered, that is forgotten.
+    async fn fate_of_posted(&mut self, _id: &str) -> Result<Fate, StoreError> {
+        Err(StoreError::Own)
+    }
+
+    /// Takes an order back; `false`: it was taken before.
+    async fn withdraw_posted(&mut self, _id: &str) -> Result<bool, StoreError> {
+        Err(StoreError::Own)
+    }
+}
+
+/// From when on things are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Keep {
+    /// Journal lines, ended intents, machines that are gone.
+    pub lines: Timestamp,
+    /// Bills that are closed; `None`: for good.
+    pub bills: Option<Timestamp>,
+}
+
+/// What was forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Pruned {
+    /// There is more to forget.
+    pub more: bool,
+    /// So many bills.
+    pub bills: u64,
 }
 
 /// Why the store cannot be read or written.
@@ -72,6 +122,8 @@ pub enum StoreError {
     Write { path: PathBuf, message: String },
     #[error("the shared store: {message}")]
     Shared { message: String },
+    #[error("no other console has this store: there is nobody to order anything of")]
+    Own,
     #[error("the shared store is led in term {leads}, this console's was {ours}: it writes no more")]
     Superseded { ours: Term, leads: Term },
 }

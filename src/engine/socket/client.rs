@@ -4,12 +4,15 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use serde::Serialize;
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command as Program};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::SocketError;
+use super::ear::{Ear, Heard};
+use super::line::{Speech, Word};
 use crate::engine::command::{Command, Request};
 use crate::engine::event::{Answer, Event, View};
 use crate::model::ids::Actor;
@@ -17,14 +20,13 @@ use crate::store::directory::refuse_exposed;
 
 /// A connection to a running loop.
 pub struct Client {
-    reader: Reader,
+    ear: Ear,
     writer: Writer,
     last_id: u64,
     /// What carries the lines where the socket is elsewhere; it ends with the connection.
     bridge: Option<Child>,
 }
 
-type Reader = BufReader<Box<dyn AsyncRead + Send + Unpin>>;
 type Writer = Box<dyn AsyncWrite + Send + Unpin>;
 
 impl std::fmt::Debug for Client {
@@ -43,7 +45,7 @@ impl Client {
         }
         let stream = UnixStream::connect(&path).await.map_err(|error| not_reachable(error.to_string()))?;
         let (reader, writer) = stream.into_split();
-        Ok(Self { reader: BufReader::new(Box::new(reader)), writer: Box::new(writer), last_id: 0, bridge: None })
+        Ok(Self { ear: Ear::new(Box::new(reader)), writer: Box::new(writer), last_id: 0, bridge: None })
     }
 
     /// Connects to a loop elsewhere: the program's input and output are the socket's, as of `ssh HOST tidegate attach
@@ -61,8 +63,14 @@ impl Client {
         let (Some(reader), Some(writer)) = (bridge.stdout.take(), bridge.stdin.take()) else {
             return Err(SocketError::Lost(format!("`{program}` has no input or no output")));
         };
-        let (reader, writer) = (BufReader::new(Box::new(reader) as Box<_>), Box::new(writer));
-        Ok(Self { reader, writer, last_id: 0, bridge: Some(bridge) })
+        Ok(Self { ear: Ear::new(Box::new(reader)), writer: Box::new(writer), last_id: 0, bridge: Some(bridge) })
+    }
+
+    /// From now on the loop tells only what changes from view to view; the views that come are whole as before. A loop of
+    /// another version goes on as it did, and its views carry a warning of that.
+    pub async fn follow_changes(&mut self) -> Result<(), SocketError> {
+        self.ear.expect_hello();
+        write(&mut self.writer, &Word::Hello(Speech::own())).await
     }
 
     /// Asks, and waits for the answer; other events in between are passed over.
@@ -83,7 +91,7 @@ impl Client {
 
     /// Sends a request without waiting; its answer is one of the events.
     pub async fn send(&mut self, request: &Request) -> Result<(), SocketError> {
-        write_request(&mut self.writer, request).await
+        write(&mut self.writer, request).await
     }
 
     /// The next view; the first comes at once, if the loop has made one.
@@ -99,7 +107,12 @@ impl Client {
 
     /// The next event, whatever it is.
     pub async fn next(&mut self) -> Result<Event, SocketError> {
-        read_event(&mut self.reader).await
+        loop {
+            match self.ear.next().await? {
+                Heard::Event(event) => return Ok(event),
+                Heard::Missed => write(&mut self.writer, &Word::Whole).await?,
+            }
+        }
     }
 
     /// Stands between a screen and the loop: what is requested goes there, what the loop tells comes here, until the
@@ -110,23 +123,33 @@ impl Client {
         sent: impl Fn(&Request),
         tell: impl Fn(Event),
     ) -> SocketError {
-        let Self { mut reader, mut writer, bridge: _bridge, .. } = self;
+        let Self { mut ear, mut writer, bridge: _bridge, .. } = self;
+        let missed = Notify::new();
         let told = async {
             loop {
-                match read_event(&mut reader).await {
-                    Ok(event) => tell(event),
+                match ear.next().await {
+                    Ok(Heard::Event(event)) => tell(event),
+                    Ok(Heard::Missed) => missed.notify_one(),
                     Err(error) => return error,
                 }
             }
         };
         let asked = async {
-            while let Some(request) = requests.recv().await {
-                sent(&request);
-                if let Err(error) = write_request(&mut writer, &request).await {
+            loop {
+                let written = tokio::select! {
+                    () = missed.notified() => write(&mut writer, &Word::Whole).await,
+                    request = requests.recv() => match request {
+                        Some(request) => {
+                            sent(&request);
+                            write(&mut writer, &request).await
+                        }
+                        None => return SocketError::Lost("the screen was left".to_owned()),
+                    },
+                };
+                if let Err(error) = written {
                     return error;
                 }
             }
-            SocketError::Lost("the screen was left".to_owned())
         };
         tokio::select! {
             error = told => error,
@@ -135,33 +158,12 @@ impl Client {
     }
 }
 
-async fn read_event(reader: &mut Reader) -> Result<Event, SocketError> {
-    let mut line = String::new();
-    let read = reader.read_line(&mut line).await.map_err(|error| SocketError::Lost(error.to_string()))?;
-    if read == 0 {
-        return Err(SocketError::Lost("the connection was closed".to_owned()));
-    }
-    serde_json::from_str(&line).map_err(|error| complaint(&line, &error))
-}
-
-async fn write_request(writer: &mut Writer, request: &Request) -> Result<(), SocketError> {
-    let mut line = serde_json::to_vec(request).map_err(|error| SocketError::Lost(error.to_string()))?;
+async fn write(writer: &mut Writer, said: &impl Serialize) -> Result<(), SocketError> {
+    let mut line = serde_json::to_vec(said).map_err(|error| SocketError::Lost(error.to_string()))?;
     line.push(b'\n');
     let written = async {
         writer.write_all(&line).await?;
         writer.flush().await
     };
     written.await.map_err(|error| SocketError::Lost(error.to_string()))
-}
-
-/// The server's complaint about what we sent, or ours about what it sent.
-fn complaint(line: &str, error: &serde_json::Error) -> SocketError {
-    const SHOWN: usize = 200;
-    let said = serde_json::from_str::<serde_json::Value>(line).ok();
-    match said.as_ref().and_then(|said| said.get("error")).and_then(serde_json::Value::as_str) {
-        Some(said) => SocketError::Refused(said.to_owned()),
-        None => {
-            SocketError::Unreadable { line: line.trim_end().chars().take(SHOWN).collect(), message: error.to_string() }
-        }
-    }
 }

@@ -1,8 +1,12 @@
 //! The loop's socket: JSON lines over a Unix socket in the state directory. A client sends one
 //! [`Request`](crate::engine::command::Request) a line and is told one [`Event`](crate::engine::event::Event) a
-//! line, the newest view first; a line that is no request is answered with `{"error": "..."}`.
+//! line, the newest view first; a line that is no request is answered with `{"error": "..."}`. A client that says so is
+//! told only what changes from view to view: see `line`.
 
 mod client;
+mod delta;
+mod ear;
+mod line;
 mod relay;
 mod server;
 
@@ -69,6 +73,7 @@ mod tests {
             fleet: "lab".into(),
             mode: Mode { armed: false, paused: false },
             leader: Leader::Us(Term(1)),
+            reaches_leader: false,
             leads_since: None,
             rivals: Vec::new(),
             snapshot: Arc::new(Snapshot::default()),
@@ -98,6 +103,8 @@ mod tests {
                     policy: None,
                     metrics: None,
                     store: None,
+                    keep: jiff::SignedDuration::from_hours(24 * 90),
+                    keep_bills: None,
                 },
                 limits: Limits::default(),
                 accounts: Vec::new(),
@@ -191,6 +198,123 @@ mod tests {
             }
         };
         assert!(matches!(end, SocketError::Lost(_)), "{end}");
+    }
+
+    /// The next line that a client says.
+    async fn said(reader: &mut tokio::io::Lines<BufReader<tokio::net::unix::OwnedReadHalf>>) -> String {
+        reader.next_line().await.unwrap().unwrap()
+    }
+
+    fn shown(warning: &str) -> Arc<View> {
+        let Event::View(view) = view(warning) else { unreachable!("it is a view") };
+        view
+    }
+
+    #[tokio::test]
+    async fn one_who_follows_changes_is_told_few_bytes_and_sees_every_view() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let it = Loop::start(&mut tasks);
+        it.events.send(view(&"x".repeat(1 << 16))).unwrap();
+        let mut client = Client::connect(it.directory.path()).await.unwrap();
+        client.follow_changes().await.unwrap();
+        assert_eq!(client.view().await.unwrap().warnings[0].len(), 1 << 16);
+        client.ask("ann".into(), Command::Refresh).await.unwrap();
+        for number in 0..20 {
+            let at = shown("").at + jiff::SignedDuration::from_secs(number);
+            let new = Arc::new(View { at, ..Arc::unwrap_or_clone(shown(&format!("{number}"))) });
+            it.events.send(Event::View(Arc::clone(&new))).unwrap();
+            assert_eq!(client.view().await.unwrap(), new);
+        }
+        // Another one that does not say that it follows is told the whole.
+        let mut other = Client::connect(it.directory.path()).await.unwrap();
+        assert_eq!(other.view().await.unwrap().warnings, ["19"]);
+    }
+
+    #[tokio::test]
+    async fn one_who_sleeps_sees_the_newest_view_and_not_all_that_it_missed() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let it = Loop::start(&mut tasks);
+        it.events.send(view("first")).unwrap();
+        let mut client = Client::connect(it.directory.path()).await.unwrap();
+        client.follow_changes().await.unwrap();
+        client.ask("ann".into(), Command::Refresh).await.unwrap();
+        // Each is far larger than what the socket holds.
+        for number in 0..100 {
+            it.events.send(view(&format!("{number} {}", "x".repeat(1 << 18)))).unwrap();
+            tokio::task::yield_now().await;
+        }
+        let mut seen = 0;
+        while !client.view().await.unwrap().warnings[0].starts_with("99 ") {
+            seen += 1;
+        }
+        assert!(seen < 50, "it was shown {seen} old views");
+    }
+
+    #[tokio::test]
+    async fn a_change_that_is_missing_has_the_view_asked_for_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let listener = tokio::net::UnixListener::bind(path(directory.path())).unwrap();
+        let mut client = Client::connect(directory.path()).await.unwrap();
+        client.follow_changes().await.unwrap();
+        let (reader, mut writer) = listener.accept().await.unwrap().0.into_split();
+        let mut reader = BufReader::new(reader).lines();
+        assert!(said(&mut reader).await.starts_with("{\"hello\":{"));
+        let change = |number, from: &str, to: &str| {
+            let change = <delta::ViewChange as delta::Change>::between(&shown(from), &shown(to)).unwrap();
+            line::Line::Change { number, change: Box::new(change) }
+        };
+        let speech = line::Speech::own();
+        let tell = [
+            line::Line::View(shown("a")),
+            line::Line::Hello { speech, number: 7 },
+            change(8, "a", "b"),
+            change(10, "c", "d"),
+            change(11, "d", "e"),
+            line::Line::Whole { number: 11, view: shown("e") },
+            change(12, "e", "f"),
+            change(12, "f", "g"),
+            line::Line::Whole { number: 13, view: shown("h") },
+        ];
+        for line in tell {
+            writer.write_all(format!("{}\n", serde_json::to_string(&line).unwrap()).as_bytes()).await.unwrap();
+        }
+        for warning in ["a", "b", "e", "f", "h"] {
+            assert_eq!(client.view().await.unwrap().warnings, [warning]);
+        }
+        assert_eq!([said(&mut reader).await, said(&mut reader).await], ["\"whole\"", "\"whole\""]);
+    }
+
+    #[tokio::test]
+    async fn a_loop_of_another_version_is_told_of_on_the_screen() {
+        let hello = r#"{"hello":{"speech":{"version":"9.9.9","changes":7},"number":0}}"#;
+        let unknown = r#"{"error":"not a request: unknown field `hello`"}"#;
+        for (answer, told) in [(hello, "the loop is Tidegate 9.9.9 (changes 7)"), (unknown, "an older Tidegate")] {
+            let directory = tempfile::tempdir().unwrap();
+            let listener = tokio::net::UnixListener::bind(path(directory.path())).unwrap();
+            let mut client = Client::connect(directory.path()).await.unwrap();
+            client.follow_changes().await.unwrap();
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let view = serde_json::to_string(&view("a")).unwrap();
+            stream.write_all(format!("{view}\n{answer}\n{view}\n").as_bytes()).await.unwrap();
+            assert_eq!(client.view().await.unwrap().warnings.len(), 1);
+            let seen = client.view().await.unwrap();
+            assert!(seen.warnings[1].contains(told), "{:?}", seen.warnings);
+        }
+    }
+
+    #[tokio::test]
+    async fn who_speaks_otherwise_is_told_whole_views() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let it = Loop::start(&mut tasks);
+        let mut stream = UnixStream::connect(path(it.directory.path())).await.unwrap();
+        stream.write_all(b"{\"hello\":{\"version\":\"0.0.1\",\"changes\":0}}\n").await.unwrap();
+        let mut told = BufReader::new(&mut stream).lines();
+        assert!(told.next_line().await.unwrap().unwrap().starts_with("{\"hello\":{\"speech\":{"));
+        for warning in ["a", "b"] {
+            it.events.send(view(warning)).unwrap();
+            let line = told.next_line().await.unwrap().unwrap();
+            assert_eq!(serde_json::from_str::<Event>(&line).unwrap(), view(warning));
+        }
     }
 
     #[tokio::test]

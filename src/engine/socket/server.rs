@@ -18,9 +18,11 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinSet;
 
 use super::SocketError;
+use super::delta::{Change, ViewChange};
+use super::line::{Line, Speech, Word};
 use super::relay::{Listener, Relay, Silence};
 use crate::engine::command::Request;
-use crate::engine::event::Event;
+use crate::engine::event::{Event, View};
 use crate::store::directory::prepare;
 
 /// A longer line is not a request.
@@ -75,7 +77,7 @@ impl Server {
             tokio::select! {
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        let client = Client { asked: BTreeMap::new(), ids: Arc::clone(&ids), requests: requests.clone() };
+                        let client = Client::new(Arc::clone(&ids), requests.clone());
                         clients.spawn(client.serve(stream, relay.listen()));
                     }
                     Err(error) => {
@@ -126,9 +128,18 @@ struct Client {
     asked: BTreeMap<u64, u64>,
     ids: Arc<AtomicU64>,
     requests: mpsc::Sender<Request>,
+    /// It is told changes.
+    follows: bool,
+    /// The view that it was told last, and its number.
+    told: Option<Arc<View>>,
+    number: u64,
 }
 
 impl Client {
+    fn new(ids: Arc<AtomicU64>, requests: mpsc::Sender<Request>) -> Self {
+        Self { asked: BTreeMap::new(), ids, requests, follows: false, told: None, number: 0 }
+    }
+
     async fn serve(mut self, stream: UnixStream, listener: Listener) {
         if let Err(error) = self.talk(stream, listener).await {
             tracing::debug!(%error, "a client's connection ended");
@@ -151,7 +162,7 @@ impl Client {
                     if !read? {
                         return Ok(());
                     }
-                    let reply = self.pass_on(&line).await.err().map(|error| json!({ "error": error }).to_string());
+                    let reply = self.hear(&line).await;
                     line.clear();
                     reply
                 }
@@ -169,11 +180,38 @@ impl Client {
 
     /// The event as this client is told it; answers to others are not its business.
     fn own(&mut self, event: Event) -> Option<String> {
-        let event = match event {
-            Event::Answer { id, result } => Event::Answer { id: self.asked.remove(&id)?, result },
-            event => event,
+        text(&match event {
+            Event::Answer { id, result } => Line::Answer { id: self.asked.remove(&id)?, result },
+            Event::View(view) => self.show(view)?,
+            event => event.into(),
+        })
+    }
+
+    /// However many views it missed while it read slowly, the change is from the one that it has.
+    fn show(&mut self, view: Arc<View>) -> Option<Line> {
+        let last = self.told.replace(Arc::clone(&view));
+        if !self.follows {
+            return Some(Line::View(view));
+        }
+        let number = self.number.wrapping_add(1);
+        let line = match last {
+            None => Line::Whole { number, view },
+            Some(last) => Line::Change { number, change: Box::new(ViewChange::between(&last, &view)?) },
         };
-        serde_json::to_string(&event).inspect_err(|error| tracing::error!(%error, "an event cannot be sent")).ok()
+        self.number = number;
+        Some(line)
+    }
+
+    /// What a line is answered with, if at once.
+    async fn hear(&mut self, line: &[u8]) -> Option<String> {
+        match serde_json::from_slice(line) {
+            Ok(Word::Hello(speech)) => {
+                self.follows = speech == Speech::own();
+                text(&Line::Hello { speech: Speech::own(), number: self.number })
+            }
+            Ok(Word::Whole) => text(&Line::Whole { number: self.number, view: Arc::clone(self.told.as_ref()?) }),
+            Err(_) => self.pass_on(line).await.err().map(|error| json!({ "error": error }).to_string()),
+        }
     }
 
     /// Hands a line's request to the loop, or says what is wrong with it.
@@ -188,7 +226,11 @@ impl Client {
     }
 }
 
-/// What [`Event::Ended`] is as JSON.
+fn text(line: &Line) -> Option<String> {
+    serde_json::to_string(line).inspect_err(|error| tracing::error!(%error, "an event cannot be sent")).ok()
+}
+
+/// What [`Line::Ended`] is as JSON.
 const ENDED: &str = "\"ended\"";
 
 /// Reads on until `line` is whole; `false` at the end. What was read stays in `line` when the wait is dropped. The
@@ -212,7 +254,7 @@ mod tests {
 
     #[test]
     fn the_last_event_is_known_by_its_text() {
-        assert_eq!(serde_json::to_string(&Event::Ended).unwrap(), ENDED);
+        assert_eq!(serde_json::to_string(&Line::Ended).unwrap(), ENDED);
     }
 
     #[tokio::test]

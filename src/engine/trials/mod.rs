@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tokio::sync::{broadcast, mpsc};
 
 use self::world::Scripted;
@@ -36,7 +36,7 @@ use crate::model::record::{Memory, Record};
 use crate::model::snapshot::Ask;
 use crate::store::memory::MemoryStore;
 use crate::store::settings::SettingsFile;
-use crate::store::{Store, StoreError};
+use crate::store::{Keep, Pruned, Store, StoreError};
 use crate::world::clock::Clock;
 use crate::world::prices;
 
@@ -82,8 +82,8 @@ impl Store for Disk {
         self.store.lock().await.journal(filter).await
     }
 
-    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        self.store.lock().await.prune(before).await
+    async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {
+        self.store.lock().await.prune(keep).await
     }
 }
 

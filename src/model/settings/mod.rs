@@ -196,6 +196,10 @@ pub struct LoopSettings {
     /// The database that a team shares; `None`: a file of this console's own.
     #[serde(default)]
     pub store: Option<SecretText>,
+    /// How long journal lines, ended launches and machines that are gone are remembered.
+    pub keep: SignedDuration,
+    /// How long bills are, at least those that are asked for still; `None`: for good.
+    pub keep_bills: Option<SignedDuration>,
 }
 
 /// How often the loop looks at the world.

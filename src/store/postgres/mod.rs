@@ -8,6 +8,9 @@ mod bills;
 #[path = "../sql/columns.rs"]
 mod columns;
 mod open;
+mod posted;
+#[path = "../sql/prune.rs"]
+mod prune;
 #[path = "../sql/read.rs"]
 mod read;
 #[path = "../sql/write.rs"]
@@ -39,8 +42,9 @@ use tokio::time::timeout;
 use crate::model::ids::{FleetId, Term};
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::ledger::Interval;
+use crate::model::posted::{Fate, Posted};
 use crate::model::record::{Memory, Record};
-use crate::store::{Store, StoreError};
+use crate::store::{Keep, Pruned, Store, StoreError};
 
 /// Closed intervals that ended longer ago are only a part of the total in memory.
 const KEPT_IN_MEMORY: SignedDuration = SignedDuration::from_hours(70 * 24);
@@ -48,6 +52,8 @@ const KEPT_IN_MEMORY: SignedDuration = SignedDuration::from_hours(70 * 24);
 /// The database may be gone, or behind a network that swallows packets.
 const LONGEST_READ: Duration = Duration::from_secs(30);
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
+/// The loop asks for orders at every moment, and must not stand still where the database does.
+const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
 /// Keeps the records in a PostgreSQL database. One connection, made anew when it breaks.
 #[derive(Debug)]
@@ -125,17 +131,23 @@ impl PostgresStore {
 async fn commit(connection: &mut PgConnection, term: Term, records: &[Record]) -> Result<(), StoreError> {
     let failed = |error: sqlx::Error| StoreError::Shared { message: format!("it cannot be written: {error}") };
     let mut transaction = connection.begin().await.map_err(failed)?;
-    let led: i64 = sqlx::query_scalar("SELECT value FROM state WHERE name = 'term' FOR SHARE")
-        .fetch_one(&mut *transaction)
-        .await
-        .map_err(failed)?;
-    if led != whole(term) {
-        return Err(StoreError::Superseded { ours: term, leads: Term(u64::try_from(led).unwrap_or_default()) });
-    }
+    led(&mut transaction, term).await?;
     write::commit(&mut transaction, records)
         .await
         .map_err(|error| StoreError::Shared { message: format!("it cannot be written: {error}") })?;
     transaction.commit().await.map_err(failed)
+}
+
+/// Refuses a term that leads no more; while the transaction lasts no other can begin.
+async fn led(transaction: &mut PgConnection, term: Term) -> Result<(), StoreError> {
+    let led: i64 = sqlx::query_scalar("SELECT value FROM state WHERE name = 'term' FOR SHARE")
+        .fetch_one(transaction)
+        .await
+        .map_err(|error| StoreError::Shared { message: format!("who leads cannot be read: {error}") })?;
+    if led != whole(term) {
+        return Err(StoreError::Superseded { ours: term, leads: Term(u64::try_from(led).unwrap_or_default()) });
+    }
+    Ok(())
 }
 
 fn whole(term: Term) -> i64 {
@@ -161,11 +173,11 @@ impl Store for PostgresStore {
         read.map_err(|error| self.lost("the journal cannot be read", error))
     }
 
-    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
+    async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {
         if self.leads.is_none() {
-            return Ok(());
+            return Ok(Pruned::default());
         }
-        let pruned = timeout(LONGEST_READ, write::prune(self.connection().await?, before)).await;
+        let pruned = timeout(LONGEST_READ, prune::prune(self.connection().await?, keep)).await;
         let pruned = pruned.map_err(|_| self.silent())?;
         pruned.map_err(|error| self.lost("it cannot be pruned", error))
     }
@@ -191,5 +203,39 @@ impl Store for PostgresStore {
 
     async fn refresh(&mut self) -> Result<Option<Memory>, StoreError> {
         self.read().await.map(Some)
+    }
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    async fn post(&mut self, order: &Posted) -> Result<(), StoreError> {
+        let posted = timeout(LONGEST_LOOK, posted::post(self.connection().await?, order)).await;
+        let posted = posted.map_err(|_| self.silent())?;
+        posted.map_err(|error| self.lost("an order cannot be written", error))
+    }
+
+    async fn take_posted(&mut self, lost: &str) -> Result<Option<Posted>, StoreError> {
+        let Some(term) = self.leads else { return Ok(None) };
+        let taken = timeout(LONGEST_LOOK, posted::take(self.connection().await?, term, lost)).await;
+        let taken = taken.unwrap_or_else(|_| Err(self.silent()));
+        taken.inspect_err(|_| self.connection = None)
+    }
+
+    async fn answer_posted(&mut self, id: &str, answer: &str) -> Result<(), StoreError> {
+        let answered = timeout(LONGEST_LOOK, posted::answer(self.connection().await?, id, answer)).await;
+        let answered = answered.map_err(|_| self.silent())?;
+        answered.map_err(|error| self.lost("an answer cannot be written", error))
+    }
+
+    async fn fate_of_posted(&mut self, id: &str) -> Result<Fate, StoreError> {
+        let read = timeout(LONGEST_LOOK, posted::fate(self.connection().await?, id)).await;
+        let read = read.map_err(|_| self.silent())?;
+        read.map_err(|error| self.lost("what became of an order cannot be read", error))
+    }
+
+    async fn withdraw_posted(&mut self, id: &str) -> Result<bool, StoreError> {
+        let withdrawn = timeout(LONGEST_LOOK, posted::withdraw(self.connection().await?, id)).await;
+        let withdrawn = withdrawn.map_err(|_| self.silent())?;
+        withdrawn.map_err(|error| self.lost("an order cannot be withdrawn", error))
     }
 }

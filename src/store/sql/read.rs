@@ -98,7 +98,9 @@ async fn ledger(connection: &mut Connection, ledger: &mut Ledger, keep_from: Tim
     .bind(keep_from)
     .fetch_one(&mut *connection)
     .await?;
-    ledger.add_closed_total(Money::from_micros(older));
+    let forgotten: Option<i64> =
+        sqlx::query_scalar("SELECT value FROM state WHERE name = 'forgotten'").fetch_optional(&mut *connection).await?;
+    ledger.add_closed_total(Money::from_micros(older) + Money::from_micros(forgotten.unwrap_or_default()));
     let mut shares = shares(connection, keep_from).await?;
     let kept = sqlx::query("SELECT * FROM interval WHERE closed = 0 OR stop >= $1 ORDER BY id").bind(keep_from);
     for row in kept.fetch_all(connection).await? {

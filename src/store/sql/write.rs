@@ -13,7 +13,7 @@ use crate::model::ids::{Actor, InstanceId, IntentId, PoolName, ProjectName, Queu
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Rate;
-use crate::model::record::{Intent, KnownInstance, Opened, Record, Samples};
+use crate::model::record::{Intent, KnownInstance, Opened, Record};
 
 /// Writes all records or none.
 pub(super) async fn commit(connection: &mut Connection, records: &[Record]) -> Result<(), ColumnError> {
@@ -322,30 +322,4 @@ async fn add_line(connection: &mut Connection, entry: &Entry) -> Result<(), Colu
     .bind(entry.intent.as_ref().map(IntentId::as_str))
     .bind(entry.revision.as_ref().map(Revision::as_str));
     run(connection, add).await
-}
-
-/// See `Store::prune`.
-pub(super) async fn prune(connection: &mut Connection, before: Timestamp) -> Result<(), ColumnError> {
-    let before = instant(before)?;
-    let mut transaction = connection.begin().await?;
-    for statement in [
-        "DELETE FROM journal WHERE at < $1",
-        "DELETE FROM intent WHERE ended IS NOT NULL AND opened < $1",
-        "DELETE FROM gone WHERE at < $1",
-        "DELETE FROM interrupted WHERE at < $1",
-    ] {
-        run(&mut transaction, sqlx::query(statement).bind(before)).await?;
-    }
-    let samples = sqlx::query(
-        "DELETE FROM sample WHERE id IN (SELECT id FROM \
-         (SELECT id, row_number() OVER (PARTITION BY kind, name ORDER BY id DESC) AS age FROM sample) AS aged WHERE age > $1)",
-    );
-    run(&mut transaction, samples.bind(i64::try_from(Samples::KEPT).unwrap_or(i64::MAX))).await?;
-    let rises = sqlx::query(
-        "DELETE FROM rise WHERE id IN (SELECT id FROM \
-         (SELECT id, row_number() OVER (PARTITION BY pool ORDER BY id DESC) AS age FROM rise) AS aged WHERE age > $1)",
-    );
-    run(&mut transaction, rises.bind(i64::try_from(Rise::KEPT).unwrap_or(i64::MAX))).await?;
-    transaction.commit().await?;
-    Ok(())
 }

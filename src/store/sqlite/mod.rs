@@ -5,6 +5,8 @@ mod bills;
 #[path = "../sql/columns.rs"]
 mod columns;
 mod open;
+#[path = "../sql/prune.rs"]
+mod prune;
 #[path = "../sql/read.rs"]
 mod read;
 #[path = "../sql/write.rs"]
@@ -37,7 +39,7 @@ use tokio::time::timeout;
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::ledger::Interval;
 use crate::model::record::{Memory, Record};
-use crate::store::{Store, StoreError};
+use crate::store::{Keep, Pruned, Store, StoreError};
 
 /// Closed intervals that ended longer ago stay on disk; in memory they are only a part of the total. The longest
 /// period of a budget is a month.
@@ -118,8 +120,8 @@ impl Store for SqliteStore {
         read::journal(&mut self.connection, filter).await.map_err(|error| self.damaged("journal", error))
     }
 
-    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        write::prune(&mut self.connection, before).await.map_err(|error| self.unwritten(error))
+    async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {
+        prune::prune(&mut self.connection, keep).await.map_err(|error| self.unwritten(error))
     }
 }
 
@@ -232,7 +234,7 @@ mod tests {
             let known = known_of("i", start);
             let opened = Record::Opened(Box::new(Opened { known, interval }));
             store.commit(&[opened, Record::Closed { instance: "i".into(), end }]).await.unwrap();
-            store.prune(now()).await.unwrap();
+            store.prune(Keep { lines: now(), bills: None }).await.unwrap();
             let ledger = store.load().await.unwrap().ledger;
             assert_eq!(ledger.total(now()), Money::from_micros(2_000_006));
             assert!(ledger.spent_by_account(Timestamp::UNIX_EPOCH, now()).is_empty());
@@ -273,7 +275,7 @@ mod tests {
         wait(async {
             let mut store = open(directory.path()).await;
             store.commit(&records).await.unwrap();
-            store.prune(now()).await.unwrap();
+            store.prune(Keep { lines: now(), bills: None }).await.unwrap();
             assert_eq!(store.load().await.unwrap(), applied(&[records]));
             let kept: i64 =
                 sqlx::query_scalar("SELECT count(*) FROM sample").fetch_one(&mut store.connection).await.unwrap();

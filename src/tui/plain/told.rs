@@ -124,6 +124,9 @@ fn waits(state: &State) -> bool {
 fn leader(view: &View) -> String {
     match &view.leader {
         Leader::Us(_) => "and this console leads".to_owned(),
+        Leader::Other(who) if view.reaches_leader => {
+            format!("and {who} leads: this console watches, and what you order reaches who leads")
+        }
         Leader::Other(who) => format!("and {who} leads: this console only watches"),
     }
 }

@@ -286,6 +286,7 @@ impl State {
         let view = self.live.as_deref().ok_or_else(|| "the loop has not looked yet".to_owned())?;
         match &view.leader {
             Leader::Us(_) => Ok(view),
+            Leader::Other(_) if view.reaches_leader => Ok(view),
             Leader::Other(who) => Err(format!("{who} leads: this console only watches")),
         }
     }

@@ -102,7 +102,7 @@ impl Terminal {
         self.raw.lock().unwrap().clone()
     }
 
-    pub(super) fn process(&self) -> u32 {
+    pub(crate) fn process(&self) -> u32 {
         self.child.process_id().unwrap()
     }
 

@@ -7,6 +7,8 @@ mod programs;
 mod provider;
 mod replayed;
 mod sandbox;
+#[cfg(feature = "aws")]
+mod screens;
 mod service;
 mod told;
 

@@ -17,7 +17,7 @@ use crate::support::face::Served;
 use crate::support::process::{Group, eventually, free_port, write};
 use crate::support::told::told;
 
-const SETTINGS: &str = r#"
+pub(super) const SETTINGS: &str = r#"
 [clearml]
 api_server = "API_SERVER"
 credentials = "env:CONSOLE"
@@ -41,18 +41,24 @@ max = 4
 "#;
 
 /// A loop without a screen, its ClearML server, and no cloud that answers.
-struct Service {
-    served: Served,
+pub(super) struct Service {
+    pub(super) served: Served,
     folder: tempfile::TempDir,
     port: u16,
-    group: Option<Group>,
+    /// Where EC2 is.
+    ec2: String,
+    pub(super) group: Option<Group>,
 }
 
 impl Service {
     fn new() -> Self {
+        Self::on(SETTINGS, "http://127.0.0.1:9")
+    }
+
+    pub(super) fn on(settings: &str, ec2: &str) -> Self {
         let (served, folder) = (Served::start(&["train"]), tempfile::tempdir().unwrap());
-        let service = Self { served, folder, port: free_port(), group: None };
-        service.set_up(SETTINGS);
+        let service = Self { served, folder, port: free_port(), ec2: ec2.to_owned(), group: None };
+        service.set_up(settings);
         service
     }
 
@@ -64,11 +70,11 @@ impl Service {
         std::fs::rename(self.path("new.toml"), self.path("tidegate.toml")).unwrap();
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn environment(&self) -> Vec<(String, String)> {
+    pub(super) fn environment(&self) -> Vec<(String, String)> {
         let text = |path: PathBuf| path.display().to_string();
         [
             ("HOME", text(self.folder.path().to_owned())),
@@ -81,7 +87,7 @@ impl Service {
             ("AWS_ACCESS_KEY_ID", "test".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "test".to_owned()),
             ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
-            ("AWS_ENDPOINT_URL_EC2", "http://127.0.0.1:9".to_owned()),
+            ("AWS_ENDPOINT_URL_EC2", self.ec2.clone()),
             ("AWS_ENDPOINT_URL_PRICING", "http://127.0.0.1:9".to_owned()),
         ]
         .map(|(name, value)| (name.to_owned(), value))
@@ -94,11 +100,11 @@ impl Service {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    fn start(mut self) -> Self {
+    pub(super) fn start(mut self) -> Self {
         self.begin(self.command(&["run", "--headless"]));
         self
     }
@@ -110,7 +116,7 @@ impl Service {
         self.group = Some(group);
     }
 
-    fn json(&self, arguments: &[&str]) -> Value {
+    pub(super) fn json(&self, arguments: &[&str]) -> Value {
         let output = self.run(arguments);
         assert!(!output.stdout.is_empty(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
         told(arguments[0], output.stdout)
@@ -184,9 +190,9 @@ fn it_is_measured_and_probed() {
     assert!(text.contains("tidegate_source_stale{source=\"aws us-east-1\"} 1.0\n"), "no cloud answers: {text}");
     // What the server lost is not read as nothing.
     let stale = |service: &Service| service.get("/readyz");
-    let Service { served, folder, port, group } = service;
+    let Service { served, folder, port, ec2, group } = service;
     drop(served);
-    let rest = Service { served: Served::start(&[]), folder, port, group };
+    let rest = Service { served: Served::start(&[]), folder, port, ec2, group };
     eventually("it is not ready", 2_400, || stale(&rest).0 == 503);
     assert!(stale(&rest).1.starts_with("clearml has not answered lately"), "{}", stale(&rest).1);
     assert_eq!(rest.get("/livez").0, 200, "it lives all the same");

@@ -339,8 +339,15 @@ impl Rig {
     }
 
     pub(super) fn start(&self, name: &'static str) -> Process {
+        self.start_with(name, &format!("{},{}", TIMES.beat.as_millis(), TIMES.silence.as_millis()))
+    }
+
+    /// `times`: between signs of life, and of silence, in milliseconds.
+    pub(super) fn start_with(&self, name: &'static str, times: &str) -> Process {
         let log = self.folder.path().join(format!("{name}.log"));
-        let process = Process { name, group: Group::start(name, self.command(name, &["run", "--headless"]), &log) };
+        let mut run = self.command(name, &["run", "--headless"]);
+        run.env("TIDEGATE_LEADER_TIMES", times);
+        let process = Process { name, group: Group::start(name, run, &log) };
         let socket = self.folder.path().join(name).join("tidegate.sock");
         eventually("it listens", 400, || std::os::unix::net::UnixStream::connect(&socket).is_ok());
         process

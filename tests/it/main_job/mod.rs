@@ -17,6 +17,7 @@ mod imported_google;
 #[cfg(feature = "aws")]
 mod killed;
 mod leaders;
+mod posted;
 mod rehearsal;
 #[cfg(feature = "aws")]
 mod rig;

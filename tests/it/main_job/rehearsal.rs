@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use tidegate::engine::act::crash::CrashPoints;
 use tidegate::engine::act::naming::Naming;
 use tidegate::engine::event::Leader;
@@ -17,7 +17,7 @@ use tidegate::plan::plan;
 use tidegate::replay::{Outcome, rehearse};
 use tidegate::store::memory::MemoryStore;
 use tidegate::store::settings::SettingsFile;
-use tidegate::store::{Store, StoreError};
+use tidegate::store::{Keep, Pruned, Store, StoreError};
 use tidegate::world::World;
 use tidegate::world::prices;
 use tidegate::world::sim::Sim;
@@ -65,8 +65,8 @@ impl Store for Kept {
         self.0.lock().await.store.journal(filter).await
     }
 
-    async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError> {
-        self.0.lock().await.store.prune(before).await
+    async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {
+        self.0.lock().await.store.prune(keep).await
     }
 }
 

@@ -3,11 +3,12 @@
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use tidegate::model::ids::Term;
+use tidegate::model::ids::{Actor, Term};
+use tidegate::model::posted::{Fate, Posted};
 use tidegate::model::record::{Memory, Record};
 use tidegate::store::postgres::PostgresStore;
 use tidegate::store::sqlite::SqliteStore;
-use tidegate::store::{Store, StoreError, moving};
+use tidegate::store::{Keep, Store, StoreError, moving};
 
 use super::records::{now, record};
 use super::{LONG_AGO, applied, wait};
@@ -42,6 +43,59 @@ fn one_console_writes_and_the_next_one_knows_all_that_it_wrote() {
         // Another fleet remembers by itself.
         let mut other = PostgresStore::open(&postgres.address(), &"other".into(), now).await.unwrap();
         assert_eq!(other.load().await.unwrap(), Memory::default());
+    });
+}
+
+fn order(number: i64) -> Posted {
+    let (id, by) = (format!("order {number}"), Actor::new("bo@host"));
+    Posted { id, by, at: now() + jiff::SignedDuration::from_secs(number), command: "\"arm\"".to_owned() }
+}
+
+#[test]
+fn an_order_is_taken_once_by_who_leads_and_answered() {
+    let postgres = Postgres::start();
+    wait(async {
+        let (mut leader, mut watcher) = (open(&postgres).await, open(&postgres).await);
+        leader.lead(Term(1)).await.unwrap();
+        for number in [2, 1, 3] {
+            watcher.post(&order(number)).await.unwrap();
+        }
+        assert_eq!(watcher.take_posted("lost").await.unwrap(), None, "who watches takes nothing");
+        assert_eq!(leader.take_posted("lost").await.unwrap(), Some(order(1)), "the oldest first");
+        assert_eq!(watcher.fate_of_posted("order 1").await.unwrap(), Fate::Taken);
+        assert_eq!(watcher.fate_of_posted("order 2").await.unwrap(), Fate::Waits);
+        assert!(!watcher.withdraw_posted("order 1").await.unwrap(), "it is taken");
+        assert!(watcher.withdraw_posted("order 2").await.unwrap());
+        leader.answer_posted("order 1", "done").await.unwrap();
+        assert_eq!(watcher.fate_of_posted("order 1").await.unwrap(), Fate::Answered("done".to_owned()));
+        assert_eq!(leader.take_posted("lost").await.unwrap(), Some(order(3)));
+        // It dies over the third, and the next one does not do it again.
+        let mut next = open(&postgres).await;
+        next.lead(Term(2)).await.unwrap();
+        assert!(matches!(leader.take_posted("lost").await, Err(StoreError::Superseded { .. })));
+        assert_eq!(next.take_posted("lost").await.unwrap(), None);
+        leader.answer_posted("order 3", "done").await.unwrap();
+        assert_eq!(watcher.fate_of_posted("order 3").await.unwrap(), Fate::Answered("lost".to_owned()));
+    });
+}
+
+/// The leader takes an order while the watcher withdraws it: one of the two has it.
+#[test]
+fn whoever_is_quicker_gets_an_order_and_nobody_else_does() {
+    let postgres = Postgres::start();
+    wait(async {
+        let (mut leader, mut watcher) = (open(&postgres).await, open(&postgres).await);
+        leader.lead(Term(1)).await.unwrap();
+        let mut taken = 0;
+        for number in 0..60 {
+            let order = order(number);
+            watcher.post(&order).await.unwrap();
+            let (took, withdrew) = tokio::join!(leader.take_posted("lost"), watcher.withdraw_posted(&order.id));
+            let (took, withdrew) = (took.unwrap(), withdrew.unwrap());
+            assert_ne!(took.is_some(), withdrew, "{took:?}");
+            taken += u32::from(took.is_some());
+        }
+        println!("{taken} of 60 orders were taken before they were withdrawn");
     });
 }
 
@@ -97,7 +151,7 @@ fn a_file_is_moved_whole_into_an_empty_database() {
         assert_eq!(store.load().await.unwrap(), applied(&[records.clone(), records.clone()]));
         let again = moving::copy(&mut file, &mut store).await.unwrap_err();
         assert!(again.to_string().contains("remembers something already"), "{again}");
-        store.prune(now() - LONG_AGO).await.unwrap();
+        store.prune(Keep { lines: now() - LONG_AGO, bills: None }).await.unwrap();
     });
 }
 

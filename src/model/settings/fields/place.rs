@@ -205,6 +205,8 @@ impl Settings {
                 policy: None,
                 metrics: None,
                 store: None,
+                keep: SignedDuration::ZERO,
+                keep_bills: None,
             },
             limits: Limits::default(),
             budgets: Vec::new(),

@@ -148,11 +148,42 @@ pub(super) const LOOP: &[Field] = &[
         kind: Kind::Hidden(STORE),
         unset: Unset::Means("a file in the state directory"),
         takes: Takes::Restart,
-        doc: "The PostgreSQL database in which a team's consoles remember together: one ledger and one journal, whoever leads. Each fleet has a \
-              schema of its own there. `tidegate move-store` moves what a console's own file holds.",
+        doc: "The PostgreSQL database in which a team's consoles remember together: one ledger and one journal, whoever leads. What one of them is asked that only \
+              watches is done by the one that leads. Each fleet has a schema of its own there. `tidegate move-store` moves what a console's own file holds.",
         example: "env:TIDEGATE_STORE",
         later: &["keyring:"],
         lens: at!(Loop, store),
+    },
+    Field {
+        name: "keep",
+        kind: Kind::Span {
+            min: SignedDuration::from_hours(24),
+            max: SignedDuration::from_hours(24 * 3_660),
+            word: None,
+        },
+        unset: Unset::Is("90d"),
+        takes: Takes::AtOnce,
+        doc: "How long the journal with its decisions, launches that ended and machines that are gone are remembered. The leader \
+              removes what is older, some rows at each look. Learned durations name nobody, and are kept by their number.",
+        example: "30d",
+        later: &[],
+        lens: at!(Loop, keep),
+    },
+    Field {
+        name: "keep_bills",
+        kind: Kind::Span {
+            min: SignedDuration::from_hours(24),
+            max: SignedDuration::from_hours(24 * 3_660),
+            word: None,
+        },
+        unset: Unset::Means("for good"),
+        takes: Takes::AtOnce,
+        doc: "How long the bills of ended machines are kept, with the tasks, projects and users that they were charged to; what they \
+              came to stays in the total. Those of this year and of the last 70 days stay whatever is set here: budgets, the \
+              report of the year and the comparison with a cloud's bill need them.",
+        example: "730d",
+        later: &[],
+        lens: at!(Loop, keep_bills),
     },
     Field {
         name: "tell_waiting",
