@@ -78,7 +78,7 @@ pub(super) struct State {
     /// So many pods a quota of the namespace permits; `None`: there is no quota.
     quota: Option<usize>,
     /// API groups beside its own, each with its version.
-    pub(super) groups: Vec<(&'static str, &'static str)>,
+    groups: Vec<(&'static str, &'static str)>,
     /// Where the objects really are.
     pub(super) real: Option<Arc<Real>>,
 }
@@ -166,6 +166,14 @@ impl State {
         match &self.real {
             Some(real) => real.event(&event),
             None => drop(self.put("events", event)),
+        }
+    }
+
+    /// There is this API group too, in this version.
+    pub(super) fn add_group(&mut self, group: &'static str, version: &'static str) {
+        match &self.real {
+            Some(real) => real.group(group, version),
+            None => self.groups.push((group, version)),
         }
     }
 

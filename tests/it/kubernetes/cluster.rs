@@ -260,11 +260,13 @@ impl Kubelet {
         fast(&mut command);
         command.env("TMPDIR", root.join("tmp")).env("NVIDIA_VISIBLE_DEVICES", "none");
         for one in container["env"].as_array().unwrap() {
-            let key = &one["valueFrom"]["secretKeyRef"];
-            let value = one["value"].as_str().map_or_else(
-                || secret_of(key["name"].as_str().unwrap(), key["key"].as_str().unwrap()),
-                |value| value.replace("/tidegate", &root.display().to_string()),
-            );
+            let (plain, key) = (&one["value"], &one["valueFrom"]["secretKeyRef"]);
+            // A real server leaves out what is empty.
+            let value = match (plain.as_str(), key["name"].as_str()) {
+                (Some(plain), _) => plain.replace("/tidegate", &root.display().to_string()),
+                (None, Some(secret)) => secret_of(secret, key["key"].as_str().unwrap()),
+                (None, None) => String::new(),
+            };
             command.env(one["name"].as_str().unwrap(), value);
         }
         let _ = program("python");

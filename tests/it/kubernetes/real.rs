@@ -29,6 +29,7 @@ const LABEL: &str = "tidegate-test";
 pub(super) const TAKES: &str = "tidegate-test-node";
 const SERVICE_ACCOUNT: &str = "tidegate";
 const MERGE: &str = "application/merge-patch+json";
+const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 const JSON: &str = "application/json";
 
 /// The kubeconfig of the cluster that the tests are to run on, if one is named.
@@ -161,6 +162,8 @@ impl Real {
         match plural {
             "jobs" => format!("/apis/batch/v1/namespaces/{namespace}/jobs"),
             "nodes" => "/api/v1/nodes".to_owned(),
+            "nodepools" | "nodeclaims" => format!("/apis/karpenter.sh/v1/{plural}"),
+            "workloads" => format!("/apis/kueue.x-k8s.io/v1beta2/namespaces/{namespace}/workloads"),
             _ => format!("/api/v1/namespaces/{namespace}/{plural}"),
         }
     }
@@ -199,7 +202,7 @@ impl Real {
                 object["metadata"]["labels"][LABEL] = json!(self.namespace);
             }
             let made = self.made(&path, &object);
-            if !object["status"].is_null() && plural != "nodes" {
+            if !object["status"].is_null() && ["pods", "jobs"].contains(&plural) {
                 self.patched(&format!("{one}/status"), &json!({ "status": object["status"] }));
             }
             return made;
@@ -255,6 +258,35 @@ impl Real {
     pub(super) fn event(&self, object: &Value) {
         let namespace = object["metadata"]["namespace"].as_str();
         self.made(&self.path("events", namespace), object);
+    }
+
+    /// An API group with kinds of these, which are in a namespace or not; it takes whatever is written.
+    pub(super) fn group(&self, group: &str, version: &str) {
+        let kinds: &[(&str, &str)] = match group {
+            "karpenter.sh" => &[("NodePool", "Cluster"), ("NodeClaim", "Cluster")],
+            _ => &[("Workload", "Namespaced")],
+        };
+        for (kind, scope) in kinds {
+            let plural = format!("{}s", kind.to_lowercase());
+            let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+            let version =
+                json!({ "name": version, "served": true, "storage": true, "schema": { "openAPIV3Schema": schema } });
+            let names = json!({ "plural": plural, "singular": kind.to_lowercase(), "kind": kind });
+            let metadata = json!({ "name": format!("{plural}.{group}"), "labels": { LABEL: self.namespace } });
+            let spec = json!({ "group": group, "scope": scope, "names": names, "versions": [version] });
+            let definition = json!({ "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": metadata, "spec": spec });
+            self.made(DEFINITIONS, &definition);
+        }
+        self.until("the group is served", || {
+            let (_, groups) = self.call("GET", "/apis", JSON, &Value::Null);
+            let there = groups["groups"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == group));
+            there
+                && kinds.iter().all(|(kind, _)| {
+                    let path = self.path(&format!("{}s", kind.to_lowercase()), None);
+                    self.call("GET", &path, JSON, &Value::Null).0 == 200
+                })
+        });
     }
 
     /// So many pods the namespace may have; `None`: as many as will.
@@ -328,6 +360,7 @@ impl Real {
         let own = format!("?labelSelector={LABEL}={}", self.namespace);
         for path in [
             "/api/v1/nodes",
+            DEFINITIONS,
             "/api/v1/namespaces/kube-system/configmaps",
             "/apis/rbac.authorization.k8s.io/v1/clusterroles",
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
