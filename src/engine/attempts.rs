@@ -116,6 +116,7 @@ impl Known<'_> {
             opened: attempt.opened,
             job: self.job(attempt),
             task: record.map(|record| self.task(attempt, record.as_ref())),
+            began: record.and_then(Option::as_ref).and_then(|record| record.started),
             asked: self.facts.asked?,
             put_back,
             allowed,
@@ -133,7 +134,7 @@ impl Known<'_> {
                 let deed = if step == Step::Carry { Deed::Carry(of) } else { Deed::Withdraw(of) };
                 Some(Due { records: vec![about(EntryKind::Decided, deed.to_string()).record()], deed: Some(deed) })
             }
-            due @ (Step::Cancel | Step::TimeOut) => {
+            due @ (Step::Cancel | Step::Replaced | Step::TimeOut) => {
                 let known = self.memory.known.get(&attempt.instance).filter(|known| known.stop_sent.is_none())?;
                 let (provider, region, instance) = (known.provider, known.region.clone(), known.id.clone());
                 let stop = Record::StopSent { instance: instance.clone(), at: self.now };
@@ -142,6 +143,9 @@ impl Known<'_> {
                     Some(most) => {
                         let pool = &attempt.pool;
                         format!("pool.{pool}.pending_timeout is {}; {}", Short(most), self.told(attempt))
+                    }
+                    None if due == Step::Replaced => {
+                        format!("the pod that ran task {} is gone, and another waits in its place", attempt.task)
                     }
                     None => format!("task {} does not wait for it any more", attempt.task),
                 };

@@ -154,11 +154,11 @@ impl Loop {
             return Ok(());
         }
         let fresh = self.facts.take(observation);
-        self.price_pods();
+        let mut records = self.price_pods();
         self.shown_who_leads(fresh.term, asked);
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         if self.leads() {
-            let records = notice(
+            records.extend(notice(
                 &Known {
                     facts: &self.facts,
                     sights: &self.sights,
@@ -169,7 +169,7 @@ impl Loop {
                     now: self.setup.clock.now(),
                 },
                 &fresh,
-            );
+            ));
             heed(&records, &self.memory, &self.settings, &mut self.breakers, self.setup.clock.now());
             self.commit(records).await;
             // What was found among them is remembered; they do not wait there for ever.

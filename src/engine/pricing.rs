@@ -8,15 +8,16 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::run::{Loop, Work};
 use crate::engine::seen::facts::Region;
-use crate::engine::seen::node_price::expected;
+use crate::engine::seen::node_price::{expected, priced_by};
 use crate::engine::words::line;
 use crate::model::catalogue::{Catalogue, Priced};
 use crate::model::extras::ExtraPrices;
-use crate::model::ids::MachineType;
+use crate::model::ids::{MachineType, PoolName};
 use crate::model::journal::EntryKind;
 use crate::model::money::Rate;
 use crate::model::prices::{PriceSource, believed, believed_extras, priced};
-use crate::model::settings::Market;
+use crate::model::record::Record;
+use crate::model::settings::{Market, PoolSettings};
 use crate::world::cloud::CloudError;
 
 /// Price lists change now and then, spot prices slowly but all the time.
@@ -99,12 +100,30 @@ impl Loop {
         types
     }
 
-    /// What pods cost by the nodes of their clusters, as those were just seen. Without any node the last price stays.
-    pub(super) fn price_pods(&mut self) {
-        for (pool, price) in expected(&self.settings, &self.facts.clusters, &self.setup.catalogue) {
-            let catalogue = std::mem::take(&mut self.setup.catalogue);
-            self.setup.catalogue = catalogue.with_pod_price(&pool.name, price);
+    /// What pods cost by the nodes of their clusters, as those were just seen, and what is to be remembered of that. Without
+    /// any node the last price stays, also that of an earlier loop.
+    pub(super) fn price_pods(&mut self) -> Vec<Record> {
+        let told = expected(&self.settings, &self.facts.clusters, &self.setup.catalogue);
+        let unknown = |pool: &&PoolSettings| self.setup.catalogue.pod_source(&pool.name).is_none();
+        let remembered = self.settings.pools.iter().filter(unknown).filter_map(|pool| {
+            let rate = *self.memory.pod_prices.get(&priced_by(pool))?;
+            let source = "what one cost when there was last a node for it".to_owned();
+            Some((pool.name.clone(), Priced { market: Market::OnDemand, rate, source }))
+        });
+        let mut prices: Vec<(PoolName, Priced)> = remembered.collect();
+        let mut records = Vec::new();
+        for (pool, price) in told {
+            let of = priced_by(&pool);
+            if self.memory.pod_prices.get(&of) != Some(&price.rate) {
+                records.push(Record::PodPriced { of, rate: price.rate });
+            }
+            prices.push((pool.name, price));
         }
+        for (pool, price) in prices {
+            let catalogue = std::mem::take(&mut self.setup.catalogue);
+            self.setup.catalogue = catalogue.with_pod_price(&pool, price);
+        }
+        records
     }
 
     /// A cloud has told its prices, or not.
@@ -178,7 +197,7 @@ mod tests {
     use super::*;
     use crate::model::extras::{Extras, source};
     use crate::model::money::Money;
-    use crate::model::settings::{DiskKind, PoolSettings, Provider};
+    use crate::model::settings::{DiskKind, Provider};
 
     #[test]
     fn disks_and_addresses_are_taken_in_with_their_age_and_stay_when_none_are_told() {

@@ -49,6 +49,9 @@ pub struct Node {
     pub ready: bool,
     /// It is about to be removed, or takes no more pods.
     pub leaving: bool,
+    /// What keeps pods off it that do not tolerate it: `nvidia.com/gpu=present:NoSchedule`.
+    #[serde(default)]
+    pub taints: Vec<String>,
 }
 
 impl Node {
@@ -182,7 +185,13 @@ impl Cluster {
             silent => format!("; {silent} not ready"),
         };
         let ready = counted(count(&|node| node.ready), "node");
-        format!("The cluster: {ready} ready{gpus}{silent}{leaving}.")
+        let mut tainted: BTreeMap<&str, u32> = BTreeMap::new();
+        for taint in self.nodes.iter().flat_map(|node| &node.taints) {
+            *tainted.entry(taint).or_default() += 1;
+        }
+        let tainted: Vec<String> = tainted.iter().map(|(taint, count)| format!("{count} with {taint}")).collect();
+        let tainted = if tainted.is_empty() { String::new() } else { format!("; taints: {}", tainted.join(", ")) };
+        format!("The cluster: {ready} ready{gpus}{silent}{leaving}{tainted}.")
     }
 
     /// What keeps nodes from coming, a line for each group.
@@ -215,6 +224,7 @@ mod tests {
             labels: BTreeMap::new(),
             ready,
             leaving,
+            taints: if ready { vec!["gpu:NoSchedule".to_owned()] } else { Vec::new() },
         };
         cluster.nodes = vec![node("a", true, false), node("b", true, true), node("c", false, false)];
         let group = NodeGroup {
@@ -246,7 +256,7 @@ mod tests {
         assert_eq!(
             cluster.told(),
             [
-                "The cluster: 2 nodes ready, 2 GPU on them; 1 not ready; 1 leaving.",
+                "The cluster: 2 nodes ready, 2 GPU on them; 1 not ready; 1 leaving; taints: 2 with gpu:NoSchedule.",
                 "Cluster Autoscaler: gpu-pool: 1 ready, 2 wanted, 0 to 2; on their way: 1 node; backs off: no capacity \
                  for g4dn.xlarge.",
                 "Karpenter: default: 1 ready, 2 wanted, at most cpu 1000.",

@@ -78,6 +78,12 @@ impl Share {
         Self { standing: Standing::Boot, ..Self::idle(from, home) }
     }
 
+    /// Until a pod has its node: nobody's, and nothing.
+    #[must_use]
+    pub fn waits(from: Timestamp, home: QueueName) -> Self {
+        Self { standing: Standing::Waits, ..Self::idle(from, home) }
+    }
+
     /// While it is switched off: nobody's.
     #[must_use]
     pub fn off(from: Timestamp, home: QueueName) -> Self {
@@ -121,8 +127,17 @@ impl Interval {
         Self { rate: self.rate.map(machine), extras: Rate::ZERO, ..self.clone() }
     }
 
+    /// Whether it is of a pod that waits for its node: nothing is billed of it, and all that was set aside still is.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        matches!(self.shares.as_slice(), [share] if share.standing == Standing::Waits)
+    }
+
     /// When the bill ends, or has come to by `now`.
     fn billed_end(&self, now: Timestamp) -> Timestamp {
+        if self.waits() {
+            return self.start;
+        }
         // What is off costs its disks, and a pod its part of a node, for as long as they do.
         let no_minimum = self.off || Attempt::is_job(&self.instance);
         let least = if no_minimum { SignedDuration::ZERO } else { MINIMUM_BILLED };
@@ -133,6 +148,9 @@ impl Interval {
     /// What has been billed up to an instant, whenever the bill ends.
     #[must_use]
     pub fn cost_until(&self, instant: Timestamp) -> Money {
+        if self.waits() {
+            return Money::ZERO;
+        }
         self.rate.unwrap_or_default().cost_between(self.start, instant)
     }
 

@@ -15,6 +15,7 @@ use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, Queu
 use crate::model::instance::{Drain, Hold, Origin, Power};
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Ledger, Share};
+use crate::model::money::Rate;
 use crate::model::observed::LostTask;
 use crate::model::settings::{Market, PoolSettings, Provider};
 
@@ -293,6 +294,11 @@ pub enum Record {
     AttemptOpened(Box<Attempt>),
     /// It is known what became of the task.
     AttemptSettled(InstanceId),
+    /// What a pod of a pool costs, by a node that may take it. `of`: the pool, and what of it decides that.
+    PodPriced {
+        of: String,
+        rate: Rate,
+    },
     Journal(Entry),
 }
 
@@ -309,6 +315,8 @@ pub struct Memory {
     pub requeues: BTreeMap<TaskId, u32>,
     /// Tries at tasks on a cluster, by their Jobs.
     pub attempts: BTreeMap<InstanceId, Attempt>,
+    /// What pods last cost, for when there is no node to tell it.
+    pub pod_prices: BTreeMap<String, Rate>,
     /// Tasks whose machine the cloud took back, and when last.
     pub interrupted: BTreeMap<TaskId, Timestamp>,
     pub learned: Learned,
@@ -403,6 +411,9 @@ impl Memory {
             }
             Record::AttemptSettled(instance) => {
                 self.attempts.remove(instance);
+            }
+            Record::PodPriced { of, rate } => {
+                self.pod_prices.insert(of.clone(), *rate);
             }
             Record::LedgerWholeSince(since) => self.ledger.whole_since = Some(*since),
             Record::Journal(_) => {}

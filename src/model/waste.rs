@@ -19,6 +19,8 @@ pub enum Standing {
     Drained,
     /// Switched off and kept: its disks cost.
     Off,
+    /// A pod waits for its node: nothing is billed of it yet.
+    Waits,
 }
 
 impl Standing {
@@ -30,6 +32,7 @@ impl Standing {
             Self::Idle => "idle",
             Self::Drained => "drained",
             Self::Off => "off",
+            Self::Waits => "waits",
         }
     }
 
@@ -40,6 +43,7 @@ impl Standing {
             "boot" => Self::Boot,
             "drained" => Self::Drained,
             "off" => Self::Off,
+            "waits" => Self::Waits,
             _ => Self::Idle,
         }
     }
@@ -68,7 +72,7 @@ impl Use {
         match share.standing {
             _ if share.task.is_some() => Self::Work,
             Standing::Boot if interval.end.is_some() && interval.shares.iter().all(boots) => Self::FailedBoot,
-            Standing::Boot => Self::Boot,
+            Standing::Boot | Standing::Waits => Self::Boot,
             Standing::Idle => Self::Idle,
             Standing::Drained => Self::Drained,
             Standing::Off => Self::SwitchedOff,

@@ -10,6 +10,10 @@ const SETTLES: SignedDuration = SignedDuration::from_secs(15);
 /// A pod whose task is over for so long hangs.
 const HANGS: SignedDuration = SignedDuration::from_mins(5);
 
+/// A pod that waits while its task has run for so long is another than the one that began it: that one is gone. It is longer
+/// than what is watched may be behind.
+const REPLACED: SignedDuration = SignedDuration::from_mins(5);
+
 /// A task that never began goes back so often, whatever the rule of its queue for those that ran.
 const NEVER_BEGUN: u32 = 3;
 
@@ -52,6 +56,8 @@ pub struct Seen {
     pub job: Job,
     /// `None`: ClearML was not asked since it was opened.
     pub task: Option<Task>,
+    /// Since when the task runs, where it does.
+    pub began: Option<Timestamp>,
     /// When ClearML was asked.
     pub asked: Timestamp,
     /// How often the task was put back already.
@@ -73,6 +79,8 @@ pub enum Step {
     Withdraw,
     /// Delete its Job: its task waits for it no more.
     Cancel,
+    /// Delete its Job: the pod that ran its task is gone, and the cluster has made another, which the task waits for no more.
+    Replaced,
     /// Delete its Job: its pod has waited for as long as it may.
     TimeOut,
     /// Put its task back into its queue, for the so-manieth time.
@@ -92,6 +100,9 @@ pub fn next(seen: &Seen, now: Timestamp) -> Step {
             if seen.patience.is_some_and(|most| now.duration_since(seen.opened) >= most) =>
         {
             Step::TimeOut
+        }
+        (Job::Pending, Task::Runs) if seen.began.is_some_and(|began| now.duration_since(began) >= REPLACED) => {
+            Step::Replaced
         }
         (Job::Unseen | Job::Ending, _) | (Job::Pending | Job::Running, Task::WaitsForPod | Task::Runs) => Step::Wait,
         (Job::Held, Task::WaitsForPod) => Step::Carry,
@@ -134,6 +145,7 @@ mod tests {
             opened: at(0),
             job,
             task: Some(task),
+            began: None,
             asked: at(100),
             put_back: 0,
             allowed: 1,
@@ -196,6 +208,19 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_pod_that_waits_while_its_task_runs_is_not_the_one_that_began_it() {
+        for (job, began, step) in [
+            (Job::Pending, Some(101), Step::Wait),
+            (Job::Pending, Some(100), Step::Replaced),
+            (Job::Pending, None, Step::Wait),
+            (Job::Running, Some(0), Step::Wait),
+        ] {
+            let seen = Seen { began: began.map(at), ..seen(job, Task::Runs) };
+            assert_eq!(next(&seen, at(400)), step, "{job:?} {began:?}");
+        }
+    }
+
     fn any_seen() -> impl Strategy<Value = Seen> {
         let time = prop::option::of((-1_000_i64..1_000).prop_map(at));
         let job = prop_oneof![
@@ -214,13 +239,14 @@ mod tests {
             time.prop_map(Task::Over)
         ];
         let patience = prop::option::of((1_i64..1_000).prop_map(SignedDuration::from_secs));
-        let counts = (0_u32..5, 0_u32..5, patience);
+        let counts = (0_u32..5, 0_u32..5, patience, prop::option::of((-1_000_i64..1_000).prop_map(at)));
         (any::<bool>(), -1_000_i64..1_000, job, prop::option::of(task), -1_000_i64..1_000, counts).prop_map(
-            |(calling, opened, job, task, asked, (put_back, allowed, patience))| Seen {
+            |(calling, opened, job, task, asked, (put_back, allowed, patience, began))| Seen {
                 calling,
                 opened: at(opened),
                 job,
                 task,
+                began,
                 asked: at(asked),
                 put_back,
                 allowed,
@@ -243,6 +269,7 @@ mod tests {
                     let waits_or_runs = matches!(seen.task, Some(Task::WaitsForPod | Task::Runs));
                     prop_assert!(!waits_or_runs);
                 }
+                Step::Replaced => prop_assert!(seen.job == Job::Pending && seen.task == Some(Task::Runs)),
                 Step::TimeOut => prop_assert!(
                     seen.job == Job::Pending && seen.task == Some(Task::WaitsForPod) && seen.patience.is_some()
                 ),

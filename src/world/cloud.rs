@@ -19,6 +19,7 @@ use crate::model::settings::{Market, PoolSettings, Provider};
 use crate::model::site;
 use crate::model::snapshot::{ErrorClass, Quota};
 use crate::world::secret::Secret;
+use crate::world::tracker::TaskContainer;
 
 /// The clouds of a world, by provider.
 pub type Clouds = BTreeMap<Provider, Arc<dyn Cloud>>;
@@ -141,6 +142,8 @@ pub struct PodOrder {
     pub revision: Revision,
     pub term: Term,
     pub agents: AgentAccess,
+    /// What its task asks for, where the pool lets it.
+    pub container: TaskContainer,
 }
 
 /// A machine that another autoscaler made, and what it becomes here.

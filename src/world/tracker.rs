@@ -100,6 +100,11 @@ pub trait Tracker: Send + Sync {
         Ok(Vec::new())
     }
 
+    /// What a task says of the container that it is to run in; nothing where it says nothing.
+    async fn container(&self, _task: &TaskId) -> Result<TaskContainer, TrackerError> {
+        Ok(TaskContainer::default())
+    }
+
     /// Takes a task that waits out of its queue, and puts it into the queue where tasks wait for their pods, which is made
     /// where it is missing. One that waits there already is taken.
     async fn take(&self, place: &PodPlace) -> Result<Taken, TrackerError> {
@@ -133,6 +138,15 @@ pub trait Tracker: Send + Sync {
 
     /// Who we are there and what server it is, in one line; `check` shows it.
     async fn check(&self) -> Result<String, TrackerError>;
+}
+
+/// The container that a task asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TaskContainer {
+    /// `None`: it names none.
+    pub image: Option<String>,
+    /// Names and values, in their order.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A task, and the two queues between which it moves.

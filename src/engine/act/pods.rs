@@ -21,7 +21,7 @@ use crate::model::record::{IntentEnd, Memory, Record};
 use crate::model::settings::{PoolSettings, Provider};
 use crate::world::World;
 use crate::world::cloud::{AgentAccess, Launched, PodOrder, intent_of};
-use crate::world::tracker::{PodPlace, Requeue, Taken};
+use crate::world::tracker::{PodPlace, Requeue, Taken, TaskContainer};
 
 /// So many at once; the next pass has the others.
 const MOST_AT_ONCE: usize = 20;
@@ -149,6 +149,12 @@ pub(super) async fn launch(world: &World, deed: &LaunchDeed) -> Result<Done, Fai
 }
 
 async fn try_one(world: &World, deed: &LaunchDeed, one: &Try, agents: AgentAccess) -> Result<Option<Launched>, Failed> {
+    let container = match deed.pool.launch.kubernetes.task_image {
+        true => world.tracker.container(&one.attempt.task).await,
+        false => Ok(TaskContainer::default()),
+    };
+    // Nothing was asked of the cluster yet.
+    let container = container.map_err(|error| Failed { may_have_acted: false, ..Failed::from(error) })?;
     let order = PodOrder {
         fleet: deed.fleet.clone(),
         attempt: one.attempt.clone(),
@@ -157,6 +163,7 @@ async fn try_one(world: &World, deed: &LaunchDeed, one: &Try, agents: AgentAcces
         revision: deed.revision.clone(),
         term: deed.term,
         agents,
+        container,
     };
     let made = world.cloud(one.provider)?.prepare(&order).await?;
     match carry(world, one).await {

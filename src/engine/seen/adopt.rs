@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::model::catalogue::Catalogue;
-use crate::model::instance::{Instance, Origin, Power};
+use crate::model::instance::{Instance, Origin, Phase, Power};
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Rate;
 use crate::model::record::{KnownInstance, Opened};
@@ -27,7 +27,12 @@ pub(in crate::engine) fn adopted(
     let registered = has_worker || past_boot || orphan.provider == Provider::Kubernetes;
     let boot = Share::boot(billed_from, orphan.home.clone());
     // When it registered nobody remembers.
-    let first = if registered { Share { standing: Standing::Idle, ..boot } } else { boot };
+    let first = match orphan.provider {
+        // Its next look says whether it has a node.
+        Provider::Kubernetes if orphan.phase != Phase::Stopping => Share::waits(billed_from, orphan.home.clone()),
+        _ if registered => Share { standing: Standing::Idle, ..boot },
+        _ => boot,
+    };
     let opened = Opened {
         known: KnownInstance {
             id: orphan.id.clone(),

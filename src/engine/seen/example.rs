@@ -250,12 +250,22 @@ impl Fleet {
             owners: self.owners.clone(),
             tags: self.tags.clone(),
         };
-        let region = Region { provider: Provider::Aws, name: "us-east-1".to_owned() };
+        let of = |provider: Provider, name: &str| Region { provider, name: name.to_owned() };
+        let mut regions = BTreeMap::from([(of(Provider::Aws, "us-east-1"), Vec::new())]);
+        for intent in self.memory.intents.values() {
+            regions.entry(of(intent.provider, &intent.region)).or_default();
+        }
+        for machine in &self.machines {
+            regions.entry(of(machine.provider, &machine.region)).or_default().push(machine.clone());
+        }
         let down = || "down".to_owned();
         let fresh = self.facts.take(Observation {
             began: self.now,
             clearml: if self.clearml_down { Err(down()) } else { Ok(clearml) },
-            regions: vec![(region, if self.cloud_down { Err(down()) } else { Ok(self.machines.clone()) })],
+            regions: regions
+                .into_iter()
+                .map(|(region, machines)| (region, if self.cloud_down { Err(down()) } else { Ok(machines) }))
+                .collect(),
             clusters: BTreeMap::new(),
             credentials_end: BTreeMap::new(),
         });

@@ -51,6 +51,14 @@ pub(in crate::engine) fn expected(
     priced.collect()
 }
 
+/// What decides what a pod of a pool costs, in words: a price that is remembered under others says nothing.
+pub(in crate::engine) fn priced_by(pool: &PoolSettings) -> String {
+    let Asks { cpu_millis, memory, gpus } = asks(pool);
+    let labels = pool.launch.kubernetes.node_selector.iter().map(|(name, text)| format!(" {name}={text}"));
+    let labels: String = labels.collect();
+    format!("{} in {}: {cpu_millis}m cpu, {memory} memory, {gpus} gpu{labels}", pool.name, pool.site())
+}
+
 fn takes(node: &Node, pool: &PoolSettings, asks: &Asks) -> bool {
     let selector = &pool.launch.kubernetes.node_selector;
     asks.fits(&node.room) && selector.iter().all(|(name, text)| node.labels.get(name) == Some(text))
@@ -85,6 +93,7 @@ mod tests {
             labels: labels.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
             ready: true,
             leaving: false,
+            taints: Vec::new(),
         }
     }
 
@@ -118,5 +127,6 @@ mod tests {
         let part = |rate: Rate, of: i64| Rate::from_micros_per_hour(rate.micros_per_hour() / of).to_string();
         let dearest = whole("g5.xlarge").max(Rate::from_micros_per_hour(whole("g5.12xlarge").micros_per_hour() / 4));
         assert_eq!(told, [("gpu", part(dearest, 1)), ("small", part(whole("m5.xlarge"), 4))]);
+        assert_eq!(priced_by(&settings.pools[0]), "gpu in current/ml: 1000m cpu, 0 memory, 1 gpu pool=gpu");
     }
 }

@@ -98,7 +98,10 @@ pub(in crate::engine) fn opened(
             reservation,
             start: launched,
             end: None,
-            shares: vec![Share::boot(launched, intent.queue.clone())],
+            shares: vec![match intent.provider {
+                Provider::Kubernetes => Share::waits(launched, intent.queue.clone()),
+                _ => Share::boot(launched, intent.queue.clone()),
+            }],
         },
         known: KnownInstance {
             id: instance,
@@ -157,10 +160,12 @@ impl Known<'_> {
         let absent = self.sights.absences(&intent.id) >= ABSENT_PROOFS;
         if asked && absent && !self.calling.contains(&intent.id) {
             let text = format!("no machine of launch {} appeared: it is given up", intent.id);
-            let line = line(self.now, EntryKind::Seen, text).intent(Some(&intent.id)).because(&format!(
-                "absent from {ABSENT_PROOFS} listings, {} after the call",
-                Short(self.now.duration_since(intent.opened))
-            ));
+            let after = Short(self.now.duration_since(intent.opened));
+            let why = match intent.provider {
+                Provider::Kubernetes => format!("there is no Job of it, {after} after the call"),
+                _ => format!("absent from {ABSENT_PROOFS} listings, {after} after the call"),
+            };
+            let line = line(self.now, EntryKind::Seen, text).intent(Some(&intent.id)).because(&why);
             return vec![Record::IntentClosed { id: intent.id.clone(), end: IntentEnd::NeverAppeared }, line.record()];
         }
         Vec::new()
@@ -247,12 +252,14 @@ impl Known<'_> {
         let off = self.memory.ledger.off().get(&machine.id);
         let sight = self.sights.of(&machine.id);
         match (shown, interval) {
-            (Some(shown), Some(interval)) if pods::begins(shown, interval) => {
-                records.extend(pods::billed(self, machine, shown, interval));
-            }
             (Some(shown), Some(interval)) => {
+                let begins = pods::begins(shown, interval);
+                if begins {
+                    records.extend(pods::billed(self, machine, shown, interval));
+                }
                 if let Some(end) = bill_ends(shown, self.now) {
-                    records.push(Record::Closed { instance: machine.id.clone(), end: end.max(interval.start) });
+                    let start = if begins { shown.launched } else { interval.start };
+                    records.push(Record::Closed { instance: machine.id.clone(), end: end.max(start) });
                     records.push(self.ended(machine, shown, interval.disks));
                     records.extend(self.interrupted(shown, interval));
                     records.extend(disks_billed(interval, shown, end));

@@ -87,10 +87,12 @@ pub(super) fn size(machine: &CloudInstance, pool: &PoolName, settings: &Settings
 
 /// Whether the pod has a node only now: until then it cost nothing.
 pub(super) fn begins(shown: &CloudInstance, interval: &Interval) -> bool {
-    shown.pod.is_some() && shown.launched > interval.start
+    let ran = shown.ended.is_some_and(|ended| ended > shown.launched);
+    let has_begun = shown.state == CloudState::Running || ran || shown.launched > interval.start;
+    shown.pod.is_some() && interval.waits() && has_begun
 }
 
-/// Its bill begins with its node. What was set aside for it stays so: until then the time that it waited counted as spent.
+/// Its bill begins with its node. What was set aside for it stays so.
 pub(super) fn billed(
     known: &Known<'_>,
     machine: &KnownInstance,
@@ -112,6 +114,9 @@ pub(super) fn charged(known: &Known<'_>, machine: &KnownInstance) -> Vec<Record>
     let (Some(attempt), Some(charged)) = (memory.attempts.get(&machine.id), interval.shares.last()) else {
         return Vec::new();
     };
+    if interval.waits() {
+        return Vec::new();
+    }
     let record = facts.attempts.get(&attempt.task).and_then(Option::as_ref);
     let runs = record.is_some_and(|record| record.status == TaskStatus::InProgress);
     let from = (*now).max(interval.start).max(charged.from);
@@ -195,4 +200,124 @@ pub(super) fn stranded(known: &Known<'_>, fresh: &Fresh) -> Vec<Record> {
         records.extend([Record::AttemptOpened(Box::new(attempt)), line(*now, EntryKind::Alarm, text).record()]);
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::seen::example::{Fleet, intent};
+    use crate::model::attempt::{Asks, PodState};
+    use crate::model::money::Money;
+    use crate::model::record::{Intent, IntentEnd};
+
+    const TASK: &str = "9d1f0c2b3a4e5f60718293a4b5c6d7e8";
+    /// As Jobs are called: of those no minimum is billed.
+    const POD: &str = "clearml-9d1f0c2b3a4e5f60718293a4b5c6d7e8-1";
+
+    fn of_cluster(id: &str, opened: Timestamp) -> Record {
+        let (provider, region) = (Provider::Kubernetes, "current/ml".to_owned());
+        Record::IntentOpened(Intent { provider, region, ..intent(id, opened) })
+    }
+
+    /// A Job that was made just now, for the intent `b.0`.
+    fn waiting() -> Fleet {
+        let mut fleet = Fleet::new().machine(POD, CloudState::Pending, 0);
+        let opened = fleet.now;
+        fleet.memory.apply(&of_cluster("b.0", opened));
+        let machine = fleet.last();
+        (machine.provider, machine.region) = (Provider::Kubernetes, "current/ml".to_owned());
+        machine.tags.intent = Some("b.0".into());
+        machine.pod = Some(Pod {
+            task: TASK.into(),
+            queue: "train".into(),
+            number: 1,
+            held: false,
+            state: PodState::Unschedulable,
+            why: String::new(),
+            node: None,
+            asks: Asks::default(),
+            story: Vec::new(),
+        });
+        fleet.live(0);
+        fleet
+    }
+
+    fn money(fleet: &Fleet) -> (Money, Money) {
+        let set_aside = fleet.memory.ledger.running().map(|interval| interval.committed(fleet.now)).sum();
+        (fleet.memory.ledger.total(fleet.now), set_aside)
+    }
+
+    const fn micros(micros: i64) -> Money {
+        Money::from_micros(micros)
+    }
+
+    #[test]
+    fn what_is_set_aside_for_a_pod_is_spent_from_when_it_has_a_node() {
+        let mut fleet = waiting();
+        fleet.live(3_600);
+        assert_eq!(money(&fleet), (micros(0), micros(2_000_000)), "an hour of waiting costs nothing");
+        let now = fleet.now;
+        (fleet.last().state, fleet.last().launched) = (CloudState::Running, now);
+        fleet.live(36);
+        assert_eq!(money(&fleet), (micros(10_000), micros(1_990_000)), "$1 an hour for 36 s");
+        let end = fleet.now;
+        (fleet.last().state, fleet.last().ended) = (CloudState::Terminated, Some(end));
+        fleet.live(3_600);
+        assert_eq!(money(&fleet), (micros(10_000), micros(0)));
+    }
+
+    #[test]
+    fn a_pod_that_began_and_ended_between_two_looks_is_billed_for_that() {
+        for (seconds, spent) in [(36, 10_000), (0, 0)] {
+            let mut fleet = waiting();
+            let end = fleet.last().launched + SignedDuration::from_secs(seconds);
+            (fleet.last().state, fleet.last().ended) = (CloudState::Terminated, Some(end));
+            for _ in 0..3 {
+                fleet.live(60);
+            }
+            assert_eq!(money(&fleet), (micros(spent), micros(0)), "{seconds} s");
+            assert!(fleet.memory.known.is_empty() && fleet.memory.ledger.open().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_pod_of_which_nothing_was_remembered_is_billed_from_its_start() {
+        let mut fleet = waiting();
+        fleet.memory = Memory::default();
+        let start = fleet.now;
+        (fleet.last().state, fleet.last().launched) = (CloudState::Running, start);
+        let fresh = fleet.look();
+        let orphan = fleet.instance(POD).unwrap();
+        let adopted = crate::engine::seen::adopt::adopted(
+            &orphan,
+            false,
+            orphan.launched,
+            &fleet.settings,
+            &fleet.catalogue,
+            fleet.now,
+        );
+        assert!(fresh.clearml && adopted.interval.waits());
+        fleet.memory.apply(&Record::Opened(Box::new(adopted)));
+        fleet.live(10);
+        let bill = fleet.memory.ledger.of(&POD.into()).unwrap();
+        assert_eq!((bill.start, bill.waits()), (start, false));
+    }
+
+    #[test]
+    fn a_job_that_an_earlier_loop_meant_to_make_is_given_up_by_the_first_listing_without_it() {
+        let ends = |records: &[Record]| {
+            let ended = |record: &Record| matches!(record, Record::IntentClosed { end: IntentEnd::NeverAppeared, .. });
+            records.iter().any(ended)
+        };
+        let mut fleet = Fleet::new();
+        let opened = fleet.now - SignedDuration::from_secs(2);
+        fleet.memory.apply(&of_cluster("b.0", opened));
+        assert!(!ends(&fleet.live(0)), "its call may still be under way there");
+        assert!(ends(&fleet.live(10)));
+        // One of our own whose answer was lost is waited for: the API server may be slow.
+        let opened = fleet.now;
+        fleet.memory.apply(&of_cluster("b.1", opened));
+        assert!(!ends(&fleet.live(60)) && !ends(&fleet.live(59)));
+        assert!(!ends(&fleet.live(10)) && !ends(&fleet.live(10)) && ends(&fleet.live(10)));
+    }
 }

@@ -19,6 +19,9 @@ pub const ABSENT_PROOFS: u32 = 3;
 pub const ABSENT_AFTER: SignedDuration = SignedDuration::from_mins(5);
 /// A pod's Job is listed at once, or it is not there: the call that makes it may take a minute and a half.
 const POD_ABSENT_AFTER: SignedDuration = SignedDuration::from_mins(2);
+/// The call of a loop that is over has come to its end by then. Should its Job come all the same, it is held, and bears the
+/// name that the next attempt's would bear: one of the two is made, and no task has two.
+const CALL_ENDS_AFTER: SignedDuration = SignedDuration::from_secs(10);
 /// Idle for so many looks while its queue waits, a worker does not pull.
 pub const IDLE_LOOKS: u32 = 3;
 /// Looks closer together than this prove nothing more than one: an agent looks every five seconds, a cloud's list takes
@@ -101,6 +104,8 @@ pub struct Sights {
     intents: BTreeMap<IntentId, (u32, Timestamp)>,
     /// Tasks that are queued by their status and in no queue.
     nowhere: BTreeMap<TaskId, Nowhere>,
+    /// The first look: what was intended before was by another loop.
+    began: Option<Timestamp>,
     /// The task that was first in each queue at the last look that counts.
     first: BTreeMap<QueueId, TaskId>,
     counted_at: Option<Timestamp>,
@@ -137,6 +142,7 @@ impl Sights {
 
     /// Takes in what a look renewed.
     pub fn take(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory, settings: &Settings) {
+        self.began.get_or_insert(fresh.at);
         self.count_absences(fresh, facts, memory, settings);
         if fresh.clearml {
             let rows = Rows::new(facts, &settings.the_loop.fleet);
@@ -199,7 +205,13 @@ impl Sights {
         let shown: BTreeSet<&IntentId> =
             facts.machines.values().filter_map(|machine| machine.tags.intent.as_ref()).collect();
         for intent in memory.intents.values() {
-            let late = fresh.at.duration_since(intent.opened) > absent_after(intent.provider);
+            // One listing of a cluster proves what three of a cloud do: it has all that there is.
+            let inherited = self.began.is_some_and(|began| intent.opened < began);
+            let (after, proofs) = match intent.provider {
+                Provider::Kubernetes if inherited => (CALL_ENDS_AFTER, ABSENT_PROOFS),
+                provider => (absent_after(provider), 1),
+            };
+            let late = fresh.at.duration_since(intent.opened) > after;
             let looked = fresh.saw(&Region { provider: intent.provider, name: intent.region.clone() });
             let starts = |id: &InstanceId| memory.known.get(id).is_some_and(|known| restarted(known, facts).is_some());
             let shown = shown.contains(&intent.id) || intent.starts.as_ref().is_some_and(starts);
@@ -208,7 +220,7 @@ impl Sights {
             }
             let (absences, last) = self.intents.entry(intent.id.clone()).or_insert((0, Timestamp::MIN));
             if *absences == 0 || are_apart(*last, fresh.at) {
-                (*absences, *last) = (*absences + 1, fresh.at);
+                (*absences, *last) = (absences.saturating_add(proofs), fresh.at);
             }
         }
     }

@@ -25,6 +25,8 @@ pub struct KubernetesSettings {
     pub template: Option<String>,
     /// Wins over the template's.
     pub image: Option<String>,
+    /// A task's own image wins over both, and the environment among its docker arguments is set.
+    pub task_image: bool,
     /// CPUs, as Kubernetes writes them: `4`, `500m`.
     pub cpu: Option<String>,
     /// As Kubernetes writes it: `16Gi`.

@@ -44,11 +44,12 @@ const OF_GCE: [&str; 11] = [
     "provisioning",
 ];
 
-const OF_KUBERNETES: [&str; 15] = [
+const OF_KUBERNETES: [&str; 16] = [
     "context",
     "namespace",
     "pod_template",
     "pod_image",
+    "task_image",
     "pod_cpu",
     "pod_memory",
     "pod_gpus",

@@ -4,6 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+/// What a pod's price is called among the states, before what it is of.
+pub(super) const POD_PRICE: &str = "pod price of ";
+
 /// Why a value cannot be a column, or a column not a value.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ColumnError {

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
 
 use super::bills::{self, Span};
-use super::columns::{ColumnError, instant, of_json, of_word, to_instant};
+use super::columns::{ColumnError, POD_PRICE, instant, of_json, of_word, to_instant};
 use super::db::{Connection, Row};
 use crate::model::account::Owner;
 use crate::model::course::{Lesson, Rise};
@@ -54,7 +54,11 @@ async fn state(connection: &mut Connection, memory: &mut Memory) -> Result<(), C
             "armed" => memory.armed = value != 0,
             "paused" => memory.paused = value != 0,
             "whole_since" => memory.ledger.whole_since = Some(to_instant(value)),
-            _ => {}
+            name => {
+                if let Some(of) = name.strip_prefix(POD_PRICE) {
+                    memory.pod_prices.insert(of.to_owned(), Rate::from_micros_per_hour(value));
+                }
+            }
         }
     }
     Ok(())

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::query::Query;
 use sqlx::{Connection as _, Row as _};
 
-use super::columns::{ColumnError, duration, instant, json, of_json, text, word};
+use super::columns::{ColumnError, POD_PRICE, duration, instant, json, of_json, text, word};
 use super::db::{Arguments, Connection, Database};
 use super::read;
 use crate::model::attempt::Attempt;
@@ -122,6 +122,9 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
         }
         Record::AttemptOpened(attempt) => open_attempt(connection, attempt).await,
         Record::AttemptSettled(instance) => settle_attempt(connection, instance).await,
+        Record::PodPriced { of, rate } => {
+            set_state(connection, &format!("{POD_PRICE}{of}"), rate.micros_per_hour()).await
+        }
         Record::Journal(entry) => add_line(connection, entry).await,
     }
 }

@@ -3,6 +3,7 @@
 pub mod credentials;
 
 mod answer;
+mod container;
 mod desk;
 mod glance;
 mod hidden;
@@ -35,7 +36,7 @@ use crate::world::clearml::session::{Repeat, Session};
 use crate::world::clearml::token::Identity;
 use crate::world::clock::Clock;
 use crate::world::secret::Secret;
-use crate::world::tracker::{PodPlace, Requeue, Taken, Tracker, TrackerError};
+use crate::world::tracker::{PodPlace, Requeue, Taken, TaskContainer, Tracker, TrackerError};
 
 /// A list answer holds at most this many entries; more needs another page (CLEARML.md section 1).
 const PAGE: usize = 500;
@@ -225,6 +226,10 @@ impl Tracker for Clearml {
 
     async fn waiting_for_pods(&self, pending: &[QueueName]) -> Result<Vec<TaskRecord>, TrackerError> {
         pods::waiting(self, pending).await
+    }
+
+    async fn container(&self, task: &TaskId) -> Result<TaskContainer, TrackerError> {
+        container::of(self, task).await
     }
 
     async fn take(&self, place: &PodPlace) -> Result<Taken, TrackerError> {

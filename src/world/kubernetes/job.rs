@@ -59,8 +59,9 @@ pub(super) fn job(order: &PodOrder, template: Value) -> Result<Value, CloudError
         "kind": "Job",
         "metadata": { "name": order.attempt.instance.as_str(), "labels": labels, "annotations": annotations },
         "spec": {
+            // Held twice: Kueue looks at the one, and a server before 1.22 knows only the other.
             "suspend": true,
-            "parallelism": 1,
+            "parallelism": 0,
             "completions": 1,
             "backoffLimit": 0,
             "podReplacementPolicy": "Failed",
@@ -75,6 +76,16 @@ pub(super) fn job(order: &PodOrder, template: Value) -> Result<Value, CloudError
             "template": { "metadata": metadata, "spec": spec },
         },
     }))
+}
+
+/// What makes a held Job begin; one of a queue of Kueue's begins when Kueue says so.
+pub(super) fn let_go(local_queue: Option<&str>) -> Value {
+    match local_queue {
+        Some(queue) => {
+            json!({ "metadata": { "labels": { label::KUEUE_QUEUE: queue } }, "spec": { "parallelism": 1 } })
+        }
+        None => json!({ "spec": { "suspend": false, "parallelism": 1 } }),
+    }
 }
 
 /// What the agent is told in secret; it goes when the Job goes.
@@ -129,7 +140,7 @@ fn fill(spec: &mut Map<String, Value>, order: &PodOrder) -> Result<(), CloudErro
 fn container(container: &mut Map<String, Value>, order: &PodOrder) -> Result<(), CloudError> {
     let cluster = &order.pool.launch.kubernetes;
     container.entry("name").or_insert_with(|| json!(CONTAINER));
-    if let Some(image) = &cluster.image {
+    if let Some(image) = order.container.image.as_ref().or(cluster.image.as_ref()) {
         container.insert("image".to_owned(), json!(image));
     }
     if container.get("image").and_then(Value::as_str).is_none_or(str::is_empty) {
@@ -151,8 +162,12 @@ fn container(container: &mut Map<String, Value>, order: &PodOrder) -> Result<(),
     Ok(())
 }
 
-/// Ours, in the place of the template's of the same name.
+/// Ours, in the place of the task's and the template's of the same name; the task's in the place of the template's.
 fn environment(env: &mut Vec<Value>, order: &PodOrder) {
+    for (name, value) in &order.container.environment {
+        env.retain(|one| one.get("name").and_then(Value::as_str) != Some(name.as_str()));
+        env.push(json!({ "name": name, "value": value }));
+    }
     let attempt = &order.attempt;
     let worker = format!("{}:{}:{}:{}", order.fleet, order.pool.name, order.machine_type, attempt.instance);
     let plain = [
@@ -240,6 +255,7 @@ pub(super) mod tests {
     use crate::model::settings::{PoolSettings, Provider};
     use crate::world::cloud::AgentAccess;
     use crate::world::secret::Secret;
+    use crate::world::tracker::TaskContainer;
     use jiff::Timestamp;
 
     pub(crate) fn order() -> PodOrder {
@@ -267,6 +283,7 @@ pub(super) mod tests {
             revision: Revision::new("r"),
             term: Term(1),
             agents: AgentAccess { api_server: "http://api".to_owned(), token: Secret::new("hush-hush") },
+            container: TaskContainer::default(),
         }
     }
 
@@ -289,11 +306,56 @@ pub(super) mod tests {
         assert_eq!(names.iter().filter(|name| **name == "CLEARML_TASK_ID").count(), 1);
         assert!(names.contains(&"A") && names.contains(&"CLEARML_AUTH_TOKEN"));
         assert!(!container["args"][0].as_str().unwrap().contains("exit 0"));
-        assert_eq!(job["spec"]["suspend"], true);
+        assert_eq!((&job["spec"]["suspend"], &job["spec"]["parallelism"]), (&json!(true), &json!(0)));
         assert_eq!(pod["spec"]["tolerations"][1]["effect"], "NoSchedule");
         let secret = secret(&order(), "uid-1");
         assert_eq!(secret["metadata"]["ownerReferences"][0]["uid"], "uid-1");
         assert_eq!(secret["stringData"]["token"], "hush-hush");
+    }
+
+    #[test]
+    fn a_task_that_names_an_image_and_an_environment_has_them_but_for_what_is_ours() {
+        let text = "spec: {containers: [{image: old, env: [{name: A, value: b}, {name: B, value: c}]}]}";
+        let pairs = [("A", "of the task"), ("A", "at last"), ("CLEARML_TASK_ID", "mine"), ("CLEARML_AUTH_TOKEN", "x")];
+        let environment = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let asked = TaskContainer { image: Some("team/train:7".to_owned()), environment };
+        let job = job(&PodOrder { container: asked, ..order() }, template(Some(text), None).unwrap()).unwrap();
+        let container = &job["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["image"], "team/train:7");
+        let of = |name: &str| -> Vec<Value> {
+            let env = container["env"].as_array().unwrap().iter();
+            env.filter(|one| one["name"] == name).map(|one| one["value"].clone()).collect()
+        };
+        assert_eq!((of("A"), of("B")), (vec![json!("at last")], vec![json!("c")]));
+        assert_eq!((of("CLEARML_TASK_ID"), of("CLEARML_AUTH_TOKEN")), (vec![json!("t1")], vec![Value::Null]));
+    }
+
+    #[test]
+    fn a_job_is_held_until_it_is_let_go_also_where_nobody_knows_of_suspending() {
+        for knows in [true, false] {
+            for queue in [None, Some("team")] {
+                let mut job = job(&order(), json!({ "spec": { "containers": [{ "image": "x" }] } })).unwrap();
+                let drop_unknown = |job: &mut Value| {
+                    if !knows {
+                        job["spec"].as_object_mut().unwrap().remove("suspend");
+                    }
+                };
+                drop_unknown(&mut job);
+                let is_held = |job: &Value| label::is_held(&serde_json::from_value(job.clone()).unwrap());
+                assert!(is_held(&job), "{knows} {queue:?}");
+                let patch = let_go(queue);
+                for (name, value) in patch["spec"].as_object().unwrap() {
+                    job["spec"][name] = value.clone();
+                }
+                drop_unknown(&mut job);
+                job["metadata"]["labels"][label::KUEUE_QUEUE] = patch["metadata"]["labels"][label::KUEUE_QUEUE].clone();
+                if queue.is_none() {
+                    job["metadata"]["labels"].as_object_mut().unwrap().remove(label::KUEUE_QUEUE);
+                }
+                assert!(!is_held(&job), "{knows} {queue:?}");
+                assert_eq!(job["spec"]["parallelism"], 1);
+            }
+        }
     }
 
     #[test]

@@ -62,10 +62,16 @@ pub(super) fn annotations(order: &PodOrder) -> BTreeMap<&'static str, String> {
     .collect()
 }
 
-/// Whether it waits for us. One of Kueue's is suspended until Kueue lets it go.
+/// Whether it waits for us. One of Kueue's is suspended until Kueue lets it go; a server that knows nothing of suspending
+/// keeps only that it is to have no pod.
 pub(super) fn is_held(job: &DynamicObject) -> bool {
     let suspended = job.data.pointer("/spec/suspend").and_then(Value::as_bool) == Some(true);
-    suspended && !job.labels().contains_key(KUEUE_QUEUE)
+    has_no_pods(&job.data) || suspended && !job.labels().contains_key(KUEUE_QUEUE)
+}
+
+/// Whether a Job is to have none.
+pub(super) fn has_no_pods(job: &Value) -> bool {
+    job.pointer("/spec/parallelism").and_then(Value::as_u64) == Some(0)
 }
 
 /// What stands there under this name.

@@ -18,8 +18,8 @@ use crate::world::kubernetes::nodes::asked;
 use crate::world::kubernetes::story::story;
 use crate::world::kubernetes::told::{Seen, condition, text, told, when};
 
-/// Where a Job's name stands on its pod.
-const JOB_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
+/// Where a Job's name stands on its pod; before 1.27 in the second place only.
+pub(super) const JOB_NAME: [&str; 2] = ["batch.kubernetes.io/job-name", "job-name"];
 
 /// A Job as it is known: whether it is there, or since when not.
 pub(super) struct Job<'a> {

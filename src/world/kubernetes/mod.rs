@@ -27,7 +27,7 @@ use async_trait::async_trait;
 use futures::future::{join, join_all};
 use kube::api::{DeleteParams, DynamicObject, LogParams, Patch, PatchParams, Preconditions};
 use kube::{Error, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
@@ -303,12 +303,7 @@ impl Cloud for Kubernetes {
         let site = self.site(region).await?;
         let around = self.around(region).await?;
         let queue = if around.has_kueue() { self.local_queue(&site, instance).await? } else { None };
-        let patch = match queue {
-            // Kueue lets it go when its turn comes.
-            Some(queue) => json!({ "metadata": { "labels": { label::KUEUE_QUEUE: queue } } }),
-            None => json!({ "spec": { "suspend": false } }),
-        };
-        let patch = Patch::Merge(patch);
+        let patch = Patch::Merge(job::let_go(queue.as_deref()));
         let answer = site.api(Kind::Job).patch(instance.as_str(), &PatchParams::default(), &patch).await;
         answer.map(drop).map_err(|error| cloud_error("let the Job go", &error))
     }
@@ -349,7 +344,7 @@ impl Cloud for Kubernetes {
 
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
         let site = self.site(region).await?;
-        let params = kube::api::ListParams::default().labels(&format!("batch.kubernetes.io/job-name={instance}"));
+        let params = kube::api::ListParams::default().labels(&format!("{}={instance}", listed::JOB_NAME[1]));
         let pods = site.pods().list(&params).await.map_err(|error| cloud_error("list pods", &error))?;
         let Some(pod) = pods.items.first() else { return Ok(String::new()) };
         let params = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };

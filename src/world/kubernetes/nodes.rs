@@ -51,8 +51,8 @@ pub(super) fn node(object: &DynamicObject) -> Node {
         _ => None,
     };
     let spot = SPOT.iter().any(|(name, value)| labels.get(*name).is_some_and(|text| text == value));
-    let taints = spec.get("taints").and_then(Value::as_array).into_iter().flatten();
-    let tainted = taints.map(|taint| text(taint, "/key")).any(|key| LEAVING.contains(&key));
+    let taints = || spec.get("taints").and_then(Value::as_array).into_iter().flatten();
+    let tainted = taints().map(|taint| text(taint, "/key")).any(|key| LEAVING.contains(&key));
     let cordoned = spec.get("unschedulable").and_then(Value::as_bool).unwrap_or_default();
     let conditions = object.data.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
     let mut ready = conditions.filter(|condition| text(condition, "/type") == "Ready");
@@ -68,7 +68,17 @@ pub(super) fn node(object: &DynamicObject) -> Node {
         labels: labels.clone(),
         ready: ready.next().is_some_and(|ready| text(ready, "/status") == "True"),
         leaving: tainted || cordoned || object.metadata.deletion_timestamp.is_some(),
+        taints: taints().filter_map(taint).collect(),
     }
+}
+
+/// One that a person or a cloud put there to keep pods off, as people write it; what else a taint says of a node is told
+/// otherwise.
+fn taint(taint: &Value) -> Option<String> {
+    let [key, value, effect] = ["/key", "/value", "/effect"].map(|path| text(taint, path));
+    let told = LEAVING.contains(&key) || key.starts_with("node.kubernetes.io/") || effect == "PreferNoSchedule";
+    let value = if value.is_empty() { String::new() } else { format!("={value}") };
+    (!told).then(|| format!("{key}{value}:{effect}"))
 }
 
 /// A list of resources.
@@ -132,7 +142,7 @@ mod tests {
         assert_eq!(ready.room, Asks { cpu_millis: 4_000, memory: 8 << 30, gpus: 0 });
         assert!(read("node/to_be_deleted").leaving);
         let silent = read("node/not_ready_unreachable");
-        assert!(!silent.ready);
+        assert!(!silent.ready && silent.taints.is_empty());
     }
 
     #[test]
@@ -147,6 +157,14 @@ mod tests {
                 "eks.amazonaws.com/capacityType": "SPOT", "eks.amazonaws.com/nodegroup": "g" }),
         );
         assert_eq!((eks.cloud, eks.market, eks.group.as_deref()), (Some(Provider::Aws), Market::Spot, Some("g")));
+        let taints = json!([{ "key": "nvidia.com/gpu", "value": "present", "effect": "NoSchedule" },
+            { "key": "soft", "effect": "PreferNoSchedule" }, { "key": "node.kubernetes.io/not-ready", "effect": "NoExecute" }]);
+        let tainted = json!({ "metadata": { "name": "n" }, "spec": { "taints": taints } });
+        let tainted = node(&serde_json::from_value(tainted).unwrap());
+        assert_eq!(
+            (tainted.taints.as_slice(), tainted.leaving),
+            (&["nvidia.com/gpu=present:NoSchedule".to_owned()][..], false)
+        );
         let gke = of("gce://p/us-central1-a/n", json!({ GPU_TYPE: "nvidia-tesla-t4" }));
         assert_eq!((gke.cloud, gke.market), (Some(Provider::Gce), Market::OnDemand));
         assert_eq!(gke.gpu_type.as_deref(), Some("nvidia-tesla-t4"));

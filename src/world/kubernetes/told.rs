@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::model::attempt::PodState;
+use crate::world::kubernetes::label::has_no_pods;
 
 /// What is known of an attempt in the cluster. Absent parts are null.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +57,7 @@ pub(super) fn told(seen: &Seen<'_>) -> (PodState, String) {
     if let Some(failed) = condition(job, "Failed") {
         return ended(pod, failed);
     }
-    if flag(job, "/spec/suspend") {
+    if flag(job, "/spec/suspend") || has_no_pods(job) {
         let is_of_kueue = !text(job, "/metadata/labels/kueue.x-k8s.io~1queue-name").is_empty();
         return if is_of_kueue { in_kueue(seen.workload) } else { (PodState::Held, String::new()) };
     }

@@ -12,6 +12,7 @@ use crate::world::kubernetes::error::cloud_error;
 use crate::world::kubernetes::job;
 use crate::world::kubernetes::post::{Made, Way, post};
 use crate::world::kubernetes::site::{Kind, Site};
+use crate::world::tracker::TaskContainer;
 
 /// No task is called so.
 const NOBODY: &str = "00000000000000000000000000000000";
@@ -55,6 +56,7 @@ fn pod(order: &LaunchOrder, folder: Option<&Path>) -> Result<serde_json::Value, 
         revision: order.revision.clone(),
         term: order.term,
         agents: order.agents.clone(),
+        container: TaskContainer::default(),
     };
     job::job(&order, template)
 }

@@ -1,5 +1,6 @@
 //! A small Kubernetes API server: list, watch (from a resourceVersion, with bookmarks, and 410), create, get, patch, delete,
-//! access reviews. It answers as the recorded one does; `shape` compares them.
+//! access reviews. It answers as the recorded one does; `shape` compares them. With a real one behind it, it hands everything
+//! on to that, but for the faults that a test asks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -7,10 +8,14 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{Method, StatusCode, Uri};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::Response;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tidegate::world::clock::Clock;
+
+use crate::kubernetes::real::{Real, forward};
 
 pub(super) const TOKEN: &str = "t0ken";
 
@@ -71,9 +76,11 @@ pub(super) struct State {
     /// A header that every answer bears.
     pub(super) warning: Option<&'static str>,
     /// So many pods a quota of the namespace permits; `None`: there is no quota.
-    pub(super) quota: Option<usize>,
+    quota: Option<usize>,
     /// API groups beside its own, each with its version.
-    pub(super) groups: Vec<(&'static str, &'static str)>,
+    groups: Vec<(&'static str, &'static str)>,
+    /// Where the objects really are.
+    pub(super) real: Option<Arc<Real>>,
 }
 
 pub(super) fn now() -> String {
@@ -89,15 +96,24 @@ impl State {
     }
 
     pub(super) fn all(&self, plural: &str) -> Vec<Value> {
+        if let Some(real) = &self.real {
+            return real.all(plural);
+        }
         self.objects.iter().filter(|((of, _), _)| of == plural).map(|(_, object)| object.clone()).collect()
     }
 
     pub(super) fn get(&self, plural: &str, name: &str) -> Option<Value> {
+        if let Some(real) = &self.real {
+            return real.get(plural, name);
+        }
         self.objects.get(&(plural.to_owned(), name.to_owned())).cloned()
     }
 
     /// Puts an object there, new or changed.
     pub(super) fn put(&mut self, plural: &str, mut object: Value) -> Value {
+        if let Some(real) = &self.real {
+            return real.put(plural, object);
+        }
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         let key = (plural.to_owned(), name);
         let is_new = !self.objects.contains_key(&key);
@@ -118,6 +134,9 @@ impl State {
 
     /// Removes an object, and what it owns.
     pub(super) fn remove(&mut self, plural: &str, name: &str) {
+        if let Some(real) = &self.real {
+            return real.remove(plural, name);
+        }
         let Some(object) = self.objects.remove(&(plural.to_owned(), name.to_owned())) else { return };
         let uid = object["metadata"]["uid"].clone();
         self.tell(plural, "DELETED", object);
@@ -134,24 +153,111 @@ impl State {
 
     /// An event about an object.
     pub(super) fn event(&mut self, kind: &str, about: &str, reason: &str, message: &str, source: &str) {
-        self.made += 1;
-        let name = format!("{about}.{}", self.made);
-        let namespace = if ["Node", "NodeClaim"].contains(&kind) { "default" } else { NAMESPACES[0] };
-        self.put(
-            "events",
-            json!({
-                "apiVersion": "v1", "kind": "Event", "metadata": { "name": name, "namespace": namespace },
-                "involvedObject": { "kind": kind, "name": about, "namespace": "ml-tasks" },
-                "reason": reason, "message": message, "type": "Normal", "lastTimestamp": now(),
-                "source": { "component": source }, "reportingComponent": source,
-            }),
-        );
+        let name = format!("{about}.{}", uuid::Uuid::new_v4().simple());
+        let own = self.real.as_ref().map_or(NAMESPACES[0], |real| real.namespace.as_str());
+        // Events of what is in no namespace are in this one.
+        let (namespace, of) = if ["Node", "NodeClaim"].contains(&kind) { ("default", None) } else { (own, Some(own)) };
+        let event = json!({
+            "apiVersion": "v1", "kind": "Event", "metadata": { "name": name, "namespace": namespace },
+            "involvedObject": { "kind": kind, "name": about, "namespace": of },
+            "reason": reason, "message": message, "type": "Normal", "lastTimestamp": now(),
+            "source": { "component": source }, "reportingComponent": source,
+        });
+        match &self.real {
+            Some(real) => real.event(&event),
+            None => drop(self.put("events", event)),
+        }
+    }
+
+    /// There is this API group too, in this version.
+    pub(super) fn add_group(&mut self, group: &'static str, version: &'static str) {
+        match &self.real {
+            Some(real) => real.group(group, version),
+            None => self.groups.push((group, version)),
+        }
+    }
+
+    /// So many pods the namespace may have from now on; `None`: as many as will.
+    pub(super) fn limit_pods(&mut self, most: Option<usize>) {
+        match &self.real {
+            Some(real) => real.quota(most),
+            None => self.quota = most,
+        }
+    }
+
+    /// Whether no pod more may be made.
+    pub(super) fn is_at_quota(&self) -> bool {
+        self.quota.is_some_and(|most| self.all("pods").len() >= most)
     }
 
     /// Forgets all changes: who wants to go on from an older version is told 410.
     pub(super) fn compact(&mut self) {
         self.changes.clear();
-        self.oldest = self.version;
+        self.oldest = self.real.as_ref().map_or(self.version, |real| real.version());
+    }
+
+    /// A no to this call that a test asked for.
+    fn no(&mut self, call: &Call) -> Option<(u16, Value)> {
+        let (verb, plural) = (call.verb, &call.plural);
+        if self.denied.contains(&call.told()) {
+            let namespace = call.namespace.as_deref().unwrap_or_default();
+            let message = format!(
+                "{plural} is forbidden: User \"console\" cannot {verb} resource \"{plural}\" in API group \"\" in the \
+                 namespace \"{namespace}\""
+            );
+            return Some((403, status(403, "Forbidden", &message)));
+        }
+        let place = self.noes.iter().position(|(of, ..)| *of == call.told())?;
+        let (_, code, body) = self.noes.remove(place);
+        Some((code, body))
+    }
+
+    /// Whether this call's answer is to be lost.
+    fn loses(&mut self, call: &Call) -> bool {
+        let place = self.lost.iter().position(|of| *of == call.told());
+        place.map(|place| self.lost.remove(place)).is_some()
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+struct Call {
+    verb: &'static str,
+    plural: String,
+    namespace: Option<String>,
+    name: Option<String>,
+    query: BTreeMap<String, String>,
+}
+
+impl Call {
+    /// `None`: it is about no object.
+    fn read(method: &Method, uri: &Uri) -> Option<Self> {
+        let address = reqwest::Url::parse(&format!("http://fake{uri}")).unwrap();
+        let query: BTreeMap<String, String> = address.query_pairs().into_owned().collect();
+        let path: Vec<&str> = address.path().trim_matches('/').split('/').collect();
+        // `api/v1`, or `apis/GROUP/VERSION`.
+        let root = if path.first() == Some(&"api") { 2 } else { 3 };
+        let (namespace, rest) = match (path.get(root), path.get(root + 2)) {
+            (Some(&"namespaces"), Some(_)) => (path.get(root + 1).copied(), path.get(root + 2..).unwrap_or_default()),
+            _ => (None, path.get(root..).unwrap_or_default()),
+        };
+        let is_watch = query.get("watch").is_some_and(|watch| watch == "true" || watch == "1");
+        let name = rest.get(1).map(|name| (*name).to_owned());
+        let verb = match (method.as_str(), &name, is_watch) {
+            (_, _, true) => "watch",
+            ("GET", None, _) => "list",
+            ("GET", ..) => "get",
+            ("POST", ..) => "create",
+            ("PATCH", ..) => "patch",
+            _ => "delete",
+        };
+        let plural = (*rest.first()?).to_owned();
+        Some(Self { verb, plural, namespace: namespace.map(str::to_owned), name, query })
+    }
+
+    /// `create jobs`.
+    fn told(&self) -> String {
+        format!("{} {}", self.verb, self.plural)
     }
 }
 
@@ -173,14 +279,25 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn start() -> Self {
+        Self::before(None)
+    }
+
+    /// With a real one behind it.
+    pub(super) fn before(real: Option<Arc<Real>>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let state: Shared = Arc::default();
+        let state: Shared = Arc::new(Mutex::new(State { real, ..State::default() }));
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let served = state.clone();
-        let answer = move |method: Method, uri: Uri, body: Bytes| {
+        let answer = move |method: Method, uri: Uri, headers: HeaderMap, body: Bytes| {
             let served = served.clone();
-            async move { answer(&served, &method, &uri, &body) }
+            async move {
+                let real = served.lock().unwrap().real.clone();
+                match real {
+                    None => answer(&served, &method, &uri, &headers, &body),
+                    Some(real) => hand_on(served, real, (&method, &uri, &headers), body).await,
+                }
+            }
         };
         runtime.spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
         Self { url, state, _runtime: runtime }
@@ -200,13 +317,32 @@ impl Api {
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{ "name": "test", "cluster": { "server": self.url } }],
             "users": [{ "name": "test", "user": { "token": TOKEN } }],
-            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test", "namespace": "ml-tasks" } }],
+            "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test", "namespace": self.namespace() } }],
         })
         .to_string()
     }
+
+    /// Where the pods of tests are.
+    pub(super) fn namespace(&self) -> String {
+        self.state().real.as_ref().map_or(NAMESPACES[0], |real| real.namespace.as_str()).to_owned()
+    }
+
+    /// The minor version of what answers.
+    pub(super) fn minor(&self) -> u32 {
+        self.state().real.as_ref().map_or(36, |real| real.minor)
+    }
 }
 
-fn json_answer(code: u16, body: &Value, warnings: impl IntoIterator<Item = String>) -> Response {
+impl Drop for Api {
+    fn drop(&mut self) {
+        let real = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).real.clone();
+        if let Some(real) = real {
+            real.close();
+        }
+    }
+}
+
+pub(super) fn json_answer(code: u16, body: &Value, warnings: impl IntoIterator<Item = String>) -> Response {
     let mut answer = Response::builder().status(StatusCode::from_u16(code).unwrap());
     answer = answer.header("content-type", "application/json");
     for warning in warnings {
@@ -215,10 +351,7 @@ fn json_answer(code: u16, body: &Value, warnings: impl IntoIterator<Item = Strin
     answer.body(Body::from(body.to_string())).unwrap()
 }
 
-fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8]) -> Response {
-    let address = reqwest::Url::parse(&format!("http://fake{uri}")).unwrap();
-    let query: BTreeMap<String, String> = address.query_pairs().into_owned().collect();
-    let path: Vec<&str> = address.path().trim_matches('/').split('/').collect();
+fn answer(shared: &Shared, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
     let mut state = shared.lock().unwrap();
     state.asked.push(format!("{method} {uri}"));
     let warning = state.warning;
@@ -226,6 +359,7 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8]) -> Response 
         return json_answer(503, &status(503, "ServiceUnavailable", "the server is down"), None);
     }
     let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let path: Vec<&str> = uri.path().trim_matches('/').split('/').collect();
     if path.as_slice() == ["version"] {
         let version = json!({ "major": "1", "minor": "36", "gitVersion": "v1.36.0", "gitCommit": "", "gitTreeState": "",
             "buildDate": "", "goVersion": "", "compiler": "", "platform": "" });
@@ -237,48 +371,25 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8]) -> Response 
     if let Some(told) = discovery(&state, &path) {
         return json_answer(200, &told, None);
     }
-    // `api/v1`, or `apis/GROUP/VERSION`.
-    let root = if path.first() == Some(&"api") { 2 } else { 3 };
-    let (namespace, rest) = match path.get(root) {
-        Some(&"namespaces") => (path.get(root + 1).copied(), path.get(root + 2..).unwrap_or_default()),
-        _ => (None, path.get(root..).unwrap_or_default()),
-    };
-    let Some(plural) = rest.first().map(|plural| (*plural).to_owned()) else {
+    let Some(call) = Call::read(method, uri) else {
         return json_answer(404, &status(404, "NotFound", "the server could not find the requested resource"), None);
     };
-    let name = rest.get(1).map(|name| (*name).to_owned());
-    if let Some(unknown) = namespace.filter(|namespace| !NAMESPACES.contains(namespace)) {
+    if let Some(unknown) = call.namespace.as_deref().filter(|namespace| !NAMESPACES.contains(namespace)) {
         let message = format!("namespaces \"{unknown}\" not found");
         return json_answer(404, &status(404, "NotFound", &message), None);
     }
+    if let Some((code, body)) = state.no(&call) {
+        return json_answer(code, &body, None);
+    }
+    let Call { verb, plural, namespace, name, query } = call.clone();
     let which = Which {
         plural: plural.clone(),
-        namespace: namespace.map(str::to_owned),
+        namespace,
         labels: query.get("labelSelector").cloned().unwrap_or_default(),
         fields: query.get("fieldSelector").cloned().unwrap_or_default(),
     };
-    let is_watch = query.get("watch").is_some_and(|watch| watch == "true" || watch == "1");
-    let verb = match (method.as_str(), &name, is_watch) {
-        (_, _, true) => "watch",
-        ("GET", None, _) => "list",
-        ("GET", ..) => "get",
-        ("POST", ..) => "create",
-        ("PATCH", ..) => "patch",
-        _ => "delete",
-    };
-    let call = format!("{verb} {plural}");
-    if state.denied.contains(&call) {
-        let message = format!(
-            "{plural} is forbidden: User \"console\" cannot {verb} resource \"{plural}\" in API group \"\" in the \
-             namespace \"ml-tasks\""
-        );
-        return json_answer(403, &status(403, "Forbidden", &message), None);
-    }
-    if let Some(place) = state.noes.iter().position(|(of, ..)| *of == call) {
-        let (_, code, body) = state.noes.remove(place);
-        return json_answer(code, &body, None);
-    }
     let mut warnings: Vec<String> = warning.into_iter().map(str::to_owned).collect();
+    let kind = headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let (code, said) = match (verb, name) {
         ("watch", _) => {
             drop(state);
@@ -300,19 +411,60 @@ fn answer(shared: &Shared, method: &Method, uri: &Uri, body: &[u8]) -> Response 
                 create(&mut state, &plural, body, trial)
             }
         }
+        ("patch", Some(_)) if kind != MERGE => {
+            let message =
+                format!("the body of the request was in an unknown format - accepted media types include: {MERGE}");
+            (415, status(415, "UnsupportedMediaType", &message))
+        }
         ("patch", Some(name)) => patch(&mut state, &plural, &name, &body),
         (_, Some(name)) => delete(&mut state, &plural, &name, &body),
         _ => (405, status(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")),
     };
-    if let Some(place) = state.lost.iter().position(|of| *of == call) {
-        state.lost.remove(place);
-        return json_answer(
-            504,
-            &status(504, "Timeout", "Timeout: request did not complete within requested timeout"),
-            None,
-        );
+    if state.loses(&call) { lost() } else { json_answer(code, &said, warnings) }
+}
+
+/// Of the kinds of patches the only one that is used.
+pub(super) const MERGE: &str = "application/merge-patch+json";
+
+fn lost() -> Response {
+    json_answer(504, &status(504, "Timeout", "Timeout: request did not complete within requested timeout"), None)
+}
+
+/// The real one answers, but for the faults that a test asks for.
+async fn hand_on(shared: Shared, real: Arc<Real>, asked: (&Method, &Uri, &HeaderMap), body: Bytes) -> Response {
+    let (method, uri, _) = asked;
+    let call = Call::read(method, uri);
+    {
+        let mut state = shared.lock().unwrap();
+        state.asked.push(format!("{method} {uri}"));
+        if state.down {
+            return json_answer(503, &status(503, "ServiceUnavailable", "the server is down"), None);
+        }
+        if uri.path().ends_with("/selfsubjectaccessreviews") && !state.denied.is_empty() {
+            return json_answer(201, &review(&state, serde_json::from_slice(&body).unwrap()), None);
+        }
+        if let Some((code, body)) = call.as_ref().and_then(|call| state.no(call)) {
+            return json_answer(code, &body, None);
+        }
+        let from = call.as_ref().filter(|call| call.verb == "watch").and_then(|call| call.query.get("resourceVersion"));
+        if from.and_then(|from| from.parse::<u64>().ok()).is_some_and(|from| from < state.oldest) {
+            let gone = json!({ "type": "ERROR", "object": status(410, "Expired", "too old resource version") });
+            return json_answer(200, &gone, None);
+        }
     }
-    json_answer(code, &said, warnings)
+    let is_watch = call.as_ref().is_some_and(|call| call.verb == "watch");
+    let (code, mut answer) = forward(shared.clone(), real, asked, body.clone(), is_watch).await;
+    let mut state = shared.lock().unwrap();
+    let Some(call) = call else { return answer };
+    if call.told() == "create jobs" && code == 201 && !call.query.contains_key("dryRun") {
+        let job: Value = serde_json::from_slice(&body).unwrap();
+        *state.jobs_made.entry(job["metadata"]["name"].as_str().unwrap().to_owned()).or_default() += 1;
+    }
+    if let Some(warning) = state.warning {
+        let header = format!("299 - \"{}\"", warning.replace('"', "\\\""));
+        answer.headers_mut().append("warning", header.parse().unwrap());
+    }
+    if state.loses(&call) { lost() } else { answer }
 }
 
 /// What the server says of what it has.
@@ -431,6 +583,13 @@ fn create(state: &mut State, plural: &str, mut object: Value, dry: bool) -> (u16
         no["details"] = json!({ "causes": [{ "reason": "FieldValueRequired", "message": "Required value",
             "field": "spec.template.spec.containers[0].image" }] });
         return (422, no);
+    }
+    if plural == "secrets"
+        && let Some(clear) = object.as_object_mut().unwrap().remove("stringData")
+    {
+        for (name, text) in clear.as_object().unwrap() {
+            object["data"][name] = STANDARD.encode(text.as_str().unwrap()).into();
+        }
     }
     if plural == "jobs" {
         object["status"] = json!({});

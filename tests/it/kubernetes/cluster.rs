@@ -1,5 +1,5 @@
 //! A stand-in for the controllers of a cluster and for its kubelet: a Job that may run gets a pod, a pod its node, and its
-//! container is a process of this host that runs what the pod says.
+//! container is a process of this host that runs what the pod says. On a real control plane it is a kubelet and no more.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::kubernetes::api::{State, now};
+use crate::kubernetes::real::{NODE, Real, secrets_of};
 use crate::support::agent::fast;
 use crate::support::process::{Group, write};
 use crate::support::python::{clean, program};
@@ -45,19 +44,33 @@ struct Kubelet {
     logs: Arc<Mutex<BTreeMap<String, String>>>,
     /// By pod.
     running: BTreeMap<String, Group>,
+    steps: u32,
+    /// The room that its real node was last given.
+    given: Option<usize>,
 }
+
+/// A real API server is asked less often than ours, and told this often, in steps, that its node is alive.
+const BEAT: u32 = 20;
 
 impl Cluster {
     #[expect(clippy::disallowed_methods, reason = "it lives as long as its test")]
     pub(super) fn start(state: Arc<Mutex<State>>, folder: PathBuf) -> Self {
         let (over, room) = (Arc::new(AtomicBool::new(false)), Arc::new(Room(Mutex::new(usize::MAX))));
         let logs: Arc<Mutex<BTreeMap<String, String>>> = Arc::default();
-        let mut kubelet = Kubelet { state, folder, room: room.clone(), logs: logs.clone(), running: BTreeMap::new() };
+        let mut kubelet = Kubelet {
+            state,
+            folder,
+            room: room.clone(),
+            logs: logs.clone(),
+            running: BTreeMap::new(),
+            steps: 0,
+            given: None,
+        };
         let ends = over.clone();
         let thread = std::thread::spawn(move || {
             while !ends.load(Ordering::Relaxed) {
-                kubelet.step();
-                std::thread::sleep(Duration::from_millis(50));
+                let is_real = kubelet.step();
+                std::thread::sleep(Duration::from_millis(if is_real { 250 } else { 50 }));
             }
         });
         Self { over, room, logs, thread: Some(thread) }
@@ -65,7 +78,18 @@ impl Cluster {
 }
 
 impl Kubelet {
-    fn step(&mut self) {
+    /// Whether it is a real API server that it works with.
+    fn step(&mut self) -> bool {
+        let real = self.state.lock().unwrap().real.clone();
+        if let Some(real) = real {
+            self.keep(&real);
+            let pods = real.all("pods");
+            self.end(&real, &pods);
+            for pod in pods.iter().filter(|pod| pod["spec"]["nodeName"] == NODE) {
+                self.run(pod, true);
+            }
+            return true;
+        }
         let (jobs, pods) = {
             let state = self.state.lock().unwrap();
             (state.all("jobs"), state.all("pods"))
@@ -77,15 +101,40 @@ impl Kubelet {
             self.control(job, &pods);
         }
         for pod in &pods {
-            self.run(pod);
+            self.run(pod, false);
         }
+        false
+    }
+
+    /// Its node is alive, and has the room that the test gives.
+    fn keep(&mut self, real: &Real) {
+        let room = *self.room.0.lock().unwrap();
+        if self.steps.is_multiple_of(BEAT) {
+            real.beat(room);
+        }
+        self.steps += 1;
+        if self.given.replace(room).is_some_and(|given| given != room) {
+            real.room(room);
+        }
+    }
+
+    /// Who is deleted ends, and is gone then; of pods that no process runs nobody here knows.
+    fn end(&mut self, real: &Real, pods: &[Value]) {
+        self.running.retain(|name, _| {
+            let pod = pods.iter().find(|pod| pod["metadata"]["name"] == name.as_str());
+            let ends = pod.is_some_and(|pod| !pod["metadata"]["deletionTimestamp"].is_null());
+            if ends {
+                real.remove("pods", name);
+            }
+            pod.is_some() && !ends
+        });
     }
 
     /// What the Job controller does.
     fn control(&self, job: &Value, pods: &[Value]) {
         let name = job["metadata"]["name"].as_str().unwrap();
         let is_over = job["status"]["conditions"].as_array().is_some_and(|all| !all.is_empty());
-        if job["spec"]["suspend"] == true || is_over {
+        if job["spec"]["suspend"] == true || job["spec"]["parallelism"] == 0 || is_over {
             return;
         }
         let own = pods.iter().find(|pod| pod["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]);
@@ -101,7 +150,7 @@ impl Kubelet {
                 job["status"]["conditions"] =
                     end("Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit");
             }
-            None if state.quota.is_some_and(|most| state.all("pods").len() >= most) => {
+            None if state.is_at_quota() => {
                 let told = state
                     .all("events")
                     .iter()
@@ -117,7 +166,9 @@ impl Kubelet {
                 job["status"]["startTime"] = json!(now());
                 let template = &job["spec"]["template"];
                 let mut labels = template["metadata"]["labels"].clone();
-                labels["batch.kubernetes.io/job-name"] = json!(name);
+                for label in ["batch.kubernetes.io/job-name", "job-name"] {
+                    labels[label] = json!(name);
+                }
                 state.put(
                     "pods",
                     json!({ "apiVersion": "v1", "kind": "Pod",
@@ -150,14 +201,14 @@ impl Kubelet {
     }
 
     /// What the scheduler and the kubelet do.
-    fn run(&mut self, pod: &Value) {
+    fn run(&mut self, pod: &Value, has_scheduler: bool) {
         let name = pod["metadata"]["name"].as_str().unwrap().to_owned();
         let phase = pod["status"]["phase"].as_str().unwrap_or_default();
         let set = |status: Value| {
             let mut state = self.state.lock().unwrap();
             let Some(mut pod) = state.get("pods", &name) else { return };
             pod["status"] = status;
-            pod["spec"]["nodeName"] = json!("worker-1");
+            pod["spec"]["nodeName"] = json!(NODE);
             state.put("pods", pod);
         };
         if phase == "Pending" && self.running.len() < *self.room.0.lock().unwrap() {
@@ -165,7 +216,7 @@ impl Kubelet {
             self.running.insert(name.clone(), group);
             set(json!({ "phase": "Running", "startTime": now(), "conditions": [
                 { "type": "Ready", "status": "True" }, { "type": "PodScheduled", "status": "True" }] }));
-        } else if phase == "Pending" && pod["status"]["conditions"].is_null() {
+        } else if phase == "Pending" && !has_scheduler && pod["status"]["conditions"].is_null() {
             let mut state = self.state.lock().unwrap();
             let message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available";
             let mut pod = pod.clone();
@@ -195,13 +246,10 @@ impl Kubelet {
         std::fs::create_dir_all(root.join("tmp")).unwrap();
         let secret_of = |secret: &str, key: &str| {
             let secret = self.state.lock().unwrap().get("secrets", secret).unwrap();
-            secret["stringData"][key].as_str().map_or_else(
-                || String::from_utf8(STANDARD.decode(secret["data"][key].as_str().unwrap()).unwrap()).unwrap(),
-                str::to_owned,
-            )
+            secrets_of(&secret)[key].clone()
         };
-        let secret =
-            pod["spec"]["volumes"].as_array().unwrap().iter().find_map(|one| one["secret"]["secretName"].as_str());
+        let volumes = pod["spec"]["volumes"].as_array().unwrap();
+        let secret = volumes.iter().find_map(|one| one["secret"]["secretName"].as_str());
         write(&root.join("clearml.conf"), &format!("{}\n{}", secret_of(secret.unwrap(), "clearml.conf"), CONF));
         let container = &pod["spec"]["containers"][0];
         let words = |key: &str| container[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned());
@@ -212,11 +260,13 @@ impl Kubelet {
         fast(&mut command);
         command.env("TMPDIR", root.join("tmp")).env("NVIDIA_VISIBLE_DEVICES", "none");
         for one in container["env"].as_array().unwrap() {
-            let key = &one["valueFrom"]["secretKeyRef"];
-            let value = one["value"].as_str().map_or_else(
-                || secret_of(key["name"].as_str().unwrap(), key["key"].as_str().unwrap()),
-                |value| value.replace("/tidegate", &root.display().to_string()),
-            );
+            let (plain, key) = (&one["value"], &one["valueFrom"]["secretKeyRef"]);
+            // A real server leaves out what is empty.
+            let value = match (plain.as_str(), key["name"].as_str()) {
+                (Some(plain), _) => plain.replace("/tidegate", &root.display().to_string()),
+                (None, Some(secret)) => secret_of(secret, key["key"].as_str().unwrap()),
+                (None, None) => String::new(),
+            };
             command.env(one["name"].as_str().unwrap(), value);
         }
         let _ = program("python");

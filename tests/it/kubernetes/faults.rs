@@ -9,6 +9,7 @@ use tidegate::world::sim::clearml::{ClearmlServer, NewTask, Said, Status};
 use crate::kubernetes::api::now;
 use crate::kubernetes::around;
 use crate::kubernetes::flow::full;
+use crate::kubernetes::real::secrets_of;
 use crate::kubernetes::rig::{Rig, SETTINGS};
 
 macro_rules! faults {
@@ -64,19 +65,23 @@ faults! {
         for task in &tasks {
             rig.begin(task);
         }
-        rig.api.state().remove("pods", &format!("clearml-{}-1-x", tasks[0]));
+        let pod = rig.pod_name(&format!("clearml-{}-1", tasks[0]));
+        rig.api.state().remove("pods", &pod);
         // The other's node is silent: its pod seems to run, and may.
         rig.change_pod(&tasks[1], |pod| {
             pod["metadata"]["deletionTimestamp"] = now().into();
             pod["status"]["conditions"] = json!([{ "type": "DisruptionTarget", "status": "True",
                 "reason": "DeletionByTaintManager", "message": "Taint manager: deleting due to NoExecute taint" }]);
         });
+        rig.end_replacement(&tasks[0]);
         rig.wait_for_job(&tasks[0], 2);
         rig.wait("the node is told of", |rig| rig.tidegate(&["instances"]).1.contains("node lost: DeletionByTaintManager"));
         assert_eq!(rig.served.status(&tasks[1]), Status::InProgress, "it may still run\n{}", rig.report());
         assert!(rig.api.state().get("jobs", &format!("clearml-{}-2", tasks[1])).is_none());
         // Its Node object is deleted, and pod GC takes the pod.
-        rig.api.state().remove("pods", &format!("clearml-{}-1-x", tasks[1]));
+        let pod = rig.pod_name(&format!("clearml-{}-1", tasks[1]));
+        rig.api.state().remove("pods", &pod);
+        rig.end_replacement(&tasks[1]);
         rig.wait_for_job(&tasks[1], 2);
     }
 
@@ -101,14 +106,14 @@ faults! {
     4, "a full quota fails the task" =>
     a_quota_that_is_freed_later_lets_the_pod_begin {
         let mut rig = full(SETTINGS);
-        rig.api.state().quota = Some(1);
+        rig.api.state().limit_pods(Some(1));
         let tasks: Vec<_> = (0..2).map(|_| rig.served.enqueue_shell("gpu", "true")).collect();
         rig.start_armed(&[]);
         rig.wait("one waits for the quota", |rig| {
             rig.tidegate(&["why", "gpu"]).1.contains("1 pod: quota wait: gpu-quota, requested: pods=1")
         });
         assert!(tasks.iter().all(|task| rig.served.status(task) == Status::Queued));
-        rig.api.state().quota = None;
+        rig.api.state().limit_pods(None);
         rig.wait("its pod is made", |rig| rig.api.state().all("pods").len() == 2);
         assert_eq!(rig.served.entries_of("k8s_scheduler").len(), 2);
     }
@@ -169,7 +174,7 @@ faults! {
         rig.start_armed(&[]);
         rig.wait("two pods are made", |rig| rig.api.state().all("pods").len() == 2);
         let pods = rig.api.state().all("pods");
-        assert!(pods.iter().all(|pod| pod["metadata"]["namespace"] == "ml-tasks"), "{pods:#?}");
+        assert!(pods.iter().all(|pod| pod["metadata"]["namespace"] == rig.namespace()), "{pods:#?}");
         rig.wait("both are counted", |rig| rig.ask("status")["instances"] == 2);
         assert_eq!(rig.served.entries("gpu"), tasks[2..]);
     }
@@ -210,7 +215,7 @@ faults! {
         assert_eq!((&gpu["containers"][0]["image"], &gpu["priorityClassName"]), (&json!("python:3.12"), &json!(null)));
         assert_eq!((&cpu["containers"][0]["image"], &cpu["priorityClassName"]), (&json!("alpine:3"), &json!("batch")));
         assert_eq!(cpu["schedulerName"], "volcano");
-        assert_eq!(rig.served.entries("cpu"), tasks[3..], "its own limit is one");
+        rig.wait("its own limit is one", |rig| rig.served.entries("cpu") == tasks[3..]);
     }
 
     11, "a crash between two calls loses the task" =>
@@ -248,7 +253,7 @@ faults! {
         let jobs = rig.api.state().all("jobs");
         let secrets = rig.api.state().all("secrets");
         let pod = rig.api.state().all("pods")[0].to_string();
-        let token = secrets[0]["stringData"]["token"].as_str().unwrap();
+        let token = &secrets_of(&secrets[0])["token"];
         assert!(!pod.contains(token) && !jobs[0].to_string().contains(token) && !pod.contains("agents-secret"));
         assert_eq!(secrets[0]["metadata"]["ownerReferences"][0]["uid"], jobs[0]["metadata"]["uid"]);
         let (code, _) = rig.tidegate(&["stop", jobs[0]["metadata"]["name"].as_str().unwrap(), "--yes", "--kill"]);
@@ -269,8 +274,8 @@ faults! {
         let settings = SETTINGS.replace("pod_image", &conf.replace("/nowhere/pod.yaml", &found.display().to_string()));
         rig.write_settings(&settings);
         rig.wait("it is taken up", |rig| { rig.tidegate(&["reset", "cluster"]); !rig.api.state().all("pods").is_empty() });
-        let secret = rig.api.state().all("secrets")[0]["stringData"]["clearml.conf"].clone();
-        assert!(secret.as_str().unwrap().contains("# für Zoë: 数据"), "{secret}");
+        let secret = &secrets_of(&rig.api.state().all("secrets")[0])["clearml.conf"];
+        assert!(secret.contains("# für Zoë: 数据"), "{secret}");
     }
 
     14, "a hung agent of an aborted task keeps its pod" =>

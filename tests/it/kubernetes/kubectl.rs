@@ -1,23 +1,10 @@
-//! The same server by `kubectl`, and the same flow on a real cluster: with `TIDEGATE_TEST_KUBECONFIG` set it runs there, in a
-//! namespace of its own, which is deleted at its end. No pod of it can be placed anywhere.
+//! What we make as `kubectl` sees it. No pod of it can be placed anywhere.
 
 use std::path::PathBuf;
 use std::process::Command;
 
 use crate::kubernetes::flow::full;
-use crate::kubernetes::rig::{Rig, SETTINGS};
-
-/// A namespace of a real cluster; dropped, it is deleted.
-struct Namespace {
-    kubeconfig: PathBuf,
-    name: String,
-}
-
-impl Drop for Namespace {
-    fn drop(&mut self) {
-        let _ = kubectl(&self.kubeconfig, &["delete", "namespace", &self.name, "--wait=false"]);
-    }
-}
+use crate::kubernetes::rig::SETTINGS;
 
 /// What it wrote; an error where it failed.
 fn kubectl(kubeconfig: &PathBuf, arguments: &[&str]) -> Result<String, String> {
@@ -34,17 +21,8 @@ fn kubectl_sees_what_we_make_and_what_it_deletes_is_made_again() {
         return;
     }
     let settings = SETTINGS.replace("pod_cpu = \"1\"", "pod_cpu = \"900\"");
-    let real = std::env::var_os("TIDEGATE_TEST_KUBECONFIG").map(PathBuf::from);
-    let (mut rig, namespace, _kept) = match real {
-        None => (full(&settings), "ml-tasks".to_owned(), None),
-        Some(kubeconfig) => {
-            let name = format!("tidegate-test-{}", std::process::id());
-            kubectl(&kubeconfig, &["create", "namespace", &name]).unwrap();
-            let settings = settings.replace("context = \"test\"\n", "").replace("ml-tasks", &name);
-            let kept = Namespace { kubeconfig: kubeconfig.clone(), name: name.clone() };
-            (Rig::new(&settings).on(kubeconfig), name, Some(kept))
-        }
-    };
+    let mut rig = full(&settings);
+    let namespace = rig.namespace();
     let kubeconfig = rig.kubeconfig();
     let ask = |arguments: &[&str]| {
         let arguments: Vec<&str> = arguments.iter().copied().chain(["--namespace", &namespace]).collect();

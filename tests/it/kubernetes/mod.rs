@@ -1,5 +1,6 @@
 //! Tasks in pods: against a server of our own that answers as the recorded one does, with a stand-in for the cluster's
-//! controllers and its kubelet, and the real agent in each pod.
+//! controllers and its kubelet, and the real agent in each pod. With `TIDEGATE_TEST_KUBECONFIG` set the same tests run on a
+//! real control plane ([`real`] says how); those few that cannot say so.
 
 mod api;
 mod around;
@@ -8,6 +9,7 @@ mod faults;
 mod flow;
 mod kubectl;
 mod load;
+mod real;
 mod rig;
 mod shape;
 mod two;

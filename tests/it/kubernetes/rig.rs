@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::{Arc, MutexGuard};
 
 use serde_json::{Value, json};
 use tidegate::model::ids::TaskId;
@@ -13,6 +14,7 @@ use tidegate::world::sim::clearml::{ClearmlServer, Said, Status};
 
 use crate::kubernetes::api::{Api, now};
 use crate::kubernetes::cluster::Cluster;
+use crate::kubernetes::real::{self, NODE, Real, TAKES};
 use crate::support::conf::clearml_conf;
 use crate::support::face::Served;
 use crate::support::jobs;
@@ -59,8 +61,8 @@ pub(super) struct Rig {
     /// Another, with a memory and perhaps settings of its own.
     second: Option<Group>,
     folder: tempfile::TempDir,
-    /// Of a real cluster.
-    kubeconfig: Option<PathBuf>,
+    /// Of a real cluster no other test has anything meanwhile.
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Rig {
@@ -70,27 +72,46 @@ impl Rig {
     }
 
     pub(super) fn with_queues(settings: &str, queues: &[&str]) -> Self {
-        let (served, folder, api) = (Served::start(queues), tempfile::tempdir().unwrap(), Api::start());
+        let alone = real::alone();
+        let real = real::named().map(|kubeconfig| Arc::new(Real::open(&kubeconfig)));
+        let (served, folder, api) = (Served::start(queues), tempfile::tempdir().unwrap(), Api::before(real));
         std::fs::create_dir(folder.path().join("person")).unwrap();
         let cluster = Cluster::start(api.shared(), folder.path().join("pods"));
         write(&folder.path().join("kubeconfig"), &api.kubeconfig());
-        let rig = Self { served, api, cluster, console: None, second: None, folder, kubeconfig: None };
+        let rig = Self { served, api, cluster, console: None, second: None, folder, _alone: alone };
         rig.write_settings(settings);
         rig
     }
 
     pub(super) fn write_settings(&self, settings: &str) {
-        write(&self.path("tidegate.toml"), &settings.replace("API_SERVER", &self.served.url));
+        write(&self.path("tidegate.toml"), &self.here(settings));
     }
 
-    /// The same on a real cluster.
-    pub(super) fn on(mut self, kubeconfig: PathBuf) -> Self {
-        self.kubeconfig = Some(kubeconfig);
-        self
+    /// The settings as they are for these servers.
+    fn here(&self, settings: &str) -> String {
+        let settings = settings.replace("API_SERVER", &self.served.url);
+        let namespace = self.namespace();
+        if !self.is_real() {
+            return settings;
+        }
+        // On a cluster that has other nodes too, its pods are for ours.
+        let kind = "provider = \"kubernetes\"";
+        let settings = settings.replace(kind, &format!("{kind}\nnode_selector = {{ {TAKES} = \"{namespace}\" }}"));
+        settings.replace("\"ml-tasks\"", &format!("\"{namespace}\""))
     }
 
+    /// A person's way to the cluster.
     pub(super) fn kubeconfig(&self) -> PathBuf {
-        self.kubeconfig.clone().unwrap_or_else(|| self.path("kubeconfig"))
+        real::named().unwrap_or_else(|| self.path("kubeconfig"))
+    }
+
+    pub(super) fn is_real(&self) -> bool {
+        self.api.state().real.is_some()
+    }
+
+    /// Where its pods are.
+    pub(super) fn namespace(&self) -> String {
+        self.api.namespace()
     }
 
     pub(super) fn path(&self, name: &str) -> PathBuf {
@@ -104,7 +125,7 @@ impl Rig {
         command.env("HOME", self.folder.path()).env("USER", "ann").env("PATH", "/usr/bin:/bin");
         command.env("TIDEGATE_CONFIG", self.path("tidegate.toml")).env("TIDEGATE_STATE_DIR", self.path(state));
         command.env("CONSOLE", "CONSOLE-KEY:console-secret").env("AGENTS", "AGENTS-KEY:agents-secret");
-        command.env("KUBECONFIG", self.kubeconfig()).env("TIDEGATE_LEADER_TIMES", "200,2000");
+        command.env("KUBECONFIG", self.path("kubeconfig")).env("TIDEGATE_LEADER_TIMES", "200,2000");
         command
     }
 
@@ -137,7 +158,7 @@ impl Rig {
 
     /// Starts another console, as on another host.
     pub(super) fn start_second(&mut self, settings: &str) {
-        write(&self.path("second.toml"), &settings.replace("API_SERVER", &self.served.url));
+        write(&self.path("second.toml"), &self.here(settings));
         let mut command = self.command("state-2", &["run", "--headless"]);
         command.env("TIDEGATE_CONFIG", self.path("second.toml"));
         self.second = Some(Group::start("tidegate", command, &self.path("second.log")));
@@ -194,7 +215,7 @@ impl Rig {
         let job = format!("clearml-{task}-");
         self.wait("its pod is made", |rig| rig.pod_of(&job).is_some());
         let mut pod = self.pod_of(&job).unwrap();
-        pod["spec"]["nodeName"] = "worker-1".into();
+        pod["spec"]["nodeName"] = NODE.into();
         pod["status"] = json!({ "phase": "Running", "startTime": now(), "conditions": [
             { "type": "PodScheduled", "status": "True" }, { "type": "Ready", "status": "True" }] });
         self.api.state().put("pods", pod);
@@ -211,11 +232,28 @@ impl Rig {
         pods.into_iter().rfind(|pod| pod["metadata"]["name"].as_str().unwrap().starts_with(job))
     }
 
+    /// The name of the pod of a task's attempt, or of its newest.
+    pub(super) fn pod_name(&self, job: &str) -> String {
+        let pod = self.pod_of(job).unwrap_or_else(|| panic!("there is no pod of {job}\n{}", self.report()));
+        pod["metadata"]["name"].as_str().unwrap().to_owned()
+    }
+
     /// Changes what the pod of a task shows of itself.
     pub(super) fn change_pod(&self, task: &TaskId, change: impl FnOnce(&mut Value)) {
         let mut pod = self.pod_of(&format!("clearml-{task}-")).unwrap();
         change(&mut pod);
         self.api.state().put("pods", pod);
+    }
+
+    /// Before 1.26 the cluster makes another pod for a Job whose pod was deleted. Its agent finds that its task does not wait
+    /// for it, and ends.
+    pub(super) fn end_replacement(&mut self, task: &TaskId) {
+        if self.api.minor() >= 26 {
+            return;
+        }
+        let job = format!("clearml-{task}-1-");
+        self.wait("there is another pod", |rig| rig.pod_of(&job).is_some());
+        self.change_pod(task, |pod| pod["status"]["phase"] = "Failed".into());
     }
 
     /// Waits until that Job is made.

@@ -44,9 +44,11 @@ fn tasks_run_in_pods_and_nothing_is_left_behind() {
 /// $3.60 an hour are a thousandth of a dollar a second.
 fn bill(rig: &Rig, job: &serde_json::Value) -> i64 {
     let name = job["metadata"]["name"].as_str().unwrap();
-    let pod = rig.api.state().get("pods", &format!("{name}-x")).unwrap();
+    let pod = rig.pod_of(name).unwrap();
     let at = |text: &serde_json::Value| text.as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
-    let (start, end) = (at(&pod["status"]["startTime"]), at(&job["status"]["conditions"][0]["lastTransitionTime"]));
+    let conditions = job["status"]["conditions"].as_array().unwrap();
+    let complete = conditions.iter().find(|condition| condition["type"] == "Complete").unwrap();
+    let (start, end) = (at(&pod["status"]["startTime"]), at(&complete["lastTransitionTime"]));
     (end.as_second() - start.as_second()) * 1_000
 }
 
@@ -68,9 +70,9 @@ fn a_task_whose_pod_is_evicted_runs_again_and_says_why() {
             "reason": "TerminationByKubelet", "message": "The node was low on resource: memory" }]);
         state.put("pods", pod);
     }
-    rig.wait("the Job has failed", |rig| {
-        rig.api.state().all("jobs")[0]["status"].to_string().contains("PodFailurePolicy")
-    });
+    // Before 1.26 a Job knows no such policy.
+    let reason = if rig.api.minor() < 26 { "BackoffLimitExceeded" } else { "PodFailurePolicy" };
+    rig.wait("the Job has failed", |rig| rig.api.state().all("jobs")[0]["status"].to_string().contains(reason));
     rig.api.state().remove("pods", &name);
     rig.wait("another attempt is made", |rig| rig.api.state().jobs_made.len() == 2);
     rig.wait("it runs again", |rig| rig.runs()["job-a"].0 == 2);

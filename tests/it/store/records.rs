@@ -113,7 +113,7 @@ prop_compose! {
 
 prop_compose! {
     pub(super) fn share()(from in instant(), queue in name(), task in option::of(name()), project in option::of(name()),
-        user in option::of(name()), standing in prop::sample::select(vec![Standing::Boot, Standing::Idle, Standing::Drained, Standing::Off])) -> Share {
+        user in option::of(name()), standing in prop::sample::select(vec![Standing::Boot, Standing::Idle, Standing::Drained, Standing::Off, Standing::Waits])) -> Share {
         let owner = Owner { project: project.map(Into::into), user: user.map(Into::into) };
         Share { from, queue: queue.into(), task: task.map(Into::into), owner, standing }
     }
@@ -200,6 +200,9 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (name(), name()).prop_map(|(pool, id)| Record::BootFailed { pool: pool.into(), instance: id.into() }),
         name().prop_map(|pool| Record::BootsForgiven(pool.into())),
         instant().prop_map(Record::LedgerWholeSince),
+        (name(), 0_i64..40_000_000).prop_map(|(of, micros)| {
+            Record::PodPriced { of: format!("{of} in a/b: 1 cpu"), rate: Rate::from_micros_per_hour(micros) }
+        }),
         entry().prop_map(Record::Journal),
     ];
     prop_oneof![2 => machines, 1 => others]

@@ -49,9 +49,12 @@ impl Desk {
         }
     }
 
-    /// The glue puts Python into whatever image there is; ours must have it. A file's template may name one.
+    /// The glue takes a task's own image, and puts Python into whatever image there is; ours must have it. A file's template
+    /// may name one.
     fn images(&mut self) {
         for (_, draft) in &mut self.pools {
+            let own = "as the glue has it; your tasks' images need Python 3 and sh".to_owned();
+            draft.lines.entry("task_image").or_insert((Written::Flag(true), own));
             let template = draft.lines.get("pod_template").map(|(written, _)| written.to_string());
             if template.is_none_or(|template| !template.contains("file:")) {
                 let image =

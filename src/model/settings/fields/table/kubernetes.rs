@@ -53,6 +53,18 @@ pub(super) const KUBERNETES: &[Field] = &[
         lens: at!(Pool, launch.kubernetes.image),
     },
     Field {
+        name: "task_image",
+        kind: Kind::Flag,
+        unset: Unset::Is("false"),
+        takes: Takes::NewMachines,
+        doc: "Whether a task's own container counts, as ClearML shows it: its image in the place of `pod_image`, which it then \
+              needs Python 3 and `sh` on too, and the environment among its arguments (`-e NAME=VALUE`); other arguments are \
+              docker's, and left out. Whoever may enqueue a task then chooses what runs.",
+        example: "true",
+        later: &[],
+        lens: at!(Pool, launch.kubernetes.task_image),
+    },
+    Field {
         name: "pod_cpu",
         kind: Kind::Text(CPU),
         unset: Unset::Means("the template's"),
