@@ -104,13 +104,13 @@ fn an_empty_month_is_said_to_be_empty_and_no_report_of_it_is_written() {
     let folder = tempfile::tempdir().unwrap();
     keep(folder.path(), &RUNS);
     let (code, out, _) = spend(folder.path(), &["--period", "2026-03"]);
-    let told = "nothing was spent from 2026-03-01 00:00 to 2026-04-01 00:00 (Europe/Berlin): no machine ran; the ledger \
+    let nothing = "nothing was spent from 2026-03-01 00:00 to 2026-04-01 00:00 (Europe/Berlin): no machine ran; the ledger \
                 holds every machine since 2026-01-01T00:00:00Z";
-    assert_eq!((code, out.trim_end()), (Some(0), told));
+    assert_eq!((code, out.trim_end()), (Some(0), nothing));
     for form in ["--html", "--csv"] {
         let (code, out, err) = spend(folder.path(), &["--period", "2026-03", form, "march"]);
         assert_eq!((code, out.as_str()), (Some(1), ""));
-        assert_eq!(err.trim_end(), format!("tidegate: {told}"));
+        assert_eq!(err.trim_end(), format!("tidegate: {nothing}"));
         assert!(!folder.path().join("march").exists());
     }
     let (code, out, _) = spend(folder.path(), &["--period", "2026-03", "--json"]);

@@ -62,6 +62,7 @@ fields! {
         strays: Whole<Vec<Stray>>,
         interrupted_once: Whole<BTreeSet<TaskId>>,
         owners: Shared<Map<TaskId, Owner>>,
+        tags: Shared<Map<TaskId, Vec<String>>>,
         breakers: Whole<Vec<Breaker>>,
         boots_failed: Map<PoolName, u32>,
         surplus: Map<PoolName, Vec<Timestamp>>,

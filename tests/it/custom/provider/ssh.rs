@@ -139,7 +139,7 @@ fn hosts_over_ssh_keep_the_protocol() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     rack.with_hosts(&mut command).args(["check", "--provider", "here", "--yes"]);
     let output = command.env("TIDEGATE_CONFIG", rack.path("tidegate.toml")).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &*String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");
 }
 
