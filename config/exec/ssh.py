@@ -167,6 +167,8 @@ def launch(asked):
                 keep(machines)
             try:
                 made += HOSTS[name].ask("launch", **dict(asked, machines=[wanted]))["machines"]
+                machines[wanted["id"]]["told"].update(state="running", launched=made[-1]["launched"])
+                keep(machines)
                 break
             except No as no:
                 failed = no

@@ -52,7 +52,7 @@ async fn what_tasks_do_and_whose_they_are_is_asked_by_id_in_pages_and_for_nothin
             assert!((1..=500).contains(&ids.len()));
             assert_eq!(
                 (&call.body["only_fields"], &call.body["search_hidden"]),
-                (&json!(["id", "status", "project.name", "user.name"]), &json!(true))
+                (&json!(["id", "status", "project.name", "user.name", "tags"]), &json!(true))
             );
             // The first task of each chunk does not exist any more.
             let rows: Vec<Value> = match call.body["page"].as_u64().unwrap() {

@@ -165,7 +165,8 @@ fn a_service_manager_hears_when_it_is_ready_reloads_and_stops() {
     group.signal_leader("HUP");
     assert!(until("RELOADING=1").contains("MONOTONIC_USEC="));
     until("READY=1");
-    assert!(String::from_utf8_lossy(&service.run(&["why", "train"]).stdout).contains("train"));
+    let why = service.run(&["why", "train"]);
+    assert!(String::from_utf8_lossy(&why.stdout).contains("train"), "{why:?}");
     eventually("the new settings run", 200, || {
         let journal = service.json(&["journal", "--json"]).to_string();
         journal.contains("the settings were changed on disk")
