@@ -6,6 +6,7 @@ use super::machine::{Machine, State};
 use super::pass::Pass;
 use crate::model::clear::{Backlog, ToClear};
 use crate::model::ids::QueueName;
+use crate::model::instance::Phase;
 use crate::model::plan::Outlook;
 use crate::model::reason::Reason;
 use crate::model::record::Samples;
@@ -47,6 +48,8 @@ impl Seen {
         let queue = from.map_or(machine.home, |queue| index.queue_place(queue));
         let Some(counts) = queue.and_then(|queue| self.0.get_mut(queue)) else { return };
         match state {
+            // A pod has its task before it has a node.
+            State::Busy if matches!(machine.seen.phase, Phase::Pending | Phase::Booting) => counts.starting += 1,
             State::Busy => counts.running += 1,
             // One that returns needs only its next look at the order.
             State::Idle | State::Returning => counts.idle += 1,
@@ -192,11 +195,12 @@ mod tests {
             .with(with("i-9", Phase::Busy, |i| {
                 i.drain = Some(Drain { cancelled: true, ..drain(DrainCause::Person, 9, None) });
             }))
+            .with(with("i-10", Phase::Pending, |i| i.task = instance("i-10", Phase::Busy).task))
             .intent("gpu", "train");
         let outlooks = world.plan().outlooks;
         let train = &outlooks[0];
         assert_eq!((train.queue.as_str(), train.waiting, train.oldest), ("train", 3, Some(ago(100))));
-        assert_eq!((train.running, train.idle, train.starting, train.draining, train.faults), (3, 1, 2, 1, 1));
+        assert_eq!((train.running, train.idle, train.starting, train.draining, train.faults), (3, 1, 3, 1, 1));
         assert_eq!((outlooks[1].queue.as_str(), outlooks[1].running), ("eval", 1), "in the order of the settings");
     }
 }

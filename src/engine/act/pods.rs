@@ -149,9 +149,10 @@ pub(super) async fn launch(world: &World, deed: &LaunchDeed) -> Result<Done, Fai
 }
 
 async fn try_one(world: &World, deed: &LaunchDeed, one: &Try, agents: AgentAccess) -> Result<Option<Launched>, Failed> {
-    let container = match deed.pool.launch.kubernetes.task_image {
-        true => world.tracker.container(&one.attempt.task).await,
-        false => Ok(TaskContainer::default()),
+    let container = if deed.pool.launch.kubernetes.task_image {
+        world.tracker.container(&one.attempt.task).await
+    } else {
+        Ok(TaskContainer::default())
     };
     // Nothing was asked of the cluster yet.
     let container = container.map_err(|error| Failed { may_have_acted: false, ..Failed::from(error) })?;

@@ -69,10 +69,7 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
             let drain = drain.as_ref().map(json).transpose()?;
             set_known(connection, "UPDATE known SET drain = $1 WHERE instance = $2", id, drain).await
         }
-        Record::Withdrawn(id) => {
-            set_known(connection, "UPDATE known SET drain = $1 WHERE instance = $2", id, None::<String>).await?;
-            set_known(connection, "UPDATE known SET stop_sent = $1 WHERE instance = $2", id, None::<i64>).await
-        }
+        Record::Withdrawn(id) => withdraw(connection, id).await,
         Record::HoldSet { instance: id, hold } => {
             let hold = hold.as_ref().map(json).transpose()?;
             set_known(connection, "UPDATE known SET hold = $1 WHERE instance = $2", id, hold).await
@@ -127,6 +124,11 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
         }
         Record::Journal(entry) => add_line(connection, entry).await,
     }
+}
+
+async fn withdraw(connection: &mut Connection, id: &InstanceId) -> Result<(), ColumnError> {
+    set_known(connection, "UPDATE known SET drain = $1 WHERE instance = $2", id, None::<String>).await?;
+    set_known(connection, "UPDATE known SET stop_sent = $1 WHERE instance = $2", id, None::<i64>).await
 }
 
 async fn open_attempt(connection: &mut Connection, attempt: &Attempt) -> Result<(), ColumnError> {

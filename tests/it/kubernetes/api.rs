@@ -626,13 +626,18 @@ fn delete(state: &mut State, plural: &str, name: &str, options: &Value) -> (u16,
     (200, json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success" }))
 }
 
-/// A watch: what changed since a version, then what changes, one object a line; a bookmark each second.
+/// A watch: what changed since a version, then what changes, one object a line; a bookmark each second. It ends after as many
+/// seconds as it was asked for.
 fn follow(shared: Shared, which: Which, query: &BTreeMap<String, String>) -> Response {
     let from: u64 = query.get("resourceVersion").and_then(|version| version.parse().ok()).unwrap_or_default();
-    let start = (shared, which, from, 0_u32);
+    let seconds: u32 = query.get("timeoutSeconds").and_then(|seconds| seconds.parse().ok()).unwrap_or(1_800);
+    let start = (shared, which, from, 0_u32, seconds * 20);
     let stream = futures::stream::unfold(Some(start), |at| async move {
-        let (shared, which, mut from, mut idle) = at?;
+        let (shared, which, mut from, mut idle, mut left) = at?;
         loop {
+            if left == 0 {
+                return None;
+            }
             let (lines, ends) = {
                 let state = shared.lock().unwrap();
                 if state.down {
@@ -658,10 +663,10 @@ fn follow(shared: Shared, which: Which, query: &BTreeMap<String, String>) -> Res
             }
             if !lines.is_empty() {
                 let text = lines.iter().fold(String::new(), |text, line| text + line.to_string().as_str() + "\n");
-                let next = (!ends).then_some((shared, which, from, idle));
+                let next = (!ends).then_some((shared, which, from, idle, left));
                 return Some((Ok::<_, std::io::Error>(text), next));
             }
-            idle += 1;
+            (idle, left) = (idle + 1, left - 1);
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     });

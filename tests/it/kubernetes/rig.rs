@@ -53,13 +53,14 @@ price = "$3.60/h"
 max = 2
 "#;
 
+/// Dropped in this order: nobody works on a cluster any more that is closed.
 pub(super) struct Rig {
-    pub(super) served: Served,
-    pub(super) api: Api,
-    pub(super) cluster: Cluster,
     console: Option<Group>,
     /// Another, with a memory and perhaps settings of its own.
     second: Option<Group>,
+    pub(super) cluster: Cluster,
+    pub(super) api: Api,
+    pub(super) served: Served,
     folder: tempfile::TempDir,
     /// Of a real cluster no other test has anything meanwhile.
     _alone: Option<MutexGuard<'static, ()>>,
