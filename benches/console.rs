@@ -87,11 +87,11 @@ fn measure(name: &str, mut program: Program, warm: Duration, keys: &[&[u8]; 2]) 
     println!("\n{name}");
     std::thread::sleep(warm);
     let window = Duration::from_secs(15);
-    let (ticks, bytes, wakes) = (program.ticks(), program.bytes(), program.wakes());
+    let (ticks, bytes, woke) = (program.ticks(), program.bytes(), wakes(&program));
     std::thread::sleep(window);
     let seconds = window.as_secs_f64();
     row("processor, %", (program.ticks() - ticks) / TICKS / seconds * 100.0, "0.2 (idle)");
-    row("wake-ups/s", (program.wakes() - wakes) / seconds, "5 (idle)");
+    row("wake-ups/s", (wakes(&program) - woke) / seconds, "5 (idle)");
     row("written to the terminal, bytes/s", (program.bytes() - bytes) as f64 / seconds, "150 (idle)");
     row("memory, MiB", program.resident(), "30");
     let mut answers: Vec<f64> = (0..KEYS).map(|at| program.key(keys[at % 2])).collect();
@@ -183,4 +183,15 @@ fn first_frame(program: &str, arguments: &[&str]) -> f64 {
         std::thread::sleep(Duration::from_micros(200));
     }
     millis(begun)
+}
+
+/// How often a program's threads went to sleep or were taken off the processor so far.
+fn wakes(program: &Program) -> f64 {
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).unwrap();
+    let status = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
+    let of = |text: &str| -> f64 {
+        let lines = text.lines().filter(|line| line.contains("ctxt_switches"));
+        lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
+    };
+    status.map(|text| of(&text)).sum()
 }

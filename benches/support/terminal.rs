@@ -77,8 +77,12 @@ impl Program {
         millis(begun)
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.process_id().unwrap()
+    }
+
     fn proc(&self, file: &str) -> String {
-        std::fs::read_to_string(format!("/proc/{}/{file}", self.child.process_id().unwrap())).unwrap()
+        std::fs::read_to_string(format!("/proc/{}/{file}", self.id())).unwrap()
     }
 
     /// Processor time so far, in ticks.
@@ -87,17 +91,6 @@ impl Program {
         let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
         // The 14th and 15th of all; the name, which may hold blanks, and the id stand before the bracket.
         fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap()
-    }
-
-    /// How often its threads went to sleep or were taken off the processor so far.
-    pub(crate) fn wakes(&self) -> f64 {
-        let tasks = std::fs::read_dir(format!("/proc/{}/task", self.child.process_id().unwrap())).unwrap();
-        let status = tasks.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("status")).ok());
-        let of = |text: &str| -> f64 {
-            let lines = text.lines().filter(|line| line.contains("ctxt_switches"));
-            lines.filter_map(|line| line.split_whitespace().nth(1)?.parse::<f64>().ok()).sum()
-        };
-        status.map(|text| of(&text)).sum()
     }
 
     pub(crate) fn resident(&self) -> f64 {

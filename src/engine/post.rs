@@ -92,7 +92,7 @@ impl Loop {
                 self.post.next = None;
             }
             Err(error) => {
-                self.answer(id, Err(format!("this loop only watches: {who} leads, and is not reached: {error}")))
+                self.answer(id, Err(format!("this loop only watches: {who} leads, and is not reached: {error}")));
             }
         }
     }

@@ -303,6 +303,25 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_who_reads_slowly_is_heard_before_it_is_told_the_next_view_whole() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let it = Loop::start(&mut tasks);
+        it.events.send(view(&"x".repeat(1 << 22))).unwrap();
+        let mut stream = UnixStream::connect(path(it.directory.path())).await.unwrap();
+        // The first view is on its way, and more than the socket holds.
+        stream.readable().await.unwrap();
+        let hello = serde_json::to_string(&line::Word::Hello(line::Speech::own())).unwrap();
+        stream.write_all(format!("{hello}\n").as_bytes()).await.unwrap();
+        it.events.send(view(&"y".repeat(1 << 22))).unwrap();
+        tokio::task::yield_now().await;
+        let mut told = BufReader::new(&mut stream).lines();
+        for begin in ["{\"view\":", "{\"hello\":", "{\"change\":"] {
+            let line = told.next_line().await.unwrap().unwrap();
+            assert!(line.starts_with(begin), "{begin}: {}", &line[..60]);
+        }
+    }
+
+    #[tokio::test]
     async fn who_speaks_otherwise_is_told_whole_views() {
         let mut tasks = tokio::task::JoinSet::new();
         let it = Loop::start(&mut tasks);

@@ -153,11 +153,7 @@ impl Client {
         loop {
             let reply = tokio::select! {
                 biased;
-                event = listener.next() => match event {
-                    Ok(event) => self.own(event),
-                    Err(Silence::Ended) => return Ok(()),
-                    Err(silence @ Silence::Behind(_)) => return Err(io::Error::other(silence)),
-                },
+                // First: who is told views more slowly than they come may have said that it follows changes.
                 read = read_line(&mut reader, &mut line) => {
                     if !read? {
                         return Ok(());
@@ -166,6 +162,11 @@ impl Client {
                     line.clear();
                     reply
                 }
+                event = listener.next() => match event {
+                    Ok(event) => self.own(event),
+                    Err(Silence::Ended) => return Ok(()),
+                    Err(silence @ Silence::Behind(_)) => return Err(io::Error::other(silence)),
+                },
             };
             if let Some(mut text) = reply {
                 let ended = text == ENDED;

@@ -84,17 +84,6 @@ fn each_order_needs_its_own_proof() {
 }
 
 #[test]
-fn what_a_watcher_orders_goes_to_who_leads_where_it_reaches_that() {
-    let mut watching = armed();
-    (watching.leader, watching.reaches_leader) = (Leader::Other("bo@host".to_owned()), true);
-    for (keys, ordered) in [("Py", Command::Pause), ("2dy", Command::Ask(vec![Ask::Drain("i-busy".into())]))] {
-        let mut person = Person::seeing(watching.clone());
-        person.press(keys);
-        assert_eq!(orders(&person), [ordered], "{keys}");
-    }
-}
-
-#[test]
 fn what_cannot_be_done_says_why() {
     let mut watching = armed();
     watching.leader = Leader::Other("bo@host".to_owned());

@@ -21,6 +21,7 @@ mod seen;
 mod stored;
 mod table;
 mod triples;
+mod watching;
 
 use std::sync::Arc;
 

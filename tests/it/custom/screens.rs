@@ -32,16 +32,17 @@ type Seen = BTreeMap<usize, Timestamp>;
 
 #[test]
 fn three_screens_see_what_the_loop_does_and_order_under_their_names() {
-    watched_for(Duration::from_secs(20));
+    println!("{}", watched_for(Duration::from_secs(20)));
 }
 
 #[test]
 #[ignore = "ten minutes, and of use for its numbers only"]
 fn three_screens_for_ten_minutes() {
-    watched_for(Duration::from_mins(10));
+    println!("{}", watched_for(Duration::from_mins(10)));
 }
 
-fn watched_for(span: Duration) {
+/// What was measured, a line each.
+fn watched_for(span: Duration) -> String {
     let moto = moto::start();
     let settings = SETTINGS.replace("max = 4", "max = 20").replace("ami-1", "ami-12345678");
     let service = Service::on(&settings, &moto.url).start();
@@ -52,7 +53,7 @@ fn watched_for(span: Duration) {
     let (over, by_loop) = (AtomicBool::new(false), Mutex::new(Seen::new()));
     let mut by_screen = vec![Seen::new(); NAMES.len()];
     let (mut halfway, mut ticks) = (Vec::new(), Vec::new());
-    let mut come = 0;
+    let (mut come, mut told) = (0, Vec::new());
     std::thread::scope(|scope| {
         scope.spawn(|| look_at_loop(&service, &over, &by_loop));
         // Whatever happens here, the other one ends.
@@ -75,7 +76,7 @@ fn watched_for(span: Duration) {
         for (place, (id, name)) in programs.iter().zip(["the loop", "ann", "bo", "cy"]).enumerate() {
             let (now, share) = (resident(*id), (processor(*id) - ticks[place]) / TICKS / half * 100.0);
             let growth = now - halfway[place];
-            println!("{name}: {now:.1} MiB, {growth:+.1} in the second half; {share:.1} % of a processor");
+            told.push(format!("{name}: {now:.1} MiB, {growth:+.1} in the second half; {share:.1} % of a processor"));
             assert!(growth < MOST_GROWTH, "{name} grows by {growth} MiB");
         }
         // All that came is seen by everyone in the end.
@@ -86,11 +87,12 @@ fn watched_for(span: Duration) {
     });
     let by_loop = by_loop.into_inner().unwrap();
     for (name, seen) in NAMES.iter().zip(&by_screen) {
-        tell(name, &by_loop, seen);
+        told.push(lateness(name, &by_loop, seen));
     }
     let rows: Vec<Option<String>> = screens.iter().map(|screen| row(&screen.text())).collect();
     assert!(rows.iter().all(|row| *row == rows[0] && row.is_some()), "{rows:?}");
     order(&service, &mut screens);
+    told.join("\n")
 }
 
 /// Each pauses or resumes, whatever the one before did, once it sees that.
@@ -176,18 +178,18 @@ fn look_at_loop(service: &Service, over: &AtomicBool, seen: &Mutex<Seen>) {
 }
 
 /// How late a screen showed what the loop told, and what it never showed.
-fn tell(name: &str, told: &Seen, shown: &Seen) {
+fn lateness(name: &str, told: &Seen, shown: &Seen) -> String {
     let late = |(count, at): (&usize, &Timestamp)| Some(shown.get(count)?.duration_since(*at));
     let mut late: Vec<SignedDuration> = told.iter().filter_map(late).collect();
     late.sort_unstable();
     let lost = told.keys().filter(|count| !shown.contains_key(count)).count();
     let [median, most] = [late.len() / 2, late.len().saturating_sub(1)].map(|at| late.get(at).copied());
-    println!(
+    format!(
         "{name}: of {} counts that the loop told {lost} were never on the screen; late by {:#} (median), {:#} (at most)",
         told.len(),
         median.unwrap_or_default(),
         most.unwrap_or_default(),
-    );
+    )
 }
 
 fn resident(id: u32) -> f64 {

@@ -71,7 +71,9 @@ fn many_lines_go_some_at_a_time(place: &Place) {
                 })
             })
             .collect();
-        opened.store().commit(&lines).await.unwrap();
+        for some in lines.chunks(100) {
+            opened.store().commit(some).await.unwrap();
+        }
         let keep = Keep { lines: now() - jiff::SignedDuration::from_secs(9), bills: None };
         assert_eq!(forget(opened.store(), keep).await, 2);
         let all = JournalFilter { since: None, text: None, limit: 5_000 };
