@@ -31,6 +31,7 @@ pub mod notice;
 pub mod observed;
 pub mod plan;
 pub mod prices;
+pub mod progress;
 pub mod reason;
 pub mod reconcile;
 pub mod record;

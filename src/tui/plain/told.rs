@@ -154,12 +154,18 @@ fn text(state: &State, now: Timestamp) -> Vec<String> {
     let (top, height) = (state.look().top, state.page_height());
     let length = doc::length(state, now);
     let shown = doc::window(state, now, top, height);
-    let mut lines: Vec<String> =
-        shown.iter().map(|line| line.0.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().concat()).collect();
+    let mut lines: Vec<String> = shown.iter().map(spoken).collect();
     if length > top + height {
         lines.push(format!("Line {} of {length}: `more` goes on.", top + height));
     }
     lines
+}
+
+/// Without bars: what they show stands beside them in words.
+fn spoken(line: &doc::Line) -> String {
+    let is_bar =
+        |text: &str| !text.is_empty() && text.chars().all(|letter| ('\u{2580}'..='\u{259f}').contains(&letter));
+    line.0.iter().map(|(text, _)| text.as_str()).filter(|text| !is_bar(text)).collect::<Vec<_>>().concat()
 }
 
 fn charts(state: &State) -> Vec<String> {

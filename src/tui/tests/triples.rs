@@ -117,7 +117,7 @@ pub(super) const TRIPLES: &[Triple] = &[
     (Id::ZoomOut, Watched, "++", "", "07:55"),
     (Id::Down, Rich, "2", "", ">i-stuck"),
     (Id::Up, Rich, "2j", "", ">i-busy"),
-    (Id::PageDown, Large, "2", "", ">i-00000000000000010"),
+    (Id::PageDown, Large, "2", "", ">i-0000000000000000f"),
     (Id::PageUp, Large, "2<PgDn>", "", ">i-00000000000000000"),
     (Id::HalfDown, Large, "2", "", ">i-0"),
     (Id::HalfUp, Large, "2<PgDn>", "", ">i-0"),

@@ -6,7 +6,7 @@ use ratatui::layout::Rect;
 use super::canvas::Canvas;
 use crate::engine::event::View;
 use crate::model::ids::QueueName;
-use crate::tui::doc::{Line, why_in_short};
+use crate::tui::doc::{Line, drain_lines, why_in_short};
 use crate::tui::list::{self, Data, charged, state_of};
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
@@ -85,11 +85,7 @@ fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Da
             break;
         }
         let (glyph, word, tone) = state_of(instance);
-        let note = list::tasks_told(instance)
-            .into_iter()
-            .chain(list::notes(instance, data.view, data.now))
-            .collect::<Vec<_>>()
-            .join("; ");
+        let note = list::told(instance, data.view, data.now);
         let price = instance.rate.map_or_else(|| "?".to_owned(), rate);
         let since = short(data.now.duration_since(instance.phase_since));
         let line = Line(vec![
@@ -127,9 +123,11 @@ fn entry(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
 
 fn machine(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
     let Some(subject) = state.subject() else { return Vec::new() };
+    let mut lines = Vec::new();
     let text = match &subject {
         Subject::Instance(id) => {
             let Some(instance) = data.view.snapshot.instance(id) else { return Vec::new() };
+            lines = drain_lines(instance, data.view, &state.keys, width, data.now);
             let notes = list::notes(instance, data.view, data.now);
             let notes = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
             format!(
@@ -143,7 +141,8 @@ fn machine(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
         }
         other => format!("{}: {}", other.name(), other.kind()),
     };
-    wrapped(&text, Tone::Plain, width).collect()
+    lines.extend(wrapped(&text, Tone::Plain, width));
+    lines
 }
 
 fn the_loop(data: &Data<'_>, width: usize) -> Vec<Line> {
