@@ -64,6 +64,8 @@ pub enum Command {
     TaskLog(TaskId),
     /// Journal lines, newest first.
     Journal(JournalFilter),
+    /// What looks came to, for charts, the oldest first.
+    History,
     /// Ends the loop gracefully: by `loop.on_exit`, or as given.
     Quit {
         on_exit: Option<OnExit>,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::Account;
 use crate::model::bound::Bound;
 use crate::model::forecast::{Course, Forecast};
+use crate::model::glance::{Glance, States};
 use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Term};
 use crate::model::instance::Instance;
 use crate::model::journal::Entry;
@@ -52,6 +53,7 @@ pub enum Answer {
     Tasks(Vec<QueuedTask>),
     TaskLog(String),
     Journal(Vec<Entry>),
+    History(Vec<Glance>),
     /// The settings as they are written.
     Text(String),
     /// Nothing was written: another hand has changed the file, which holds this now.
@@ -156,6 +158,20 @@ pub struct Foresight {
 }
 
 impl View {
+    /// What charts keep of it.
+    #[must_use]
+    pub fn glance(&self) -> Glance {
+        let outlooks = &self.plan.outlooks;
+        let oldest = outlooks.iter().filter_map(|outlook| outlook.oldest).min();
+        Glance {
+            at: self.at,
+            states: States::of(&self.snapshot.instances, self.snapshot.intents.len()),
+            waiting: outlooks.iter().map(|outlook| outlook.waiting).sum(),
+            oldest: oldest.map_or(0, |oldest| self.at.duration_since(oldest).as_secs().max(0)),
+            spent: self.spend.budgets.iter().map(|budget| (budget.name.clone(), budget.spent)).collect(),
+        }
+    }
+
     /// How far the drain of a machine has come; `None`: it is not drained.
     #[must_use]
     pub fn progress(&self, instance: &Instance, now: Timestamp) -> Option<Progress> {

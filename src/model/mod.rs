@@ -15,6 +15,7 @@ pub mod drift;
 pub mod eta;
 pub mod extras;
 pub mod forecast;
+pub mod glance;
 pub mod history;
 pub mod hocon;
 pub mod ids;

@@ -12,8 +12,9 @@ pub mod whole;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::model::glance::Glance;
 use crate::model::ids::Term;
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::record::{Memory, Record};
@@ -30,7 +31,15 @@ pub trait Store: Send {
     /// The newest journal lines that match, newest first.
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError>;
 
-    /// Forgets journal lines, ended intents and machines proved gone before `before`, and samples that newer ones
+    /// What looks came to from `from` until before `to`, the oldest first: the newest of each stretch that is `every` long.
+    async fn glances(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        every: SignedDuration,
+    ) -> Result<Vec<Glance>, StoreError>;
+
+    /// Forgets journal lines, glances, ended intents and machines proved gone before `before`, and samples that newer ones
     /// have pushed out. Money is kept for good.
     async fn prune(&mut self, before: Timestamp) -> Result<(), StoreError>;
 

@@ -13,6 +13,7 @@ use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc};
 
+use super::chart::Markers;
 use super::commands::Keymap;
 use super::inbox::Inbox;
 use super::message::{Effect, Ending, Message};
@@ -113,10 +114,11 @@ impl Options {
     }
 
     /// The state that a screen begins with.
-    pub(super) fn state(&self, theme: Theme, size: Rect) -> State {
+    pub(super) fn state(&self, theme: Theme, markers: Markers, size: Rect) -> State {
         let Self { by, speed, log, attached, .. } = self;
         let setup = Setup { by: by.clone(), speed: *speed, has_log: log.is_some(), attached: attached.clone() };
         let mut state = State::new(setup, theme, size);
+        state.charts.markers = markers;
         state.keys = Keymap::of(&self.keys);
         if let Some(Kept { text: Some(text), .. }) = &self.kept {
             kept::take_up(&mut state, text, self.theme.is_some());
@@ -181,7 +183,8 @@ async fn screen(link: Link, options: &Options, theme: Theme) -> Result<Ending, S
     let mut inbox = Inbox::open(link.events, panics).map_err(ScreenError::System)?;
     let mut terminal = Terminal::enter().map_err(ScreenError::Terminal)?;
     let size = terminal.size().map_err(ScreenError::Terminal)?;
-    let mut state = options.state(theme, size);
+    let term = std::env::var("TERM").ok();
+    let mut state = options.state(theme, Markers::fitting(term.as_deref()), size);
     loop {
         draw(&mut terminal, &mut state, &mut inbox, options);
         if let Some(ending) = between_frames(&mut inbox, &mut state, &mut terminal, &link.requests, options).await {

@@ -122,6 +122,12 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
         }
         Record::AttemptOpened(attempt) => open_attempt(connection, attempt).await,
         Record::AttemptSettled(instance) => settle_attempt(connection, instance).await,
+        Record::Glanced(glance) => {
+            let add = "INSERT INTO glance (at, facts) VALUES ($1, $2) \
+                       ON CONFLICT (at) DO UPDATE SET facts = excluded.facts";
+            let (at, facts) = (instant(glance.at)?, json(glance)?);
+            run(connection, sqlx::query(add).bind(at).bind(facts)).await
+        }
         Record::Journal(entry) => add_line(connection, entry).await,
     }
 }
@@ -333,6 +339,7 @@ pub(super) async fn prune(connection: &mut Connection, before: Timestamp) -> Res
         "DELETE FROM intent WHERE ended IS NOT NULL AND opened < $1",
         "DELETE FROM gone WHERE at < $1",
         "DELETE FROM interrupted WHERE at < $1",
+        "DELETE FROM glance WHERE at < $1",
     ] {
         run(&mut transaction, sqlx::query(statement).bind(before)).await?;
     }

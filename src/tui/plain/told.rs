@@ -172,7 +172,7 @@ fn charts(state: &State) -> Vec<String> {
     let Some(view) = state.view() else { return Vec::new() };
     let told = chart::Which::ALL.into_iter().map(|which| {
         let plot = chart::plot(state, view, which);
-        let values: Vec<_> = plot.values.into_iter().map(|(text, _)| text).collect();
+        let values: Vec<_> = plot.values.iter().map(|(text, _)| without_shape(text)).collect();
         format!("{}: {}.", plot.title, values.join(", "))
     });
     told.collect()

@@ -63,6 +63,8 @@ pub(crate) enum Asked {
     Journal {
         limit: u32,
     },
+    /// What charts show of the time before this screen.
+    History,
     /// The settings as the file has them.
     SettingsText,
     /// A text that came from the editor.
@@ -113,7 +115,7 @@ pub(crate) struct State {
     pub size: Rect,
     /// The loop's newest view.
     pub live: Option<Arc<View>>,
-    /// What was seen while this screen was open.
+    /// What was seen.
     pub history: History,
     pub charts: Looked,
     /// A person wants the mouse to work here.

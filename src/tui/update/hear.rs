@@ -34,7 +34,11 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
                 answered(state, asked, result, effects);
             }
         }
-        Event::Lost => state.loop_gone = true,
+        Event::Lost => {
+            state.loop_gone = true;
+            // What it goes through meanwhile is asked for anew.
+            state.history.is_whole = false;
+        }
         Event::Ended => effects.push(Effect::Leave(Ending::Ended)),
     }
 }
@@ -111,6 +115,14 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>, eff
         (Asked::Quit, Err(error)) => {
             state.leaving = None;
             state.complain(format!("quit: {error}"));
+        }
+        (Asked::History, Ok(Answer::History(kept))) => state.history.recall(kept),
+        // The charts show what was seen here.
+        (Asked::History, result) => {
+            state.history.is_whole = true;
+            if let Err(error) = result {
+                state.complain(format!("what was before is not known: {error}"));
+            }
         }
         (Asked::Quit | Asked::Journal { .. } | Asked::Tasks(_) | Asked::TaskLog(_), Ok(_)) => {}
     }

@@ -35,6 +35,11 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Open => open(state, effects),
         Id::ZoomIn => chart::zoom(state, true),
         Id::ZoomOut => chart::zoom(state, false),
+        Id::Markers => {
+            let markers = state.charts.markers.next();
+            (state.charts.markers, state.charts.chose_markers) = (markers, true);
+            state.inform(format!("lines are drawn with {}", markers.word()));
+        }
         Id::PanLeft => chart::pan(state, false),
         Id::PanRight => chart::pan(state, true),
         Id::Leave => up(state, effects),
@@ -111,7 +116,7 @@ pub(super) fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut 
             Move::By(lines) | Move::Pages(lines) | Move::HalfPages(lines) => {
                 state.charts.which = state.charts.which.beside(lines > 0);
             }
-            Move::Top => state.charts.cursor = state.history.samples().next().map(|sample| sample.at),
+            Move::Top => state.charts.cursor = state.history.glances().next().map(|glance| glance.at),
             Move::Bottom => state.charts.cursor = None,
         }
         return;
@@ -172,7 +177,7 @@ fn arrived(state: &mut State, effects: &mut Vec<Effect>) {
             state.look_mut().top = usize::MAX;
             desk::fetch_boot_log(state, id, effects);
         }
-        (Page::Tasks | Page::TaskLog, _) => {
+        (Page::Tasks | Page::TaskLog | Page::Charts, _) => {
             if state.place.page == Page::TaskLog {
                 state.look_mut().top = usize::MAX;
             }

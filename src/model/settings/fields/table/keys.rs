@@ -88,6 +88,7 @@ pub(super) const KEYS: &[Field] = &[
     command!("later", "Right", "Move the charts' cursor towards now."),
     command!("zoom-in", "+ =", "Show less time around the cursor, twice as large."),
     command!("zoom-out", "_", "Show twice as much time."),
+    command!("markers", "#", "Draw the charts' lines with braille, with blocks, or with ASCII signs."),
     command!("down", "Down j", "One line down."),
     command!("up", "Up k", "One line up."),
     command!("page-down", "PgDn", "One page down."),
