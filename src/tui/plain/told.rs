@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::engine::event::{Leader, View};
 use crate::tui::commands::TABLE;
 use crate::tui::dialog::consequence::{Proof, Question};
+use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::form::Form;
 use crate::tui::dialog::picker::Picker;
 use crate::tui::dialog::{Confirm, Dialog};
@@ -77,7 +78,10 @@ impl Ear {
         let dialog = dialog(state, now);
         // What a question says of a world that moves is not told again and again.
         let is_question = matches!(state.dialog, Some(Dialog::Confirm(_)));
+        let is_quit = matches!(&state.dialog, Some(Dialog::Confirm(Confirm { deed: Deed::Quit(_), .. })));
         let told = dialog.as_ref().map(|lines| match lines.as_slice() {
+            // But what is chosen in it is.
+            [title, _, exit, .., how] if is_quit => format!("{title}{exit}{how}"),
             [title, .., how] if is_question => format!("{title}{how}"),
             lines => lines.concat(),
         });
@@ -251,10 +255,17 @@ fn dialog(state: &State, now: Timestamp) -> Option<Vec<String>> {
 }
 
 fn question(state: &State, confirm: &Confirm, now: Timestamp) -> Option<Vec<String>> {
-    let Question { title, lines, verb, proof } = confirm.deed.question(state.live.as_ref()?, now).ok()?;
-    let how = match proof {
-        Proof::Yes => format!("Type y to {verb}; anything else cancels."),
-        Proof::Type(text) => format!("Type {text} to {verb}; anything else cancels."),
+    let Question { title, lines, verb, proof } = confirm.deed.question(state.live.as_ref()?, &state.keys, now).ok()?;
+    let proof = match proof {
+        Proof::Yes => "y".to_owned(),
+        Proof::Type(text) => text,
+    };
+    let how = match confirm.deed {
+        Deed::Quit(_) => format!(
+            "Type {proof} to {verb}; leave, stop-idle or stop-all to choose what becomes of the machines; anything else \
+             cancels."
+        ),
+        _ => format!("Type {proof} to {verb}; anything else cancels."),
     };
     Some([title].into_iter().chain(lines).chain([how]).collect())
 }
@@ -280,4 +291,17 @@ fn fields(form: &Form) -> Vec<String> {
     let head = std::iter::once(format!("{}.", form.title()));
     let how = "Type a field's name and its value, as in `max 8`; `apply` sends, `cancel` leaves.".to_owned();
     head.chain(fields).chain(refused).chain([how]).collect()
+}
+
+#[cfg(test)]
+pub(in crate::tui) mod tests {
+    use super::*;
+
+    /// Everything that would be told of a state that nothing was told of yet.
+    pub(in crate::tui) fn all(state: &State, now: Timestamp) -> Vec<String> {
+        let mut ear = Ear::default();
+        let first = ear.hear(state, now);
+        ear.turn();
+        first.into_iter().chain(ear.hear(state, now)).collect()
+    }
 }

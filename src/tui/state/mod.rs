@@ -308,7 +308,7 @@ impl State {
     /// Something to be agreed to before it is done; what cannot be done any more is not asked about.
     pub(crate) fn ask_person(&mut self, deed: Deed) {
         if let Some(view) = &self.live
-            && let Err(why) = deed.question(view, view.at)
+            && let Err(why) = deed.question(view, &self.keys, view.at)
         {
             self.inform(why);
             return;

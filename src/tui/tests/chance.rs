@@ -78,7 +78,7 @@ fn allowed(person: &Person, key: KeyEvent) -> Option<Vec<Command>> {
     match person.state.dialog.as_ref()? {
         Dialog::Confirm(confirm) => {
             let view = person.state.live.as_ref()?;
-            let question = confirm.deed.question(view, person.now).ok()?;
+            let question = confirm.deed.question(view, &person.state.keys, person.now).ok()?;
             let agreed = match question.proof {
                 Proof::Yes => y,
                 Proof::Type(text) => enter && confirm.typed.value() == text,

@@ -18,6 +18,7 @@ mod pasted;
 mod pods;
 mod pty;
 mod seen;
+mod spoken;
 mod stored;
 mod table;
 mod triples;

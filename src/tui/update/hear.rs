@@ -8,7 +8,6 @@ use super::{desk, editor, form, order};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::model::journal::{Entry, JournalFilter};
-use crate::tui::commands::Keymap;
 use crate::tui::dialog::Dialog;
 use crate::tui::message::{Effect, Ending};
 use crate::tui::state::place::Page;
@@ -47,7 +46,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
     state.loop_gone = false;
     state.history.see(&view);
     if !state.keys.is_of(&view.settings.keys) {
-        state.keys = Keymap::of(&view.settings.keys);
+        state.keys = state.keys.renewed(&view.settings.keys);
     }
     let first = state.live.replace(view).is_none();
     state.relist = true;
@@ -63,7 +62,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
 fn recheck(state: &mut State, now: Timestamp) {
     let Some(view) = &state.live else { return };
     let why = match &state.dialog {
-        Some(Dialog::Confirm(confirm)) => confirm.deed.question(view, now).err(),
+        Some(Dialog::Confirm(confirm)) => confirm.deed.question(view, &state.keys, now).err(),
         Some(Dialog::Form(form)) => form.gone(view),
         _ => None,
     };
