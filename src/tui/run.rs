@@ -31,6 +31,8 @@ use crate::model::keys::Keys;
 
 /// At most 60 frames a second.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(16);
+/// But who pressed a key sees what it did as soon as this after the frame before.
+const AFTER_A_KEY: Duration = Duration::from_millis(4);
 /// A flood of messages does not keep a frame back for longer than this many of them.
 const MOST_AT_ONCE: u32 = 1_000;
 /// How long the terminal may take to tell its background.
@@ -202,16 +204,18 @@ async fn between_frames(
     requests: &mpsc::Sender<Request>,
     options: &Options,
 ) -> Option<Ending> {
-    let rest = tokio::time::sleep(BETWEEN_FRAMES);
-    tokio::pin!(rest);
-    let mut handled = 0;
+    let (rest, short_rest) = (tokio::time::sleep(BETWEEN_FRAMES), tokio::time::sleep(AFTER_A_KEY));
+    tokio::pin!(rest, short_rest);
+    let (mut handled, mut pressed) = (0, false);
     loop {
         let message = tokio::select! {
             biased;
             message = inbox.next(), if handled < MOST_AT_ONCE => message,
+            () = &mut short_rest, if state.dirty && pressed => return None,
             () = &mut rest, if state.dirty => return None,
         };
         handled += 1;
+        pressed |= matches!(message, Message::Key(_));
         if matches!(message, Message::Resumed) && terminal.is_open() {
             // It was stopped without being asked, and others have used the terminal since.
             let _ = terminal.reenter();

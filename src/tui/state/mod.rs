@@ -256,8 +256,11 @@ impl State {
     /// The row under the cursor, where it is shown: what a filter hides is not acted on. A step of the plan and a journal
     /// line stand for what they are about.
     fn selected(&self) -> Option<Subject> {
-        let cursor = self.looks.get(&self.place)?.cursor.as_ref()?;
-        let index = self.list.position(cursor)?;
+        let look = self.looks.get(&self.place)?;
+        let cursor = look.cursor.as_ref()?;
+        // Every command asks, in every frame: a long list is not gone through for each.
+        let stays = self.list.rows.get(look.row).is_some_and(|row| row.subject == *cursor);
+        let index = if stays { look.row } else { self.list.position(cursor)? };
         match cursor {
             Subject::Step(_) => {
                 let view = self.view()?;
