@@ -222,3 +222,13 @@ async fn what_charts_show_outlives_the_loop() {
     assert!((12..=24).contains(&glances.len()), "one a minute: {}", glances.len());
     assert!(glances.iter().any(|glance| glance.states.idle == 1), "{glances:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_cost_and_what_its_end_saves_is_in_the_journal() {
+    let (mut trial, machine) = Trial::idle().await;
+    trial.order(Ask::Stop { instance: machine.as_str().into(), kill: true }).await.unwrap();
+    trial.pass(120).await;
+    let ended = trial.journal.iter().find(|entry| entry.text == format!("{machine} has ended")).unwrap();
+    let (cost, saved) = ended.reason.split_once(", and ").unwrap();
+    assert!(cost.starts_with("it cost $0.0") && saved == "$1.00/h is not spent any more", "{ended:?}");
+}

@@ -129,6 +129,8 @@ pub(crate) struct State {
     pub place: Place,
     pub back: Vec<Place>,
     pub forward: Vec<Place>,
+    /// From where a place was opened: there Esc leads back.
+    pub above: BTreeMap<Place, Place>,
     pub looks: BTreeMap<Place, Look>,
     /// Rows that were marked, on whichever page; what is gone is no longer among them.
     pub marks: BTreeSet<Subject>,
@@ -185,6 +187,7 @@ impl State {
             place: Place::of(Page::Queues),
             back: Vec::new(),
             forward: Vec::new(),
+            above: BTreeMap::new(),
             looks: BTreeMap::new(),
             marks: BTreeSet::new(),
             range_from: None,

@@ -86,7 +86,9 @@ fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Da
             break;
         }
         let (glyph, word, tone) = state_of(instance);
-        let note = list::told(instance, data.view, data.now);
+        // One that was started for this queue may run another's task.
+        let other = Some(charged(instance)).filter(|queue| *queue != name).map(|queue| format!("for {queue}: "));
+        let note = format!("{}{}", other.unwrap_or_default(), list::told(instance, data.view, data.now));
         let price = instance.rate.map_or_else(|| "?".to_owned(), rate);
         let since = short(data.now.duration_since(instance.phase_since));
         let line = Line(vec![

@@ -97,7 +97,11 @@ pub(super) const KEYS: &[Field] = &[
     command!("half-page-up", "Ctrl-U", "Half a page up."),
     command!("top", "g Home", "To the first line."),
     command!("bottom", "G End", "To the last line."),
-    command!("back", "Esc", "Close the dialog, else clear the filter, else the marks, else one level up."),
+    command!(
+        "back",
+        "Esc",
+        "Close the dialog, else clear the filter, else the marks, else back to where this was opened, or one level up."
+    ),
     command!("previous", "[", "To the view before."),
     command!("next", "]", "To the view after."),
     command!("last", "-", "To the view before, and back again."),
