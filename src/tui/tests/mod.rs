@@ -1,6 +1,7 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
 mod answers;
+mod back;
 mod chance;
 mod charts;
 mod desk;
