@@ -233,6 +233,7 @@ fn instance(place: usize, queues: usize, now: Timestamp) -> Instance {
         origin: Origin::Launched,
         launched: ago(now, if phase == Phase::Booting { 300 } else { 4_000 + place % 100_000 }),
         ended: None,
+        ends_by: None,
         phase,
         phase_since: ago(now, 300),
         fault: None,

@@ -46,6 +46,7 @@ fn instance(id: &str, phase: Phase) -> Instance {
         origin: Origin::Launched,
         launched: ago(7_200),
         ended: None,
+        ends_by: None,
         phase,
         phase_since: ago(723),
         boot: None,

@@ -64,6 +64,8 @@ pub enum Command {
     TaskLog(TaskId),
     /// Journal lines, newest first.
     Journal(JournalFilter),
+    /// What looks came to, for charts, the oldest first.
+    History,
     /// Ends the loop gracefully: by `loop.on_exit`, or as given.
     Quit {
         on_exit: Option<OnExit>,
@@ -91,6 +93,7 @@ impl Command {
             | Self::Tasks(_)
             | Self::TaskLog(_)
             | Self::Journal(_)
+            | Self::History
             | Self::Quit { .. } => false,
         }
     }

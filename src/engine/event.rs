@@ -9,13 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::model::account::Account;
 use crate::model::bound::Bound;
 use crate::model::forecast::{Course, Forecast};
+use crate::model::glance::{Glance, States};
 use crate::model::ids::{BudgetName, FleetId, InstanceId, PoolName, QueueName, Term};
+use crate::model::instance::Instance;
 use crate::model::journal::Entry;
 use crate::model::likely::Likely;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
 use crate::model::prices::PriceSource;
-use crate::model::settings::ladder::Rung;
+use crate::model::progress::{Kill, Progress};
+use crate::model::settings::ladder::{Rung, Step};
 use crate::model::settings::{BudgetScope, Ladder, Per, Settings};
 use crate::model::snapshot::Snapshot;
 use crate::model::tasks::QueuedTask;
@@ -50,6 +53,7 @@ pub enum Answer {
     Tasks(Vec<QueuedTask>),
     TaskLog(String),
     Journal(Vec<Entry>),
+    History(Vec<Glance>),
     /// The settings as they are written.
     Text(String),
     /// Nothing was written: another hand has changed the file, which holds this now.
@@ -154,6 +158,37 @@ pub struct Foresight {
     pub plan: Plan,
     /// As they would stand.
     pub budgets: Vec<BudgetState>,
+}
+
+impl View {
+    /// What charts keep of it.
+    #[must_use]
+    pub fn glance(&self) -> Glance {
+        let outlooks = &self.plan.outlooks;
+        let oldest = outlooks.iter().filter_map(|outlook| outlook.oldest).min();
+        Glance {
+            at: self.at,
+            states: States::of(&self.snapshot.instances, self.snapshot.intents.len()),
+            waiting: outlooks.iter().map(|outlook| outlook.waiting).sum(),
+            oldest: oldest.map_or(0, |oldest| self.at.duration_since(oldest).as_secs().max(0)),
+            spent: self.spend.budgets.iter().map(|budget| (budget.name.clone(), budget.spent)).collect(),
+        }
+    }
+
+    /// How far the drain of a machine has come; `None`: it is not drained.
+    #[must_use]
+    pub fn progress(&self, instance: &Instance, now: Timestamp) -> Option<Progress> {
+        let covers =
+            |budget: &&BudgetState| budget.scope.among(&self.settings.pools).of_launch(&instance.pool, &instance.home);
+        let steps = self.spend.budgets.iter().filter(covers).filter_map(|budget| Some((budget, budget.step()?.step)));
+        // As the plan chooses among several.
+        let furthest = steps.max_by_key(|(_, step)| *step);
+        let kill = furthest.and_then(|(budget, step)| match step {
+            Step::Kill { after } => Some(Kill { budget: &budget.name, after }),
+            _ => None,
+        });
+        Progress::of(instance, &self.snapshot.learned, &self.settings, kill.as_ref(), now)
+    }
 }
 
 impl Spend {

@@ -62,6 +62,7 @@ impl Loop {
                 let lines = self.setup.store.journal(&filter).await;
                 lines.map(Answer::Journal).map_err(|error| error.to_string())
             }
+            Command::History => self.history().await.map(Answer::History).map_err(|error| error.to_string()),
             Command::Quit { on_exit } => {
                 let on_exit = on_exit.unwrap_or(self.settings.the_loop.on_exit);
                 self.quit(&by, on_exit).await?;

@@ -181,7 +181,8 @@ impl Loop {
         self.tell_waiting();
         self.note_all_stopped();
         self.pace();
-        self.publish();
+        let view = self.publish();
+        self.keep_glance(&view).await;
         if std::mem::take(&mut self.look_again) {
             self.look();
         }

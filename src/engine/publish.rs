@@ -2,14 +2,28 @@
 
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+
 use crate::engine::event::{ActUnderWay, Event, Mode, View};
 use crate::engine::run::Loop;
 use crate::engine::seen::rivals::rivals;
 use crate::engine::spend::spend;
+use crate::model::glance::Glance;
+use crate::model::record::Record;
+use crate::store::StoreError;
+
+/// So often what was told is kept for charts.
+const GLANCED_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// Charts reach so far back: a month's budget is one of them.
+const FAR: SignedDuration = SignedDuration::from_hours(35 * 24);
+const FAR_EVERY: SignedDuration = SignedDuration::from_hours(1);
+/// And closely so far.
+const NEAR: SignedDuration = SignedDuration::from_hours(24);
+const NEAR_EVERY: SignedDuration = SignedDuration::from_mins(1);
 
 impl Loop {
-    /// Tells everyone how things are.
-    pub(super) fn publish(&mut self) {
+    /// Tells everyone how things are. What was told.
+    pub(super) fn publish(&mut self) -> Arc<View> {
         self.show_decided();
         let now = self.setup.clock.now();
         let mut spend = spend(&self.memory, &self.settings, now);
@@ -48,7 +62,30 @@ impl Loop {
         if self.leads() {
             self.notifier.look(&view);
         }
-        self.tell(Event::View(view));
+        self.tell(Event::View(Arc::clone(&view)));
+        view
+    }
+
+    /// Keeps what was told for charts, once a minute.
+    pub(super) async fn keep_glance(&mut self, view: &View) {
+        let since = self.glanced_at.map(|last| view.at.duration_since(last));
+        // A clock that was set back begins anew.
+        let due = since.is_none_or(|since| since >= GLANCED_EVERY || since < SignedDuration::ZERO);
+        if due && self.leads() {
+            self.glanced_at = Some(view.at);
+            self.commit(vec![Record::Glanced(Box::new(view.glance()))]).await;
+        }
+    }
+
+    /// What was kept for charts: the last day closely, what was before that from afar.
+    pub(super) async fn history(&mut self) -> Result<Vec<Glance>, StoreError> {
+        let now = self.setup.clock.now();
+        let back = |span| now.saturating_sub(span).unwrap_or(Timestamp::MIN);
+        let mut glances = Vec::new();
+        for (from, to, every) in [(back(FAR), back(NEAR), FAR_EVERY), (back(NEAR), Timestamp::MAX, NEAR_EVERY)] {
+            glances.extend(self.setup.store.glances(from, to, every).await?);
+        }
+        Ok(glances)
     }
 
     /// What an administrator's file keeps lower than the settings.

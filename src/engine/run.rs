@@ -122,6 +122,8 @@ pub(super) struct Loop {
     pub(super) leased_at: Option<Timestamp>,
     pub(super) looked_deep_at: Option<Timestamp>,
     pub(super) pruned_at: Option<Timestamp>,
+    /// When what was told was kept for charts.
+    pub(super) glanced_at: Option<Timestamp>,
     pub(super) ending: Option<Ending>,
     /// Who wants everything stopped; until nothing is up and nothing can come any more.
     pub(super) stop_all: Option<Actor>,
@@ -205,6 +207,7 @@ impl Loop {
             leased_at: None,
             looked_deep_at: None,
             pruned_at: None,
+            glanced_at: None,
             ending: None,
             stop_all: None,
             store_problem: None,
@@ -457,6 +460,8 @@ impl Loop {
                     }
                     self.tell(Event::Journal(entry));
                 }
+                // No snapshot shows it.
+                Record::Glanced(_) => {}
                 _ => self.unseen = true,
             }
         }

@@ -168,6 +168,9 @@ pub struct Instance {
     pub launched: Timestamp,
     /// When the cloud says it ended.
     pub ended: Option<Timestamp>,
+    /// When its own clock ends it, whatever runs there; `None`: nothing on it does, as far as is known.
+    #[serde(default)]
+    pub ends_by: Option<Timestamp>,
     pub phase: Phase,
     pub phase_since: Timestamp,
     /// How far the boot has come, in the machine's own words, until its worker is seen.

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::attempt::Attempt;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::{Lesson, Rise};
+use crate::model::glance::Glance;
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, TaskId, Zone};
 use crate::model::instance::{Drain, Hold, Origin, Power};
 use crate::model::journal::Entry;
@@ -299,6 +300,8 @@ pub enum Record {
         of: String,
         rate: Rate,
     },
+    /// What a look came to, for charts.
+    Glanced(Box<Glance>),
     Journal(Entry),
 }
 
@@ -416,7 +419,7 @@ impl Memory {
                 self.pod_prices.insert(of.clone(), *rate);
             }
             Record::LedgerWholeSince(since) => self.ledger.whole_since = Some(*since),
-            Record::Journal(_) => {}
+            Record::Glanced(_) | Record::Journal(_) => {}
         }
     }
 

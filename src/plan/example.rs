@@ -98,6 +98,7 @@ pub(super) fn instance(id: &str, phase: Phase) -> Instance {
         origin: Origin::Launched,
         launched: ago(600),
         ended: None,
+        ends_by: None,
         phase,
         phase_since: ago(300),
         boot: None,

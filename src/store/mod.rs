@@ -12,8 +12,9 @@ pub mod whole;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
+use crate::model::glance::Glance;
 use crate::model::ids::Term;
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::posted::{Fate, Posted};
@@ -31,7 +32,15 @@ pub trait Store: Send {
     /// The newest journal lines that match, newest first.
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError>;
 
-    /// Forgets some of what is older than it is kept: journal lines, ended intents, machines proved gone, bills; and
+    /// What looks came to from `from` until before `to`, the oldest first: the newest of each stretch that is `every` long.
+    async fn glances(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        every: SignedDuration,
+    ) -> Result<Vec<Glance>, StoreError>;
+
+    /// Forgets some of what is older than it is kept: journal lines, glances, ended intents, machines proved gone, bills; and
     /// samples that newer ones have pushed out. What bills came to stays in the total.
     async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError>;
 

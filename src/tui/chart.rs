@@ -3,10 +3,10 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::state::State;
-use super::state::history::{Sample, States};
 use super::theme::Tone;
 use super::words::{dollars, short, time_or_day};
 use crate::engine::event::View;
+use crate::model::glance::{Glance, States};
 use crate::model::money::Money;
 
 /// A chart; each answers a question.
@@ -30,29 +30,100 @@ impl Which {
     }
 }
 
+/// What lines are drawn with. Where the terminal has ASCII alone they are letters, whatever was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Markers {
+    /// Eight dots a cell.
+    #[default]
+    Braille,
+    /// Two halves a cell: every font has them.
+    Blocks,
+    Ascii,
+}
+
+impl Markers {
+    const ALL: [Self; 3] = [Self::Braille, Self::Blocks, Self::Ascii];
+
+    /// The ones for this terminal, by its `TERM`: a console of the system's own has no braille.
+    pub(crate) fn fitting(term: Option<&str>) -> Self {
+        match term {
+            Some("linux" | "cons25") => Self::Blocks,
+            Some(term) if term.starts_with("vt") || term == "dumb" => Self::Ascii,
+            _ => Self::Braille,
+        }
+    }
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Braille => "braille",
+            Self::Blocks => "blocks",
+            Self::Ascii => "ascii",
+        }
+    }
+
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|markers| markers.word() == word)
+    }
+
+    /// Round and round.
+    pub(crate) fn next(self) -> Self {
+        match self {
+            Self::Braille => Self::Blocks,
+            Self::Blocks => Self::Ascii,
+            Self::Ascii => Self::Braille,
+        }
+    }
+}
+
 /// How the charts are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Looked {
     pub which: Which,
-    /// So many times closer than everything.
-    pub zoom: u32,
+    /// Twice as close so many times; negative: twice as far.
+    pub zoom: i32,
+    pub markers: Markers,
+    /// A person chose them.
+    pub chose_markers: bool,
     /// The instant under the cursor; `None`: now.
     pub cursor: Option<Timestamp>,
     /// The chosen one has the screen to itself, where there is room for all.
     pub alone: bool,
 }
 
-/// The furthest zoom: 2 to the power of this.
-const CLOSEST: u32 = 10;
+/// The closest zoom: 2 to the power of this.
+const CLOSEST: i32 = 10;
+/// And the furthest.
+const FURTHEST: i32 = -20;
+/// So much is shown at first, of more that is known.
+const AT_FIRST: SignedDuration = SignedDuration::from_hours(6);
+/// What was not looked at for longer is not known.
+const GAP: SignedDuration = SignedDuration::from_mins(20);
+/// What was longer ago than a day is kept hour by hour.
+const OLD: SignedDuration = SignedDuration::from_hours(24);
+const OLD_GAP: SignedDuration = SignedDuration::from_hours(3);
 /// The cursor crosses a window in so many steps.
 const STEPS: i32 = 40;
 
-/// A line of a chart.
+/// A line of a chart, or a layer of one whose layers stand on each other.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Series {
     pub name: String,
     pub tone: Tone,
-    pub points: Vec<(f64, f64)>,
+    /// Stretches without a gap, from left to right.
+    pub parts: Vec<Vec<(f64, f64)>>,
+    /// What a layer is filled with: it tells the layers apart where there is no colour.
+    pub fill: &'static str,
+}
+
+impl Series {
+    /// Its value at a place; `None`: it has none there.
+    pub(crate) fn at(&self, x: f64) -> Option<f64> {
+        let part = self.parts.iter().find(|part| {
+            let ends = part.first().zip(part.last());
+            ends.is_some_and(|((first, _), (last, _))| (*first..=*last).contains(&x))
+        })?;
+        part.iter().rev().find(|(at, _)| *at <= x).map(|(_, y)| *y)
+    }
 }
 
 /// A chart, ready to be drawn.
@@ -60,6 +131,8 @@ pub(crate) struct Series {
 pub(crate) struct Plot {
     pub title: String,
     pub series: Vec<Series>,
+    /// The series stand on each other, the first at the bottom.
+    pub stacked: bool,
     pub x: [f64; 2],
     pub y: [f64; 2],
     pub x_labels: Vec<String>,
@@ -86,18 +159,24 @@ fn everything(state: &State, view: &View, which: Which) -> (Timestamp, Timestamp
     if let (Which::Spend, Some(budget)) = (which, view.spend.tightest()) {
         return (budget.period_start, budget.period_end);
     }
-    let first = state.history.samples().next().map_or(now, |sample| sample.at);
+    let first = state.history.glances().next().map_or(now, |glance| glance.at);
     (first.min(now - SignedDuration::from_mins(1)), now)
 }
 
 /// The part of time that is shown: around the cursor, as close as the zoom says.
 pub(crate) fn window(state: &State, view: &View, which: Which) -> (Timestamp, Timestamp) {
     let (first, last) = everything(state, view, which);
-    let whole = last.duration_since(first);
-    let part = whole / i32::try_from(1_u32 << state.charts.zoom.min(CLOSEST)).unwrap_or(1);
+    let part = part(which, state.charts.zoom, last.duration_since(first));
     let centre = state.charts.cursor.unwrap_or(view.at).clamp(first, last);
     let from = (centre - part / 2).clamp(first, last - part);
     (from, from + part)
+}
+
+/// How much of the whole is shown; a budget's period is shown as a whole at first.
+fn part(which: Which, zoom: i32, whole: SignedDuration) -> SignedDuration {
+    let first = if which == Which::Spend { whole } else { whole.min(AT_FIRST) };
+    let times = 1_i32 << zoom.unsigned_abs().min(CLOSEST.unsigned_abs() * 2);
+    if zoom < 0 { first.saturating_mul(times).min(whole) } else { first / times }
 }
 
 /// Moves the cursor along the window; past its end it is at the present again.
@@ -112,8 +191,18 @@ pub(crate) fn pan(state: &mut State, forward: bool) {
 }
 
 pub(crate) fn zoom(state: &mut State, closer: bool) {
-    let zoom = &mut state.charts.zoom;
-    *zoom = if closer { (*zoom + 1).min(CLOSEST) } else { zoom.saturating_sub(1) };
+    let Some(view) = state.live.clone() else { return };
+    let (which, zoom) = (state.charts.which, state.charts.zoom);
+    let (first, last) = everything(state, &view, which);
+    let whole = last.duration_since(first);
+    state.charts.zoom = if closer {
+        (zoom + 1).min(CLOSEST)
+    } else if part(which, zoom, whole) >= whole {
+        // There is no more to show.
+        zoom
+    } else {
+        (zoom - 1).max(FURTHEST)
+    };
 }
 
 pub(crate) fn plot(state: &State, view: &View, which: Which) -> Plot {
@@ -125,38 +214,46 @@ pub(crate) fn plot(state: &State, view: &View, which: Which) -> Plot {
     }
 }
 
-/// The parts of a sample that are drawn, each with its name and tone.
-type Parts<const N: usize> = [(&'static str, Tone, fn(&Sample) -> f64); N];
+/// The parts of a glance that are drawn, each with its name, what it is filled with, and its tone.
+type Parts<const N: usize> = [(&'static str, &'static str, Tone, fn(&Glance) -> f64); N];
 
 const STATES: Parts<5> = [
-    ("busy", Tone::Good, |sample| f64::from(sample.states.busy)),
-    ("idle", Tone::Plain, |sample| f64::from(sample.states.idle)),
-    ("starting", Tone::Active, |sample| f64::from(sample.states.starting)),
-    ("leaving", Tone::Warn, |sample| f64::from(sample.states.leaving)),
-    ("faulty", Tone::Bad, |sample| f64::from(sample.states.faulty)),
+    ("busy", "█", Tone::Good, |glance| f64::from(glance.states.busy)),
+    ("idle", "░", Tone::Plain, |glance| f64::from(glance.states.idle)),
+    ("starting", "▒", Tone::Active, |glance| f64::from(glance.states.starting)),
+    ("leaving", "▼", Tone::Warn, |glance| f64::from(glance.states.leaving)),
+    ("faulty", "✖", Tone::Bad, |glance| f64::from(glance.states.faulty)),
 ];
 
 #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
 const WAITS: Parts<2> = [
-    ("tasks waiting", Tone::Active, |sample| f64::from(sample.waiting)),
-    ("oldest, minutes", Tone::Warn, |sample| sample.oldest as f64 / 60.0),
+    ("tasks waiting", "", Tone::Active, |glance| f64::from(glance.waiting)),
+    ("oldest, minutes", "", Tone::Warn, |glance| glance.oldest as f64 / 60.0),
 ];
 
-/// Lines over time, from samples.
+/// Lines over time, from glances.
 fn over_time<const N: usize>(state: &State, view: &View, which: Which, title: &str, parts: Parts<N>) -> Plot {
     let (from, to) = window(state, view, which);
     let series: Vec<_> = parts
         .iter()
-        .map(|(name, tone, value)| Series {
+        .map(|(name, fill, tone, value)| Series {
             name: (*name).to_owned(),
             tone: *tone,
-            points: stairs(state, from, to, *value),
+            parts: stairs(state, view, (from, to), *value),
+            fill,
         })
         .collect();
-    let most = series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).fold(1.0, f64::max);
+    let stacked = which == Which::Machines;
+    let glances = || state.history.glances().filter(|glance| (from..=to).contains(&glance.at));
+    let highest = |glance: &Glance| {
+        let values = parts.iter().map(|(.., value)| value(glance));
+        if stacked { values.sum() } else { values.fold(0.0, f64::max) }
+    };
+    let most = glances().map(highest).fold(1.0, f64::max);
     Plot {
         title: title.to_owned(),
         series,
+        stacked,
         x: [seconds(from), seconds(to)],
         y: [0.0, most * 1.05],
         x_labels: times(view, from, to),
@@ -166,17 +263,37 @@ fn over_time<const N: usize>(state: &State, view: &View, which: Which, title: &s
     }
 }
 
-/// A value holds until the next sample.
-fn stairs(state: &State, from: Timestamp, to: Timestamp, value: fn(&Sample) -> f64) -> Vec<(f64, f64)> {
-    let mut points: Vec<(f64, f64)> = Vec::new();
-    for sample in state.history.samples().filter(|sample| (from..=to).contains(&sample.at)) {
-        let (x, y) = (seconds(sample.at), value(sample));
-        if let Some((_, before)) = points.last().copied().filter(|(_, before)| (before - y).abs() > f64::EPSILON) {
-            points.push((x, before));
+/// A value holds until the next glance, unless that was long after it.
+fn stairs(
+    state: &State,
+    view: &View,
+    (from, to): (Timestamp, Timestamp),
+    value: fn(&Glance) -> f64,
+) -> Vec<Vec<(f64, f64)>> {
+    let mut parts: Vec<Vec<(f64, f64)>> = Vec::new();
+    let mut before: Option<(Timestamp, f64)> = None;
+    for glance in state.history.glances().filter(|glance| glance.at <= to) {
+        let y = value(glance);
+        let gap = if view.at.duration_since(glance.at) > OLD { OLD_GAP } else { GAP };
+        let goes_on = before.filter(|(at, _)| glance.at.duration_since(*at) <= gap);
+        before = Some((glance.at, y));
+        if glance.at < from {
+            continue;
         }
-        points.push((x, y));
+        let x = seconds(glance.at);
+        match (goes_on, parts.last_mut()) {
+            (Some((_, held)), Some(part)) => {
+                if (held - y).abs() > f64::EPSILON {
+                    part.push((x, held));
+                }
+                part.push((x, y));
+            }
+            // It holds since before the window.
+            (Some((_, held)), None) => parts.push(vec![(seconds(from), held), (x, held), (x, y)]),
+            (None, _) => parts.push(vec![(x, y)]),
+        }
     }
-    points
+    parts
 }
 
 fn under_cursor(state: &State, view: &View) -> Timestamp {
@@ -189,28 +306,28 @@ fn times(view: &View, from: Timestamp, to: Timestamp) -> Vec<String> {
     [from, middle, to].map(|at| time_or_day(at, view.at, zone)).to_vec()
 }
 
-fn when(state: &State, view: &View, sample: Option<&Sample>) -> (String, Tone) {
+fn when(state: &State, view: &View, glance: Option<&Glance>) -> (String, Tone) {
     let zone = &view.settings.the_loop.time_zone;
-    let at = sample.map_or_else(|| under_cursor(state, view), |sample| sample.at);
+    let at = glance.map_or_else(|| under_cursor(state, view), |glance| glance.at);
     (time_or_day(at, view.at, zone), Tone::Dim)
 }
 
 fn machines(state: &State, view: &View) -> Plot {
-    let sample = state.history.at(under_cursor(state, view));
-    let mut values = vec![when(state, view, sample)];
-    if let Some(Sample { states: States { busy, idle, starting, leaving, faulty }, .. }) = sample {
-        let counts = [busy, idle, starting, leaving, faulty];
-        values.extend(STATES.iter().zip(counts).map(|((name, tone, _), count)| (format!("{name} {count}"), *tone)));
+    let glance = state.history.at(under_cursor(state, view));
+    let mut values = vec![when(state, view, glance)];
+    if let Some(Glance { states: States { busy, idle, starting, leaving, faulty }, .. }) = glance {
+        let counts = [busy, idle, starting, leaving, faulty].into_iter().zip(STATES);
+        values.extend(counts.map(|(count, (name, fill, tone, _))| (format!("{fill} {name} {count}"), tone)));
     }
     Plot { values, ..over_time(state, view, Which::Machines, "Machines by state", STATES) }
 }
 
 fn queues(state: &State, view: &View) -> Plot {
-    let sample = state.history.at(under_cursor(state, view));
-    let mut values = vec![when(state, view, sample)];
-    if let Some(sample) = sample {
-        values.push((format!("tasks waiting {}", sample.waiting), Tone::Active));
-        values.push((format!("oldest {}", short(SignedDuration::from_secs(sample.oldest))), Tone::Warn));
+    let glance = state.history.at(under_cursor(state, view));
+    let mut values = vec![when(state, view, glance)];
+    if let Some(glance) = glance {
+        values.push((format!("tasks waiting {}", glance.waiting), Tone::Active));
+        values.push((format!("oldest {}", short(SignedDuration::from_secs(glance.oldest))), Tone::Warn));
     }
     Plot { values, ..over_time(state, view, Which::Queues, "What waits, and for how long", WAITS) }
 }
@@ -221,6 +338,7 @@ fn spend(state: &State, view: &View) -> Plot {
     let empty = Plot {
         title: "No budget is set".to_owned(),
         series: Vec::new(),
+        stacked: false,
         x: [seconds(from), seconds(to)],
         y: [0.0, 1.0],
         x_labels: times(view, from, to),
@@ -229,12 +347,12 @@ fn spend(state: &State, view: &View) -> Plot {
         cursor: None,
     };
     let Some(budget) = view.spend.tightest() else { return empty };
-    let spent_of = |sample: &Sample| {
-        let own = sample.spent.iter().find(|(name, _)| *name == budget.name)?;
-        (sample.at >= budget.period_start).then_some(own.1)
+    let spent_of = |glance: &Glance| {
+        let own = glance.spent.iter().find(|(name, _)| *name == budget.name)?;
+        (glance.at >= budget.period_start).then_some(own.1)
     };
     let mut spent = vec![(seconds(budget.period_start), 0.0)];
-    spent.extend(state.history.samples().filter_map(|sample| Some((seconds(sample.at), amount(spent_of(sample)?)))));
+    spent.extend(state.history.glances().filter_map(|glance| Some((seconds(glance.at), amount(spent_of(glance)?)))));
     spent.push((seconds(view.at), amount(budget.spent)));
     let projected = budget.forecast(view.at).projected;
     let ahead = vec![(seconds(view.at), amount(budget.spent)), (seconds(budget.period_end), amount(projected))];
@@ -243,7 +361,7 @@ fn spend(state: &State, view: &View) -> Plot {
     let at = under_cursor(state, view);
     let known = state.history.at(at).and_then(spent_of).unwrap_or(budget.spent);
     let course = super::words::course(budget, view.at, &view.settings.the_loop.time_zone);
-    let series = |name: &str, tone, points| Series { name: name.to_owned(), tone, points };
+    let series = |name: &str, tone, points| Series { name: name.to_owned(), tone, parts: vec![points], fill: "" };
     Plot {
         title: format!("Budget {}", budget.name),
         series: vec![
@@ -280,7 +398,8 @@ fn boots(view: &View) -> Plot {
             Series {
                 name: pool.to_string(),
                 tone: *tone,
-                points: points.map(|(at, boot)| ((first + at) as f64, boot.as_secs() as f64)).collect(),
+                parts: vec![points.map(|(at, boot)| ((first + at) as f64, boot.as_secs() as f64)).collect()],
+                fill: "",
             }
         })
         .collect();
@@ -300,6 +419,7 @@ fn boots(view: &View) -> Plot {
     Plot {
         title: "Boot times".to_owned(),
         series,
+        stacked: false,
         x: [0.0, (longest.max(2) - 1) as f64],
         y: [0.0, (most.as_secs() as f64 * 1.05).max(1.0)],
         x_labels: vec!["oldest".to_owned(), "newest".to_owned()],

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::chart::Markers;
 use super::list;
 use super::state::State;
 use super::state::place::{Page, Place};
@@ -37,6 +38,9 @@ struct Kept {
     look: Option<Look>,
     #[serde(default)]
     mouse: Option<bool>,
+    /// What charts are drawn with, where a person chose that.
+    #[serde(default)]
+    markers: Option<String>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -63,6 +67,7 @@ pub(crate) fn text(state: &State) -> String {
             .chose_theme
             .then(|| Look { colours: state.theme.palette.word().to_owned(), ascii: state.theme.ascii }),
         mouse: Some(state.wants_mouse),
+        markers: state.charts.chose_markers.then(|| state.charts.markers.word().to_owned()),
     };
     serde_json::to_string(&kept).unwrap_or_default()
 }
@@ -88,6 +93,9 @@ pub(crate) fn take_up(state: &mut State, text: &str, themed: bool) {
         state.place = Place::of(page);
     }
     state.wants_mouse = kept.mouse.unwrap_or(state.wants_mouse);
+    if let Some(markers) = kept.markers.as_deref().and_then(Markers::of_word) {
+        (state.charts.markers, state.charts.chose_markers) = (markers, true);
+    }
     let palettes = [Palette::Dark, Palette::Light, Palette::ColourBlind, Palette::Mono];
     let look = kept.look.filter(|_| !themed);
     if let Some((palette, ascii)) = look.and_then(|look| {

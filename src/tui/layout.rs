@@ -94,7 +94,8 @@ fn main_height(state: &State, body: u16) -> u16 {
         Page::Why if state.place.about.is_none() => body - 6.min(body / 2),
         Page::Settings => body - 6.min(body / 2),
         Page::Pools => least.min(body / 2),
-        Page::Instances | Page::Journal => body - 4.min(body / 3),
+        Page::Instances => body - 5.min(body / 3),
+        Page::Journal => body - 4.min(body / 3),
         _ => body,
     }
 }

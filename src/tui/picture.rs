@@ -8,6 +8,7 @@ use ratatui::layout::Rect;
 use tokio::sync::broadcast;
 use tokio::sync::mpsc;
 
+use super::chart::Markers;
 use super::inbox;
 use super::message::{Effect, Message};
 use super::run::{Link, Options};
@@ -46,8 +47,12 @@ pub async fn picture(link: Link, options: &Options, shot: &Shot) -> Result<Strin
     let keys = typed_keys::keys(&shot.keys).map_err(PictureError::Keys)?;
     let theme = options.theme.unwrap_or(Theme { palette: Palette::Dark, ascii: false });
     let size = Rect::new(0, 0, shot.size.0, shot.size.1);
-    let mut camera =
-        Camera { state: options.state(theme, size), requests: link.requests, events: Some(link.events), options };
+    let mut camera = Camera {
+        state: options.state(theme, Markers::Braille, size),
+        requests: link.requests,
+        events: Some(link.events),
+        options,
+    };
     camera.watch(tokio::time::sleep(shot.after)).await;
     for key in keys {
         camera.tell(Message::Key(key));

@@ -13,6 +13,7 @@ use terminal_colorsaurus::{QueryOptions, ThemeMode, theme_mode};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{broadcast, mpsc};
 
+use super::chart::Markers;
 use super::commands::Keymap;
 use super::inbox::Inbox;
 use super::message::{Effect, Ending, Message};
@@ -30,6 +31,8 @@ use crate::model::keys::Keys;
 
 /// At most 60 frames a second.
 const BETWEEN_FRAMES: Duration = Duration::from_millis(16);
+/// But who pressed a key sees what it did as soon as this after the frame before.
+const AFTER_A_KEY: Duration = Duration::from_millis(4);
 /// A flood of messages does not keep a frame back for longer than this many of them.
 const MOST_AT_ONCE: u32 = 1_000;
 /// How long the terminal may take to tell its background.
@@ -113,10 +116,11 @@ impl Options {
     }
 
     /// The state that a screen begins with.
-    pub(super) fn state(&self, theme: Theme, size: Rect) -> State {
+    pub(super) fn state(&self, theme: Theme, markers: Markers, size: Rect) -> State {
         let Self { by, speed, log, attached, .. } = self;
         let setup = Setup { by: by.clone(), speed: *speed, has_log: log.is_some(), attached: attached.clone() };
         let mut state = State::new(setup, theme, size);
+        state.charts.markers = markers;
         state.keys = Keymap::of(&self.keys);
         if let Some(Kept { text: Some(text), .. }) = &self.kept {
             kept::take_up(&mut state, text, self.theme.is_some());
@@ -181,7 +185,8 @@ async fn screen(link: Link, options: &Options, theme: Theme) -> Result<Ending, S
     let mut inbox = Inbox::open(link.events, panics).map_err(ScreenError::System)?;
     let mut terminal = Terminal::enter().map_err(ScreenError::Terminal)?;
     let size = terminal.size().map_err(ScreenError::Terminal)?;
-    let mut state = options.state(theme, size);
+    let term = std::env::var("TERM").ok();
+    let mut state = options.state(theme, Markers::fitting(term.as_deref()), size);
     loop {
         draw(&mut terminal, &mut state, &mut inbox, options);
         if let Some(ending) = between_frames(&mut inbox, &mut state, &mut terminal, &link.requests, options).await {
@@ -199,16 +204,18 @@ async fn between_frames(
     requests: &mpsc::Sender<Request>,
     options: &Options,
 ) -> Option<Ending> {
-    let rest = tokio::time::sleep(BETWEEN_FRAMES);
-    tokio::pin!(rest);
-    let mut handled = 0;
+    let (rest, short_rest) = (tokio::time::sleep(BETWEEN_FRAMES), tokio::time::sleep(AFTER_A_KEY));
+    tokio::pin!(rest, short_rest);
+    let (mut handled, mut pressed) = (0, false);
     loop {
         let message = tokio::select! {
             biased;
             message = inbox.next(), if handled < MOST_AT_ONCE => message,
+            () = &mut short_rest, if state.dirty && pressed => return None,
             () = &mut rest, if state.dirty => return None,
         };
         handled += 1;
+        pressed |= matches!(message, Message::Key(_));
         if matches!(message, Message::Resumed) && terminal.is_open() {
             // It was stopped without being asked, and others have used the terminal since.
             let _ = terminal.reenter();

@@ -159,7 +159,7 @@ pub(crate) fn phase_glyph(phase: Phase) -> (&'static str, Tone) {
 }
 
 /// What stands for a glyph where only ASCII can be shown.
-const SUBSTITUTES: [(&str, &str); 29] = [
+const SUBSTITUTES: [(&str, &str); 30] = [
     ("□", "="),
     ("●", "*"),
     ("•", "*"),
@@ -181,6 +181,7 @@ const SUBSTITUTES: [(&str, &str); 29] = [
     ("▇", "*"),
     ("█", "#"),
     ("▓", "%"),
+    ("▒", ":"),
     ("░", "."),
     ("│", "|"),
     ("─", "-"),

@@ -105,8 +105,7 @@ impl Asker {
             return Ok(Vec::new());
         }
         let rows = offered.iter().take(MOST).map(|Offered { name, waiting }| format!("{name:<24} {waiting} wait"));
-        let chosen = Self::choose("Which queues? Numbers or names, with commas", rows, &names)?;
-        Ok(chosen.into_iter().map(str::to_owned).collect())
+        Self::choose("Which queues? Numbers or names, with commas", rows, &names, |_| false)
     }
 
     /// Machine types by their numbers or names; a name need not be on the list.
@@ -120,7 +119,7 @@ impl Asker {
         if !given.is_empty() {
             return Ok(given.iter().map(|name| name.as_str().into()).collect());
         }
-        let offered = draft::offered(catalogue, provider, region);
+        let (offered, priced) = draft::offered_near(catalogue, provider, region);
         let names: Vec<&str> = offered.iter().map(|(kind, _)| kind.as_str()).collect();
         if !self.has_person {
             let some: Vec<_> =
@@ -128,60 +127,53 @@ impl Asker {
             self.lacks(&format!("--type TYPE, such as {}", some.join(", ")));
             return Ok(Vec::new());
         }
-        say(&format!("\nPrices of {region}, on demand; the table's own, until the cloud tells better ones.\n"))?;
+        say(&if priced == region {
+            format!("\nPrices of {region}, on demand; the table's own, until the cloud tells better ones.\n")
+        } else {
+            format!(
+                "\nThe table has no prices of {region}: these are of {priced}, on demand, until the cloud tells its own.\n"
+            )
+        })?;
         let rows = offered.iter().take(MOST).map(|(kind, spec)| {
             format!("{:<18} {:>2} GPU {:>4} vCPU  {}", kind.as_str(), spec.gpu, spec.vcpu, price(spec))
         });
-        let chosen = Self::choose("Which machine types, the first tried first?", rows, &names)?;
-        Ok(chosen.into_iter().map(Into::into).collect())
+        let question = "Which machine types, the first tried first? Others by their names";
+        let chosen = Self::choose(question, rows, &names, |word| draft::is_type(provider, word))?;
+        Ok(chosen.iter().map(|name| name.as_str().into()).collect())
     }
 
-    pub(super) fn image(
-        &mut self,
-        given: Option<&str>,
-        provider: Provider,
-        has_gpu: bool,
-    ) -> Result<Option<String>, Failure> {
+    pub(super) fn image(&self, given: Option<&str>, provider: Provider, has_gpu: bool) -> Result<String, Failure> {
         let default = draft::image(provider, has_gpu);
-        match (given, default) {
-            (Some(given), _) => Ok(Some(given.to_owned())),
-            (None, Some(default)) if self.has_person => {
-                Self::answer("The machines' image", default.to_owned()).map(Some)
-            }
-            (None, Some(default)) => Ok(Some(default.to_owned())),
-            (None, None) if self.has_person => {
-                let typed = ask("The machines' image, with Python 3 on it, such as family/NAME:")?;
-                Ok(Some(typed).filter(|typed| !typed.is_empty()))
-            }
-            (None, None) => {
-                self.lacks("--image IMAGE, with Python 3 on it, such as family/NAME");
-                Ok(None)
-            }
+        match given {
+            Some(given) => Ok(given.to_owned()),
+            None if self.has_person => Self::answer("The machines' image", default.to_owned()),
+            None => Ok(default.to_owned()),
         }
     }
 
-    /// Numbers of a list, or names.
-    fn choose<'a>(
+    /// Numbers of a list, or names; such that are not on it where they may be others.
+    fn choose(
         question: &str,
         rows: impl Iterator<Item = String>,
-        names: &[&'a str],
-    ) -> Result<Vec<&'a str>, Failure> {
+        names: &[&str],
+        may_be: impl Fn(&str) -> bool,
+    ) -> Result<Vec<String>, Failure> {
         let list: Vec<String> = (1..).zip(rows).map(|(number, row)| format!("{number:>3}  {row}\n")).collect();
         say(&format!("\n{}", list.concat()))?;
         loop {
             let typed = ask(&format!("{question} [1]:"))?;
             let typed = if typed.is_empty() { "1".to_owned() } else { typed };
-            let chosen: Result<Vec<&str>, &str> =
-                typed.split(',').map(str::trim).map(|word| chosen(word, names)).collect();
+            let one = |word| chosen(word, names).or_else(|word| if may_be(word) { Ok(word) } else { Err(word) });
+            let chosen: Result<Vec<&str>, &str> = typed.split(',').map(str::trim).map(one).collect();
             match chosen {
-                Ok(chosen) => return Ok(chosen),
+                Ok(chosen) => return Ok(chosen.into_iter().map(str::to_owned).collect()),
                 Err(wrong) => say(&format!("`{wrong}` is none of them\n"))?,
             }
         }
     }
 }
 
-fn chosen<'a, 'w>(word: &'w str, names: &[&'a str]) -> Result<&'a str, &'w str> {
+fn chosen<'a>(word: &'a str, names: &[&'a str]) -> Result<&'a str, &'a str> {
     let by_number = word.parse::<usize>().ok().and_then(|number| names.get(number.checked_sub(1)?));
     by_number.or_else(|| names.iter().find(|name| **name == word)).copied().ok_or(word)
 }
@@ -214,11 +206,8 @@ mod tests {
         assert!(
             asker.types(&[], Provider::Aws, "us-east-1", &crate::cli::live::price_table().unwrap()).unwrap().is_empty()
         );
-        assert_eq!(asker.image(None, Provider::Gce, true).unwrap(), None);
         let told = asker.finish().unwrap_err().to_string();
-        for word in
-            ["--queue NAME, one or more of gpu", "--type TYPE, such as ", "g4dn.xlarge ($0.53/h)", "--image IMAGE"]
-        {
+        for word in ["--queue NAME, one or more of gpu", "--type TYPE, such as ", "g4dn.xlarge ($0.53/h)"] {
             assert!(told.contains(word), "{word}: {told}");
         }
         assert_eq!(asker.queues(&["gpu".to_owned()], &found).unwrap(), ["gpu"]);

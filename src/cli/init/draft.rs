@@ -16,6 +16,16 @@ pub(super) const SMALL: Money = Money::from_micros(20_000_000);
 const WITH_GPU: &str = "name:Deep Learning Base OSS Nvidia Driver GPU AMI (Ubuntu 22.04)*";
 const WITHOUT_GPU: &str = "name:ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-*";
 const CANONICAL: &str = "099720109477";
+/// Google's own with the same, and Canonical's there.
+const GOOGLE_WITH_GPU: &str =
+    "projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580";
+const GOOGLE_WITHOUT_GPU: &str = "projects/ubuntu-os-cloud/global/images/family/ubuntu-2404-lts-amd64";
+
+/// Where the price table is richest.
+const PRICED: [(Provider, &str); 2] = [(Provider::Aws, "us-east-1"), (Provider::Gce, "us-east1")];
+
+/// The zones of Google's regions by their letters, where they are not the first three.
+const ZONES: [(&str, &str); 3] = [("us-central1", "abcf"), ("us-east1", "bcd"), ("europe-west1", "bcd")];
 
 /// The answers.
 #[derive(Debug, Clone)]
@@ -98,10 +108,12 @@ impl Draft {
             quoted(&self.image),
         );
         if self.provider == Provider::Gce {
+            let letters = ZONES.iter().find(|(named, _)| named == region).map_or("abc", |(_, letters)| letters);
+            let zones = list(letters.chars().map(|zone| format!("{region}-{zone}")));
             let _ = writeln!(
                 text,
-                "zones = {}          # tried in order",
-                list(["a", "b", "c"].map(|zone| format!("{region}-{zone}")))
+                "zones = {zones}          # tried in order\npublic_address = true          # or a Cloud NAT: the machines must \
+                 reach ClearML"
             );
         }
         if self.provider == Provider::Aws && self.image.starts_with("name:") {
@@ -136,6 +148,27 @@ pub(super) fn offered<'a>(
     with.into_iter().take(11).chain(without.into_iter().take(5)).collect()
 }
 
+/// The same, or where the table has none of that region, those of another and which.
+pub(super) fn offered_near<'a, 'r>(
+    catalogue: &'a Catalogue,
+    provider: Provider,
+    region: &'r str,
+) -> (Vec<(&'a MachineType, &'a TypeSpec)>, &'r str) {
+    let own = offered(catalogue, provider, region);
+    let priced = PRICED.iter().find(|(of, _)| *of == provider).map_or(region, |(_, priced)| priced);
+    if own.is_empty() { (offered(catalogue, provider, priced), priced) } else { (own, region) }
+}
+
+/// Whether a word may be the name of a machine type: `g5.xlarge`, `g2-standard-4`.
+pub(super) fn is_type(provider: Provider, word: &str) -> bool {
+    let between = if provider == Provider::Gce { '-' } else { '.' };
+    let parts: Vec<&str> = word.split(between).collect();
+    let fits = |part: &&str| {
+        !part.is_empty() && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+    };
+    parts.len() > 1 && word.starts_with(|c: char| c.is_ascii_lowercase()) && parts.iter().all(fits)
+}
+
 pub(super) fn gpus(catalogue: &Catalogue, provider: Provider, kind: &MachineType) -> u32 {
     catalogue.size(provider, kind).map_or(0, |(_, gpu)| gpu)
 }
@@ -145,11 +178,12 @@ pub(super) fn rate(catalogue: &Catalogue, provider: Provider, region: &str, kind
 }
 
 /// The image where nobody names one.
-pub(super) fn image(provider: Provider, has_gpu: bool) -> Option<&'static str> {
+pub(super) fn image(provider: Provider, has_gpu: bool) -> &'static str {
     match (provider, has_gpu) {
-        (Provider::Aws, true) => Some(WITH_GPU),
-        (Provider::Aws, false) => Some(WITHOUT_GPU),
-        _ => None,
+        (Provider::Gce, true) => GOOGLE_WITH_GPU,
+        (Provider::Gce, false) => GOOGLE_WITHOUT_GPU,
+        (_, true) => WITH_GPU,
+        (_, false) => WITHOUT_GPU,
     }
 }
 
@@ -194,6 +228,36 @@ mod tests {
         };
         let google = Draft { types: vec!["g2-standard-4".into()], rate: None, agents_warned: false, ..google };
         parse(&google.text(), Path::new("t")).unwrap();
+        for (region, zones) in [("us-east1", "us-east1-b"), ("europe-west4", "europe-west4-a")] {
+            let settings =
+                parse(&Draft { region: region.to_owned(), ..google.clone() }.text(), Path::new("t")).unwrap();
+            assert_eq!(settings.pools[0].launch.zones.first().map(|zone| zone.as_str()), Some(zones));
+        }
+    }
+
+    #[test]
+    fn a_region_without_prices_is_offered_what_another_one_has() {
+        let catalogue = crate::cli::live::price_table().unwrap();
+        for (provider, region) in [(Provider::Aws, "eu-west-1"), (Provider::Gce, "europe-west4")] {
+            let (offered, priced) = offered_near(&catalogue, provider, region);
+            assert!(!offered.is_empty() && priced != region, "{region}");
+        }
+        assert_eq!(offered_near(&catalogue, Provider::Aws, "us-east-1").1, "us-east-1");
+    }
+
+    #[test]
+    fn what_could_be_a_machine_type_is_one() {
+        for (provider, word, is) in [
+            (Provider::Aws, "p5en.48xlarge", true),
+            (Provider::Aws, "u-6tb1.metal", true),
+            (Provider::Aws, "7", false),
+            (Provider::Aws, "g5", false),
+            (Provider::Gce, "a3-highgpu-8g", true),
+            (Provider::Gce, "g5.xlarge", false),
+            (Provider::Gce, "-4", false),
+        ] {
+            assert_eq!(is_type(provider, word), is, "{word}");
+        }
     }
 
     #[test]

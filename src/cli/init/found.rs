@@ -136,7 +136,8 @@ fn has_aws() -> bool {
 
 fn has_google() -> bool {
     let file = ".config/gcloud/application_default_credentials.json";
-    env::var_os("GOOGLE_APPLICATION_CREDENTIALS").is_some() || home().is_some_and(|home| home.join(file).exists())
+    let variables = ["GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT", "CLOUDSDK_CORE_PROJECT"];
+    variables.iter().any(|name| env::var_os(name).is_some()) || home().is_some_and(|home| home.join(file).exists())
 }
 
 /// Settings that say nothing of their own.

@@ -121,7 +121,9 @@ impl Init {
         let max = asker.number("Machines at most", self.max, 2)?;
         let budget = asker.money("Money for a day at most", self.budget, draft::SMALL)?;
         let fleet = asker.fleet(self.fleet.as_deref())?;
-        let (Some(image), false, false) = (image, queues.is_empty(), types.is_empty()) else { return Ok(None) };
+        if queues.is_empty() || types.is_empty() {
+            return Ok(None);
+        }
         let rate = types.iter().filter_map(|kind| draft::rate(&catalogue, cloud.provider, &cloud.region, kind)).max();
         Ok(Some(Draft {
             fleet,

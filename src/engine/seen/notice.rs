@@ -259,8 +259,9 @@ impl Known<'_> {
                 }
                 if let Some(end) = bill_ends(shown, self.now) {
                     let start = if begins { shown.launched } else { interval.start };
-                    records.push(Record::Closed { instance: machine.id.clone(), end: end.max(start) });
-                    records.push(self.ended(machine, shown, interval.disks));
+                    let end = end.max(start);
+                    records.push(Record::Closed { instance: machine.id.clone(), end });
+                    records.push(self.ended(machine, shown, &Interval { start, end: Some(end), ..interval.clone() }));
                     records.extend(self.interrupted(shown, interval));
                     records.extend(disks_billed(interval, shown, end));
                 }
@@ -347,7 +348,7 @@ impl Known<'_> {
     }
 
     /// That a machine ended, and by whom.
-    fn ended(&self, machine: &KnownInstance, shown: &CloudInstance, disks: Rate) -> Record {
+    fn ended(&self, machine: &KnownInstance, shown: &CloudInstance, bill: &Interval) -> Record {
         let mailbox = self.facts.mailboxes.get(&machine.id);
         let own_words = mailbox.and_then(Mailbox::gone).map(|words| match mailbox.and_then(Mailbox::log) {
             Some(log) => format!("{words}: {log}"),
@@ -363,14 +364,20 @@ impl Known<'_> {
             (None, None, reason) => Some(reason.clone().unwrap_or_else(|| "nobody here asked for it".to_owned())),
         };
         let (kind, text) = match why {
-            None if switched_off && disks > Rate::ZERO => {
-                (EntryKind::Done, format!("{} goes off: its disks alone are billed, {disks}", machine.id))
+            None if switched_off && bill.disks > Rate::ZERO => {
+                (EntryKind::Done, format!("{} goes off: its disks alone are billed, {}", machine.id, bill.disks))
             }
             None if switched_off => (EntryKind::Done, format!("{} goes off: its bill has ended", machine.id)),
             None => (EntryKind::Done, format!("{} has ended", machine.id)),
             Some(_) => (EntryKind::Alarm, format!("{} ended, and not by us", machine.id)),
         };
-        line(self.now, kind, text).about_machine(machine).because(&why.unwrap_or_default()).record()
+        // Who ended it wants to know what that saves.
+        let came_to = bill.rate.map(|rate| {
+            let lasted = Short(bill.end.unwrap_or(self.now).duration_since(bill.start));
+            format!("it cost {} in {lasted}, and {rate} is not spent any more", bill.cost(self.now))
+        });
+        let why = why.or(came_to).unwrap_or_default();
+        line(self.now, kind, text).about_machine(machine).because(&why).record()
     }
 
     fn reopened(&self, machine: &KnownInstance, shown: &CloudInstance) -> Record {

@@ -49,6 +49,8 @@ pub(super) fn as_pod(seen: Instance, known: &KnownInstance, facts: &Facts, memor
         task: attempt.map(|attempt| running(attempt, record)),
         more_tasks: Vec::new(),
         no_start_until: None,
+        // Its Job has a time of its own.
+        ends_by: None,
         pod: pod.map(|pod| Pod { story: told(pod, record), ..pod.clone() }),
         ..seen
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::sync::{broadcast, mpsc};
 
 use self::world::Scripted;
@@ -30,6 +30,7 @@ use crate::engine::act::naming::Naming;
 use crate::engine::command::{Command, Request};
 use crate::engine::event::{Answer, Event, Leader, View};
 use crate::engine::{EngineError, Setup, run};
+use crate::model::glance::Glance;
 use crate::model::ids::Term;
 use crate::model::journal::{Entry, EntryKind, JournalFilter};
 use crate::model::record::{Memory, Record};
@@ -80,6 +81,15 @@ impl Store for Disk {
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
         self.store.lock().await.journal(filter).await
+    }
+
+    async fn glances(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        every: SignedDuration,
+    ) -> Result<Vec<Glance>, StoreError> {
+        self.store.lock().await.glances(from, to, every).await
     }
 
     async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::world::Fate;
 use super::{SETTINGS, Trial};
 use crate::engine::command::Command;
+use crate::engine::event::Answer;
 use crate::model::instance::Phase;
 use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudState, TaskRecord, TaskStatus};
@@ -206,4 +207,28 @@ async fn a_ghost_is_unregistered_once() {
 #[expect(clippy::disallowed_methods, reason = "a test's own file in a folder of its own")]
 fn write(path: &std::path::Path, text: &str) {
     std::fs::write(path, text).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_charts_show_outlives_the_loop() {
+    let (mut trial, _) = Trial::idle().await;
+    trial.pass(600).await;
+    let mut trial = trial.restart().await;
+    trial.pass(600).await;
+    let Ok(Answer::History(glances)) = trial.ask(Command::History).await else { panic!("no history") };
+    let first = glances.first().unwrap();
+    let span = glances.last().unwrap().at.duration_since(first.at).as_secs();
+    assert!((1_100..=1_300).contains(&span), "{span} s of two lives: {glances:?}");
+    assert!((12..=24).contains(&glances.len()), "one a minute: {}", glances.len());
+    assert!(glances.iter().any(|glance| glance.states.idle == 1), "{glances:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_machine_cost_and_what_its_end_saves_is_in_the_journal() {
+    let (mut trial, machine) = Trial::idle().await;
+    trial.order(Ask::Stop { instance: machine.as_str().into(), kill: true }).await.unwrap();
+    trial.pass(120).await;
+    let ended = trial.journal.iter().find(|entry| entry.text == format!("{machine} has ended")).unwrap();
+    let (cost, saved) = ended.reason.split_once(", and ").unwrap();
+    assert!(cost.starts_with("it cost $0.0") && saved == "$1.00/h is not spent any more", "{ended:?}");
 }

@@ -410,6 +410,7 @@ fn launched(number: usize, launch: &Launch, now: Timestamp) -> Instance {
         origin: Origin::Launched,
         launched: now,
         ended: None,
+        ends_by: None,
         phase: Phase::Pending,
         phase_since: now,
         boot: None,

@@ -39,6 +39,7 @@ use sqlx::Connection as _;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
 use tokio::time::timeout;
 
+use crate::model::glance::Glance;
 use crate::model::ids::{FleetId, Term};
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::ledger::Interval;
@@ -171,6 +172,17 @@ impl Store for PostgresStore {
         let read = timeout(LONGEST_READ, read::journal(self.connection().await?, filter)).await;
         let read = read.map_err(|_| self.silent())?;
         read.map_err(|error| self.lost("the journal cannot be read", error))
+    }
+
+    async fn glances(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        every: SignedDuration,
+    ) -> Result<Vec<Glance>, StoreError> {
+        let read = timeout(LONGEST_READ, read::glances(self.connection().await?, from, to, every)).await;
+        let read = read.map_err(|_| self.silent())?;
+        read.map_err(|error| self.lost("the glances cannot be read", error))
     }
 
     async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {

@@ -13,11 +13,12 @@ use crate::store::{Keep, Pruned};
 const AT_ONCE: i64 = 2_000;
 
 /// What is older than the instant, the oldest first.
-const OLD: [&str; 5] = [
+const OLD: [&str; 6] = [
     "DELETE FROM journal WHERE id IN (SELECT id FROM journal WHERE at < $1 ORDER BY at, id LIMIT $2)",
     "DELETE FROM intent WHERE id IN (SELECT id FROM intent WHERE ended IS NOT NULL AND opened < $1 LIMIT $2)",
     "DELETE FROM gone WHERE instance IN (SELECT instance FROM gone WHERE at < $1 LIMIT $2)",
     "DELETE FROM interrupted WHERE task IN (SELECT task FROM interrupted WHERE at < $1 LIMIT $2)",
+    "DELETE FROM glance WHERE at IN (SELECT at FROM glance WHERE at < $1 LIMIT $2)",
     "DELETE FROM posted WHERE id IN (SELECT id FROM posted WHERE at < $1 LIMIT $2)",
 ];
 

@@ -6,10 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use sqlx::Row as _;
 
 use super::bills::{self, Span};
-use super::columns::{ColumnError, POD_PRICE, instant, of_json, of_word, to_instant};
+use super::columns::{ColumnError, POD_PRICE, duration, instant, of_json, of_word, to_instant};
 use super::db::{Connection, Row};
 use crate::model::account::Owner;
 use crate::model::course::{Lesson, Rise};
+use crate::model::glance::Glance;
 use crate::model::ids::{ProjectName, QueueName, Revision, TaskId, UserName};
 use crate::model::journal::{Entry, JournalFilter, Subject};
 use crate::model::ledger::{Interval, Ledger, Share};
@@ -246,6 +247,24 @@ pub(super) async fn journal(connection: &mut Connection, filter: &JournalFilter)
     .bind(filter.text.as_deref().map(holding))
     .bind(i64::from(filter.limit));
     wanted.fetch_all(connection).await?.iter().map(entry).collect()
+}
+
+/// See `Store::glances`.
+pub(super) async fn glances(
+    connection: &mut Connection,
+    from: Timestamp,
+    to: Timestamp,
+    every: SignedDuration,
+) -> Result<Vec<Glance>, ColumnError> {
+    let wanted = sqlx::query_scalar(
+        "SELECT facts FROM glance WHERE at IN \
+         (SELECT max(at) FROM glance WHERE at >= $1 AND at < $2 GROUP BY at / $3) ORDER BY at",
+    )
+    .bind(instant(from)?)
+    .bind(instant(to)?)
+    .bind(duration(every)?.max(1));
+    let facts: Vec<String> = wanted.fetch_all(connection).await?;
+    facts.iter().map(|facts| of_json(facts)).collect()
 }
 
 fn entry(row: &Row) -> Result<Entry, ColumnError> {

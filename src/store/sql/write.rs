@@ -122,6 +122,12 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
         Record::PodPriced { of, rate } => {
             set_state(connection, &format!("{POD_PRICE}{of}"), rate.micros_per_hour()).await
         }
+        Record::Glanced(glance) => {
+            let add = "INSERT INTO glance (at, facts) VALUES ($1, $2) \
+                       ON CONFLICT (at) DO UPDATE SET facts = excluded.facts";
+            let (at, facts) = (instant(glance.at)?, json(glance)?);
+            run(connection, sqlx::query(add).bind(at).bind(facts)).await
+        }
         Record::Journal(entry) => add_line(connection, entry).await,
     }
 }

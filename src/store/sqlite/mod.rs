@@ -36,6 +36,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::time::timeout;
 
+use crate::model::glance::Glance;
 use crate::model::journal::{Entry, JournalFilter};
 use crate::model::ledger::Interval;
 use crate::model::record::{Memory, Record};
@@ -118,6 +119,16 @@ impl Store for SqliteStore {
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
         read::journal(&mut self.connection, filter).await.map_err(|error| self.damaged("journal", error))
+    }
+
+    async fn glances(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        every: SignedDuration,
+    ) -> Result<Vec<Glance>, StoreError> {
+        let read = read::glances(&mut self.connection, from, to, every).await;
+        read.map_err(|error| self.damaged("glances", error))
     }
 
     async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {

@@ -14,6 +14,8 @@ pub(crate) struct Keymap {
     /// As the settings have them.
     from: BTreeMap<String, Keys>,
     keys: BTreeMap<Id, Keys>,
+    /// A person types commands' names, line by line, and presses no key.
+    is_spoken: bool,
 }
 
 impl Default for Keymap {
@@ -29,7 +31,21 @@ impl Keymap {
             let keys = command.field().map(|field| keys_of(settings, field)).unwrap_or_default();
             (command.id, keys)
         });
-        Self { from: settings.clone(), keys: keys.collect() }
+        Self { from: settings.clone(), keys: keys.collect(), is_spoken: false }
+    }
+
+    /// For a person who types commands by their names.
+    pub(crate) fn spoken(self) -> Self {
+        Self { is_spoken: true, ..self }
+    }
+
+    pub(crate) fn is_spoken(&self) -> bool {
+        self.is_spoken
+    }
+
+    /// The keys as other settings have them, in front of the same person.
+    pub(crate) fn renewed(&self, settings: &BTreeMap<String, Keys>) -> Self {
+        Self { is_spoken: self.is_spoken, ..Self::of(settings) }
     }
 
     /// Whether they are those of these settings.
@@ -53,8 +69,11 @@ impl Keymap {
         self.keys(id).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
     }
 
-    /// How a command is done, in a sentence: its first key, else its name in the palette.
+    /// How a command is done, in a sentence: its first key, else its name in the palette. Line by line its name alone.
     pub(crate) fn first(&self, id: Id) -> String {
+        if self.is_spoken {
+            return find(id).map(|command| command.name.to_owned()).unwrap_or_default();
+        }
         let by_name = || find(id).map(|command| format!(":{}", command.name)).unwrap_or_default();
         self.keys(id).first().map_or_else(by_name, ToString::to_string)
     }

@@ -50,6 +50,7 @@ pub(crate) enum Id {
     ZoomOut,
     PanLeft,
     PanRight,
+    Markers,
     Go(Page),
     Why,
     Edit,

@@ -83,6 +83,7 @@ pub(crate) static TABLE: &[Command] = &[
     on(Charts, Id::PanRight, "later", None, seen),
     on(Charts, Id::ZoomIn, "zoom-in", Some("closer"), seen),
     on(Charts, Id::ZoomOut, "zoom-out", None, seen),
+    on(Charts, Id::Markers, "markers", Some("markers"), always),
     on(Everywhere, Id::Down, "down", None, always),
     on(Everywhere, Id::Up, "up", None, always),
     on(Everywhere, Id::PageDown, "page-down", None, always),

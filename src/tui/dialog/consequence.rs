@@ -12,6 +12,7 @@ use crate::model::instance::{Instance, RunningTask};
 use crate::model::money::Rate;
 use crate::model::settings::{OnExit, OnLost};
 use crate::model::snapshot::Stray;
+use crate::tui::commands::{Id, Keymap};
 use crate::tui::list::{charged, notes, state_of};
 use crate::tui::words::{plural, short};
 
@@ -38,9 +39,9 @@ pub(super) fn plain(title: impl Into<String>, lines: Vec<String>, verb: &'static
     Question { title: title.into(), lines, verb, proof: Proof::Yes }
 }
 
-pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, String> {
+pub(super) fn of(deed: &Deed, view: &View, keys: &Keymap, now: Timestamp) -> Result<Question, String> {
     match deed {
-        Deed::Quit(on_exit) => return Ok(quit(view, on_exit.unwrap_or(view.settings.the_loop.on_exit))),
+        Deed::Quit(on_exit) => return Ok(quit(view, on_exit.unwrap_or(view.settings.the_loop.on_exit), keys)),
         Deed::Detach => return Ok(detach(view)),
         Deed::Suspend => return Ok(suspend()),
         _ => {}
@@ -54,11 +55,11 @@ pub(super) fn of(deed: &Deed, view: &View, now: Timestamp) -> Result<Question, S
         Deed::Drain(id) => drain(&machine(view, id)?, view, now),
         Deed::DrainAll(ids) => several::drain_all(ids, view, now),
         Deed::DrainThese(ids) => several::drain_these(ids, view, now),
-        Deed::StopThese(ids) => several::stop_these(ids, view),
+        Deed::StopThese(ids) => several::stop_these(ids, view, keys),
         Deed::CancelDrain(id) => cancel_drain(&machine(view, id)?),
         Deed::CancelAll(ids) => several::cancel_all(ids, view),
         Deed::Stop(id) => stop(&machine(view, id)?, view, now),
-        Deed::Kill(id) => kill(&machine(view, id)?, view),
+        Deed::Kill(id) => kill(&machine(view, id)?, view, keys),
         Deed::Hold { machines, hold } => several::hold(machines, hold, view, now),
         Deed::Replace(ids) => match ids.as_slice() {
             [one] => Ok(replace(&machine(view, one)?, view)),
@@ -207,9 +208,9 @@ fn stop(instance: &Instance, view: &View, now: Timestamp) -> Result<Question, St
     Ok(plain(format!("Stop {}?", instance.id), lines, "stop"))
 }
 
-fn kill(instance: &Instance, view: &View) -> Result<Question, String> {
+fn kill(instance: &Instance, view: &View, keys: &Keymap) -> Result<Question, String> {
     if !instance.may_have_task() {
-        return Err(format!("{} has no task any more: x stops it", instance.id));
+        return Err(format!("{} has no task any more: {} stops it", instance.id, keys.first(Id::Stop)));
     }
     let tasks: Vec<_> = instance.tasks().map(|task| format!("task {} ({})", task.id, task.name)).collect();
     let first = match tasks.as_slice() {
@@ -224,9 +225,10 @@ fn kill(instance: &Instance, view: &View) -> Result<Question, String> {
         }
         _ => format!("A killed task is not enqueued again (queue.{queue}.on_lost)."),
     };
+    let gently = format!("{} drains it: it ends after its task.", keys.first(Id::Drain));
     Ok(Question {
         title: format!("Kill {}?", instance.id),
-        lines: vec![first, after, less(instance.rate), "d drains it: it ends after its task.".to_owned()],
+        lines: vec![first, after, less(instance.rate), gently],
         verb: "kill",
         proof: Proof::Type(instance.id.to_string()),
     })
@@ -338,7 +340,7 @@ pub(crate) fn exit_word(on_exit: OnExit) -> &'static str {
     }
 }
 
-fn quit(view: &View, on_exit: OnExit) -> Question {
+fn quit(view: &View, on_exit: OnExit, keys: &Keymap) -> Question {
     let up = up(view);
     let tasks = up.iter().filter(|instance| instance.may_have_task()).count();
     let mut first = format!("{}, {}", plural(up.len(), "machine is up", "machines are up"), view.spend.rate);
@@ -354,7 +356,9 @@ fn quit(view: &View, on_exit: OnExit) -> Question {
         return plain("Quit?", lines, "quit");
     }
     let by = if on_exit == view.settings.the_loop.on_exit { "as loop.on_exit says" } else { "this time" };
-    lines.push(format!("On exit: {} ({by}). Tab changes it.", exit_word(on_exit)));
+    // Line by line its words are typed.
+    let change = if keys.is_spoken() { "" } else { " Tab changes it." };
+    lines.push(format!("On exit: {} ({by}).{change}", exit_word(on_exit)));
     let fates = fates(&up, on_exit);
     lines.extend(fates);
     let strays = view.snapshot.strays.iter().filter(|stray| matches!(stray, Stray::OfGoneMachine { .. })).count();

@@ -12,6 +12,7 @@ use crate::model::instance::{Hold, Instance};
 use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
 use crate::model::tasks::{NamedTask, TaskDeed};
+use crate::tui::commands::Keymap;
 use crate::tui::state::Undo;
 
 /// Something that a person may order.
@@ -70,8 +71,8 @@ pub(crate) enum Deed {
 
 impl Deed {
     /// What it would do, by the newest view; `Err`: it cannot be done any more, and why.
-    pub(crate) fn question(&self, view: &View, now: Timestamp) -> Result<Question, String> {
-        consequence::of(self, view, now)
+    pub(crate) fn question(&self, view: &View, keys: &Keymap, now: Timestamp) -> Result<Question, String> {
+        consequence::of(self, view, keys, now)
     }
 
     /// With only those machines that its question names: what a person agrees to is what the newest view shows.

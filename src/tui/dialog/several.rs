@@ -10,6 +10,7 @@ use crate::model::instance::{Hold, Instance, Phase};
 use crate::model::money::Rate;
 use crate::model::tasks::{NamedTask, TaskDeed};
 use crate::model::which::{Chosen, Which, can_drain};
+use crate::tui::commands::{Id, Keymap};
 use crate::tui::list::state_of;
 use crate::tui::words::{plural, short};
 
@@ -190,7 +191,7 @@ pub(super) fn drain_these(ids: &[InstanceId], view: &View, now: Timestamp) -> Re
 }
 
 /// Those that surely have no task are stopped; where one is killed with its task, the number is typed.
-pub(super) fn stop_these(machines: &[(InstanceId, bool)], view: &View) -> Result<Question, String> {
+pub(super) fn stop_these(machines: &[(InstanceId, bool)], view: &View, keys: &Keymap) -> Result<Question, String> {
     let machines = stoppable_of(machines, view);
     if machines.is_empty() {
         return Err("each is gone, or is being stopped already: nothing was done".to_owned());
@@ -202,7 +203,8 @@ pub(super) fn stop_these(machines: &[(InstanceId, bool)], view: &View) -> Result
     }
     if !busy.is_empty() {
         lines.push(format!("KILLED with the task that each has or may have: {}.", names(&busy)));
-        lines.push("Their tasks are lost, or enqueued again by each queue's on_lost; d drains instead.".to_owned());
+        let drain = keys.first(Id::Drain);
+        lines.push(format!("Their tasks are lost, or enqueued again by each queue's on_lost; {drain} drains instead."));
     }
     lines.push(format!("{} less once they are gone.", rate_of(&machines)));
     let count = plural(machines.len(), "machine", "machines");

@@ -2,19 +2,20 @@
 
 use jiff::Timestamp;
 
-use super::{Line, fact, heading, why, wrapped};
+use super::{Line, drain, fact, heading, why, wrapped};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
 use crate::model::extras::{self, Extras};
 use crate::model::instance::Instance;
 use crate::model::money::Rate;
 use crate::model::settings::Market;
+use crate::tui::commands::Keymap;
 use crate::tui::list::{charged, notes, state_of};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::words::{clock, short};
 
-pub(super) fn lines(view: &View, about: Option<&Subject>, width: usize, now: Timestamp) -> Vec<Line> {
+pub(super) fn lines(view: &View, about: Option<&Subject>, keys: &Keymap, width: usize, now: Timestamp) -> Vec<Line> {
     let Some(Subject::Instance(id)) = about else { return Vec::new() };
     let Some(instance) = view.snapshot.instance(id) else {
         return vec![Line::of(format!("{id} is gone. The journal tells what became of it."), Tone::Dim)];
@@ -27,6 +28,12 @@ pub(super) fn lines(view: &View, about: Option<&Subject>, width: usize, now: Tim
         lines.push(Line::of(format!("  {note}"), Tone::Warn));
     }
     lines.push(Line::default());
+    let progress = drain::lines(instance, view, keys, width, now);
+    if !progress.is_empty() {
+        lines.push(heading("Drain"));
+        lines.extend(progress);
+        lines.push(Line::default());
+    }
     for (name, value) in facts(instance, view, now) {
         lines.extend(fact(name, &value, width));
     }

@@ -1,5 +1,6 @@
 //! Pages that are read rather than chosen from: lines of toned text, as wide as the screen.
 
+mod drain;
 mod help;
 mod log;
 mod machine;
@@ -82,7 +83,7 @@ fn built(state: &State, now: Timestamp) -> Vec<Line> {
         (Page::TaskLog, _) => task_log(state),
         (_, None) => vec![Line::of("The loop has not looked yet.", Tone::Dim)],
         (Page::Spend, Some(view)) => spend::lines(view, width),
-        (Page::Machine, Some(view)) => machine::lines(view, state.place.about.as_ref(), width, now),
+        (Page::Machine, Some(view)) => machine::lines(view, state.place.about.as_ref(), &state.keys, width, now),
         (Page::Why, Some(view)) => match &state.place.about {
             Some(subject) => why::lines(view, subject, &state.journal, width, now),
             None => Vec::new(),
@@ -121,5 +122,6 @@ fn boot_log(state: &State) -> Vec<Line> {
     vec![Line::of(text, Tone::Dim)]
 }
 
+pub(crate) use drain::lines as drain_lines;
 pub(crate) use log::{found, is_log, length as log_length, text as log_text};
 pub(crate) use why::in_short as why_in_short;

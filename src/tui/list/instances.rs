@@ -4,7 +4,6 @@ use jiff::Timestamp;
 
 use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::engine::event::View;
-use crate::model::eta::Eta;
 use crate::model::ids::QueueName;
 use crate::model::instance::{Instance, Origin};
 use crate::model::record::{Intent, IntentOutcome};
@@ -105,11 +104,9 @@ fn of_instance(instance: &Instance, data: &Data<'_>, column: &str) -> Cell {
             .rate
             .map_or_else(|| Cell::unknown("?"), |price| Cell::number(&rate(price), price.micros_per_hour())),
         _ => {
-            let task = tasks_told(instance).into_iter();
-            let notes = notes(instance, data.view, data.now);
-            let only_boots = notes.len() == usize::from(instance.boot.is_some());
+            let only_boots = notes(instance, data.view, data.now).len() == usize::from(instance.boot.is_some());
             let tone = if only_boots { Tone::Plain } else { Tone::Warn };
-            Cell::text(&task.chain(notes).collect::<Vec<_>>().join("; ")).toned(tone)
+            Cell::text(&told(instance, data.view, data.now)).toned(tone)
         }
     }
 }
@@ -123,7 +120,14 @@ pub(crate) fn tasks_told(instance: &Instance) -> Option<String> {
     }
 }
 
-/// What a person should know of a machine besides its state.
+/// In one line: how far its drain has come, what it runs, and what else a person should know of it.
+pub(crate) fn told(instance: &Instance, view: &View, now: Timestamp) -> String {
+    let progress = view.progress(instance, now).and_then(|progress| progress.in_short(now));
+    let parts = progress.into_iter().chain(tasks_told(instance)).chain(notes(instance, view, now));
+    parts.collect::<Vec<_>>().join("; ")
+}
+
+/// What a person should know of a machine besides its state and the progress of its drain.
 pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<String> {
     let mut notes = Vec::new();
     if instance.fault.is_some() {
@@ -140,9 +144,6 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
             (false, Some(_)) => "drained",
         };
         notes.push(format!("{order} by {}", drain.by));
-    }
-    if let Some(eta) = Eta::of_drain(instance, &view.snapshot.learned, &view.settings, now) {
-        notes.push(format!("drained in {eta}"));
     }
     if let Some(hold) = instance.hold.as_ref().filter(|_| instance.is_held(now)) {
         notes.push(format!("held by {} for {} more: {}", hold.by, short(hold.until.duration_since(now)), hold.why));

@@ -2,7 +2,7 @@
 //! commands, told in sentences from top to bottom and asked for by their names. Nothing is ever drawn over.
 
 mod said;
-mod told;
+pub(super) mod told;
 
 use std::io::{self, Write};
 
@@ -11,6 +11,7 @@ use ratatui::layout::Rect;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::chart::Markers;
 use super::inbox::Inbox;
 use super::message::{Effect, Ending, Message, Signal};
 use super::panics::Watch;
@@ -29,7 +30,8 @@ const SIZE: Rect = Rect { x: 0, y: 0, width: 100, height: 40 };
 pub(super) async fn run(link: Link, options: &Options) -> Result<Ending, ScreenError> {
     let (_watch, panics) = Watch::start(false);
     let inbox = Inbox::without_keys(link.events, panics).map_err(ScreenError::System)?;
-    let begun = options.state(Theme { palette: Palette::Mono, ascii: false }, SIZE);
+    let mut begun = options.state(Theme { palette: Palette::Mono, ascii: false }, Markers::Ascii, SIZE);
+    begun.keys = begun.keys.spoken();
     let mut linear =
         Linear { state: begun, inbox, requests: link.requests, options, ear: Ear::default(), ending: None };
     linear.say(&["Tidegate, line by line. `help` tells the commands, an empty line tells where you are.".to_owned()]);

@@ -3,8 +3,10 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::model::nearest::did_you_mean;
+use crate::model::settings::OnExit;
 use crate::tui::commands::{Id, Key, TABLE, as_event};
-use crate::tui::dialog::consequence::Proof;
+use crate::tui::dialog::consequence::{Proof, exit_word};
+use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::form::Form;
 use crate::tui::dialog::palette::{What, offers};
 use crate::tui::dialog::picker::Picker;
@@ -55,7 +57,11 @@ pub(super) fn said(state: &State, line: &str) -> Said {
 
 /// Only the agreed word agrees; anything else is Cancel.
 fn confirming(state: &State, confirm: &Confirm, line: &str) -> Said {
-    let question = state.live.as_ref().and_then(|view| confirm.deed.question(view, state.shown_at(view.at)).ok());
+    let question =
+        state.live.as_ref().and_then(|view| confirm.deed.question(view, &state.keys, state.shown_at(view.at)).ok());
+    if let (Deed::Quit(chosen), Some(wanted)) = (&confirm.deed, exit_of_word(line)) {
+        return choose_exit(state, *chosen, wanted);
+    }
     match question.map(|question| question.proof) {
         Some(Proof::Yes) if matches!(line, "y" | "yes") => Said::Messages(vec![key(KeyCode::Char('y'))]),
         Some(Proof::Type(text)) if line == text => {
@@ -63,6 +69,23 @@ fn confirming(state: &State, confirm: &Confirm, line: &str) -> Said {
         }
         _ => escape(),
     }
+}
+
+const EXITS: [OnExit; 3] = [OnExit::Leave, OnExit::StopIdle, OnExit::StopAll];
+
+fn exit_of_word(word: &str) -> Option<OnExit> {
+    EXITS.into_iter().find(|exit| exit_word(*exit) == word)
+}
+
+/// What becomes of the machines, which a key goes through in turn.
+fn choose_exit(state: &State, chosen: Option<OnExit>, wanted: OnExit) -> Said {
+    let settled = state.live.as_ref().map_or(OnExit::Leave, |view| view.settings.the_loop.on_exit);
+    let place = |exit: OnExit| EXITS.iter().position(|one| *one == exit).unwrap_or(0);
+    let steps = (place(wanted) + EXITS.len() - place(chosen.unwrap_or(settled))) % EXITS.len();
+    if steps == 0 {
+        return Said::Nothing(format!("It is {} already.", exit_word(wanted)));
+    }
+    Said::Messages(std::iter::repeat_n(key(KeyCode::Tab), steps).collect())
 }
 
 fn picking(picker: &Picker, line: &str) -> Said {

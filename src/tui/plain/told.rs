@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::engine::event::{Leader, View};
 use crate::tui::commands::TABLE;
 use crate::tui::dialog::consequence::{Proof, Question};
+use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::form::Form;
 use crate::tui::dialog::picker::Picker;
 use crate::tui::dialog::{Confirm, Dialog};
@@ -77,7 +78,10 @@ impl Ear {
         let dialog = dialog(state, now);
         // What a question says of a world that moves is not told again and again.
         let is_question = matches!(state.dialog, Some(Dialog::Confirm(_)));
+        let is_quit = matches!(&state.dialog, Some(Dialog::Confirm(Confirm { deed: Deed::Quit(_), .. })));
         let told = dialog.as_ref().map(|lines| match lines.as_slice() {
+            // But what is chosen in it is.
+            [title, _, exit, .., how] if is_quit => format!("{title}{exit}{how}"),
             [title, .., how] if is_question => format!("{title}{how}"),
             lines => lines.concat(),
         });
@@ -157,19 +161,25 @@ fn text(state: &State, now: Timestamp) -> Vec<String> {
     let (top, height) = (state.look().top, state.page_height());
     let length = doc::length(state, now);
     let shown = doc::window(state, now, top, height);
-    let mut lines: Vec<String> =
-        shown.iter().map(|line| line.0.iter().map(|(text, _)| text.as_str()).collect::<Vec<_>>().concat()).collect();
+    let mut lines: Vec<String> = shown.iter().map(spoken).collect();
     if length > top + height {
         lines.push(format!("Line {} of {length}: `more` goes on.", top + height));
     }
     lines
 }
 
+/// Without bars: what they show stands beside them in words.
+fn spoken(line: &doc::Line) -> String {
+    let is_bar =
+        |text: &str| !text.is_empty() && text.chars().all(|letter| ('\u{2580}'..='\u{259f}').contains(&letter));
+    line.0.iter().map(|(text, _)| text.as_str()).filter(|text| !is_bar(text)).collect::<Vec<_>>().concat()
+}
+
 fn charts(state: &State) -> Vec<String> {
     let Some(view) = state.view() else { return Vec::new() };
     let told = chart::Which::ALL.into_iter().map(|which| {
         let plot = chart::plot(state, view, which);
-        let values: Vec<_> = plot.values.into_iter().map(|(text, _)| text).collect();
+        let values: Vec<_> = plot.values.iter().map(|(text, _)| without_shape(text)).collect();
         format!("{}: {}.", plot.title, values.join(", "))
     });
     told.collect()
@@ -248,10 +258,17 @@ fn dialog(state: &State, now: Timestamp) -> Option<Vec<String>> {
 }
 
 fn question(state: &State, confirm: &Confirm, now: Timestamp) -> Option<Vec<String>> {
-    let Question { title, lines, verb, proof } = confirm.deed.question(state.live.as_ref()?, now).ok()?;
-    let how = match proof {
-        Proof::Yes => format!("Type y to {verb}; anything else cancels."),
-        Proof::Type(text) => format!("Type {text} to {verb}; anything else cancels."),
+    let Question { title, lines, verb, proof } = confirm.deed.question(state.live.as_ref()?, &state.keys, now).ok()?;
+    let proof = match proof {
+        Proof::Yes => "y".to_owned(),
+        Proof::Type(text) => text,
+    };
+    let how = match confirm.deed {
+        Deed::Quit(_) => format!(
+            "Type {proof} to {verb}; leave, stop-idle or stop-all to choose what becomes of the machines; anything else \
+             cancels."
+        ),
+        _ => format!("Type {proof} to {verb}; anything else cancels."),
     };
     Some([title].into_iter().chain(lines).chain([how]).collect())
 }
@@ -277,4 +294,17 @@ fn fields(form: &Form) -> Vec<String> {
     let head = std::iter::once(format!("{}.", form.title()));
     let how = "Type a field's name and its value, as in `max 8`; `apply` sends, `cancel` leaves.".to_owned();
     head.chain(fields).chain(refused).chain([how]).collect()
+}
+
+#[cfg(test)]
+pub(in crate::tui) mod tests {
+    use super::*;
+
+    /// Everything that would be told of a state that nothing was told of yet.
+    pub(in crate::tui) fn all(state: &State, now: Timestamp) -> Vec<String> {
+        let mut ear = Ear::default();
+        let first = ear.hear(state, now);
+        ear.turn();
+        first.into_iter().chain(ear.hear(state, now)).collect()
+    }
 }

@@ -1,95 +1,62 @@
-//! What was seen while this screen was open, for its charts: a sample for each view, thinned as it grows old.
+//! What was seen, for the charts: a glance for each view since this screen was opened, and before that what the loop kept;
+//! thinned as it grows old.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 
 use crate::engine::event::View;
-use crate::model::ids::BudgetName;
-use crate::model::instance::Phase;
-use crate::model::money::Money;
+use crate::model::glance::Glance;
 
-/// More samples are thinned: of the older half every other one goes.
+/// More are thinned: of the older half every other one goes.
 const MOST: usize = 4_000;
 
-/// How many machines are in which state, those with a fault apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct States {
-    pub busy: u32,
-    pub idle: u32,
-    /// Asked for, pending or booting.
-    pub starting: u32,
-    /// Draining or stopping.
-    pub leaving: u32,
-    pub faulty: u32,
-}
-
-/// One look at everything.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Sample {
-    pub at: Timestamp,
-    pub states: States,
-    pub waiting: u32,
-    /// Seconds that the oldest waiting task has waited.
-    pub oldest: i64,
-    /// Spent of each budget's present period.
-    pub spent: Vec<(BudgetName, Money)>,
-}
-
-impl Sample {
-    fn of(view: &View) -> Self {
-        let mut states = States::default();
-        for instance in view.snapshot.instances.iter().filter(|instance| instance.counts()) {
-            let place = match instance.phase {
-                _ if instance.fault.is_some() => &mut states.faulty,
-                Phase::Busy => &mut states.busy,
-                Phase::Idle => &mut states.idle,
-                Phase::Pending | Phase::Booting => &mut states.starting,
-                Phase::Draining | Phase::Stopping => &mut states.leaving,
-                Phase::Stopped | Phase::Gone => continue,
-            };
-            *place += 1;
-        }
-        states.starting += u32::try_from(view.snapshot.intents.len()).unwrap_or(u32::MAX);
-        let outlooks = &view.plan.outlooks;
-        let oldest = outlooks.iter().filter_map(|outlook| outlook.oldest).min();
-        Self {
-            at: view.at,
-            states,
-            waiting: outlooks.iter().map(|outlook| outlook.waiting).sum(),
-            oldest: oldest.map_or(0, |oldest| view.at.duration_since(oldest).as_secs().max(0)),
-            spent: view.spend.budgets.iter().map(|budget| (budget.name.clone(), budget.spent)).collect(),
-        }
-    }
-}
-
-/// The oldest sample first.
+/// The oldest glance first.
 #[derive(Debug, Default)]
-pub(crate) struct History(VecDeque<Sample>);
+pub(crate) struct History {
+    glances: VecDeque<Glance>,
+    /// The loop has told what it kept, as far as it can.
+    pub is_whole: bool,
+}
 
 impl History {
     /// A view of the same instant takes the place of the one before.
     pub(crate) fn see(&mut self, view: &View) {
         // A clock that was set back: what is newer than now is not the past.
-        while self.0.pop_back_if(|last| last.at >= view.at).is_some() {}
-        self.0.push_back(Sample::of(view));
-        if self.0.len() > MOST {
+        while self.glances.pop_back_if(|last| last.at >= view.at).is_some() {}
+        self.glances.push_back(view.glance());
+        self.thin();
+    }
+
+    /// Takes in what the loop kept; what was seen here is as true, and closer.
+    pub(crate) fn recall(&mut self, kept: Vec<Glance>) {
+        let newest = self.glances.back().map(|glance| glance.at);
+        let past = kept.into_iter().filter(|glance| newest.is_none_or(|newest| glance.at < newest));
+        let mut all: BTreeMap<Timestamp, Glance> = past.map(|glance| (glance.at, glance)).collect();
+        all.extend(std::mem::take(&mut self.glances).into_iter().map(|glance| (glance.at, glance)));
+        self.glances = all.into_values().collect();
+        self.is_whole = true;
+        self.thin();
+    }
+
+    fn thin(&mut self) {
+        while self.glances.len() > MOST {
             let mut place = 0;
-            self.0.retain(|_| {
+            self.glances.retain(|_| {
                 place += 1;
                 place > MOST / 2 || place % 2 == 1
             });
         }
     }
 
-    pub(crate) fn samples(&self) -> impl DoubleEndedIterator<Item = &Sample> {
-        self.0.iter()
+    pub(crate) fn glances(&self) -> impl DoubleEndedIterator<Item = &Glance> {
+        self.glances.iter()
     }
 
-    /// The newest sample that is not newer than an instant, else the oldest.
-    pub(crate) fn at(&self, at: Timestamp) -> Option<&Sample> {
-        let after = self.0.partition_point(|sample| sample.at <= at);
-        self.0.get(after.saturating_sub(1))
+    /// The newest glance that is not newer than an instant, else the oldest.
+    pub(crate) fn at(&self, at: Timestamp) -> Option<&Glance> {
+        let after = self.glances.partition_point(|glance| glance.at <= at);
+        self.glances.get(after.saturating_sub(1))
     }
 }
 
@@ -108,12 +75,12 @@ mod tests {
             view.at = first + SignedDuration::from_secs(second);
             history.see(&view);
         }
-        let samples: Vec<_> = history.samples().map(|sample| sample.at).collect();
+        let samples: Vec<_> = history.glances().map(|glance| glance.at).collect();
         assert!(samples.len() <= MOST && samples.is_sorted(), "{}", samples.len());
         assert_eq!((samples[0], samples[samples.len() - 1]), (first, first + SignedDuration::from_secs(9_999)));
         let asked = first + SignedDuration::from_secs(9_990);
-        assert_eq!(history.at(asked).map(|sample| sample.at), Some(asked));
-        assert_eq!(history.at(first - SignedDuration::from_secs(5)).map(|sample| sample.at), Some(first));
+        assert_eq!(history.at(asked).map(|glance| glance.at), Some(asked));
+        assert_eq!(history.at(first - SignedDuration::from_secs(5)).map(|glance| glance.at), Some(first));
     }
 
     #[test]
@@ -124,6 +91,19 @@ mod tests {
         history.see(&view);
         view.at -= SignedDuration::from_secs(90);
         history.see(&view);
-        assert_eq!(history.samples().map(|sample| sample.at).collect::<Vec<_>>(), [view.at]);
+        assert_eq!(history.glances().map(|glance| glance.at).collect::<Vec<_>>(), [view.at]);
+    }
+
+    #[test]
+    fn what_the_loop_kept_goes_before_what_was_seen_and_never_after() {
+        let (mut history, mut view) = (History::default(), view());
+        let now = view.at;
+        history.see(&view);
+        view.at += SignedDuration::from_secs(60);
+        history.see(&view);
+        let kept = |minutes: i64| Glance { at: now + SignedDuration::from_mins(minutes), ..view.glance() };
+        history.recall(vec![kept(-120), kept(-60), kept(0), kept(30)]);
+        let minutes: Vec<_> = history.glances().map(|glance| glance.at.duration_since(now).as_secs() / 60).collect();
+        assert_eq!((minutes, history.is_whole), (vec![-120, -60, 0, 1], true));
     }
 }

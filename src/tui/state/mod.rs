@@ -63,6 +63,8 @@ pub(crate) enum Asked {
     Journal {
         limit: u32,
     },
+    /// What charts show of the time before this screen.
+    History,
     /// The settings as the file has them.
     SettingsText,
     /// A text that came from the editor.
@@ -113,7 +115,7 @@ pub(crate) struct State {
     pub size: Rect,
     /// The loop's newest view.
     pub live: Option<Arc<View>>,
-    /// What was seen while this screen was open.
+    /// What was seen.
     pub history: History,
     pub charts: Looked,
     /// A person wants the mouse to work here.
@@ -127,6 +129,8 @@ pub(crate) struct State {
     pub place: Place,
     pub back: Vec<Place>,
     pub forward: Vec<Place>,
+    /// From where a place was opened: there Esc leads back.
+    pub above: BTreeMap<Place, Place>,
     pub looks: BTreeMap<Place, Look>,
     /// Rows that were marked, on whichever page; what is gone is no longer among them.
     pub marks: BTreeSet<Subject>,
@@ -183,6 +187,7 @@ impl State {
             place: Place::of(Page::Queues),
             back: Vec::new(),
             forward: Vec::new(),
+            above: BTreeMap::new(),
             looks: BTreeMap::new(),
             marks: BTreeSet::new(),
             range_from: None,
@@ -254,8 +259,11 @@ impl State {
     /// The row under the cursor, where it is shown: what a filter hides is not acted on. A step of the plan and a journal
     /// line stand for what they are about.
     fn selected(&self) -> Option<Subject> {
-        let cursor = self.looks.get(&self.place)?.cursor.as_ref()?;
-        let index = self.list.position(cursor)?;
+        let look = self.looks.get(&self.place)?;
+        let cursor = look.cursor.as_ref()?;
+        // Every command asks, in every frame: a long list is not gone through for each.
+        let stays = self.list.rows.get(look.row).is_some_and(|row| row.subject == *cursor);
+        let index = if stays { look.row } else { self.list.position(cursor)? };
         match cursor {
             Subject::Step(_) => {
                 let view = self.view()?;
@@ -307,7 +315,7 @@ impl State {
     /// Something to be agreed to before it is done; what cannot be done any more is not asked about.
     pub(crate) fn ask_person(&mut self, deed: Deed) {
         if let Some(view) = &self.live
-            && let Err(why) = deed.question(view, view.at)
+            && let Err(why) = deed.question(view, &self.keys, view.at)
         {
             self.inform(why);
             return;

@@ -125,7 +125,7 @@ impl Place {
         Self { page, about: Some(subject) }
     }
 
-    /// The place above, to which Esc leads.
+    /// The place above, to which Esc leads where it was not opened from another.
     pub(crate) fn up(&self) -> Option<Self> {
         match (self.page, &self.about) {
             (Page::Queues, None) => None,

@@ -19,6 +19,7 @@ fn of(asked: &Asked) -> Option<Answer> {
         Asked::Tasks(_) => Answer::Tasks(super::desk::tasks()),
         Asked::TaskLog(_) => Answer::TaskLog("epoch 1\nepoch 2\n".to_owned()),
         Asked::Journal { .. } => Answer::Journal(entries()),
+        Asked::History => Answer::History(Vec::new()),
         Asked::SettingsText => Answer::Text("[loop]\n".to_owned()),
         Asked::Write(_) => Answer::Said("written".to_owned()),
         Asked::Quit => return None,

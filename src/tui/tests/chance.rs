@@ -78,7 +78,7 @@ fn allowed(person: &Person, key: KeyEvent) -> Option<Vec<Command>> {
     match person.state.dialog.as_ref()? {
         Dialog::Confirm(confirm) => {
             let view = person.state.live.as_ref()?;
-            let question = confirm.deed.question(view, person.now).ok()?;
+            let question = confirm.deed.question(view, &person.state.keys, person.now).ok()?;
             let agreed = match question.proof {
                 Proof::Yes => y,
                 Proof::Type(text) => enter && confirm.typed.value() == text,
@@ -106,6 +106,7 @@ fn is_harmless(command: &Command) -> bool {
             | Command::Preview(_)
             | Command::BootLog(_)
             | Command::Journal(_)
+            | Command::History
             | Command::Tasks(_)
             | Command::TaskLog(_)
             | Command::SettingsText
@@ -129,6 +130,7 @@ fn views() -> Vec<Arc<View>> {
 fn answer(chance: &mut ChaCha8Rng) -> Result<Answer, String> {
     match chance.random_range(0..8) {
         0 => Ok(Answer::Done),
+        4 if chance.random() => Ok(Answer::History(vec![view().glance(); 3])),
         5 | 6 => Ok(Answer::Tasks(super::desk::tasks())),
         7 => Ok(Answer::TaskLog("a\n\u{1b}]52;c;x\u{7}".to_owned())),
         1 if chance.random() => Ok(Answer::Text("[loop]\n".to_owned())),

@@ -6,9 +6,13 @@ use jiff::SignedDuration;
 
 use super::Person;
 use super::seen::rich;
-use crate::engine::event::View;
+use crate::engine::command::Command;
+use crate::engine::event::{Answer, Event, View};
+use crate::model::glance::{Glance, States};
 use crate::model::instance::Phase;
-use crate::tui::chart::{Which, plot, window};
+use crate::tui::chart::{Markers, Which, plot, window};
+use crate::tui::message::Message;
+use crate::tui::theme::Palette;
 
 /// Ten minutes in which one machine after another begins a task.
 pub(super) fn watched() -> Person {
@@ -47,10 +51,10 @@ fn told(person: &Person, which: Which) -> String {
 #[test]
 fn the_values_under_the_cursor_are_those_of_that_moment() {
     let mut person = watched();
-    assert_eq!(told(&person, Which::Machines), "08:00:00, busy 10, idle 0, starting 0, leaving 0, faulty 0");
+    assert_eq!(told(&person, Which::Machines), "08:00:00, █ busy 10, ░ idle 0, ▒ starting 0, ▼ leaving 0, ✖ faulty 0");
     person.press("<Left><Left><Left><Left>");
     // A fortieth of ten minutes each.
-    assert_eq!(told(&person, Which::Machines), "07:59:00, busy 9, idle 1, starting 0, leaving 0, faulty 0");
+    assert_eq!(told(&person, Which::Machines), "07:59:00, █ busy 9, ░ idle 1, ▒ starting 0, ▼ leaving 0, ✖ faulty 0");
     assert!(
         told(&person, Which::Queues).starts_with("07:59:00, tasks waiting 1, oldest"),
         "{}",
@@ -58,9 +62,9 @@ fn the_values_under_the_cursor_are_those_of_that_moment() {
     );
     assert!(person.screen(100, 30).contains("busy 9"));
     person.press("g");
-    assert!(told(&person, Which::Machines).starts_with("07:50:00, busy 0, idle 10"));
+    assert!(told(&person, Which::Machines).starts_with("07:50:00, █ busy 0, ░ idle 10"));
     person.press("G");
-    assert!(told(&person, Which::Machines).starts_with("08:00:00, busy 10"));
+    assert!(told(&person, Which::Machines).starts_with("08:00:00, █ busy 10"));
 }
 
 #[test]
@@ -90,7 +94,7 @@ fn the_spend_chart_ends_where_the_forecast_does() {
     let ahead = spend.series.iter().find(|series| series.name == "at this rate").unwrap();
     #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
     let projected = budget.forecast(view.at).projected.micros() as f64 / 1_000_000.0;
-    assert!((ahead.points[1].1 - projected).abs() < 1e-9, "{ahead:?}");
+    assert!((ahead.parts[0][1].1 - projected).abs() < 1e-9, "{ahead:?}");
     assert!(told(&person, Which::Spend).contains(&format!("spent {}", budget.spent)));
 }
 
@@ -113,4 +117,77 @@ fn each_chart_is_drawn_at_each_size_and_says_its_values_where_there_is_no_room_f
     person.state.theme.ascii = true;
     let shown = person.screen(140, 40);
     assert!(shown.is_ascii() && shown.contains('*'), "{shown}");
+}
+
+/// Answers what the charts ask of the loop.
+fn recalled(person: &mut Person, kept: Vec<Glance>) {
+    let asked = person.requests().into_iter().rev().find(|request| request.command == Command::History);
+    let id = asked.unwrap().id;
+    person.tell(Message::Engine(Event::Answer { id, result: Ok(Answer::History(kept)) }));
+}
+
+#[test]
+fn what_was_before_the_screen_is_asked_of_the_loop_and_shown() {
+    let mut person = watched();
+    let now = person.now;
+    let kept = |minutes: i64, busy| Glance {
+        at: now - SignedDuration::from_mins(minutes),
+        states: States { busy, ..States::default() },
+        ..live(&Person::seeing(rich())).glance()
+    };
+    recalled(&mut person, (1..=600).rev().map(|minutes| kept(minutes * 2, 7)).collect());
+    // Six hours at first, and all of the twenty when one goes back as far.
+    let hours = |person: &Person| {
+        let (from, to) = window(&person.state, &live(person), Which::Machines);
+        to.duration_since(from).as_hours()
+    };
+    assert_eq!(hours(&person), 6);
+    person.press("_____");
+    assert_eq!(hours(&person), 20);
+    person.press("g");
+    assert!(told(&person, Which::Machines).contains("busy 7, ░ idle 0"), "{}", told(&person, Which::Machines));
+    let asked = |person: &Person| person.sent().into_iter().filter(|command| **command == Command::History).count();
+    person.see(rich());
+    assert_eq!(asked(&person), 1, "once");
+    person.tell(Message::Engine(Event::Lost));
+    person.see(rich());
+    assert_eq!(asked(&person), 2, "what went by meanwhile");
+}
+
+#[test]
+fn a_time_that_nobody_saw_is_not_drawn() {
+    let mut person = watched();
+    let now = person.now;
+    let kept = |minutes: i64| Glance {
+        at: now - SignedDuration::from_mins(minutes),
+        states: States { busy: 7, ..States::default() },
+        ..live(&Person::seeing(rich())).glance()
+    };
+    recalled(&mut person, (100..=200).rev().map(kept).collect());
+    let plot = plot(&person.state, &live(&person), Which::Machines);
+    #[expect(clippy::cast_precision_loss, reason = "a place on a screen")]
+    let at = |minutes: i64| plot.series[0].at((now - SignedDuration::from_mins(minutes)).as_second() as f64);
+    assert_eq!((at(150), at(50), at(1)), (Some(7.0), None, Some(9.0)));
+}
+
+#[test]
+fn layers_are_told_apart_without_colour_and_lines_are_drawn_with_what_was_chosen() {
+    let mut person = watched();
+    person.state.theme.palette = Palette::Mono;
+    let shown = person.screen(100, 30);
+    let cells = |shown: &str, sign: char| shown.chars().filter(|letter| *letter == sign).count();
+    assert!(cells(&shown, '█') > 100 && cells(&shown, '░') > 100, "busy and idle are half of it each: {shown}");
+    person.press("j");
+    let braille = |shown: &str| shown.chars().any(|letter| ('\u{2801}'..='\u{28ff}').contains(&letter));
+    assert!(braille(&person.screen(100, 30)));
+    person.press("#");
+    let shown = person.screen(100, 30);
+    assert!(!braille(&shown) && shown.contains('▀'), "{shown}");
+    person.press("#");
+    let shown = person.screen(100, 30);
+    assert!(!braille(&shown) && !shown.contains('▀') && cells(&shown, '*') > 20, "{shown}");
+    let kept = crate::tui::kept::text(&person.state);
+    let mut next = Person::new();
+    crate::tui::kept::take_up(&mut next.state, &kept, false);
+    assert_eq!(next.state.charts.markers, Markers::Ascii);
 }

@@ -89,3 +89,47 @@ fn what_was_drained_at_once_is_taken_back_at_once_where_it_still_can_be() {
     person.press("y");
     assert_eq!(ordered(&person), ["i-1", "i-3"].map(|id| Ask::CancelDrain(id.into())));
 }
+
+/// The example's machine that has a task, drained for ten minutes.
+fn draining() -> View {
+    let mut view = three_idle();
+    let ago = |minutes| view.at - jiff::SignedDuration::from_mins(minutes);
+    let (ordered, began, ends) = (ago(10), ago(20), ago(-90));
+    let snapshot = Arc::make_mut(&mut view.snapshot);
+    let order = snapshot.instances[3].drain.clone().unwrap();
+    let machine = &mut snapshot.instances[0];
+    machine.drain = Some(crate::model::instance::Drain { ordered, acknowledged: None, ..order });
+    (machine.phase, machine.ends_by) = (Phase::Draining, Some(ends));
+    machine.task.as_mut().unwrap().since = began;
+    view
+}
+
+#[test]
+fn a_drain_says_how_far_it_is_what_it_waits_for_by_when_it_ends_and_how_it_is_taken_back() {
+    let mut person = Person::seeing(draining());
+    person.press("2");
+    let told = [
+        "40m00 left",
+        "drain ████░░░░░░░░░░░░░░░░ 20%, about 40m00 left (queue.train.expected_task)",
+        "ordered by ann at 07:50:00, 10m00 ago; waits for train bert (t-1)",
+        "ends by 09:30:00 at the latest, in 1h30: its max_life; D takes the drain back",
+    ];
+    let unwrapped = |shown: &str| shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    for size in [(80, 24), (140, 40)] {
+        let shown = unwrapped(&person.screen(size.0, size.1));
+        for words in told {
+            assert!(shown.contains(words), "{words}: {shown}");
+        }
+    }
+    person.press("<Enter>");
+    let page = unwrapped(&person.screen(80, 24));
+    assert!(told[1..].iter().all(|words| page.contains(words)), "{page}");
+    // What was answered is at its end; what was taken back has no deadline to show.
+    let mut view = draining();
+    let machine = &mut Arc::make_mut(&mut view.snapshot).instances[0];
+    machine.task = None;
+    machine.drain.as_mut().unwrap().acknowledged = Some(view.at);
+    person.see(view);
+    let page = unwrapped(&person.screen(80, 24));
+    assert!(page.contains("answered: it has no task and takes none") && !page.contains("at the latest"), "{page}");
+}

@@ -68,7 +68,7 @@ fn unknown_dialog(person: &Person) -> Option<String> {
     let state = &person.state;
     match state.dialog.as_ref()? {
         Dialog::Confirm(confirm) => {
-            let question = confirm.deed.question(state.live.as_ref()?, person.now);
+            let question = confirm.deed.question(state.live.as_ref()?, &state.keys, person.now);
             question.err().map(|why| format!("a question that cannot be agreed to ({why})"))
         }
         Dialog::Picker(picker) => {

@@ -1,6 +1,7 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
 mod answers;
+mod back;
 mod chance;
 mod charts;
 mod desk;
@@ -18,6 +19,7 @@ mod pasted;
 mod pods;
 mod pty;
 mod seen;
+mod spoken;
 mod stored;
 mod table;
 mod triples;

@@ -90,6 +90,7 @@ pub(super) fn outcome(id: Id) -> Outcome {
         | Id::ZoomOut
         | Id::PanLeft
         | Id::PanRight
+        | Id::Markers
         | Id::Go(_)
         | Id::Why
         | Id::Filter

@@ -115,9 +115,10 @@ pub(super) const TRIPLES: &[Triple] = &[
     (Id::PanRight, Watched, "<Left><Left>", "", "07:59"),
     (Id::ZoomIn, Watched, "", "", "07:55"),
     (Id::ZoomOut, Watched, "++", "", "07:55"),
+    (Id::Markers, Watched, "", "", "lines are drawn with blocks"),
     (Id::Down, Rich, "2", "", ">i-stuck"),
     (Id::Up, Rich, "2j", "", ">i-busy"),
-    (Id::PageDown, Large, "2", "", ">i-00000000000000010"),
+    (Id::PageDown, Large, "2", "", ">i-0000000000000000f"),
     (Id::PageUp, Large, "2<PgDn>", "", ">i-00000000000000000"),
     (Id::HalfDown, Large, "2", "", ">i-0"),
     (Id::HalfUp, Large, "2<PgDn>", "", ">i-0"),
@@ -146,7 +147,9 @@ fn changed(before: &str, after: &str) -> String {
 fn done(effects: &[Effect]) -> Vec<String> {
     let told = effects.iter().filter_map(|effect| match effect {
         Effect::Send(request) => match &request.command {
-            Command::Journal(_) | Command::Preview(_) | Command::Tasks(_) | Command::TaskLog(_) => None,
+            Command::Journal(_) | Command::History | Command::Preview(_) | Command::Tasks(_) | Command::TaskLog(_) => {
+                None
+            }
             Command::Ask(asks) => Some(format!("{asks:?}")),
             Command::TaskDeed { tasks, deed, .. } => Some(format!("{deed:?} {}", tasks[0].id)),
             other => Some(format!("{other:?}")),

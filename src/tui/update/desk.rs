@@ -34,6 +34,12 @@ pub(super) fn read(state: &mut State, effects: &mut Vec<Effect>) {
             }
         }
         (Page::BootLog, Some(Subject::Instance(id))) => fetch_boot_log(state, id, effects),
+        (Page::Charts, _) => {
+            let asks = state.live.is_some() && !state.history.is_whole && !state.loop_gone;
+            if asks && !state.asked.values().any(|other| *other == Asked::History) {
+                order::send(state, Command::History, Asked::History, effects);
+            }
+        }
         _ => {}
     }
 }

@@ -70,7 +70,7 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
         }
         return;
     };
-    let question = match confirm.deed.question(&view, now) {
+    let question = match confirm.deed.question(&view, &state.keys, now) {
         Ok(question) => question,
         Err(why) => {
             state.inform(why);

@@ -8,7 +8,6 @@ use super::{desk, editor, form, order};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::model::journal::{Entry, JournalFilter};
-use crate::tui::commands::Keymap;
 use crate::tui::dialog::Dialog;
 use crate::tui::message::{Effect, Ending};
 use crate::tui::state::place::Page;
@@ -34,7 +33,11 @@ pub(super) fn event(state: &mut State, event: Event, now: Timestamp, effects: &m
                 answered(state, asked, result, effects);
             }
         }
-        Event::Lost => state.loop_gone = true,
+        Event::Lost => {
+            state.loop_gone = true;
+            // What it goes through meanwhile is asked for anew.
+            state.history.is_whole = false;
+        }
         Event::Ended => effects.push(Effect::Leave(Ending::Ended)),
     }
 }
@@ -43,7 +46,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
     state.loop_gone = false;
     state.history.see(&view);
     if !state.keys.is_of(&view.settings.keys) {
-        state.keys = Keymap::of(&view.settings.keys);
+        state.keys = state.keys.renewed(&view.settings.keys);
     }
     let first = state.live.replace(view).is_none();
     state.relist = true;
@@ -59,7 +62,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
 fn recheck(state: &mut State, now: Timestamp) {
     let Some(view) = &state.live else { return };
     let why = match &state.dialog {
-        Some(Dialog::Confirm(confirm)) => confirm.deed.question(view, now).err(),
+        Some(Dialog::Confirm(confirm)) => confirm.deed.question(view, &state.keys, now).err(),
         Some(Dialog::Form(form)) => form.gone(view),
         _ => None,
     };
@@ -111,6 +114,14 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>, eff
         (Asked::Quit, Err(error)) => {
             state.leaving = None;
             state.complain(format!("quit: {error}"));
+        }
+        (Asked::History, Ok(Answer::History(kept))) => state.history.recall(kept),
+        // The charts show what was seen here.
+        (Asked::History, result) => {
+            state.history.is_whole = true;
+            if let Err(error) = result {
+                state.complain(format!("what was before is not known: {error}"));
+            }
         }
         (Asked::Quit | Asked::Journal { .. } | Asked::Tasks(_) | Asked::TaskLog(_), Ok(_)) => {}
     }

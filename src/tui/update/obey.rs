@@ -35,6 +35,11 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::Open => open(state, effects),
         Id::ZoomIn => chart::zoom(state, true),
         Id::ZoomOut => chart::zoom(state, false),
+        Id::Markers => {
+            let markers = state.charts.markers.next();
+            (state.charts.markers, state.charts.chose_markers) = (markers, true);
+            state.inform(format!("lines are drawn with {}", markers.word()));
+        }
         Id::PanLeft => chart::pan(state, false),
         Id::PanRight => chart::pan(state, true),
         Id::Leave => up(state, effects),
@@ -45,6 +50,8 @@ pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<
         Id::CopyCell => pickers::cells(state, now),
         Id::Previous => history(state, effects, true),
         Id::Next => history(state, effects, false),
+        // Who has read it goes on where it was asked for.
+        Id::Go(Page::Help) => enter(state, Place::of(Page::Help), effects),
         Id::Go(page) => visit(state, Place::of(page), effects),
         Id::Why => about(state, Page::Why, effects),
         Id::BootLog => about(state, Page::BootLog, effects),
@@ -111,7 +118,7 @@ pub(super) fn step(state: &mut State, step: Move, now: Timestamp, effects: &mut 
             Move::By(lines) | Move::Pages(lines) | Move::HalfPages(lines) => {
                 state.charts.which = state.charts.which.beside(lines > 0);
             }
-            Move::Top => state.charts.cursor = state.history.samples().next().map(|sample| sample.at),
+            Move::Top => state.charts.cursor = state.history.glances().next().map(|glance| glance.at),
             Move::Bottom => state.charts.cursor = None,
         }
         return;
@@ -136,6 +143,14 @@ pub(super) fn visit(state: &mut State, place: Place, effects: &mut Vec<Effect>) 
     state.back.drain(..over);
     state.forward.clear();
     arrived(state, effects);
+}
+
+/// Goes to a place that was opened from the present one.
+fn enter(state: &mut State, place: Place, effects: &mut Vec<Effect>) {
+    if state.place != place {
+        state.above.insert(place.clone(), state.place.clone());
+    }
+    visit(state, place, effects);
 }
 
 fn history(state: &mut State, effects: &mut Vec<Effect>, back: bool) {
@@ -172,7 +187,7 @@ fn arrived(state: &mut State, effects: &mut Vec<Effect>) {
             state.look_mut().top = usize::MAX;
             desk::fetch_boot_log(state, id, effects);
         }
-        (Page::Tasks | Page::TaskLog, _) => {
+        (Page::Tasks | Page::TaskLog | Page::Charts, _) => {
             if state.place.page == Page::TaskLog {
                 state.look_mut().top = usize::MAX;
             }
@@ -200,16 +215,16 @@ fn open(state: &mut State, effects: &mut Vec<Effect>) {
         (_, Some(subject)) => Place::about(Page::Why, subject),
         (_, None) => return,
     };
-    visit(state, place, effects);
+    enter(state, place, effects);
 }
 
-/// Clears the filter, else the marks, else goes one level up.
+/// Clears the filter, else the marks, else goes to where this was opened, or one level up.
 fn up(state: &mut State, effects: &mut Vec<Effect>) {
     if state.look().filter.is_empty() {
         if state.unmark() {
             return;
         }
-        if let Some(place) = state.place.up() {
+        if let Some(place) = state.above.remove(&state.place).or_else(|| state.place.up()) {
             visit(state, place, effects);
         }
     } else {
@@ -229,13 +244,13 @@ fn task_log(state: &mut State, effects: &mut Vec<Effect>) {
         _ => None,
     };
     if let Some(subject) = subject {
-        visit(state, Place::about(Page::TaskLog, subject), effects);
+        enter(state, Place::about(Page::TaskLog, subject), effects);
     }
 }
 
 fn about(state: &mut State, page: Page, effects: &mut Vec<Effect>) {
     if let Some(subject) = state.subject() {
-        visit(state, Place::about(page, subject), effects);
+        enter(state, Place::about(page, subject), effects);
     }
 }
 

@@ -87,7 +87,12 @@ pub(super) fn actions(state: &mut State) {
         .filter(|command| command.shown_hint(state).is_some() && command.id != Id::Actions)
         .filter(|command| command.scope == Scope::Everywhere || command.in_scope(state))
         .map(|command| Item {
-            label: format!("{:<6} {}", state.keys.all(command.id), command.name),
+            // Who types commands by their names has no keys.
+            label: if state.keys.is_spoken() {
+                command.name.to_owned()
+            } else {
+                format!("{:<6} {}", state.keys.all(command.id), command.name)
+            },
             doc: command.doc().to_owned(),
             choice: Choice::Command(command.id),
             off: command.enabled(state).err(),

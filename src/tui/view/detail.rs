@@ -6,7 +6,8 @@ use ratatui::layout::Rect;
 use super::canvas::Canvas;
 use crate::engine::event::View;
 use crate::model::ids::QueueName;
-use crate::tui::doc::{Line, why_in_short};
+use crate::tui::commands::Id;
+use crate::tui::doc::{Line, drain_lines, why_in_short};
 use crate::tui::list::{self, Data, charged, state_of};
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
@@ -57,7 +58,7 @@ fn queue(canvas: &mut Canvas<'_>, area: Rect, state: &State, data: &Data<'_>) {
     let rest = Rect { y: area.y + used.min(area.height), height: area.height.saturating_sub(used), ..area };
     let lines_of_time = if rest.height >= 8 { 3 } else { 0 };
     let machines = Rect { height: rest.height.saturating_sub(lines_of_time), ..rest };
-    own_machines(canvas, machines, &name, data);
+    own_machines(canvas, machines, &name, data, &state.keys.first(Id::Open));
     let journal = Rect { y: machines.y + machines.height, height: lines_of_time, ..rest };
     let newest = data.journal.iter().take(usize::from(lines_of_time.saturating_sub(1)));
     for (y, entry) in (1..).zip(newest) {
@@ -68,7 +69,7 @@ fn queue(canvas: &mut Canvas<'_>, area: Rect, state: &State, data: &Data<'_>) {
     }
 }
 
-fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Data<'_>) {
+fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Data<'_>, open: &str) {
     let mut own: Vec<_> = data
         .view
         .snapshot
@@ -81,15 +82,13 @@ fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Da
     let more = own.len().saturating_sub(usize::from(area.height));
     for (y, instance) in (0..area.height).zip(&own) {
         if more > 0 && y + 1 == area.height {
-            canvas.text(area, y, &format!("and {} more; Enter shows them", more + 1), Tone::Dim);
+            canvas.text(area, y, &format!("and {} more; {open} shows them", more + 1), Tone::Dim);
             break;
         }
         let (glyph, word, tone) = state_of(instance);
-        let note = list::tasks_told(instance)
-            .into_iter()
-            .chain(list::notes(instance, data.view, data.now))
-            .collect::<Vec<_>>()
-            .join("; ");
+        // One that was started for this queue may run another's task.
+        let other = Some(charged(instance)).filter(|queue| *queue != name).map(|queue| format!("for {queue}: "));
+        let note = format!("{}{}", other.unwrap_or_default(), list::told(instance, data.view, data.now));
         let price = instance.rate.map_or_else(|| "?".to_owned(), rate);
         let since = short(data.now.duration_since(instance.phase_since));
         let line = Line(vec![
@@ -127,9 +126,11 @@ fn entry(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
 
 fn machine(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
     let Some(subject) = state.subject() else { return Vec::new() };
+    let mut lines = Vec::new();
     let text = match &subject {
         Subject::Instance(id) => {
             let Some(instance) = data.view.snapshot.instance(id) else { return Vec::new() };
+            lines = drain_lines(instance, data.view, &state.keys, width, data.now);
             let notes = list::notes(instance, data.view, data.now);
             let notes = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
             format!(
@@ -143,7 +144,8 @@ fn machine(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
         }
         other => format!("{}: {}", other.name(), other.kind()),
     };
-    wrapped(&text, Tone::Plain, width).collect()
+    lines.extend(wrapped(&text, Tone::Plain, width));
+    lines
 }
 
 fn the_loop(data: &Data<'_>, width: usize) -> Vec<Line> {

@@ -62,7 +62,7 @@ pub(super) fn inner_width(area: Rect) -> usize {
 fn confirming(canvas: &mut Canvas<'_>, area: Rect, state: &State, confirm: &Confirm, now: Timestamp) {
     let width = inner_width(area);
     let question = match &state.live {
-        Some(view) => confirm.deed.question(view, now),
+        Some(view) => confirm.deed.question(view, &state.keys, now),
         None => Err("the loop has not looked yet".to_owned()),
     };
     let Ok(Question { title, lines, verb, proof }) = question else { return };

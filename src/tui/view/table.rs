@@ -5,6 +5,7 @@ use ratatui::style::Modifier;
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
+use crate::tui::commands::Id;
 use crate::tui::layout::{Class, MARK, placed};
 use crate::tui::list::{self, Column, Data, Filter, Side};
 use crate::tui::state::State;
@@ -21,7 +22,9 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &St
     head(canvas, area, &columns, &look);
     if state.list.rows.is_empty() {
         let text = match &state.place {
-            _ if state.list.total > 0 => "No row passes the filter; Esc clears it.".to_owned(),
+            _ if state.list.total > 0 => {
+                format!("No row passes the filter; {} clears it.", state.keys.first(Id::Leave))
+            }
             Place { page: Page::Tasks, about: Some(Subject::Queue(queue)) } => match state.tasks.get(queue) {
                 None => "Asking ClearML for its tasks.".to_owned(),
                 Some(Ok(_)) => "No task waits, runs, or ended badly within a day.".to_owned(),

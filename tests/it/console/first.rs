@@ -4,9 +4,58 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::terminal::Terminal;
+use crate::gce::fake::Fake;
 use crate::support::conf::clearml_conf;
 use crate::support::face::Served;
 use crate::support::moto::{self, Moto};
+
+/// The same with Google in the place of EC2: found by the project in the environment and the machine's own account.
+struct OnGoogle {
+    home: tempfile::TempDir,
+    face: Served,
+    fake: Fake,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl OnGoogle {
+    fn new() -> Self {
+        let (home, face) = (tempfile::tempdir().unwrap(), Served::start(&["gpu-large"]));
+        clearml_conf(home.path(), &face.url, "CONSOLE-KEY", "console-secret");
+        face.enqueue_shell("gpu-large", "true");
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let fake = runtime.block_on(Fake::start());
+        fake.state().by_the_wall = true;
+        Self { home, face, fake, _runtime: runtime }
+    }
+
+    fn config(&self) -> PathBuf {
+        self.home.path().join("made/tidegate.toml")
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let home = self.home.path().display().to_string();
+        let url = &self.fake.url;
+        let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        vec![
+            of("HOME", &home),
+            of("CLEARML_CONFIG_FILE", &format!("{home}/clearml.conf")),
+            of("TIDEGATE_STATE_DIR", &format!("{home}/state")),
+            of("AWS_EC2_METADATA_DISABLED", "true"),
+            of("CLOUDSDK_API_ENDPOINT_OVERRIDES_COMPUTE", &format!("{url}/compute/v1/")),
+            of("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDRESOURCEMANAGER", url),
+            of("CLOUDSDK_API_ENDPOINT_OVERRIDES_CLOUDBILLING", url),
+            of("CLOUDSDK_API_ENDPOINT_OVERRIDES_OAUTH2", url),
+            of("GOOGLE_CLOUD_PROJECT", "proj-1"),
+            of("GCE_METADATA_HOST", url.trim_start_matches("http://")),
+        ]
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+        command.args(arguments).env_clear().env("PATH", "/usr/bin:/bin").envs(self.environment());
+        command.stdin(Stdio::null()).output().unwrap()
+    }
+}
 
 /// A person's home with a clearml.conf in it, and two servers.
 struct First {
@@ -150,4 +199,78 @@ fn a_person_chooses_and_ends_in_the_console_which_does_nothing_yet() {
     terminal.press("q");
     terminal.until("the end", |text| !text.contains("QUEUE") || text.contains("Quit"));
     assert!(first.face.entries("gpu-large").len() == 1, "the task waits: nothing was started");
+}
+
+#[test]
+fn on_google_a_script_gets_settings_that_pass_their_check() {
+    let first = OnGoogle::new();
+    let config = first.config().display().to_string();
+    let init = ["init", "--config", &config, "--region", "us-east1", "--queue", "gpu-large"];
+    let output = first.run(&init);
+    let said = told(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for words in [
+        "Compute Engine in us-east1 takes the credentials for project proj-1: the service account of this machine",
+        "still needed:\n  --type TYPE, such as ",
+        "g2-standard-4 ($0.71/h)",
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let output = first.run(&[&init[..], &["--type", "g2-standard-4"]].concat());
+    assert!(output.status.success(), "{}", told(&output));
+    let text = read(&first.config());
+    for line in [
+        "provider = \"gce\"",
+        "image = \"projects/deeplearning-platform-release/global/images/family/common-cu129-ubuntu-2404-nvidia-580\"",
+        "zones = [\"us-east1-b\", \"us-east1-c\", \"us-east1-d\"]",
+        "public_address = true",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+    let checked = first.run(&["check", "--config", &config]);
+    let said = told(&checked);
+    assert!(checked.status.success(), "{said}");
+    assert!(said.contains("ok    gce us-east1: Compute Engine in us-east1 takes the credentials"), "{said}");
+    first.face.all_known();
+}
+
+#[test]
+fn on_google_a_person_chooses_arms_and_has_a_machine() {
+    let first = OnGoogle::new();
+    let config = first.config().display().to_string();
+    let environment = first.environment();
+    let environment: Vec<_> = environment.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let mut terminal = Terminal::of(&["init", "--config", &config], &environment, "Which queues?");
+    terminal.line("gpu-large");
+    let text = terminal.until("types", |text| text.contains("Which machine types"));
+    assert!(text.contains("g2-standard-4       1 GPU    4 vCPU  $0.71/h"), "{text}");
+    terminal.line("nonsense");
+    terminal.until("a refusal", |text| text.contains("`nonsense` is none of them"));
+    // One that the table does not have.
+    terminal.line("1, a2-highgpu-1g");
+    for (question, answer) in
+        [("The machines' image [", ""), ("at most [2]:", "1"), ("Money for a day at most [", "$9"), ("name [", "mine")]
+    {
+        terminal.until(question, |text| text.contains(question));
+        terminal.line(answer);
+    }
+    terminal.until("the console", |text| text.contains("DRY RUN") && text.contains("gpu-large"));
+    terminal.until("a look", |text| text.contains("grow by 1"));
+    assert!(first.fake.state().machines.is_empty(), "a dry run");
+    terminal.press("A");
+    terminal.until("the question", |text| text.contains("Arm the loop?"));
+    terminal.press("y");
+    terminal.until("armed", |text| text.contains("ARMED"));
+    for _ in 0..300 {
+        if !first.fake.state().machines.is_empty() {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    let machines = first.fake.state().machines.clone();
+    let (place, machine) = machines.iter().next().expect("a machine");
+    assert_eq!(place.0, "us-central1-a");
+    assert!(machine["machineType"].as_str().unwrap().ends_with("g2-standard-4"), "{machine}");
+    assert!(machine["networkInterfaces"][0]["accessConfigs"].is_array(), "{machine}");
+    assert!(read(&first.config()).contains("types = [\"g2-standard-4\", \"a2-highgpu-1g\"]"));
 }

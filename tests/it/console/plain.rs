@@ -35,9 +35,15 @@ fn the_demo_is_used_line_by_line_in_a_terminal_and_nothing_is_drawn_over() {
     terminal.line("nonsense");
     terminal.until("help", |text| text.contains("Nothing is called `nonsense`"));
     terminal.line("quit");
-    terminal.until("the question", |text| text.contains("anything else cancels") && text.contains("Quit"));
+    terminal.until("the question", |text| text.contains("On exit: ") && text.contains("anything else cancels"));
+    // What becomes of the machines is chosen by its word, and the question told anew.
+    for (word, told) in [("stop-all", "On exit: stop-all (this time)."), ("leave", "On exit: leave")] {
+        terminal.line(word);
+        terminal.until(word, |text| text.contains(told));
+    }
     terminal.line("y");
     assert!(terminal.ended());
+    assert!(!terminal.text().contains("Tab"), "there are no keys");
     let raw = terminal.raw();
     assert!(!raw.contains(&0x1b), "a screen reader hears no escape");
 }

@@ -10,6 +10,7 @@ use tidegate::engine::act::naming::Naming;
 use tidegate::engine::event::Leader;
 use tidegate::engine::{Planner, Setup};
 use tidegate::model::catalogue::Catalogue;
+use tidegate::model::glance::Glance;
 use tidegate::model::ids::Term;
 use tidegate::model::journal::{Entry, JournalFilter};
 use tidegate::model::record::{Memory, Record};
@@ -63,6 +64,15 @@ impl Store for Kept {
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
         self.0.lock().await.store.journal(filter).await
+    }
+
+    async fn glances(
+        &mut self,
+        from: Timestamp,
+        to: Timestamp,
+        every: SignedDuration,
+    ) -> Result<Vec<Glance>, StoreError> {
+        self.0.lock().await.store.glances(from, to, every).await
     }
 
     async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {

@@ -21,7 +21,7 @@ use tidegate::store::sqlite::SqliteStore;
 use tidegate::store::{Keep, Store, StoreError};
 
 use crate::support::postgres::Postgres;
-use records::{entry, instant, now, record};
+use records::{entry, glance, instant, now, record};
 
 /// Where a store is kept.
 enum Place {
@@ -178,11 +178,40 @@ fn every_store_gives_the_same_journal(cases: u32, place: impl Fn() -> Place) {
     });
 }
 
+fn every_store_gives_the_same_glances(cases: u32, place: impl Fn() -> Place) {
+    let asked = (instant(), instant(), 0_i64..20_000_000);
+    check(cases, &(vec(glance(), 0..40), asked, instant()), |(glances, (one, other, every), before)| {
+        let records: Vec<_> = glances.into_iter().map(|glance| Record::Glanced(Box::new(glance))).collect();
+        let (from, to, every) = (one.min(other), one.max(other), SignedDuration::from_secs(every));
+        let place = place();
+        let (kept, memory) = wait(async {
+            let (mut opened, mut memory) = (place.open().await, MemoryStore::default());
+            let mut told = (Vec::new(), Vec::new());
+            for step in 0..2 {
+                for store in [opened.store(), &mut memory as &mut dyn Store] {
+                    match step {
+                        0 => store.commit(&records).await.unwrap(),
+                        _ => store.prune(before).await.unwrap(),
+                    }
+                }
+                for every in [every, SignedDuration::ZERO] {
+                    told.0.push(opened.store().glances(from, to, every).await.unwrap());
+                    told.1.push(memory.glances(from, to, every).await.unwrap());
+                }
+            }
+            told
+        });
+        prop_assert_eq!(kept, memory);
+        Ok(())
+    });
+}
+
 #[test]
 fn a_file_remembers_everything() {
     a_reopened_store_remembers_what_was_recorded(96, Place::file);
     intervals_are_shown_as_they_were_opened(96, Place::file);
     every_store_gives_the_same_journal(96, Place::file);
+    every_store_gives_the_same_glances(96, Place::file);
 }
 
 #[test]
@@ -191,6 +220,7 @@ fn a_database_remembers_everything() {
     a_reopened_store_remembers_what_was_recorded(24, || Place::database(&postgres));
     intervals_are_shown_as_they_were_opened(24, || Place::database(&postgres));
     every_store_gives_the_same_journal(24, || Place::database(&postgres));
+    every_store_gives_the_same_glances(24, || Place::database(&postgres));
 }
 
 /// Long after this a bill is only a part of the total.

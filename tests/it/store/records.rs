@@ -6,6 +6,7 @@ use proptest::option;
 use proptest::prelude::*;
 use tidegate::model::account::Owner;
 use tidegate::model::course::{Lesson, Rise};
+use tidegate::model::glance::{Glance, States};
 use tidegate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
 use tidegate::model::journal::{Entry, EntryKind, Subject};
 use tidegate::model::ledger::{Interval, Share};
@@ -160,6 +161,24 @@ prop_compose! {
     }
 }
 
+pub(super) fn glance() -> impl Strategy<Value = Glance> {
+    let states = any::<[u32; 5]>().prop_map(|[busy, idle, starting, leaving, faulty]| States {
+        busy,
+        idle,
+        starting,
+        leaving,
+        faulty,
+    });
+    let spent = prop::collection::vec((name(), any::<i64>()), 0..3);
+    (instant(), states, any::<u32>(), any::<i64>(), spent).prop_map(|(at, states, waiting, oldest, spent)| Glance {
+        at,
+        states,
+        waiting,
+        oldest,
+        spent: spent.into_iter().map(|(name, micros)| (name.as_str().into(), Money::from_micros(micros))).collect(),
+    })
+}
+
 pub(super) fn record() -> impl Strategy<Value = Record> {
     let span = (0_i64..90_000_000_000_000).prop_map(SignedDuration::from_nanos);
     let end = prop::sample::select(vec![IntentEnd::Made, IntentEnd::Refused, IntentEnd::NeverAppeared]);
@@ -203,6 +222,7 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         (name(), 0_i64..40_000_000).prop_map(|(of, micros)| {
             Record::PodPriced { of: format!("{of} in a/b: 1 cpu"), rate: Rate::from_micros_per_hour(micros) }
         }),
+        glance().prop_map(|glance| Record::Glanced(Box::new(glance))),
         entry().prop_map(Record::Journal),
     ];
     prop_oneof![2 => machines, 1 => others]

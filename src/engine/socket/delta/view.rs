@@ -105,6 +105,7 @@ fields! {
         origin: Whole<Origin>,
         launched: Whole<Timestamp>,
         ended: Whole<Option<Timestamp>>,
+        ends_by: Whole<Option<Timestamp>>,
         phase: Whole<Phase>,
         phase_since: Whole<Timestamp>,
         boot: Whole<Option<String>>,

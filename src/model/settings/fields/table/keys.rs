@@ -88,6 +88,7 @@ pub(super) const KEYS: &[Field] = &[
     command!("later", "Right", "Move the charts' cursor towards now."),
     command!("zoom-in", "+ =", "Show less time around the cursor, twice as large."),
     command!("zoom-out", "_", "Show twice as much time."),
+    command!("markers", "#", "Draw the charts' lines with braille, with blocks, or with ASCII signs."),
     command!("down", "Down j", "One line down."),
     command!("up", "Up k", "One line up."),
     command!("page-down", "PgDn", "One page down."),
@@ -96,7 +97,11 @@ pub(super) const KEYS: &[Field] = &[
     command!("half-page-up", "Ctrl-U", "Half a page up."),
     command!("top", "g Home", "To the first line."),
     command!("bottom", "G End", "To the last line."),
-    command!("back", "Esc", "Close the dialog, else clear the filter, else the marks, else one level up."),
+    command!(
+        "back",
+        "Esc",
+        "Close the dialog, else clear the filter, else the marks, else back to where this was opened, or one level up."
+    ),
     command!("previous", "[", "To the view before."),
     command!("next", "]", "To the view after."),
     command!("last", "-", "To the view before, and back again."),
