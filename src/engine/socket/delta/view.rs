@@ -215,7 +215,7 @@ mod tests {
             0 => view.at = at,
             1 => view.spend.unpriced.push(format!("i-{value}").as_str().into()),
             2 => view.warnings = (0..value % 3).map(|number| number.to_string()).collect(),
-            3 => view.settings_problem = (value % 2 == 0).then(|| value.to_string()),
+            3 => view.settings_problem = value.is_multiple_of(2).then(|| value.to_string()),
             4 => view.spend.queue_today.insert(0, (format!("q{value}").as_str().into(), Money::from_micros(7))),
             5 => snapshot.instances.reverse(),
             6 => snapshot.instances.truncate(place % machines),
@@ -257,7 +257,7 @@ mod tests {
             15 => drop(snapshot.surplus.insert("p".into(), vec![at; place % 3])),
             16 => plan.outlooks.reverse(),
             17 => plan.refusals.truncate(place % 2),
-            18 => plan.due = (value % 2 == 0).then_some(at),
+            18 => plan.due = value.is_multiple_of(2).then_some(at),
             _ => view.acts.clear(),
         }
     }
