@@ -135,6 +135,14 @@ mod tests {
     }
 
     #[test]
+    fn a_queue_of_the_settings_is_known_before_the_first_plan() {
+        let mut view = view();
+        std::sync::Arc::make_mut(&mut view.plan).outlooks.clear();
+        let told = why::explain(&view, Some("train")).unwrap();
+        assert!(why::text(&told).contains("not looked at yet"), "{}", why::text(&told));
+    }
+
+    #[test]
     fn an_unknown_name_is_answered_with_the_nearest() {
         let unknown = why::explain(&view(), Some("trian")).unwrap_err().to_string();
         assert_eq!(unknown, "no queue, machine or pool is called `trian`: did you mean `train`?");

@@ -66,10 +66,12 @@ pub(super) fn explain(view: &View, name: Option<&str>) -> Result<Vec<Explained>,
         return Ok(view.plan.outlooks.iter().map(|outlook| of_queue(view, outlook)).collect());
     };
     let queue = view.plan.outlooks.iter().find(|outlook| outlook.queue.as_str() == name);
+    let unseen = view.settings.queues.iter().find(|other| other.name.as_str() == name && queue.is_none());
     let instance = view.snapshot.instances.iter().find(|instance| instance.id.as_str() == name);
     let pool = view.settings.pools.iter().find(|pool| pool.name.as_str() == name);
     let found: Vec<_> = [
         queue.map(|outlook| of_queue(view, outlook)),
+        unseen.map(|_| of_unseen_queue(view, name)),
         instance.map(|instance| of_instance(view, instance)),
         pool.map(|_| of_pool(view, name)),
     ]
@@ -89,6 +91,21 @@ fn unknown(view: &View, name: &str) -> Failure {
 
 fn about(view: &View, name: &str) -> Vec<Step> {
     steps(view).into_iter().filter(|step| step.is_about(name)).collect()
+}
+
+/// A loop that has just begun has planned nothing yet.
+fn of_unseen_queue(view: &View, name: &str) -> Explained {
+    Explained {
+        name: name.to_owned(),
+        kind: "queue",
+        state: "not looked at yet: the loop has just begun".to_owned(),
+        reason: None,
+        remedy: None,
+        notes: Vec::new(),
+        story: Vec::new(),
+        cluster: Vec::new(),
+        plan: about(view, name),
+    }
 }
 
 fn of_queue(view: &View, outlook: &Outlook) -> Explained {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use async_trait::async_trait;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tidegate::engine::act::crash::CrashPoints;
 use tidegate::engine::act::naming::Naming;
 use tidegate::engine::event::Leader;
