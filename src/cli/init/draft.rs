@@ -231,7 +231,7 @@ mod tests {
         for (region, zones) in [("us-east1", "us-east1-b"), ("europe-west4", "europe-west4-a")] {
             let settings =
                 parse(&Draft { region: region.to_owned(), ..google.clone() }.text(), Path::new("t")).unwrap();
-            assert_eq!(settings.pools[0].launch.zones.first().map(|zone| zone.as_str()), Some(zones));
+            assert_eq!(settings.pools[0].launch.zones.first().map(String::as_str), Some(zones));
         }
     }
 

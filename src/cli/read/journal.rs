@@ -77,19 +77,15 @@ impl Journal {
             return Err(Failure::Failed("the loop answered with something else".to_owned()));
         };
         entries.reverse();
-        let form = |entry: Entry| if self.form.json { json_line(&Line::of(entry)) } else { Ok(line(&entry)) };
+        let form = |entry: &Entry| if self.form.json { json_line(&Line::of(entry.clone())) } else { Ok(line(entry)) };
         for entry in entries {
-            if !say_on(&form(entry)?)? {
+            if !say_on(&form(&entry)?)? {
                 return Ok(());
             }
         }
         loop {
             match the_loop.next().await? {
-                Event::Journal(entry) if filter.wants(&entry) => {
-                    if !say_on(&form(entry)?)? {
-                        return Ok(());
-                    }
-                }
+                Event::Journal(entry) if filter.wants(&entry) && !say_on(&form(&entry)?)? => return Ok(()),
                 Event::Ended => return Err(Failure::NotReachable("the loop has ended".to_owned())),
                 _ => {}
             }

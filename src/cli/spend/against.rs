@@ -53,9 +53,9 @@ pub(super) async fn run(mut books: Books, file: &Path, window: &Window, as_json:
     let found = Reconciliation::of(ours, bill.instances.clone());
     let told = Told { bill: &bill, found: &found, from, to, whole_since };
     if as_json {
-        say_json(&told.answer(fleet.as_ref()))?
+        say_json(&told.answer(fleet.as_ref()))?;
     } else {
-        say(&told.text())?
+        say(&told.text())?;
     }
     if found.is_alarming() { Err(Failure::Failed(told.verdict())) } else { Ok(()) }
 }

@@ -9,7 +9,9 @@ use super::db::{Arguments, Connection, Database};
 use super::read;
 use crate::model::attempt::Attempt;
 use crate::model::course::{Lesson, Rise};
+use crate::model::glance::Glance;
 use crate::model::ids::{Actor, InstanceId, IntentId, PoolName, ProjectName, QueueName, Revision, TaskId, UserName};
+use crate::model::instance::Power;
 use crate::model::journal::Entry;
 use crate::model::ledger::{Interval, Share};
 use crate::model::money::Rate;
@@ -47,14 +49,7 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
         Record::Registered(id) => {
             set_known(connection, "UPDATE known SET registered = $1 WHERE instance = $2", id, 1_i64).await
         }
-        Record::PowerSet { instance: id, power } => {
-            set_known(connection, "UPDATE known SET power = $1 WHERE instance = $2", id, json(power)?).await?;
-            if !power.is_off() {
-                return Ok(());
-            }
-            let none: Option<String> = None;
-            set_known(connection, "UPDATE known SET registered = 0, drain = $1 WHERE instance = $2", id, none).await
-        }
+        Record::PowerSet { instance: id, power } => set_power(connection, id, power).await,
         Record::Restarted(opened) => {
             let Opened { known, interval } = opened.as_ref();
             run(connection, sqlx::query("DELETE FROM known WHERE instance = $1").bind(known.id.as_str())).await?;
@@ -122,14 +117,24 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
         Record::PodPriced { of, rate } => {
             set_state(connection, &format!("{POD_PRICE}{of}"), rate.micros_per_hour()).await
         }
-        Record::Glanced(glance) => {
-            let add = "INSERT INTO glance (at, facts) VALUES ($1, $2) \
-                       ON CONFLICT (at) DO UPDATE SET facts = excluded.facts";
-            let (at, facts) = (instant(glance.at)?, json(glance)?);
-            run(connection, sqlx::query(add).bind(at).bind(facts)).await
-        }
+        Record::Glanced(glance) => add_glance(connection, glance).await,
         Record::Journal(entry) => add_line(connection, entry).await,
     }
+}
+
+/// A machine that is off is registered nowhere and drains no more.
+async fn set_power(connection: &mut Connection, id: &InstanceId, power: &Power) -> Result<(), ColumnError> {
+    set_known(connection, "UPDATE known SET power = $1 WHERE instance = $2", id, json(power)?).await?;
+    if !power.is_off() {
+        return Ok(());
+    }
+    let none: Option<String> = None;
+    set_known(connection, "UPDATE known SET registered = 0, drain = $1 WHERE instance = $2", id, none).await
+}
+
+async fn add_glance(connection: &mut Connection, glance: &Glance) -> Result<(), ColumnError> {
+    let add = "INSERT INTO glance (at, facts) VALUES ($1, $2) ON CONFLICT (at) DO UPDATE SET facts = excluded.facts";
+    run(connection, sqlx::query(add).bind(instant(glance.at)?).bind(json(glance)?)).await
 }
 
 async fn withdraw(connection: &mut Connection, id: &InstanceId) -> Result<(), ColumnError> {

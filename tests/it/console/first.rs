@@ -13,7 +13,7 @@ use crate::support::moto::{self, Moto};
 struct OnGoogle {
     home: tempfile::TempDir,
     face: Served,
-    fake: Fake,
+    google: Fake,
     _runtime: tokio::runtime::Runtime,
 }
 
@@ -23,9 +23,9 @@ impl OnGoogle {
         clearml_conf(home.path(), &face.url, "CONSOLE-KEY", "console-secret");
         face.enqueue_shell("gpu-large", "true");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let fake = runtime.block_on(Fake::start());
-        fake.state().by_the_wall = true;
-        Self { home, face, fake, _runtime: runtime }
+        let google = runtime.block_on(Fake::start());
+        google.state().by_the_wall = true;
+        Self { home, face, google, _runtime: runtime }
     }
 
     fn config(&self) -> PathBuf {
@@ -34,7 +34,7 @@ impl OnGoogle {
 
     fn environment(&self) -> Vec<(String, String)> {
         let home = self.home.path().display().to_string();
-        let url = &self.fake.url;
+        let url = &self.google.url;
         let of = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         vec![
             of("HOME", &home),
@@ -256,18 +256,18 @@ fn on_google_a_person_chooses_arms_and_has_a_machine() {
     }
     terminal.until("the console", |text| text.contains("DRY RUN") && text.contains("gpu-large"));
     terminal.until("a look", |text| text.contains("grow by 1"));
-    assert!(first.fake.state().machines.is_empty(), "a dry run");
+    assert!(first.google.state().machines.is_empty(), "a dry run");
     terminal.press("A");
     terminal.until("the question", |text| text.contains("Arm the loop?"));
     terminal.press("y");
     terminal.until("armed", |text| text.contains("ARMED"));
     for _ in 0..300 {
-        if !first.fake.state().machines.is_empty() {
+        if !first.google.state().machines.is_empty() {
             break;
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
     }
-    let machines = first.fake.state().machines.clone();
+    let machines = first.google.state().machines.clone();
     let (place, machine) = machines.iter().next().expect("a machine");
     assert_eq!(place.0, "us-central1-a");
     assert!(machine["machineType"].as_str().unwrap().ends_with("g2-standard-4"), "{machine}");

@@ -242,10 +242,10 @@ impl Real {
         }
     }
 
-    fn patched(&self, path: &str, patch: &Value) {
-        let (code, said) = self.call("PATCH", path, MERGE, patch);
+    fn patched(&self, path: &str, change: &Value) {
+        let (code, said) = self.call("PATCH", path, MERGE, change);
         // What is gone meanwhile cannot change any more.
-        assert!(code == 200 || code == 404, "PATCH {path} {patch}: {code} {said}");
+        assert!(code == 200 || code == 404, "PATCH {path} {change}: {code} {said}");
     }
 
     /// Deletes it for good.
