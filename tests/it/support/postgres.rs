@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::process::{Group, free_port, listens};
+use crate::support::process::{Group, eventually, free_port, listens};
 use crate::support::python::venv;
 
 /// A server of its own, killed when dropped.
@@ -34,7 +34,13 @@ impl Postgres {
 
     /// The server is gone; what it had promised to keep is on its disk.
     pub(crate) fn kill(&mut self) {
-        self.server = None;
+        let Some(server) = self.server.take() else { return };
+        let id = server.id();
+        let beside = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap();
+        drop(server);
+        // Those beside it are in groups of their own: they end when they see that it is gone, and hold its memory until then.
+        let ended = |id: &str| !Path::new("/proc").join(id).exists();
+        eventually("the processes beside it end", 200, || beside.split_whitespace().all(ended));
     }
 
     /// Starts it again, on the same port.
