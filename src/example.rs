@@ -85,6 +85,7 @@ fn instances() -> Vec<Instance> {
     stuck.rate = None;
     stuck.origin = Origin::Orphan;
     let mut held = instance("i-held", Phase::Idle);
+    held.ends_by = Some(ago(-79_200));
     held.hold = Some(Hold { until: ago(-3_600), by: "bo".into(), why: "looking at it".to_owned() });
     let mut drained = instance("i-drained", Phase::Draining);
     drained.drain = Some(Drain {

@@ -17,7 +17,7 @@ use crate::model::likely::Likely;
 use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
 use crate::model::prices::PriceSource;
-use crate::model::progress::{Kill, Progress};
+use crate::model::progress::{Deadline, Kill, Progress};
 use crate::model::settings::ladder::{Rung, Step};
 use crate::model::settings::{BudgetScope, Ladder, Per, Settings};
 use crate::model::snapshot::Snapshot;
@@ -188,6 +188,12 @@ impl View {
             _ => None,
         });
         Progress::of(instance, &self.snapshot.learned, &self.settings, kill.as_ref(), now)
+    }
+
+    /// By when a machine ends, whatever runs there; `None`: as far as is known nothing ends it.
+    #[must_use]
+    pub fn deadline(&self, instance: &Instance, now: Timestamp) -> Option<Deadline> {
+        self.progress(instance, now).map_or_else(|| Deadline::of_life(instance), |drain| drain.deadline)
     }
 }
 

@@ -90,6 +90,9 @@ pub struct Pod {
     /// Where it runs, or is to run.
     #[serde(default)]
     pub node: Option<String>,
+    /// When its Job is over, whatever runs there; `None`: the Job has not begun.
+    #[serde(default)]
+    pub ends_by: Option<Timestamp>,
     /// What it asks of a node.
     #[serde(default)]
     pub asks: Asks,

@@ -168,7 +168,7 @@ pub struct Instance {
     pub launched: Timestamp,
     /// When the cloud says it ended.
     pub ended: Option<Timestamp>,
-    /// When its own clock ends it, whatever runs there; `None`: nothing on it does, as far as is known.
+    /// When its own clock ends it, whatever runs there, or that of its Job; `None`: nothing on it does, as far as is known.
     #[serde(default)]
     pub ends_by: Option<Timestamp>,
     pub phase: Phase,

@@ -82,7 +82,7 @@ impl Progress {
         let waits_for_tasks = matches!(waits, Waits::Tasks(_) | Waits::Checkpoint(_));
         let left = waits_for_tasks.then(|| Eta::of(instance, learned, settings, now)).flatten();
         let by_budget = kill.and_then(|kill| killed(instance, drain, kill));
-        let by_itself = instance.ends_by.map(|at| Deadline { at, by: EndedBy::MaxLife });
+        let by_itself = Deadline::of_life(instance);
         let ends = !matches!(waits, Waits::Stop | Waits::Cloud);
         let deadline = by_budget.into_iter().chain(by_itself).filter(|_| ends).min_by_key(|deadline| deadline.at);
         Some(Self { since: drain.ordered, waits, left, deadline })
@@ -127,6 +127,14 @@ fn killed(instance: &Instance, drain: &Drain, kill: &Kill<'_>) -> Option<Deadlin
     let takes = if instance.registered { CHECKPOINT_TAKES } else { SignedDuration::ZERO };
     let at = drain.end_asked.unwrap_or(over).saturating_add(takes).unwrap_or(Timestamp::MAX);
     ordered.then(|| Deadline { at, by: EndedBy::Budget(kill.budget.clone()) })
+}
+
+impl Deadline {
+    /// When its own clock ends it; `None`: nothing on it does, as far as is known.
+    #[must_use]
+    pub fn of_life(instance: &Instance) -> Option<Self> {
+        instance.ends_by.map(|at| Self { at, by: EndedBy::MaxLife })
+    }
 }
 
 impl fmt::Display for EndedBy {

@@ -15,6 +15,13 @@ pub(crate) fn dollars(money: Money) -> String {
     money.to_string().replace('$', "")
 }
 
+/// Without bars, rules and the shapes of states: what they show stands beside them in words.
+pub(crate) fn without_shapes(text: &str) -> String {
+    let is_shape = |letter| matches!(letter, '\u{2500}'..='\u{28ff}');
+    let words = text.split(' ').filter(|word| word.is_empty() || !word.chars().all(is_shape));
+    words.collect::<Vec<_>>().join(" ")
+}
+
 /// An amount without its `$`, to the cent: for narrow columns.
 pub(crate) fn cents(money: Money) -> String {
     let cents = (money.micros() + 5_000).div_euclid(10_000);

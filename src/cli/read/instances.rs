@@ -1,7 +1,7 @@
 //! `instances`: every machine, ours and others', and launches whose machines are not known yet.
 
 use clap::Args;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -64,6 +64,10 @@ pub(in crate::cli) struct Row {
     drained_in_seconds: Option<i64>,
     /// What that rests on: `p50 of 34 tasks`.
     drained_in_by: Option<String>,
+    /// By when it ends, whatever runs there.
+    ends_at_latest: Option<Timestamp>,
+    /// What ends it then: its `max_life`, or a budget's `kill` step.
+    ends_at_latest_by: Option<String>,
     /// In what it differs from a machine that would be made now, in one sentence.
     drift: Option<String>,
     /// Who wants it replaced once it is idle.
@@ -82,6 +86,7 @@ pub(super) fn rows(view: &View) -> Vec<Row> {
 
 fn of_instance(instance: &Instance, view: &View) -> Row {
     let eta = eta(instance, view);
+    let deadline = view.deadline(instance, view.at);
     Row {
         id: instance.id.to_string(),
         phase: instance.phase.word(),
@@ -102,6 +107,8 @@ fn of_instance(instance: &Instance, view: &View) -> Row {
         drained: instance.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_some()),
         drained_in_seconds: eta.as_ref().map(|eta| eta.left.as_secs()),
         drained_in_by: eta.map(|eta| eta.by.to_string()),
+        ends_at_latest: deadline.as_ref().map(|deadline| deadline.at),
+        ends_at_latest_by: deadline.map(|deadline| deadline.by.to_string()),
         drift: drift::told(&instance.drift),
         replace_by: instance.replace.as_ref().map(ToString::to_string),
         notes: notes(instance, view),

@@ -50,7 +50,7 @@ pub(super) fn as_pod(seen: Instance, known: &KnownInstance, facts: &Facts, memor
         more_tasks: Vec::new(),
         no_start_until: None,
         // Its Job has a time of its own.
-        ends_by: None,
+        ends_by: pod.and_then(|pod| pod.ends_by),
         pod: pod.map(|pod| Pod { story: told(pod, record), ..pod.clone() }),
         ..seen
     }
@@ -237,6 +237,7 @@ mod tests {
             state: PodState::Unschedulable,
             why: String::new(),
             node: None,
+            ends_by: None,
             asks: Asks::default(),
             story: Vec::new(),
         });

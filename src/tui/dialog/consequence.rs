@@ -80,13 +80,14 @@ pub(super) fn of(deed: &Deed, view: &View, keys: &Keymap, now: Timestamp) -> Res
         Deed::Arm => Ok(begin("Arm the loop?", "The loop acts from now on", "arm", view)),
         Deed::Disarm => Ok(disarm(view)),
         Deed::StopAll => Ok(stop_all(view)),
-        Deed::Set { edits, proof, .. } => {
+        Deed::Set { edits, back, proof, .. } => {
             let lines = edits.iter().map(|edit| match &edit.value {
                 Some(value) => format!("{} = {value}", edit.key),
                 None => format!("{}: back to the default", edit.key),
             });
             let proof = proof.clone().map_or(Proof::Yes, Proof::Type);
-            Ok(Question { title: "Set this?".to_owned(), lines: lines.collect(), verb: "set", proof })
+            let (title, verb) = if back.is_some() { ("Set this?", "set") } else { ("Take the edit back?", "undo") };
+            Ok(Question { title: title.to_owned(), lines: lines.collect(), verb, proof })
         }
         Deed::Tasks { queue, tasks, deed } => Ok(several::tasks(queue, tasks, *deed)),
         Deed::ResetBackOff(what) => Ok(plain(format!("Try {what} again?"), back_offs_ended(what, view, now), "try")),

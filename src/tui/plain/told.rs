@@ -12,6 +12,7 @@ use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::list::{self, Row};
 use crate::tui::state::place::{Page, Place};
 use crate::tui::state::{State, lasting};
+use crate::tui::words::without_shapes;
 use crate::tui::{chart, doc};
 
 /// What was told last, so that only what is new is told.
@@ -168,18 +169,15 @@ fn text(state: &State, now: Timestamp) -> Vec<String> {
     lines
 }
 
-/// Without bars: what they show stands beside them in words.
 fn spoken(line: &doc::Line) -> String {
-    let is_bar =
-        |text: &str| !text.is_empty() && text.chars().all(|letter| ('\u{2580}'..='\u{259f}').contains(&letter));
-    line.0.iter().map(|(text, _)| text.as_str()).filter(|text| !is_bar(text)).collect::<Vec<_>>().concat()
+    without_shapes(&line.0.iter().map(|(text, _)| text.as_str()).collect::<String>())
 }
 
 fn charts(state: &State) -> Vec<String> {
     let Some(view) = state.view() else { return Vec::new() };
     let told = chart::Which::ALL.into_iter().map(|which| {
         let plot = chart::plot(state, view, which);
-        let values: Vec<_> = plot.values.iter().map(|(text, _)| without_shape(text)).collect();
+        let values: Vec<_> = plot.values.iter().map(|(text, _)| without_shapes(text)).collect();
         format!("{}: {}.", plot.title, values.join(", "))
     });
     told.collect()
@@ -209,24 +207,16 @@ fn row(state: &State, at: usize, row: &Row, now: Timestamp) -> String {
     let Some(data) = state.data(now) else { return String::new() };
     let cells = list::columns(&state.place).iter().enumerate().filter_map(|(index, column)| {
         let text = list::cell(&state.place, &data, row, column.name).text;
-        let text = without_shape(&text);
-        match text {
+        let text = without_shapes(&text);
+        match text.as_str() {
             "" | "-" => None,
-            _ if index == 0 => Some(text.to_owned()),
+            _ if index == 0 => Some(text),
             _ => Some(format!("{} {text}", column.name.to_lowercase())),
         }
     });
     let marked = if state.marks.contains(&row.subject) { ", marked" } else { "" };
     let selected = if at == state.look().row { ", selected" } else { "" };
     format!("{}. {}{marked}{selected}", at + 1, cells.collect::<Vec<_>>().join(", "))
-}
-
-/// A state without the shape in front of its word.
-fn without_shape(text: &str) -> &str {
-    match text.split_once(' ') {
-        Some((shape, word)) if !shape.is_ascii() && shape.chars().count() == 1 => word,
-        _ => text,
-    }
 }
 
 /// Every command with what it does; what cannot be done now says why.

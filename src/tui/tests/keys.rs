@@ -220,7 +220,8 @@ fn a_limit_is_edited_previewed_applied_and_undone() {
     answer(&mut person, Ok(Answer::Done));
     assert!(person.state.dialog.is_none());
     person.press("u");
-    assert!(person.screen(80, 24).contains("queue.train.max = 6"));
+    let asked = person.screen(80, 24);
+    assert!(asked.contains("Take the edit back?") && asked.contains("queue.train.max = 6"), "{asked}");
     person.press("y");
     let back = Command::Set { edits: vec![set("queue.train.max", Some("6"))], seen };
     assert_eq!(orders(&person).last(), Some(&back));

@@ -49,6 +49,7 @@ fn with_pods() -> View {
         state: PodState::NothingComes,
         why: "1 max node group size reached".to_owned(),
         node: None,
+        ends_by: None,
         asks: Asks::default(),
         story: vec![
             told(90, "Job", "made"),

@@ -8,6 +8,7 @@ use super::{Person, answers, charts, drains, keys_of};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::example::view;
+use crate::model::keys::Key;
 use crate::tui::commands::{Id, TABLE, as_event};
 use crate::tui::message::{Effect, Message};
 use crate::tui::state::place::Page;
@@ -37,7 +38,7 @@ impl Scenario {
         }
     }
 
-    fn person(self) -> Person {
+    pub(super) fn person(self) -> Person {
         let mut person = match self {
             Self::Watched => charts::watched(),
             other => Person::seeing(other.view()),
@@ -160,11 +161,19 @@ fn done(effects: &[Effect]) -> Vec<String> {
     told.collect()
 }
 
-fn press(person: &mut Person, keys: &str) {
+pub(super) fn press(person: &mut Person, keys: &str) {
     for key in keys_of(keys) {
         person.tell(Message::Key(key));
         answers::answer(person);
     }
+}
+
+/// Presses the first key of a command.
+pub(super) fn do_it(person: &mut Person, id: Id) -> Key {
+    let key = person.state.keys.keys(id)[0];
+    person.tell(Message::Key(as_event(key)));
+    answers::answer(person);
+    key
 }
 
 #[test]
@@ -179,9 +188,7 @@ fn every_command_has_its_triple() {
             let was = person.screen(80, 24);
             person.effects.clear();
             assert_eq!(command.enabled(&person.state), Ok(()), "{}", command.name);
-            let key = person.state.keys.keys(*id)[0];
-            person.tell(Message::Key(as_event(key)));
-            answers::answer(&mut person);
+            let key = do_it(&mut person, *id);
             press(&mut person, after);
             let is = person.screen(80, 24);
             assert!(is.contains(shown), "{}: no `{shown}` in\n{is}", command.name);

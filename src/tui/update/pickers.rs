@@ -12,6 +12,7 @@ use crate::tui::list;
 use crate::tui::state::State;
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Theme;
+use crate::tui::words::without_shapes;
 
 pub(super) fn launch(state: &mut State) {
     let Some(view) = state.live.as_deref() else { return };
@@ -109,7 +110,7 @@ pub(super) fn cells(state: &mut State, now: Timestamp) {
     let items: Vec<_> = list::columns(&state.place)
         .iter()
         .map(|column| {
-            let text = list::cell(&state.place, &data, row, column.name).text;
+            let text = without_shapes(&list::cell(&state.place, &data, row, column.name).text);
             Item { label: column.name.to_owned(), doc: text.clone(), choice: Choice::Copy(text), off: None }
         })
         .collect();

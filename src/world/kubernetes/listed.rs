@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde_json::Value;
@@ -94,6 +94,7 @@ pub(super) fn machine(
             state,
             why,
             node: Some(text(&pod_data, "/spec/nodeName")).filter(|node| !node.is_empty()).map(str::to_owned),
+            ends_by: over(&job_data),
             asks: asked(if pod_data.is_null() { template(&job_data) } else { &pod_data }),
             story: story(&job_data, &pod_data, &events),
         }),
@@ -116,6 +117,12 @@ pub(super) fn machine(
             brought_over: false,
         },
     })
+}
+
+/// When the cluster ends a Job that has begun; resuming one that was suspended sets its beginning anew.
+fn over(job: &Value) -> Option<Timestamp> {
+    let seconds = job.pointer("/spec/activeDeadlineSeconds")?.as_i64()?;
+    instant(text(job, "/status/startTime"))?.checked_add(SignedDuration::from_secs(seconds)).ok()
 }
 
 /// The pod that a Job makes.
@@ -182,6 +189,16 @@ mod tests {
         let deleted = listed("job/get_running", true);
         assert_eq!(deleted.state, CloudState::Terminated);
         assert!(deleted.state_reason.unwrap().starts_with("deleted: "));
+    }
+
+    #[test]
+    fn a_job_that_has_begun_is_over_when_the_cluster_ends_it() {
+        let ends_by = |file| listed(file, false).pod.and_then(|pod| pod.ends_by);
+        let life = job::tests::order().pool.max_life;
+        let begun: Timestamp =
+            recorded("job/get_running")["response"]["body"]["status"]["startTime"].as_str().unwrap().parse().unwrap();
+        assert_eq!(ends_by("job/get_running"), begun.checked_add(life).ok());
+        assert_eq!(ends_by("job/suspended_get"), None, "it has not begun");
     }
 
     #[test]
