@@ -332,7 +332,7 @@ fn queues(state: &State, view: &View) -> Plot {
     Plot { values, ..over_time(state, view, Which::Queues, "What waits, and for how long", WAITS) }
 }
 
-/// Spent so far, and where it comes to at the present rate.
+/// Spent so far, where it comes to at the present rate, and between which ends 8 of 10 such periods come out.
 fn spend(state: &State, view: &View) -> Plot {
     let (from, to) = window(state, view, Which::Spend);
     let empty = Plot {
@@ -356,27 +356,38 @@ fn spend(state: &State, view: &View) -> Plot {
     spent.push((seconds(view.at), amount(budget.spent)));
     let projected = budget.forecast(view.at).projected;
     let ahead = vec![(seconds(view.at), amount(budget.spent)), (seconds(budget.period_end), amount(projected))];
+    let likely = budget.likely.filter(|_| budget.period_end > view.at);
+    let ends = likely.map(|likely| [likely.least, likely.most]);
+    let band: Vec<_> = ends
+        .iter()
+        .flatten()
+        .map(|end| [(seconds(view.at), amount(budget.spent)), (seconds(budget.period_end), amount(*end))].to_vec())
+        .collect();
     let limit = [budget.period_start, budget.period_end].map(|at| (seconds(at), amount(budget.limit))).to_vec();
-    let most = amount(projected.max(budget.limit).max(budget.spent)).max(0.01);
+    let likely_most = ends.map_or(Money::ZERO, |[_, most]| most);
+    let top = projected.max(budget.limit).max(budget.spent).max(likely_most);
     let at = under_cursor(state, view);
     let known = state.history.at(at).and_then(spent_of).unwrap_or(budget.spent);
     let course = super::words::course(budget, view.at, &view.settings.the_loop.time_zone);
     let series = |name: &str, tone, points| Series { name: name.to_owned(), tone, parts: vec![points], fill: "" };
+    let likely_told = ends.map(|[least, most]| (format!("likely {least} to {most}"), Tone::Dim));
+    let values = [
+        when(state, view, state.history.at(at)),
+        (format!("spent {known}"), Tone::Good),
+        (format!("limit {}", budget.limit), Tone::Bad),
+        (course, Tone::Warn),
+    ];
     Plot {
         title: format!("Budget {}", budget.name),
         series: vec![
+            Series { parts: band, ..series("8 of 10 such", Tone::Dim, Vec::new()) },
             series("limit", Tone::Bad, limit),
             series("at this rate", Tone::Warn, ahead),
             series("spent", Tone::Good, spent),
         ],
-        y: [0.0, most * 1.05],
-        y_labels: vec!["0".to_owned(), dollars(projected.max(budget.limit).max(budget.spent))],
-        values: vec![
-            when(state, view, state.history.at(at)),
-            (format!("spent {known}"), Tone::Good),
-            (format!("limit {}", budget.limit), Tone::Bad),
-            (course, Tone::Warn),
-        ],
+        y: [0.0, amount(top).max(0.01) * 1.05],
+        y_labels: vec!["0".to_owned(), dollars(top)],
+        values: values.into_iter().chain(likely_told).collect(),
         cursor: Some(seconds(at)),
         ..empty
     }

@@ -10,14 +10,15 @@ use crate::tui::commands::{Id, Keymap};
 use crate::tui::theme::Tone;
 use crate::tui::words::{plural, short, time_or_day};
 
-/// The bar is so many cells long.
+/// The bar is so many cells long, where there is room beside it for what the rest is told by.
 const CELLS: usize = 20;
+const NARROW: usize = 100;
 
 /// None where the machine is not drained.
 pub(crate) fn lines(instance: &Instance, view: &View, keys: &Keymap, width: usize, now: Timestamp) -> Vec<Line> {
     let (Some(progress), Some(drain)) = (view.progress(instance, now), &instance.drain) else { return Vec::new() };
     let zone = &view.settings.the_loop.time_zone;
-    let mut lines = vec![bar(&progress, now)];
+    let mut lines = vec![bar(&progress, width, now)];
     let ordered = time_or_day(drain.ordered, now, zone);
     let head = format!("ordered by {} at {ordered}, {} ago", drain.by, short(now.duration_since(drain.ordered)));
     lines.extend(wrapped(&format!("{head}; {}", waits(&progress, instance, now)), Tone::Plain, width));
@@ -26,7 +27,7 @@ pub(crate) fn lines(instance: &Instance, view: &View, keys: &Keymap, width: usiz
         format!("ends by {at} at the latest, in {left}: {}", deadline.by)
     });
     let is_open = !drain.cancelled && progress.waits != Waits::Cloud;
-    let back = is_open.then(|| format!("{} takes the drain back", keys.first(Id::CancelDrain)));
+    let back = is_open.then(|| format!("{} takes it back", keys.first(Id::CancelDrain)));
     let rest: Vec<_> = latest.into_iter().chain(back).collect();
     if !rest.is_empty() {
         lines.extend(wrapped(&rest.join("; "), Tone::Plain, width));
@@ -35,14 +36,15 @@ pub(crate) fn lines(instance: &Instance, view: &View, keys: &Keymap, width: usiz
 }
 
 /// `drain ████████░░░░░░░░░░░░ 40%, about 12m03 left (p50 of 34 tasks)`
-fn bar(progress: &Progress, now: Timestamp) -> Line {
+fn bar(progress: &Progress, width: usize, now: Timestamp) -> Line {
     let head = Line::of("drain ", Tone::Strong);
     let (Some(percent), Some(left)) = (progress.percent(now), &progress.left) else {
         return head.and(step(progress.waits), Tone::Warn);
     };
-    let full = CELLS * usize::from(percent) / 100;
+    let cells = if width < NARROW { CELLS / 2 } else { CELLS };
+    let full = cells * usize::from(percent) / 100;
     head.and("█".repeat(full), Tone::Warn)
-        .and("░".repeat(CELLS - full), Tone::Dim)
+        .and("░".repeat(cells - full), Tone::Dim)
         .and(format!(" {percent}%, about {} left ({})", short(left.left), left.by), Tone::Plain)
 }
 

@@ -10,6 +10,8 @@ use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::model::glance::{Glance, States};
 use crate::model::instance::Phase;
+use crate::model::likely::Likely;
+use crate::model::money::Money;
 use crate::tui::chart::{Markers, Which, plot, window};
 use crate::tui::message::Message;
 use crate::tui::theme::Palette;
@@ -96,6 +98,27 @@ fn the_spend_chart_ends_where_the_forecast_does() {
     let projected = budget.forecast(view.at).projected.micros() as f64 / 1_000_000.0;
     assert!((ahead.parts[0][1].1 - projected).abs() < 1e-9, "{ahead:?}");
     assert!(told(&person, Which::Spend).contains(&format!("spent {}", budget.spent)));
+}
+
+#[test]
+fn the_spend_chart_says_between_which_ends_the_period_is_likely_to_come_out() {
+    let mut person = watched();
+    let mut view = View::clone(&live(&person));
+    let tightest = view.spend.tightest().unwrap().name.clone();
+    let (least, most) = (Money::from_micros(90_000_000), Money::from_micros(3_000_000_000));
+    let likely = Likely { earliest: None, latest: None, least, most, hours: 100 };
+    view.spend
+        .budgets
+        .iter_mut()
+        .filter(|budget| budget.name == tightest)
+        .for_each(|budget| budget.likely = Some(likely));
+    person.see(view.clone());
+    let spend = plot(&person.state, &view, Which::Spend);
+    let band = spend.series.iter().find(|series| series.name == "8 of 10 such").unwrap();
+    let ends: Vec<f64> = band.parts.iter().map(|part| part[1].1).collect();
+    assert_eq!(ends, [90.0, 3_000.0]);
+    assert!(spend.y[1] > 3_000.0, "all of it is on the chart");
+    assert!(told(&person, Which::Spend).ends_with("likely $90.00 to $3000.00"), "{}", told(&person, Which::Spend));
 }
 
 #[test]

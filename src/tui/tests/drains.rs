@@ -110,14 +110,15 @@ fn a_drain_says_how_far_it_is_what_it_waits_for_by_when_it_ends_and_how_it_is_ta
     person.press("2");
     let told = [
         "40m00 left",
-        "drain ████░░░░░░░░░░░░░░░░ 20%, about 40m00 left (queue.train.expected_task)",
+        "20%, about 40m00 left (queue.train.expected_task)",
         "ordered by ann at 07:50:00, 10m00 ago; waits for train bert (t-1)",
-        "ends by 09:30:00 at the latest, in 1h30: its max_life; D takes the drain back",
+        "ends by 09:30:00 at the latest, in 1h30: its max_life; D takes it back",
     ];
     let unwrapped = |shown: &str| shown.split_whitespace().collect::<Vec<_>>().join(" ");
-    for size in [(80, 24), (140, 40)] {
+    for (size, bar) in [((80, 24), "drain ██░░░░░░░░ 20%"), ((140, 40), "drain ████░░░░░░░░░░░░░░░░ 20%")]
+    {
         let shown = unwrapped(&person.screen(size.0, size.1));
-        for words in told {
+        for words in told.into_iter().chain([bar]) {
             assert!(shown.contains(words), "{words}: {shown}");
         }
     }
