@@ -343,6 +343,7 @@ impl Loop {
                 return Ok(());
             }
         };
+        self.hear().await;
         let Some(lead) = &mut self.lead else { return Ok(()) };
         (lead.highest, lead.watched, lead.since) = (term, None, Some(now));
         self.fence = Fence::new(self.settings.the_loop.fleet.clone(), term, times, clock, asked);

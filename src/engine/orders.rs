@@ -59,6 +59,8 @@ impl Loop {
                 Err(error) => Err(error),
             },
             Command::Journal(filter) => {
+                // Who asks is told first what is in the answer, and then what is not: no line twice, and none never.
+                self.hear().await;
                 let lines = self.setup.store.journal(&filter).await;
                 lines.map(Answer::Journal).map_err(|error| error.to_string())
             }

@@ -10,6 +10,7 @@ use crate::engine::act::crash::Point;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::Deed;
 use crate::engine::backoff::heed;
+use crate::engine::event::Event;
 use crate::engine::event::Foresight;
 use crate::engine::foresee::Foreseen;
 use crate::engine::run::{AGAIN, EngineError, LEASED_EVERY, Loop, WHOLE_EVERY, Work};
@@ -64,6 +65,15 @@ impl Loop {
             Ok(None) => {}
             Ok(Some(memory)) => self.memory = memory,
             Err(error) => tracing::warn!(%error, "the store is not read"),
+        }
+        self.hear().await;
+    }
+
+    /// Tells what other consoles wrote into a journal that is shared.
+    pub(super) async fn hear(&mut self) {
+        match self.setup.store.heard().await {
+            Ok(lines) => lines.into_iter().for_each(|entry| self.tell(Event::Journal(entry))),
+            Err(error) => tracing::warn!(%error, "the journal is not read"),
         }
     }
 

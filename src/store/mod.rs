@@ -59,6 +59,12 @@ pub trait Store: Send {
         Ok(None)
     }
 
+    /// Journal lines that other consoles wrote since this was asked last, the oldest first; some of them, where there are
+    /// many. The first time none: what was written before is asked of the journal, which from then on ends where this did.
+    async fn heard(&mut self) -> Result<Vec<Entry>, StoreError> {
+        Ok(Vec::new())
+    }
+
     /// Whether other consoles may have this store too. Only then are orders posted and taken.
     fn is_shared(&self) -> bool {
         false

@@ -7,6 +7,7 @@
 mod bills;
 #[path = "../sql/columns.rs"]
 mod columns;
+mod heard;
 mod open;
 mod posted;
 #[path = "../sql/prune.rs"]
@@ -65,6 +66,8 @@ pub struct PostgresStore {
     pub(in crate::store) connection: Option<PgConnection>,
     /// In which term this console leads; `None`: it watches, and writes nothing.
     leads: Option<Term>,
+    /// The number of the last journal line that this console knows; `None`: it was never asked for.
+    heard: Option<i64>,
     keep_for: SignedDuration,
     now: fn() -> Timestamp,
 }
@@ -74,7 +77,8 @@ impl PostgresStore {
     /// its own. `now` tells the time.
     pub async fn open(address: &str, fleet: &FleetId, now: fn() -> Timestamp) -> Result<Self, StoreError> {
         let (options, schema) = (open::options(address)?, open::schema(fleet));
-        let mut store = Self { options, schema, connection: None, leads: None, keep_for: KEPT_IN_MEMORY, now };
+        let mut store =
+            Self { options, schema, connection: None, leads: None, heard: None, keep_for: KEPT_IN_MEMORY, now };
         let renewed = timeout(LONGEST_READ, open::renew(&store.options, &store.schema));
         renewed.await.unwrap_or_else(|_| Err(store.silent()))?;
         store.connection().await?;
@@ -128,15 +132,19 @@ impl PostgresStore {
     }
 }
 
-/// The records, in one transaction that begins with the question whether the term still leads.
-async fn commit(connection: &mut PgConnection, term: Term, records: &[Record]) -> Result<(), StoreError> {
+/// The records, in one transaction that begins with the question whether the term still leads; and the number of the last
+/// journal line where there is one among them.
+async fn commit(connection: &mut PgConnection, term: Term, records: &[Record]) -> Result<Option<i64>, StoreError> {
     let failed = |error: sqlx::Error| StoreError::Shared { message: format!("it cannot be written: {error}") };
     let mut transaction = connection.begin().await.map_err(failed)?;
     led(&mut transaction, term).await?;
     write::commit(&mut transaction, records)
         .await
         .map_err(|error| StoreError::Shared { message: format!("it cannot be written: {error}") })?;
-    transaction.commit().await.map_err(failed)
+    let has_lines = records.iter().any(|record| matches!(record, Record::Journal(_)));
+    let last = if has_lines { Some(heard::last(&mut transaction).await.map_err(failed)?) } else { None };
+    transaction.commit().await.map_err(failed)?;
+    Ok(last)
 }
 
 /// Refuses a term that leads no more; while the transaction lasts no other can begin.
@@ -165,11 +173,13 @@ impl Store for PostgresStore {
         let Some(term) = self.leads else { return Ok(()) };
         let written = timeout(LONGEST_WRITE, commit(self.connection().await?, term, records)).await;
         let written = written.unwrap_or_else(|_| Err(self.silent()));
-        written.inspect_err(|_| self.connection = None)
+        self.heard = written.inspect_err(|_| self.connection = None)?.or(self.heard);
+        Ok(())
     }
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
-        let read = timeout(LONGEST_READ, read::journal(self.connection().await?, filter)).await;
+        let last = self.heard;
+        let read = timeout(LONGEST_READ, read::journal(self.connection().await?, filter, last)).await;
         let read = read.map_err(|_| self.silent())?;
         read.map_err(|error| self.lost("the journal cannot be read", error))
     }
@@ -216,6 +226,16 @@ impl Store for PostgresStore {
     async fn refresh(&mut self) -> Result<Option<Memory>, StoreError> {
         self.read().await.map(Some)
     }
+
+    async fn heard(&mut self) -> Result<Vec<Entry>, StoreError> {
+        let known = self.heard;
+        let read = timeout(LONGEST_LOOK, heard::after(self.connection().await?, known)).await;
+        let read = read.map_err(|_| self.silent())?;
+        let (last, lines) = read.map_err(|error| self.lost("the journal cannot be read", error))?;
+        self.heard = Some(last);
+        Ok(lines)
+    }
+
     fn is_shared(&self) -> bool {
         true
     }

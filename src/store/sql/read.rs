@@ -133,6 +133,12 @@ async fn shares(connection: &mut Connection, keep_from: i64) -> Result<BTreeMap<
     Ok(shares)
 }
 
+/// The shares of one interval, in order.
+pub(super) async fn shares_of(connection: &mut Connection, interval: i64) -> Result<Vec<Share>, ColumnError> {
+    let wanted = sqlx::query("SELECT * FROM share WHERE interval = $1 ORDER BY place").bind(interval);
+    wanted.fetch_all(connection).await?.iter().map(share).collect()
+}
+
 /// A row of `share`.
 pub(super) fn share(row: &Row) -> Result<Share, ColumnError> {
     Ok(Share {
@@ -234,18 +240,23 @@ fn number(row: &Row, column: &'static str) -> Result<u32, ColumnError> {
     u32::try_from(number).map_err(|_| ColumnError::Number { column, number })
 }
 
-/// The newest lines that match, newest first.
-pub(super) async fn journal(connection: &mut Connection, filter: &JournalFilter) -> Result<Vec<Entry>, ColumnError> {
+/// The newest lines that match, newest first; none after the one numbered `last`.
+pub(super) async fn journal(
+    connection: &mut Connection,
+    filter: &JournalFilter,
+    last: Option<i64>,
+) -> Result<Vec<Entry>, ColumnError> {
     let wanted = sqlx::query(
         "SELECT * FROM journal WHERE (CAST($1 AS BIGINT) IS NULL OR at >= $1) AND (CAST($2 AS TEXT) IS NULL \
          OR lower(who) LIKE $2 ESCAPE '\\' OR lower(text) LIKE $2 ESCAPE '\\' OR lower(reason) LIKE $2 ESCAPE '\\' \
          OR lower(queue) LIKE $2 ESCAPE '\\' OR lower(pool) LIKE $2 ESCAPE '\\' \
          OR lower(instance) LIKE $2 ESCAPE '\\' OR lower(task) LIKE $2 ESCAPE '\\') \
-         ORDER BY at DESC, id DESC LIMIT $3",
+         AND (CAST($4 AS BIGINT) IS NULL OR id <= $4) ORDER BY at DESC, id DESC LIMIT $3",
     )
     .bind(filter.since.map(instant).transpose()?)
     .bind(filter.text.as_deref().map(holding))
-    .bind(i64::from(filter.limit));
+    .bind(i64::from(filter.limit))
+    .bind(last);
     wanted.fetch_all(connection).await?.iter().map(entry).collect()
 }
 
@@ -267,7 +278,7 @@ pub(super) async fn glances(
     facts.iter().map(|facts| of_json(facts)).collect()
 }
 
-fn entry(row: &Row) -> Result<Entry, ColumnError> {
+pub(super) fn entry(row: &Row) -> Result<Entry, ColumnError> {
     let name = |column: &str| row.try_get::<Option<String>, _>(column);
     Ok(Entry {
         at: to_instant(row.try_get("at")?),

@@ -292,13 +292,12 @@ async fn close_interval(connection: &mut Connection, id: &InstanceId, end: Times
     let Some(row) = open.fetch_optional(&mut *connection).await? else {
         return Ok(());
     };
+    let number: i64 = row.try_get("id")?;
     let mut interval = read::interval(&row)?;
+    interval.shares = read::shares_of(connection, number).await?;
     interval.end = Some(end);
-    let close = sqlx::query("UPDATE interval SET stop = $1, closed = 1, cost = $2 WHERE id = $3")
-        .bind(instant(end)?)
-        .bind(interval.cost(end).micros())
-        .bind(row.try_get::<i64, _>("id")?);
-    run(connection, close).await
+    let close = sqlx::query("UPDATE interval SET stop = $1, closed = 1, cost = $2 WHERE id = $3");
+    run(connection, close.bind(instant(end)?).bind(interval.cost(end).micros()).bind(number)).await
 }
 
 async fn add_sample(

@@ -118,7 +118,7 @@ impl Store for SqliteStore {
     }
 
     async fn journal(&mut self, filter: &JournalFilter) -> Result<Vec<Entry>, StoreError> {
-        read::journal(&mut self.connection, filter).await.map_err(|error| self.damaged("journal", error))
+        read::journal(&mut self.connection, filter, None).await.map_err(|error| self.damaged("journal", error))
     }
 
     async fn glances(

@@ -93,8 +93,8 @@ fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Da
         let since = short(data.now.duration_since(instance.phase_since));
         let line = Line(vec![
             (format!("{glyph} "), tone),
-            (format!("{:<20}", instance.id), Tone::Plain),
-            (format!("{word:<12}"), tone),
+            (format!("{:<20} ", instance.id), Tone::Plain),
+            (format!("{word:<11}"), tone),
             (format!("{since:>6} {price:>6}  "), Tone::Plain),
             (note, Tone::Plain),
         ]);

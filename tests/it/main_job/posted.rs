@@ -1,7 +1,9 @@
 //! A team's consoles on one database: what the one that watches is asked is done by the one that leads, once, under the
 //! name of who asked.
 
+use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -81,6 +83,43 @@ fn who_leads_does_what_a_watcher_is_asked_and_answers() {
         assert_eq!(team.whose(console, "armed: the loop acts"), [by.as_str()]);
         assert_eq!(team.whose(console, "limits.max = 3"), [by]);
     }
+}
+
+#[test]
+fn who_watches_hears_each_line_of_the_shared_journal_once() {
+    let team = Team::new();
+    let ann = team.rig.start_with("ann", QUICK);
+    team.leads(&ann);
+    let bo = team.rig.start_with("bo", QUICK);
+    team.watches(&bo, "ann");
+    let mut follow = team.rig.command("bo", &["journal", "--follow"]);
+    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
+    let (tell, told) = mpsc::channel();
+    let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
+    let read = move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line));
+    std::thread::Builder::new().spawn(read).unwrap();
+    let mut heard: Vec<String> = Vec::new();
+    let mut until = |text: &str, times: usize| {
+        let count = |heard: &[String]| heard.iter().filter(|line| line.contains(text)).count();
+        while count(&heard) < times {
+            let line = told.recv_timeout(Duration::from_secs(40));
+            heard.push(line.unwrap_or_else(|_| panic!("not {times} times `{text}`: {heard:#?}")));
+        }
+        assert_eq!(count(&heard), times, "{text}: {heard:#?}");
+    };
+    until("this console leads, in term 1", 1);
+    for (times, asked) in [(1, &ann), (2, &bo), (3, &ann)] {
+        assert_eq!(team.run(asked, &["pause"]).status.code(), Some(0));
+        until("paused: only what people ask for is done", times);
+        assert_eq!(team.run(asked, &["resume"]).status.code(), Some(0));
+        until("resumed", times);
+    }
+    drop(ann);
+    until("this console takes over", 1);
+    assert_eq!(team.run(&bo, &["pause"]).status.code(), Some(0));
+    until("paused: only what people ask for is done", 4);
+    until("resumed", 3);
+    follow.kill().unwrap();
 }
 
 #[test]

@@ -5,6 +5,7 @@ use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
 use tidegate::model::account::Owner;
+use tidegate::model::attempt::Attempt;
 use tidegate::model::course::{Lesson, Rise};
 use tidegate::model::glance::{Glance, States};
 use tidegate::model::instance::{Drain, DrainCause, Hold, Origin, Power};
@@ -83,32 +84,38 @@ prop_compose! {
     }
 }
 
+/// A machine that nothing more is known of.
+pub(super) fn known_as(id: &str, launched: Timestamp) -> KnownInstance {
+    KnownInstance {
+        id: id.into(),
+        provider: Provider::Aws,
+        region: "r".to_owned(),
+        pool: "p".into(),
+        home: "q".into(),
+        machine_type: "m".into(),
+        zone: None,
+        market: Market::OnDemand,
+        vcpu: 4,
+        gpu: 0,
+        intent: None,
+        origin: Origin::Orphan,
+        launched,
+        registered: false,
+        drain: None,
+        hold: None,
+        stop_sent: None,
+        power: Power::On,
+        replace: None,
+        started_again: false,
+        max_life: None,
+    }
+}
+
 prop_compose! {
     pub(super) fn known()(id in name(), zone in option::of(name()), launched in instant(), registered: bool, drain in option::of(drain()),
         hold in option::of(hold()), stop_sent in option::of(instant()), power in power()) -> KnownInstance {
-        KnownInstance {
-            id: id.into(),
-            provider: Provider::Aws,
-            region: "r".to_owned(),
-            pool: "p".into(),
-            home: "q".into(),
-            machine_type: "m".into(),
-            zone: zone.map(Into::into),
-            market: Market::OnDemand,
-            vcpu: 4,
-            gpu: 0,
-            intent: None,
-            origin: Origin::Orphan,
-            launched,
-            registered,
-            drain,
-            hold,
-            stop_sent,
-            power,
-            replace: None,
-            started_again: false,
-            max_life: None,
-        }
+        let zone = zone.map(Into::into);
+        KnownInstance { zone, registered, drain, hold, stop_sent, power, ..known_as(&id, launched) }
     }
 }
 
@@ -135,6 +142,22 @@ prop_compose! {
             start,
             end,
             shares,
+        }
+    }
+}
+
+prop_compose! {
+    pub(super) fn attempt()(instance in name(), task in name(), number in 1_u32..9, intent in option::of(name()), user in option::of(name()),
+        opened in instant()) -> Attempt {
+        Attempt {
+            instance: instance.into(),
+            task: task.into(),
+            queue: "q".into(),
+            number,
+            pool: "p".into(),
+            intent: intent.map(Into::into),
+            owner: Owner { project: None, user: user.map(Into::into) },
+            opened,
         }
     }
 }
@@ -204,6 +227,8 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         intent().prop_map(Record::IntentOpened),
         name().prop_map(|id| Record::IntentUnknown(id.into())),
         (name(), end).prop_map(|(id, end)| Record::IntentClosed { id: id.into(), end }),
+        attempt().prop_map(|attempt| Record::AttemptOpened(Box::new(attempt))),
+        name().prop_map(|id| Record::AttemptSettled(id.into())),
         lost().prop_map(Record::RequeueOpened),
         name().prop_map(|task| Record::RequeueClosed(task.into())),
         (name(), any::<u32>()).prop_map(|(task, count)| Record::Requeued { task: task.into(), count }),
