@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use crate::model::ids::{Actor, IntentId, Revision};
 use crate::model::journal::{Entry, EntryKind, Subject};
 use crate::model::plan::{Plan, Refusal, Rule};
+use crate::model::reason::Reason;
 use crate::model::record::{KnownInstance, Record};
 
 /// A journal line under way.
@@ -85,6 +86,9 @@ pub(super) fn refusal_key(refusal: &Refusal) -> String {
 /// What is not done, in the words of its rule.
 fn undone(refusal: &Refusal) -> String {
     let Refusal { rule, queue, pool, instance, .. } = refusal;
+    if let (Reason::PolicyFailed { .. }, Some(queue)) = (&refusal.reason, queue) {
+        return format!("it is decided for {queue} without its policy");
+    }
     let machines = match refusal.short_of {
         0 => None,
         1 => Some("1 machine is not started".to_owned()),
@@ -118,7 +122,6 @@ pub(super) fn refused(refusal: &Refusal, plan: &Plan, now: Timestamp) -> Record 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::reason::Reason;
 
     #[test]
     fn what_is_not_done_is_said_in_the_words_of_its_rule() {
@@ -141,5 +144,8 @@ mod tests {
         ] {
             assert_eq!(undone(&refusal), said);
         }
+        let reason = Reason::PolicyFailed { policy: "p.rhai".to_owned(), error: "no".to_owned() };
+        let failed = Refusal { reason, ..refusal(Rule::Demand, Some("train"), None, None, 0) };
+        assert_eq!(undone(&failed), "it is decided for train without its policy");
     }
 }

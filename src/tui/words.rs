@@ -127,6 +127,20 @@ pub(crate) fn fit(text: &str, width: usize) -> String {
     if width == 0 { String::new() } else { format!("{head}…") }
 }
 
+/// Cut to a width in columns in its middle: names of machines begin alike, and differ at their ends.
+pub(crate) fn fit_name(name: &str, width: usize) -> String {
+    let name = plain(name);
+    // A third is enough to tell them apart, and most of what is read is in front.
+    let end = width / 3;
+    if name.width() <= width || end == 0 {
+        return fit(&name, width);
+    }
+    let (head, _) = split_at_width(&name, width - end - 1);
+    let tail: String = name.chars().rev().collect();
+    let (tail, _) = split_at_width(&tail, end);
+    format!("{head}…{}", tail.chars().rev().collect::<String>())
+}
+
 /// Cut into lines of a width, between words where that is possible. Line ends of the text stay.
 pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
@@ -189,6 +203,13 @@ mod tests {
     }
 
     #[test]
+    fn a_name_keeps_both_its_ends() {
+        assert_eq!(fit_name("tidegate-2a0038c2-fa4c-4561-8510-c86a4dda665c-2", 21), "tidegate-2a00…a665c-2");
+        assert_eq!(fit_name("i-02b664bf679d61ca0", 19), "i-02b664bf679d61ca0");
+        assert_eq!((fit_name("abc", 2).as_str(), fit_name("abc", 0).as_str()), ("a…", ""));
+    }
+
+    #[test]
     fn text_is_wrapped_between_words() {
         assert_eq!(wrap("one two three", 7), ["one two", "three"]);
         assert_eq!(wrap("a\nb", 7), ["a", "b"]);
@@ -200,6 +221,7 @@ mod tests {
         #[test]
         fn nothing_is_wider_than_asked(text in ".*", width in 1_usize..40) {
             prop_assert!(fit(&text, width).width() <= width);
+            prop_assert!(fit_name(&text, width).width() <= width);
             if width > 1 {
                 for line in wrap(&text, width) {
                     prop_assert!(line.width() <= width, "{line:?}");

@@ -13,7 +13,7 @@ use crate::tui::theme::{FAULT, FOREIGN, GHOST, INTENDED, Tone, phase_glyph};
 use crate::tui::words::{rate, short};
 
 pub(super) const COLUMNS: [Column; 10] = [
-    Column::left("INSTANCE", [13, 19, 20, 21]),
+    Column::left("INSTANCE", [13, 19, 20, 21]).name(),
     Column::left("STATE", [11, 13, 15, 15]),
     Column::right("FOR", [6, 6, 7, 7]).of(Unit::Span),
     Column::left("QUEUE", [FILL, 9, 12, 16]),

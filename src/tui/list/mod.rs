@@ -44,6 +44,8 @@ pub(crate) struct Column {
     pub side: Side,
     /// For each [`Class`](super::layout::Class), the smallest first; 0: not shown.
     pub widths: [u16; 4],
+    /// Of names that begin alike: they are cut in their middle.
+    pub is_name: bool,
     /// What its numbers count, for filters.
     unit: Unit,
 }
@@ -56,11 +58,15 @@ pub(crate) const FILL: u16 = u16::MAX;
 
 impl Column {
     const fn left(name: &'static str, widths: [u16; 4]) -> Self {
-        Self { name, side: Side::Left, widths, unit: Unit::Words }
+        Self { name, side: Side::Left, widths, is_name: false, unit: Unit::Words }
     }
 
     const fn right(name: &'static str, widths: [u16; 4]) -> Self {
-        Self { name, side: Side::Right, widths, unit: Unit::Words }
+        Self { name, side: Side::Right, widths, is_name: false, unit: Unit::Words }
+    }
+
+    const fn name(self) -> Self {
+        Self { is_name: true, ..self }
     }
 
     const fn of(self, unit: Unit) -> Self {

@@ -137,8 +137,8 @@ fn cells(keys: &str, (width, height): (u16, u16), lines: &[String]) -> Vec<BTree
 
 /// Whether the cell says this, or as much of it as has room.
 fn says(cell: &str, value: &str) -> bool {
-    let cut = cell.strip_suffix(['…', '~']);
-    cell == value || cut.is_some_and(|cut| value.starts_with(cut))
+    let cut = cell.split_once(['…', '~']);
+    cell == value || cut.is_some_and(|(head, tail)| value.starts_with(head) && value.ends_with(tail))
 }
 
 /// By the view's keys: what each row's columns are to say, made from the scenario alone.

@@ -11,7 +11,7 @@ use crate::tui::list::{self, Column, Data, Filter, Side};
 use crate::tui::state::State;
 use crate::tui::state::place::{Look, Page, Place, Subject};
 use crate::tui::theme::{Theme, Tone};
-use crate::tui::words::fit;
+use crate::tui::words::{fit, fit_name};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &State, data: &Data<'_>) {
     let mark = state.mark_width();
@@ -40,12 +40,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &St
         let selected = index == look.row;
         for (column, x, width) in &columns {
             let cell = list::cell(&state.place, data, row, column.name);
-            let text = fit(&cell.text, usize::from(*width));
+            let cut = if column.is_name { fit_name } else { fit };
+            let text = cut(&cell.text, usize::from(*width));
             let space = width.saturating_sub(u16::try_from(text.width()).unwrap_or(*width));
             let x = if column.side == Side::Right { x + space } else { *x };
             let style = canvas.theme.style(if selected && cell.tone == Tone::Dim { Tone::Plain } else { cell.tone });
             canvas.put(area, x, y, &text, style);
-            for (at, letter) in filter.hits(&cell.text).into_iter().filter_map(|hit| place_of(&text, hit)) {
+            for (at, letter) in filter.hits(&cell.text).into_iter().filter_map(|hit| place_of(&cell.text, &text, hit)) {
                 let hit = Rect { x: area.x + x + at, y: area.y + y, width: letter, height: 1 };
                 canvas.restyle(hit.intersection(area), Theme::hit());
             }
@@ -61,11 +62,20 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &St
     }
 }
 
-/// Where a letter of a text stands, and its width, in columns; `None`: it was cut off.
-fn place_of(text: &str, letter: u32) -> Option<(u16, u16)> {
+/// Where a letter of a text stands once that was cut, and its width, in columns; `None`: it was cut off.
+fn place_of(text: &str, cut: &str, letter: u32) -> Option<(u16, u16)> {
     let letter = usize::try_from(letter).ok()?;
-    let before: String = text.chars().take(letter).collect();
-    let own = text.chars().nth(letter)?.to_string();
+    let alike = |(one, other): &(char, char)| one == other;
+    let head = text.chars().zip(cut.chars()).take_while(alike).count();
+    let tail = text.chars().rev().zip(cut.chars().rev()).take_while(alike).count();
+    let to_end = text.chars().count().checked_sub(letter)?;
+    let letter = match (letter < head, to_end <= tail) {
+        (true, _) => letter,
+        (false, true) => cut.chars().count().checked_sub(to_end)?,
+        (false, false) => return None,
+    };
+    let before: String = cut.chars().take(letter).collect();
+    let own = cut.chars().nth(letter)?.to_string();
     Some((u16::try_from(before.width()).ok()?, u16::try_from(own.width()).ok()?))
 }
 
