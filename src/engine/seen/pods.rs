@@ -66,7 +66,7 @@ fn told(pod: &Pod, record: Option<&TaskRecord>) -> Vec<Told> {
         let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let now = record.status_changed.map(|at| told(at, format!("the task is {}{reason}", record.status.word())));
         story.extend(now);
-        story.sort();
+        story.sort_by_key(|line| line.at);
     }
     story
 }
