@@ -94,7 +94,11 @@ impl Known<'_> {
             Some(machine) => machine.region.clone(),
             None => match self.memory.known.get(&attempt.instance) {
                 Some(known) => known.region.clone(),
-                None => self.settings.pool(&attempt.pool)?.site(),
+                // Its pool may have another name by now, or be another.
+                None => match &attempt.site {
+                    Some(site) => site.clone(),
+                    None => self.settings.pool(&attempt.pool)?.site(),
+                },
             },
         };
         Some(Region { provider: Provider::Kubernetes, name })

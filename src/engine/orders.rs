@@ -1,5 +1,6 @@
 //! What people ask of the loop, by the screen or over the socket, and its answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::act::deed::Deed;
@@ -161,6 +162,9 @@ impl Loop {
             Some(remedy) => format!("{}; {remedy}", refusal.reason),
             None => refusal.reason.to_string(),
         }));
+        // Of many machines the reason is often the same.
+        let mut told = BTreeSet::new();
+        refused.retain(|why| told.insert(why.clone()));
         match (done.is_empty(), refused.is_empty()) {
             (true, false) => Err(refused.join("; ")),
             (false, false) => Ok(Answer::Said(format!("{}; refused: {}", done.join(", "), refused.join("; ")))),

@@ -154,7 +154,9 @@ impl Loop {
             self.memory.known.values().map(|known| Region { provider: known.provider, name: known.region.clone() });
         let intents =
             self.memory.intents.values().map(|one| Region { provider: one.provider, name: one.region.clone() });
-        pools.chain(known).chain(intents).collect::<BTreeSet<_>>().into_iter().collect()
+        let sites = self.memory.attempts.values().filter_map(|attempt| attempt.site.clone());
+        let attempts = sites.map(|name| Region { provider: Provider::Kubernetes, name });
+        pools.chain(known).chain(intents).chain(attempts).collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     pub(super) async fn observed(&mut self, observation: Observation, asked: Stopwatch) -> Result<(), EngineError> {

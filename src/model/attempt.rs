@@ -17,6 +17,9 @@ pub struct Attempt {
     /// Counted from 1 for each task.
     pub number: u32,
     pub pool: PoolName,
+    /// Where its Job is, whatever becomes of its pool; `None`: it was opened by a version that did not write this down.
+    #[serde(default)]
+    pub site: Option<String>,
     /// `None`: its Job was found, and nobody remembers who decided it.
     pub intent: Option<IntentId>,
     pub owner: Owner,

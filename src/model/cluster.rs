@@ -160,7 +160,9 @@ impl Cluster {
             lines.push(self.nodes_told());
         }
         for scaler in [Scaler::ClusterAutoscaler, Scaler::Karpenter] {
-            let groups: Vec<_> = self.groups.iter().filter(|group| group.scaler == scaler).collect();
+            let mut groups: Vec<_> = self.groups.iter().filter(|group| group.scaler == scaler).collect();
+            // Why one backs off may take lines, and is said before all of these.
+            groups.sort_by_key(|group| group.backoff.is_some());
             lines.extend(groups.iter().map(|group| format!("{}: {}.", scaler.name(), group.told())));
         }
         if self.groups.is_empty() && self.unread.is_empty() {

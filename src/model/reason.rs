@@ -248,7 +248,7 @@ pub enum Reason {
     NoGuard {
         pool: PoolName,
     },
-    /// Nothing waits for which a pod of the pool would be made.
+    /// A pod is made for a task that waits, and is gone with it: nothing else makes one, and none is drained.
     PodsForTasks {
         pool: PoolName,
     },
@@ -462,7 +462,9 @@ impl fmt::Display for Reason {
                 write!(f, "{instance} is {} and may have a task: a person decides", fault.word())
             }
             Self::NoGuard { pool } => write!(f, "machines of pool {pool} run without a guard and cannot be drained"),
-            Self::PodsForTasks { pool } => write!(f, "pool {pool} makes pods for waiting tasks only"),
+            Self::PodsForTasks { pool } => {
+                write!(f, "pool {pool} makes a pod for each waiting task, which ends with it")
+            }
             Self::BroughtOver { instance } => {
                 write!(f, "{instance} is another autoscaler's machine: it has no guard and cannot be drained")
             }

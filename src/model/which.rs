@@ -5,6 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::model::ids::PoolName;
 use crate::model::instance::{Instance, Phase};
 use crate::model::money::Rate;
+use crate::model::settings::Provider;
 use crate::model::snapshot::Snapshot;
 
 /// Which machines; each part that is given must hold.
@@ -57,7 +58,7 @@ impl Chosen<'_> {
     }
 }
 
-/// Whether an order to drain would be taken: it is up, not draining and not held.
+/// Whether an order to drain would be taken: it is up, not draining and not held, and no pod, which ends with its task.
 #[must_use]
 pub fn can_drain(machine: &Instance, now: Timestamp) -> bool {
     can_be_drained(machine) && !machine.is_held(now)
@@ -66,7 +67,7 @@ pub fn can_drain(machine: &Instance, now: Timestamp) -> bool {
 fn can_be_drained(machine: &Instance) -> bool {
     let draining = machine.drain.as_ref().is_some_and(|drain| !drain.cancelled);
     let up = matches!(machine.phase, Phase::Pending | Phase::Booting | Phase::Idle | Phase::Busy);
-    up && !draining
+    up && !draining && machine.provider != Provider::Kubernetes
 }
 
 #[cfg(test)]
@@ -81,7 +82,8 @@ mod tests {
         let mut idle = snapshot.instances[2].clone();
         (idle.id, idle.hold, idle.pool) = ("i-idle".into(), None, "other".into());
         (idle.launched, idle.rate) = (view.at - SignedDuration::from_secs(60), Some(Rate::from_micros_per_hour(5)));
-        snapshot.instances.push(idle);
+        let pod = Instance { id: "pod".into(), provider: Provider::Kubernetes, ..idle.clone() };
+        snapshot.instances.extend([idle, pod]);
         let ids = |machines: &[&Instance]| machines.iter().map(|one| one.id.to_string()).collect::<Vec<_>>();
         let dear = |micros| Which { dearer_than: Some(Rate::from_micros_per_hour(micros)), ..Which::default() };
         let older = |seconds| Which { older_than: Some(SignedDuration::from_secs(seconds)), ..Which::default() };

@@ -6,7 +6,7 @@ use super::index::Index;
 use crate::model::ids::Actor;
 use crate::model::instance::{Drain, DrainCause, Fault, Hold, Instance, Origin, Phase, Power};
 use crate::model::reason::Reason;
-use crate::model::settings::{GuardKind, MOST_AGENTS};
+use crate::model::settings::{GuardKind, MOST_AGENTS, Provider};
 
 /// What a machine is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,6 +175,9 @@ impl<'a> Machine<'a> {
             return Some(Reason::BroughtOver { instance: self.seen.id.clone() });
         }
         let pool = self.pool.and_then(|pool| index.pools.get(pool))?.settings;
+        if pool.provider == Provider::Kubernetes {
+            return Some(Reason::PodsForTasks { pool: pool.name.clone() });
+        }
         (pool.guard == GuardKind::Off).then(|| Reason::NoGuard { pool: pool.name.clone() })
     }
 

@@ -16,6 +16,7 @@ use crate::model::eta::Eta;
 use crate::model::ids::{InstanceId, PoolName};
 use crate::model::instance::{Instance, RunningTask};
 use crate::model::money::Rate;
+use crate::model::settings::Provider;
 use crate::model::snapshot::Ask;
 use crate::model::span::{self, Short};
 use crate::model::which::{Chosen, Which};
@@ -76,8 +77,13 @@ impl Drain {
     async fn chosen(&self, choice: &Which, place: &Place) -> Result<(), Failure> {
         let mut the_loop = Loop::connect(place).await?;
         let view = the_loop.view().await?;
-        if let Some(pool) = choice.pool.as_ref().filter(|pool| view.settings.pool(pool).is_none()) {
-            return Err(Failure::Failed(format!("there is no pool `{pool}`")));
+        if let Some(name) = &choice.pool {
+            let pool = view.settings.pool(name);
+            let pool = pool.ok_or_else(|| Failure::Failed(format!("there is no pool `{name}`")))?;
+            if pool.provider == Provider::Kubernetes {
+                let told = format!("pods of pool {name} end with their tasks; pool.{name}.max = 0 makes no new ones");
+                return Err(Failure::Failed(told));
+            }
         }
         let chosen = choice.to_drain(&view.snapshot, view.at);
         let told = told(&chosen, &view);

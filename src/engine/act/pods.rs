@@ -67,6 +67,7 @@ impl Ground<'_> {
                 queue: launch.queue.clone(),
                 number,
                 pool: pool.name.clone(),
+                site: Some(pool.site()),
                 intent: Some(intent_of(&batch, place)),
                 owner: self.facts.owners.get(&entry.task).cloned().unwrap_or_default(),
                 opened: self.now,

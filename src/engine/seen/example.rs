@@ -255,6 +255,9 @@ impl Fleet {
         for intent in self.memory.intents.values() {
             regions.entry(of(intent.provider, &intent.region)).or_default();
         }
+        for known in self.memory.known.values() {
+            regions.entry(of(known.provider, &known.region)).or_default();
+        }
         for machine in &self.machines {
             regions.entry(of(machine.provider, &machine.region)).or_default().push(machine.clone());
         }

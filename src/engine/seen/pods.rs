@@ -15,7 +15,7 @@ use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
 use crate::model::observed::{CloudInstance, CloudState, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory, Opened, Record};
-use crate::model::settings::{Provider, Settings};
+use crate::model::settings::{PoolSettings, Provider, Settings};
 use crate::model::waste::Standing;
 
 /// A task that was just put there is another look's.
@@ -66,7 +66,7 @@ fn told(pod: &Pod, record: Option<&TaskRecord>) -> Vec<Told> {
         let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let now = record.status_changed.map(|at| told(at, format!("the task is {}{reason}", record.status.word())));
         story.extend(now);
-        story.sort();
+        story.sort_by_key(|line| line.at);
     }
     story
 }
@@ -153,6 +153,7 @@ pub(super) fn found(known: &Known<'_>) -> Vec<Record> {
             queue: pod.queue.clone(),
             number: pod.number,
             pool: machine.tags.pool.clone().unwrap_or_else(|| PoolName::new("unknown")),
+            site: Some(machine.region.clone()),
             intent: machine.tags.intent.clone(),
             owner: Owner::default(),
             opened: *now,
@@ -193,6 +194,7 @@ pub(super) fn stranded(known: &Known<'_>, fresh: &Fresh) -> Vec<Record> {
             queue,
             number,
             pool: pool.clone(),
+            site: settings.pool(pool).map(PoolSettings::site),
             intent: None,
             owner: Owner::default(),
             opened: *now,
@@ -208,6 +210,7 @@ pub(super) fn stranded(known: &Known<'_>, fresh: &Fresh) -> Vec<Record> {
 mod tests {
     use super::*;
     use crate::engine::seen::example::{Fleet, intent};
+    use crate::engine::seen::sight::Sights;
     use crate::model::attempt::{Asks, PodState};
     use crate::model::money::Money;
     use crate::model::record::{Intent, IntentEnd};
@@ -322,5 +325,25 @@ mod tests {
         fleet.memory.apply(&of_cluster("b.1", opened));
         assert!(!ends(&fleet.live(60)) && !ends(&fleet.live(59)));
         assert!(!ends(&fleet.live(10)) && !ends(&fleet.live(10)) && ends(&fleet.live(10)));
+    }
+
+    #[test]
+    fn a_pod_whose_job_was_deleted_while_no_loop_ran_is_proved_gone_within_a_minute() {
+        let gone = |records: &[Record]| records.iter().any(|record| matches!(record, Record::Gone { .. }));
+        for (is_inherited, seconds) in [(true, 40), (false, 150)] {
+            let mut fleet = waiting();
+            fleet.now += SignedDuration::from_secs(30);
+            (fleet.sights, fleet.facts) = (Sights::default(), Facts::default());
+            fleet.machines.clear();
+            assert!(!gone(&fleet.live(0)) && !fleet.memory.attempts.is_empty());
+            if !is_inherited {
+                // One of our own: its Job may be late in our listings.
+                let attempt = fleet.memory.attempts.values().next().cloned().unwrap();
+                let opened = fleet.now;
+                fleet.memory.apply(&Record::AttemptOpened(Box::new(Attempt { opened, ..attempt })));
+            }
+            let looks = (1..=60).find(|_| gone(&fleet.live(10)));
+            assert_eq!(looks, Some(seconds / 10), "{is_inherited}");
+        }
     }
 }

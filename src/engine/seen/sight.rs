@@ -169,6 +169,7 @@ impl Sights {
             if !fresh.saw(&region) {
                 continue;
             }
+            let after = if self.is_inherited(&id, memory) { CALL_ENDS_AFTER } else { absent_after(region.provider) };
             let sight = self.machines.entry(id.clone()).or_default();
             match facts.machines.get(&id) {
                 Some(machine) if machine.state == CloudState::Terminated => {
@@ -182,7 +183,6 @@ impl Sights {
                 // Not listed is not ended: its worker works.
                 None if alive.contains(&id) => (sight.absent, sight.absent_since) = (0, None),
                 None => {
-                    let after = absent_after(region.provider);
                     let since = *sight.absent_since.get_or_insert(fresh.at);
                     let counts = sight.absent_counted.is_none_or(|last| are_apart(last, fresh.at));
                     // The launch is by the cloud's clock, which may be another than ours: one that was never listed is
@@ -196,6 +196,12 @@ impl Sights {
             }
         }
         self.count_intents(fresh, facts, memory);
+    }
+
+    /// Whether it is a pod that an earlier loop had made: one that our own listings never had was deleted in between.
+    fn is_inherited(&self, instance: &InstanceId, memory: &Memory) -> bool {
+        let opened = memory.attempts.get(instance).map(|attempt| attempt.opened);
+        opened.zip(self.began).is_some_and(|(opened, began)| opened < began)
     }
 
     fn count_intents(&mut self, fresh: &Fresh, facts: &Facts, memory: &Memory) {

@@ -199,7 +199,7 @@ mod tests {
     use crate::model::ids::InstanceId;
     use crate::model::instance::DrainCause;
     use crate::model::instance::{Drain, Instance, Origin, Phase};
-    use crate::model::settings::{BudgetScope, GuardKind};
+    use crate::model::settings::{BudgetScope, GuardKind, Provider};
     use crate::model::snapshot::{Ask, ErrorClass};
     use crate::plan::example::{World, ago, budget, drain, hold, instance};
 
@@ -337,6 +337,10 @@ mod tests {
         world
             .set(|settings| settings.pools[0].guard = GuardKind::Off)
             .expect(&["NOT person i-1: machines of pool gpu run without a guard and cannot be drained"]);
+        let world = World::new().with(instance("i-1", Phase::Busy)).asked(Ask::Drain(id()));
+        world
+            .set(|settings| settings.pools[0].provider = Provider::Kubernetes)
+            .expect(&["NOT person i-1: pool gpu makes a pod for each waiting task, which ends with it"]);
         let mut theirs = instance("i-1", Phase::Busy);
         theirs.origin = Origin::BroughtOver;
         let world = World::new().with(theirs);

@@ -10,7 +10,7 @@ use crate::model::instance::DrainCause;
 use crate::model::money::Rate;
 use crate::model::plan::{Action, Rule};
 use crate::model::reason::Reason;
-use crate::model::settings::GuardKind;
+use crate::model::settings::{GuardKind, Provider};
 use crate::plan::index::{Map, Pool};
 use crate::plan::learned;
 use crate::plan::machine::{Machine, State};
@@ -24,7 +24,9 @@ pub(in crate::plan) fn shrink(pass: &mut Pass<'_>) {
     }
     let index = pass.index;
     let mut expired = Map::default();
-    for (place, pool) in index.pools.iter().enumerate() {
+    // A pod goes with its task.
+    let all = index.pools.iter().enumerate();
+    for (place, pool) in all.filter(|(_, pool)| pool.settings.provider != Provider::Kubernetes) {
         let name = &pool.settings.name;
         let levels = levels(pass, place, pool);
         let Some(first) = levels.first() else {
@@ -223,7 +225,7 @@ mod tests {
     use crate::model::drift::Drift;
     use crate::model::instance::{Drain, DrainCause, Fault, Instance, Origin, Phase};
     use crate::model::money::Rate;
-    use crate::model::settings::GuardKind;
+    use crate::model::settings::{GuardKind, Provider};
     use crate::plan::example::{World, ago, drain, hold, instance, now};
 
     fn idle(count: usize) -> World {
@@ -321,6 +323,8 @@ mod tests {
             .surplus(&[900])
             .set(|settings| settings.pools[0].guard = GuardKind::Off)
             .expect(&["NOT shrink gpu: machines of pool gpu run without a guard and cannot be drained"]);
+        // Of pods nothing is asked: each ends with its task.
+        idle(1).surplus(&[900]).set(|settings| settings.pools[0].provider = Provider::Kubernetes).expect(&[]);
         let mut held = instance("i-0", Phase::Idle);
         held.hold = Some(hold(3_600));
         let held_rate = || Some(Rate::from_micros_per_hour(9_000_000));

@@ -3,6 +3,7 @@
 use jiff::tz::TimeZone;
 
 use crate::model::instance::Instance;
+use crate::model::settings::Provider;
 use crate::model::tasks::{QueuedTask, TaskState};
 use crate::model::which::{Which, can_drain};
 use crate::tui::commands::Id;
@@ -56,6 +57,9 @@ pub(super) fn drain(state: &State) -> Answer {
         return answer;
     }
     let machine = machine(state)?;
+    if machine.provider == Provider::Kubernetes {
+        return Err("a pod ends with its task".to_owned());
+    }
     match &machine.drain {
         Some(drain) if !drain.cancelled => {
             let zone = state.live.as_ref().map_or(TimeZone::UTC, |view| view.settings.the_loop.time_zone.clone());

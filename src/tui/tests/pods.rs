@@ -11,6 +11,9 @@ use crate::model::attempt::{Asks, Pod, PodState, Told};
 use crate::model::cluster::{Cluster, NodeGroup, Scaler};
 use crate::model::settings::{PoolSettings, Provider};
 
+/// As Jobs are called: longer than the ids of machines.
+const POD: &str = "clearml-000000051715609f7c746c6dc20fc1e1-1";
+
 /// The example, whose first machine is a pod for which no node will come.
 fn with_pods() -> View {
     let mut view = view();
@@ -40,6 +43,7 @@ fn with_pods() -> View {
         by: by.to_owned(),
         what: what.to_owned(),
     };
+    (instance.id, instance.provider) = (POD.into(), Provider::Kubernetes);
     instance.pool = "pods".into();
     instance.pod = Some(Pod {
         task: "t-1".into(),
@@ -74,9 +78,14 @@ fn a_pool_of_pods_shows_its_cluster_and_a_pod_what_happened_to_it() {
     ] {
         assert!(screen.contains(words), "{words}\n{screen}");
     }
-    let id = with_pods().snapshot.instances[0].id.clone();
+    person.press("1");
+    let screen = person.screen(80, 24);
+    assert!(screen.contains("clearml-0000000517… busy"), "{screen}");
     let mut person = Person::seeing(with_pods());
-    person.press(&format!("2/{id}<Enter><Enter>"));
+    person.press(&format!("2/{POD}<Enter>d"));
+    let screen = person.screen(140, 40);
+    assert!(screen.contains("a pod ends with its task"), "{screen}");
+    person.press("<Enter>");
     let screen = person.screen(140, 40);
     for words in ["What happened", "Job: made", "cluster-autoscaler: NotTriggerScaleUp: 1 max node group size reached"]
     {

@@ -12,7 +12,7 @@ use crate::tui::list::{self, Data, charged, state_of};
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
 use crate::tui::theme::Tone;
-use crate::tui::words::{clock, rate, short, time_or_day, wrap};
+use crate::tui::words::{clock, fit, rate, short, time_or_day, wrap};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Timestamp) {
     let Some(data) = state.data(now) else { return };
@@ -93,8 +93,8 @@ fn own_machines(canvas: &mut Canvas<'_>, area: Rect, name: &QueueName, data: &Da
         let since = short(data.now.duration_since(instance.phase_since));
         let line = Line(vec![
             (format!("{glyph} "), tone),
-            (format!("{:<20} ", instance.id), Tone::Plain),
-            (format!("{word:<11}"), tone),
+            (format!("{:<20}", fit_name(instance.id.as_str(), 19)), Tone::Plain),
+            (format!("{word:<12}"), tone),
             (format!("{since:>6} {price:>6}  "), Tone::Plain),
             (note, Tone::Plain),
         ]);

@@ -274,6 +274,7 @@ pub(super) mod tests {
                 queue: "train".into(),
                 number: 1,
                 pool: "gpu".into(),
+                site: None,
                 intent: Some("b.0".into()),
                 owner: Owner::default(),
                 opened: Timestamp::UNIX_EPOCH,

@@ -1,7 +1,6 @@
 //! Jobs and their pods as machines of a fleet.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
@@ -29,19 +28,35 @@ pub(super) struct Job<'a> {
     pub(super) workload: &'a Value,
 }
 
-/// The newest pod of each Job, by the Job's name.
-pub(super) fn pods_by_job<'a>(
-    pods: impl Iterator<Item = &'a Arc<DynamicObject>>,
-) -> BTreeMap<&'a str, &'a Arc<DynamicObject>> {
-    let mut newest: BTreeMap<&str, &Arc<DynamicObject>> = BTreeMap::new();
-    for pod in pods {
+/// The pods of a Job. A cluster makes another in the place of one that is being deleted.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Pods<'a> {
+    /// The one that says how the Job stands.
+    pub(super) shown: &'a DynamicObject,
+    /// When the first of them got its node.
+    began: Option<Timestamp>,
+}
+
+/// The pods of each Job, by the Job's name. Each pod is given with whether it is there, or is gone.
+pub(super) fn pods_by_job<'a>(pods: impl Iterator<Item = (&'a DynamicObject, bool)>) -> BTreeMap<&'a str, Pods<'a>> {
+    let mut by_job: BTreeMap<&str, (_, Pods<'_>)> = BTreeMap::new();
+    for (pod, is_there) in pods {
         let Some(job) = JOB_NAME.iter().find_map(|name| pod.labels().get(*name)) else { continue };
-        let known = newest.entry(job).or_insert(pod);
-        if pod.creation_timestamp() > known.creation_timestamp() {
-            *known = pod;
+        // One that waits in the place of another says nothing of the task while the other is there.
+        let says = (is_there, has_run(pod), pod.creation_timestamp());
+        let began = instant(text(&pod.data, "/status/startTime"));
+        let (said, pods) = by_job.entry(job).or_insert_with(|| (says.clone(), Pods { shown: pod, began }));
+        pods.began = pods.began.into_iter().chain(began).min();
+        if says > *said {
+            *said = says;
+            pods.shown = pod;
         }
     }
-    newest
+    by_job.into_iter().map(|(job, (_, pods))| (job, pods)).collect()
+}
+
+fn has_run(pod: &DynamicObject) -> bool {
+    !["", "Pending"].contains(&text(&pod.data, "/status/phase"))
 }
 
 /// A Job of the fleet as a machine; `None` for another's.
@@ -49,7 +64,7 @@ pub(super) fn machine(
     fleet: &FleetId,
     site: &str,
     job: &Job<'_>,
-    pod: Option<&DynamicObject>,
+    pods: Option<Pods<'_>>,
     events: &[&Value],
     of_node: &[&Value],
 ) -> Option<CloudInstance> {
@@ -62,10 +77,10 @@ pub(super) fn machine(
     let task = TaskId::new(object.labels().get(label::TASK)?.as_str());
     let number = Attempt::number_in(&id.as_str().into(), &task)?;
     let queue = QueueName::new(name(label::QUEUE)?);
-    let (job_data, pod_data) = (whole(object), pod.map(whole).unwrap_or_default());
+    let (job_data, pod_data) = (whole(object), pods.map(|pods| whole(pods.shown)).unwrap_or_default());
     let (state, why) = told(&Seen { job: &job_data, pod: &pod_data, events, workload: job.workload });
     let created = object.creation_timestamp().map(|time| time.0)?;
-    let began = instant(text(&pod_data, "/status/startTime"));
+    let has_begun = !text(&pod_data, "/status/startTime").is_empty();
     let finished = ["Complete", "Failed"].iter().find_map(|kind| condition(&job_data, kind));
     let finished_at = finished.map(|end| instant(text(end, "/lastTransitionTime")));
     let ending = object.metadata.deletion_timestamp.as_ref().map(|time| time.0);
@@ -73,11 +88,12 @@ pub(super) fn machine(
         (_, Some(at), _) => (CloudState::Terminated, at.or(job.gone)),
         (Some(at), None, _) => (CloudState::Terminated, Some(at)),
         (None, None, Some(_)) => (CloudState::ShuttingDown, None),
-        (None, None, None) if began.is_some() && state != PodState::New => (CloudState::Running, None),
+        (None, None, None) if has_begun && state != PodState::New => (CloudState::Running, None),
         (None, None, None) => (CloudState::Pending, None),
     };
-    // One that never began has cost nothing.
-    let ended = ended.map(|ended| if began.is_some() || pod.is_none() { ended } else { created });
+    // One that never began has cost nothing; another that waits in its place does not undo what it cost.
+    let began = pods.and_then(|pods| pods.began);
+    let ended = ended.map(|ended| if began.is_some() || pods.is_none() { ended } else { created });
     let deleted = finished.is_none() && (job.gone.is_some() || ending.is_some());
     let (state, why) = if deleted { (PodState::Deleted, format!("the Job was deleted: {why}")) } else { (state, why) };
     let since = |event: &&&Value| when(event).parse::<Timestamp>().is_ok_and(|at| at >= created);
@@ -189,6 +205,61 @@ mod tests {
         let deleted = listed("job/get_running", true);
         assert_eq!(deleted.state, CloudState::Terminated);
         assert!(deleted.state_reason.unwrap().starts_with("deleted: "));
+    }
+
+    /// A pod of our Job, made so many minutes after it.
+    fn pod(name: &str, minutes: i64, status: Value) -> DynamicObject {
+        let job = ours("job/get_running");
+        let at = |minutes| job.creation_timestamp().unwrap().0 + jiff::SignedDuration::from_mins(minutes);
+        let status = match status {
+            Value::Null => json!({ "phase": "Pending", "conditions": [
+                { "type": "PodScheduled", "status": "False", "message": "0/1 nodes are available: 1 Insufficient cpu." }] }),
+            mut status => {
+                status["startTime"] = json!(at(minutes).to_string());
+                status
+            }
+        };
+        let metadata = json!({ "name": name, "creationTimestamp": at(minutes).to_string(),
+            "labels": { JOB_NAME[1]: job.name_any() } });
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    /// Our Job with these pods: which of them are there.
+    fn with_pods(pods: &[(DynamicObject, bool)], gone: bool) -> CloudInstance {
+        let mut object = ours("job/get_running");
+        object.data["spec"]["parallelism"] = json!(1);
+        let pods = pods_by_job(pods.iter().map(|(pod, is_there)| (pod, *is_there)));
+        let gone = gone.then(|| object.creation_timestamp().unwrap().0 + jiff::SignedDuration::from_mins(60));
+        let job = Job { object: &object, gone, workload: &Value::Null };
+        machine(&"lab".into(), "s", &job, pods.get(object.name_any().as_str()).copied(), &[], &[]).unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_waits_in_the_place_of_another_is_shown_once_that_is_gone() {
+        let lost = json!({ "phase": "Running", "conditions": [{ "type": "DisruptionTarget", "status": "True",
+            "reason": "DeletionByTaintManager", "message": "Taint manager" }] });
+        // The waiting one's name is before and behind the other's.
+        for other in ["a", "c"] {
+            let pods = |there| [(pod("b", 0, lost.clone()), there), (pod(other, 50, Value::Null), true)];
+            let told = |seen: &CloudInstance| (seen.state, seen.pod.as_ref().unwrap().told());
+            let both = with_pods(&pods(true), false);
+            assert_eq!(
+                told(&both),
+                (CloudState::Running, "node lost: DeletionByTaintManager: Taint manager".to_owned())
+            );
+            let replaced = with_pods(&pods(false), false);
+            let waits = "unschedulable: 0/1 nodes: 1 Insufficient cpu".to_owned();
+            assert_eq!(told(&replaced), (CloudState::Pending, waits));
+            // What the first one has cost is not undone.
+            assert_eq!(replaced.launched, both.launched);
+            let over = with_pods(&pods(false), true);
+            assert_eq!(over.ended.unwrap().duration_since(over.launched), jiff::SignedDuration::from_mins(60));
+        }
+        // Who runs is shown before who ran.
+        let running = json!({ "phase": "Running", "conditions": [] });
+        let pods = [(pod("b", 0, lost), true), (pod("a", 50, running), true)];
+        assert_eq!(with_pods(&pods, false).pod.unwrap().state, PodState::Running);
     }
 
     #[test]

@@ -133,10 +133,11 @@ impl Kubernetes {
             let ready = timeout(FIRST_LOOK, watch.ready()).await;
             ready.unwrap_or_else(|_| Err("no answer".to_owned())).map_err(|error| unknown("watch", &error))?;
         }
-        let pods: Vec<Arc<DynamicObject>> = view
-            .pods
-            .with(|known| known.objects.values().chain(known.gone.values().map(|(pod, _)| pod)).cloned().collect());
-        let pods = pods_by_job(pods.iter());
+        let pods: Vec<(Arc<DynamicObject>, bool)> = view.pods.with(|known| {
+            let there = known.objects.values().map(|pod| (Arc::clone(pod), true));
+            there.chain(known.gone.values().map(|(pod, _)| (Arc::clone(pod), false))).collect()
+        });
+        let pods = pods_by_job(pods.iter().map(|(pod, is_there)| (&**pod, *is_there)));
         // Without the right to read events there are none, and less is told.
         let mut events = view.events.all();
         let context = of_site(name).0.unwrap_or_default();
@@ -149,14 +150,15 @@ impl Kubernetes {
         });
         let machines = jobs.iter().filter_map(|(object, gone)| {
             let id = object.name_any();
-            let pod = pods.get(id.as_str()).map(AsRef::as_ref);
+            let pods = pods.get(id.as_str()).copied();
+            let pod = pods.map(|pods| pods.shown);
             let names = std::iter::once(id.as_str()).chain(pod.and_then(|pod| pod.metadata.name.as_deref()));
             let mut told: Vec<&Value> = names.filter_map(|name| events.get(name)).flatten().collect();
             told.sort_by_key(|event| when(event));
             let node = pod.map(|pod| told::text(&pod.data, "/spec/nodeName")).and_then(|node| events.get(node));
             let of_node: Vec<&Value> = node.into_iter().flatten().collect();
             let workload = workloads.get(&id).unwrap_or(&Value::Null);
-            machine(fleet, name, &Job { object, gone: *gone, workload }, pod, &told, &of_node)
+            machine(fleet, name, &Job { object, gone: *gone, workload }, pods, &told, &of_node)
         });
         Ok(machines.collect())
     }

@@ -25,20 +25,21 @@ const UNTOLD: [&str; 8] = [
 pub(super) fn story(job: &Value, pod: &Value, events: &[&Value]) -> Vec<Told> {
     let mut lines = Vec::new();
     let mut line = |at: &str, by: &str, what: String| {
-        if let Ok(at) = at.parse::<Timestamp>() {
-            lines.push(Told { at, by: by.to_owned(), what: cut(&what) });
+        let Ok(at) = at.parse::<Timestamp>() else { return };
+        let told = Told { at, by: by.to_owned(), what: cut(&what) };
+        if !lines.contains(&told) {
+            lines.push(told);
         }
     };
     line(text(job, "/metadata/creationTimestamp"), "Job", "made".to_owned());
     line(text(job, "/status/startTime"), "Job", "let go".to_owned());
-    for (object, by) in [(job, "Job"), (pod, "pod")] {
-        let conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
-        for condition in conditions.filter(|condition| text(condition, "/status") == "True") {
-            let kind = text(condition, "/type");
-            if !UNTOLD.contains(&kind) {
-                line(text(condition, "/lastTransitionTime"), by, format!("{kind}: {}", said(condition)));
-            }
-        }
+    for event in events {
+        let by = ["/source/component", "/reportingComponent"].map(|path| text(event, path));
+        let by = by.into_iter().find(|by| !by.is_empty()).unwrap_or("the cluster");
+        let series = event.pointer("/series/count").or_else(|| event.pointer("/count")).and_then(Value::as_u64);
+        let times = series.filter(|count| *count > 1).map(|count| format!(" ({count} times)")).unwrap_or_default();
+        let what = format!("{}: {}{times}", text(event, "/reason"), compressed(text(event, "/message")));
+        line(&when(event), by, what);
     }
     line(text(pod, "/metadata/deletionTimestamp"), "pod", "is to be gone".to_owned());
     let statuses = pod.pointer("/status/containerStatuses").and_then(Value::as_array).into_iter().flatten();
@@ -48,16 +49,17 @@ pub(super) fn story(job: &Value, pod: &Value, events: &[&Value]) -> Vec<Told> {
         let end = text(status, "/state/terminated/finishedAt");
         line(end, "pod", ends_of(pod).unwrap_or_else(|| "its container ended well".to_owned()));
     }
-    for event in events {
-        let by = ["/source/component", "/reportingComponent"].map(|path| text(event, path));
-        let by = by.into_iter().find(|by| !by.is_empty()).unwrap_or("the cluster");
-        let series = event.pointer("/series/count").or_else(|| event.pointer("/count")).and_then(Value::as_u64);
-        let times = series.filter(|count| *count > 1).map(|count| format!(" ({count} times)")).unwrap_or_default();
-        let what = format!("{}: {}{times}", text(event, "/reason"), compressed(text(event, "/message")));
-        line(&when(event), by, what);
+    for (object, by) in [(pod, "pod"), (job, "Job")] {
+        let conditions = object.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+        for condition in conditions.filter(|condition| text(condition, "/status") == "True") {
+            let kind = text(condition, "/type");
+            if !UNTOLD.contains(&kind) {
+                line(text(condition, "/lastTransitionTime"), by, format!("{kind}: {}", said(condition)));
+            }
+        }
     }
-    lines.sort();
-    lines.dedup();
+    // Most clocks here know seconds only: what is of one second stays as it is told above, in the order that it happens in.
+    lines.sort_by_key(|line| line.at);
     let old = lines.len().saturating_sub(MOST);
     lines.drain(..old);
     lines
@@ -95,6 +97,29 @@ mod tests {
         });
         assert!(places.is_sorted(), "{told:#?}");
         assert!(told.iter().any(|line| line.starts_with("cluster-autoscaler: ScaleDown")), "{told:#?}");
+    }
+
+    #[test]
+    fn what_is_of_one_second_is_told_in_the_order_that_it_happens_in() {
+        let at = "2026-11-23T19:00:00Z";
+        let ended = |kind: &str| serde_json::json!([{ "type": kind, "status": "True", "lastTransitionTime": at, "reason": "R" }]);
+        let job = serde_json::json!({ "metadata": { "creationTimestamp": at },
+            "status": { "startTime": at, "conditions": ended("Failed") } });
+        let pod = serde_json::json!({ "metadata": { "deletionTimestamp": at },
+            "status": { "conditions": ended("DisruptionTarget") } });
+        let event = serde_json::json!({ "reason": "SuccessfulCreate", "message": "m", "lastTimestamp": at,
+            "source": { "component": "job-controller" } });
+        let told = story(&job, &pod, &[&event, &event]);
+        let told: Vec<String> = told.iter().map(|line| format!("{}: {}", line.by, line.what)).collect();
+        let expected = [
+            "Job: made",
+            "Job: let go",
+            "job-controller: SuccessfulCreate: m",
+            "pod: is to be gone",
+            "pod: DisruptionTarget: R",
+            "Job: Failed: R",
+        ];
+        assert_eq!(told, expected);
     }
 
     #[test]

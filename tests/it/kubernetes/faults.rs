@@ -65,8 +65,8 @@ faults! {
         for task in &tasks {
             rig.begin(task);
         }
-        let pod = rig.pod_name(&format!("clearml-{}-1", tasks[0]));
-        rig.api.state().remove("pods", &pod);
+        let [gone, lost] = [0, 1].map(|task: usize| rig.pod_name(&format!("clearml-{}-1", tasks[task])));
+        rig.api.state().remove("pods", &gone);
         // The other's node is silent: its pod seems to run, and may.
         rig.change_pod(&tasks[1], |pod| {
             pod["metadata"]["deletionTimestamp"] = now().into();
@@ -79,8 +79,7 @@ faults! {
         assert_eq!(rig.served.status(&tasks[1]), Status::InProgress, "it may still run\n{}", rig.report());
         assert!(rig.api.state().get("jobs", &format!("clearml-{}-2", tasks[1])).is_none());
         // Its Node object is deleted, and pod GC takes the pod.
-        let pod = rig.pod_name(&format!("clearml-{}-1", tasks[1]));
-        rig.api.state().remove("pods", &pod);
+        rig.api.state().remove("pods", &lost);
         rig.end_replacement(&tasks[1]);
         rig.wait_for_job(&tasks[1], 2);
     }
@@ -295,7 +294,7 @@ faults! {
         let mut rig = full(SETTINGS);
         let task = rig.served.enqueue_shell("gpu", "true");
         rig.start_armed(&[]);
-        rig.wait("its pod waits", |rig| !rig.api.state().all("pods").is_empty());
+        rig.wait("its launch is written down", |rig| rig.journal().contains(&format!("is attempt 1 at task {task}")));
         rig.kill_loop();
         rig.write_settings(&SETTINGS.replace("[pool.cluster]", "[pool.pods]").replace("\"cluster\"", "\"pods\""));
         rig.start_loop(&[]);

@@ -58,6 +58,20 @@ fn a_job_that_somebody_deletes_gives_its_task_back_to_the_front() {
 }
 
 #[test]
+fn a_job_that_is_deleted_while_nobody_looks_gives_its_task_back_too() {
+    let mut rig = full(SETTINGS);
+    let task = rig.served.enqueue_shell("gpu", "true");
+    rig.start_armed(&[]);
+    rig.wait("its launch is written down", |rig| rig.journal().contains(&format!("is attempt 1 at task {task}")));
+    rig.kill_loop();
+    rig.api.state().remove("jobs", &format!("clearml-{task}-1"));
+    // Its pool has another name by then.
+    rig.write_settings(&SETTINGS.replace("[pool.cluster]", "[pool.pods]").replace("\"cluster\"", "\"pods\""));
+    rig.start_loop(&[]);
+    rig.wait_for_job(&task, 2);
+}
+
+#[test]
 fn a_full_quota_waits_and_fails_no_task() {
     let mut rig = full(SETTINGS);
     let task = rig.served.enqueue_shell("gpu", "true");

@@ -127,8 +127,19 @@ impl Real {
         }
     }
 
-    /// Code and body of the answer.
+    /// Code and body of the answer. A server that is still making its storage for a new kind says that it is to be asked later.
     fn call(&self, method: &str, path: &str, kind: &str, body: &Value) -> (u16, Value) {
+        for _ in 0..30 {
+            let answer = self.call_once(method, path, kind, body);
+            if ![429, 503].contains(&answer.0) {
+                return answer;
+            }
+            std::thread::sleep(Duration::from_secs(1));
+        }
+        panic!("{method} {path}: the server is not ready");
+    }
+
+    fn call_once(&self, method: &str, path: &str, kind: &str, body: &Value) -> (u16, Value) {
         let bytes = if body.is_null() { Vec::new() } else { serde_json::to_vec(body).unwrap() };
         let request = Request::builder().method(method).uri(path).header("content-type", kind);
         let request = request.header("accept", JSON).body(bytes.into()).unwrap();
@@ -207,6 +218,7 @@ impl Real {
             }
             return made;
         }
+        assert_eq!(code, 200, "GET {one}: {known}");
         if ["nodes", "configmaps"].contains(&plural) {
             assert_eq!(known["metadata"]["labels"][LABEL], self.namespace.as_str(), "{one} is somebody else's");
         }

@@ -146,8 +146,8 @@ impl Rig {
     /// Starts the loop and lets it act.
     pub(super) fn start_armed(&mut self, variables: &[(&str, &str)]) {
         self.start_loop(variables);
-        let (code, said) = self.tidegate(&["arm", "--yes"]);
-        assert_eq!(code, Some(0), "{said}\n{}", self.report());
+        // On a busy host it may not lead yet.
+        self.wait("it may act", |rig| rig.tidegate(&["arm", "--yes"]).0 == Some(0));
     }
 
     pub(super) fn start_loop(&mut self, variables: &[(&str, &str)]) {
@@ -230,7 +230,10 @@ impl Rig {
     /// The newest pod of a task, by the beginning of its Job's name.
     pub(super) fn pod_of(&self, job: &str) -> Option<Value> {
         let pods = self.api.state().all("pods");
-        pods.into_iter().rfind(|pod| pod["metadata"]["name"].as_str().unwrap().starts_with(job))
+        let text = |pod: &Value, field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
+        let ours = pods.into_iter().filter(|pod| text(pod, "name").starts_with(job));
+        // Of several of one Job none can be told by its name.
+        ours.max_by_key(|pod| (text(pod, "creationTimestamp"), text(pod, "name")))
     }
 
     /// The name of the pod of a task's attempt, or of its newest.
