@@ -146,6 +146,8 @@ fn settings(queues: usize) -> Settings {
             store: None,
             keep: SignedDuration::from_hours(24 * 90),
             keep_bills: None,
+            pseudonyms: None,
+            pseudonyms_before: None,
         },
         limits: Limits { max: Some(1_000_000), max_gpu: Some(4_000_000), ..Limits::default() },
         accounts: Vec::new(),

@@ -284,6 +284,8 @@ fn settings() -> Settings {
             store: None,
             keep: SignedDuration::from_hours(24 * 90),
             keep_bills: None,
+            pseudonyms: None,
+            pseudonyms_before: None,
         },
         limits: Limits::default(),
         accounts: Vec::new(),

@@ -24,6 +24,7 @@ use crate::model::ids::{AccountName, MachineType};
 use crate::model::ledger::Ledger;
 use crate::model::nearest::did_you_mean;
 use crate::model::prices::{believed, priced};
+use crate::model::pseudonym::Pseudonyms;
 use crate::model::settings::{Market, PoolSettings, Provider, QueueSettings, Settings};
 use crate::model::site;
 use crate::model::snapshot::{Snapshot, Source};
@@ -71,7 +72,7 @@ pub(super) struct Finding {
 
 impl Check {
     pub(super) async fn run(&self, place: &Place) -> Result<(), Failure> {
-        let ground = Ground::find(place)?;
+        let ground = Ground::called(place)?;
         let settings = ground.settings.settings();
         if let Some(name) = &self.provider {
             let findings = conform(&settings, name, self.yes).await?;
@@ -84,6 +85,7 @@ impl Check {
         let read_only = ground.settings.read_only().map(|from| format!("read only, by {from}"));
         let rails = guarded.chain(read_only);
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
+        findings.push(called(ground.settings.pseudonyms()));
         findings.extend(settings.pools.iter().filter_map(broad));
         let (mut catalogue, now) = (price_table()?, Clock::Wall.now());
         findings.extend(policies(ground.settings.path(), &settings, now));
@@ -136,6 +138,15 @@ fn summary(path: &str, settings: &Settings) -> String {
         settings.budgets.len(),
         settings.revision
     )
+}
+
+/// Whether users and tasks have their names.
+fn called(pseudonyms: &Pseudonyms) -> Finding {
+    let said = match pseudonyms.tag() {
+        Some(tag) => format!("users and tasks have pseudonyms, by a key whose pseudonyms begin with {tag}"),
+        None => "users and tasks have their names: loop.pseudonyms is not set".to_owned(),
+    };
+    Finding { what: "names".to_owned(), ok: true, said }
 }
 
 /// The scripts of the queues, each asked about a queue in which nothing waits.

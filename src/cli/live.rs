@@ -25,6 +25,7 @@ use crate::world::clearml::credentials::Credentials;
 use crate::world::clock::Clock;
 use crate::world::cloud::{Cloud, Clouds};
 use crate::world::prices;
+use crate::world::pseudonymous::{NoKey, pseudonyms};
 
 /// For tests of what a crash leaves behind: the program aborts when the loop passes this point, such as
 /// `launch:after-call`.
@@ -50,6 +51,12 @@ impl Ground {
             SettingsFile::open_guarded(&path, guardrails).map_err(|error| Failure::Settings(error.to_string()))?;
         let directory = state_dir(&settings.settings().the_loop.fleet, place.state_dir.as_deref())?;
         Ok(Self { settings, directory })
+    }
+
+    /// The same, with users as they are called: the key is read that the settings name.
+    pub(super) fn called(place: &Place) -> Result<Self, Failure> {
+        let Self { settings, directory } = Self::find(place)?;
+        Ok(Self { settings: called(settings)?, directory })
     }
 
     /// Takes the lead on this host, or says who has it.
@@ -89,16 +96,26 @@ pub(super) struct Held {
     _log: WorkerGuard,
 }
 
+/// The settings with users as they are called.
+fn called(settings: SettingsFile) -> Result<SettingsFile, Failure> {
+    let names = pseudonyms(&settings.settings().the_loop);
+    let problem = |error: NoKey| settings.problem_of(error.setting, error.to_string());
+    let names = names.map_err(|error| Failure::Settings(problem(error).to_string()))?;
+    Ok(settings.with_pseudonyms(names))
+}
+
 impl Leading {
     /// Starts the loop, its socket and its log.
     pub(super) fn start(self) -> Result<Running, Failure> {
         let Self { ground: Ground { settings, directory }, lock } = self;
+        let settings = called(settings)?;
         let log = super::log::start(&directory).map_err(|error| Failure::Failed(error.to_string()))?;
         let crash = crash_points()?;
         // One that may change nothing leads nobody.
         let read_only = settings.read_only().map(|from| format!("nobody (read only, by {from})"));
         let candidate = if read_only.is_none() { Some(candidate(lock.holder())?) } else { None };
         let (world, warnings) = world(&settings.settings(), settings.path())?;
+        let world = world.with_pseudonyms(settings.pseudonyms());
         let catalogue = Arc::new(price_table()?);
         let place = directory.clone();
         let made = move || async move {

@@ -23,6 +23,7 @@ mod move_store;
 mod notify;
 mod once;
 mod policy;
+mod pseudonym;
 mod reach;
 mod read;
 mod replay;
@@ -108,6 +109,7 @@ enum Command {
     Cleanup(cleanup::Cleanup),
     Notify(notify::Notify),
     MoveStore(move_store::MoveStore),
+    Pseudonym(pseudonym::Pseudonym),
     Schema(schema::Schema),
     Completions(generated::Completions),
     Man(generated::Man),
@@ -145,6 +147,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Some(Command::Attach(command)) => command.run(place, &cli.looks),
         Some(Command::Policy(command)) => command.run(place),
         Some(Command::Export(command)) => command.run(place),
+        Some(Command::Pseudonym(command)) => command.run(place),
         Some(Command::Schema(command)) => command.run(),
         Some(Command::Completions(command)) => command.run(),
         Some(Command::Man(command)) => command.run(),
@@ -192,6 +195,7 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         | Command::Soak(_)
         | Command::Run(_)
         | Command::Attach(_)
+        | Command::Pseudonym(_)
         | Command::Schema(_)
         | Command::Completions(_)
         | Command::Man(_)

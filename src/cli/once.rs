@@ -20,8 +20,9 @@ use crate::world::clock::Clock;
 
 /// What a loop that only watches sees at its first look, with what the fleet's store remembers.
 pub(super) async fn look(place: &Place) -> Result<Arc<View>, Failure> {
-    let Ground { settings, directory } = Ground::find(place)?;
+    let Ground { settings, directory } = Ground::called(place)?;
     let (world, warnings) = world(&settings.settings(), settings.path())?;
+    let world = world.with_pseudonyms(settings.pseudonyms());
     let store = Box::new(remembered(&settings.settings(), &directory).await?);
     let setup = Setup {
         settings,

@@ -335,7 +335,7 @@ impl Loop {
         let shared = match self.setup.store.lead(term).await {
             Ok(None) => false,
             Ok(Some(memory)) => {
-                self.memory = memory;
+                self.remember(memory);
                 true
             }
             Err(error) => {
@@ -369,6 +369,8 @@ impl Loop {
         }
         self.commit(records).await;
         self.doubt_open_intents(now).await;
+        self.strangers_told = false;
+        self.tell_strangers().await;
         self.look();
         // The fleet's mode is written down for whoever follows.
         self.beat();

@@ -17,6 +17,7 @@ mod lead;
 pub mod notices;
 mod orders;
 mod pass;
+mod people;
 mod post;
 mod pricing;
 mod publish;

@@ -181,12 +181,12 @@ impl Loop {
             Err(error) => return Ok(Err(error.to_string())),
         };
         let now = self.setup.clock.now();
-        let told: Vec<String> = edits.iter().map(said).collect();
+        let told: Vec<String> = edits.iter().map(|edit| said(&self.setup.settings.told(edit))).collect();
         let lines = told
             .iter()
             .map(|text| line(now, EntryKind::Edited, text.as_str()).by(by).revision(&settings.revision).record());
         let lines = lines.collect();
-        self.live_by(settings);
+        self.live_by(settings).await;
         self.commit(lines).await;
         self.replan(Vec::new()).await?;
         self.publish();
@@ -211,7 +211,7 @@ impl Loop {
         let now = self.setup.clock.now();
         let told = format!("the settings were edited as a whole: revision {}", settings.revision);
         let line = line(now, EntryKind::Edited, told.as_str()).by(by).revision(&settings.revision).record();
-        self.live_by(settings);
+        self.live_by(settings).await;
         self.commit(vec![line]).await;
         self.replan(Vec::new()).await?;
         self.publish();
@@ -231,7 +231,7 @@ impl Loop {
             None => return Ok(()),
             Some(Ok(settings)) => {
                 let text = format!("the settings were changed on disk: revision {}", settings.revision);
-                self.live_by(settings);
+                self.live_by(settings).await;
                 self.commit(vec![line(now, EntryKind::Edited, text).by(&Actor::new("someone")).record()]).await;
             }
             Some(Err(problems)) => {
@@ -245,10 +245,12 @@ impl Loop {
     }
 
     /// Takes what the file says now as what runs.
-    fn live_by(&mut self, settings: Arc<Settings>) {
+    async fn live_by(&mut self, settings: Arc<Settings>) {
         self.until_restart = self.as_they_run(Arc::unwrap_or_clone(settings)).1;
         let now = self.setup.settings.settings_at(self.setup.clock.now());
         self.settings = Arc::new(self.as_they_run(Arc::unwrap_or_clone(now)).0);
+        self.memory.call_users(&self.setup.settings.renames());
+        self.tell_strangers().await;
     }
 
     /// New settings, with what cannot change under a running loop as it was, and what to say of that. With another
@@ -272,6 +274,12 @@ impl Loop {
         if settings.the_loop.store != runs.the_loop.store {
             until_restart.push("loop.store counts after a restart".to_owned());
             settings.the_loop.store.clone_from(&runs.the_loop.store);
+        }
+        let keys =
+            |settings: &Settings| (settings.the_loop.pseudonyms.clone(), settings.the_loop.pseudonyms_before.clone());
+        if keys(&settings) != keys(runs) {
+            until_restart.push("the changes of loop.pseudonyms count after a restart".to_owned());
+            (settings.the_loop.pseudonyms, settings.the_loop.pseudonyms_before) = keys(runs);
         }
         if settings.accounts != runs.accounts {
             until_restart.push("the changes of accounts count after a restart".to_owned());

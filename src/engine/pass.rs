@@ -63,7 +63,7 @@ impl Loop {
         }
         match self.setup.store.refresh().await {
             Ok(None) => {}
-            Ok(Some(memory)) => self.memory = memory,
+            Ok(Some(memory)) => self.remember(memory),
             Err(error) => tracing::warn!(%error, "the store is not read"),
         }
         self.hear().await;

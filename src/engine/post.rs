@@ -78,6 +78,13 @@ impl Loop {
     pub(super) async fn post(&mut self, request: Request) {
         let Request { id, by, command } = request;
         let Leader::Other(who) = self.setup.leader.clone() else { return };
+        // It waits in the store.
+        let command = match command {
+            Command::Set { edits, seen } => {
+                Command::Set { edits: edits.iter().map(|edit| self.setup.settings.told(edit)).collect(), seen }
+            }
+            command => command,
+        };
         let posted = match serde_json::to_string(&command) {
             Ok(command) => {
                 let order =

@@ -25,6 +25,10 @@ impl Loop {
     /// Tells everyone how things are. What was told.
     pub(super) fn publish(&mut self) -> Arc<View> {
         self.show_decided();
+        if self.strangers.is_some() {
+            // A period may have ended since.
+            self.look_for_strangers();
+        }
         let now = self.setup.clock.now();
         let mut spend = spend(&self.memory, &self.settings, now);
         self.foreseen.tell(&mut spend.budgets, &self.memory.ledger, &self.settings, now);
@@ -98,7 +102,7 @@ impl Loop {
     fn warnings(&self) -> Vec<String> {
         let unsure = self.leads() && !self.fence.is_sure();
         let unsure = unsure.then_some("ClearML does not confirm that this console leads: only stops by hand are done");
-        let own = self.store_problem.iter().chain(&self.until_restart);
+        let own = self.store_problem.iter().chain(&self.until_restart).chain(&self.strangers);
         self.setup
             .warnings
             .iter()

@@ -130,6 +130,9 @@ pub(super) struct Loop {
     pub(super) store_problem: Option<String>,
     /// Why the settings that run are not those of the file, until a restart.
     pub(super) until_restart: Vec<String>,
+    /// What of users' money no budget counts, and whether that was told.
+    pub(super) strangers: Option<String>,
+    pub(super) strangers_told: bool,
     /// What was refused, or stopped by the check, in the last pass.
     pub(super) refused_before: BTreeSet<String>,
     pub(super) foreseen: Foreseen,
@@ -156,7 +159,8 @@ impl Loop {
         requests: mpsc::Receiver<Request>,
         events: broadcast::Sender<Event>,
     ) -> Result<Self, EngineError> {
-        let memory = setup.store.load().await?;
+        let mut memory = setup.store.load().await?;
+        memory.call_users(&setup.settings.renames());
         let settings = setup.settings.settings();
         let now = setup.clock.now();
         let plan = Plan {
@@ -212,6 +216,8 @@ impl Loop {
             stop_all: None,
             store_problem: None,
             until_restart: Vec::new(),
+            strangers: None,
+            strangers_told: false,
             refused_before: BTreeSet::new(),
             foreseen: Foreseen::default(),
             scheduled: Held::new(),
@@ -222,6 +228,7 @@ impl Loop {
         if the_loop.leads() {
             the_loop.doubt_open_intents(now).await;
         }
+        the_loop.tell_strangers().await;
         // What is remembered is shown until the first look tells more.
         the_loop.snapshot = Arc::new(the_loop.snapshot_with(Vec::new(), now));
         the_loop.publish();

@@ -2,6 +2,8 @@
 //! `floor(micro-dollars/h x whole milliseconds / 3,600,000)` from start to end, closed once, and what
 //! its shares cost always adds up to exactly that.
 
+mod users;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 

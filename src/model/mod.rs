@@ -34,6 +34,7 @@ pub mod plan;
 pub mod posted;
 pub mod prices;
 pub mod progress;
+pub mod pseudonym;
 pub mod reason;
 pub mod reconcile;
 pub mod record;

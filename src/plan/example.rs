@@ -247,6 +247,8 @@ impl World {
                 store: None,
                 keep: SignedDuration::from_hours(24 * 90),
                 keep_bills: None,
+                pseudonyms: None,
+                pseudonyms_before: None,
             },
             limits: Limits::default(),
             accounts: Vec::new(),

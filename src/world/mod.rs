@@ -16,6 +16,7 @@ pub mod notify;
 pub mod policy;
 pub mod prices;
 pub mod program;
+pub mod pseudonymous;
 pub mod role;
 pub mod secret;
 pub mod sim;
@@ -25,9 +26,11 @@ pub mod tracker;
 
 use std::sync::Arc;
 
+use crate::model::pseudonym::Pseudonyms;
 use crate::model::settings::Provider;
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::{Cloud, CloudError, Clouds};
+use crate::world::pseudonymous::Pseudonymous;
 use crate::world::tracker::Tracker;
 
 /// Everything out there that a fleet needs.
@@ -38,6 +41,15 @@ pub struct World {
 }
 
 impl World {
+    /// The same, with users and tasks as they are called.
+    #[must_use]
+    pub fn with_pseudonyms(mut self, names: &Pseudonyms) -> Self {
+        if names.tag().is_some() {
+            self.tracker = Arc::new(Pseudonymous::new(self.tracker, names.clone()));
+        }
+        self
+    }
+
     /// The cloud of a provider.
     ///
     /// # Errors

@@ -16,7 +16,9 @@ use crate::cli::failure::Failure;
 use crate::cli::live::{Ground, credentials, price_table};
 use crate::cli::say::{Version, say, say_json};
 use crate::cli::table::{Side, table};
+use crate::model::history::FinishedTask;
 use crate::model::money::Rate;
+use crate::model::pseudonym::Pseudonyms;
 use crate::model::settings::Settings;
 use crate::model::span;
 use crate::replay::contest;
@@ -76,19 +78,23 @@ impl Sweep {
     }
 
     pub(super) fn run(&self, place: &Place, files: &[PathBuf], terms: &Terms<'_>) -> Result<(), Failure> {
-        let ground = Ground::find(place);
+        let ground = if self.from_clearml { Ground::called(place) } else { Ground::find(place) };
         let mut traces = Vec::new();
         for file in files {
             traces.push(Trace::open(file).map_err(|error| Failure::Failed(error.to_string()))?);
         }
+        let mut names = Pseudonyms::default();
         let settings = match ground {
-            Ok(ground) => Some(ground.settings.settings()),
+            Ok(ground) => {
+                names = ground.settings.pseudonyms().clone();
+                Some(ground.settings.settings())
+            }
             // A trace can be swept without settings; the server cannot be asked without.
             Err(failure) if self.from_clearml => return Err(failure),
             Err(_) => None,
         };
         if let Some(settings) = settings.as_ref().filter(|_| self.from_clearml) {
-            traces.push(self.fetch(settings, terms.json)?);
+            traces.push(self.fetch(settings, &names, terms.json)?);
         }
         let mut swept = Vec::new();
         for trace in &traces {
@@ -113,13 +119,14 @@ impl Sweep {
     }
 
     /// The server's history as a trace.
-    fn fetch(&self, settings: &Arc<Settings>, json: bool) -> Result<Trace, Failure> {
+    fn fetch(&self, settings: &Arc<Settings>, names: &Pseudonyms, json: bool) -> Result<Trace, Failure> {
         let clearml = Clearml::new(credentials(settings)?, Clock::Wall);
         let clearml = clearml.map_err(|error| Failure::NotReachable(error.to_string()))?;
         let now = Clock::Wall.now();
         let since = now.checked_sub(self.since).map_err(|error| Failure::Usage(format!("--since: {error}")))?;
         let tasks = crate::cli::runtime()?.block_on(clearml.finished(since));
-        let tasks = tasks.map_err(|error| Failure::NotReachable(error.to_string()))?;
+        let tasks = tasks.map_err(|error| Failure::NotReachable(error.to_string()))?.into_iter();
+        let tasks: Vec<_> = tasks.map(|task| FinishedTask { owner: names.owner(task.owner), ..task }).collect();
         let catalogue = price_table()?;
         let history = History::new(&tasks, |queue| gpus(settings, &catalogue, queue));
         if history.rows.is_empty() {

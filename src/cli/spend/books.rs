@@ -14,7 +14,8 @@ use crate::engine::event::{BudgetState, View};
 use crate::model::calendar::{Bounds, Windows};
 use crate::model::ids::FleetId;
 use crate::model::ledger::{Interval, MINIMUM_BILLED};
-use crate::model::settings::Settings;
+use crate::model::pseudonym::Renames;
+use crate::model::settings::{LoopSettings, Settings};
 use crate::store::sqlite::FILE;
 use crate::world::clock::Clock;
 
@@ -24,6 +25,8 @@ pub(super) struct Books {
     view: Option<Arc<View>>,
     /// `None`: a store without its settings.
     pub settings: Option<Arc<Settings>>,
+    /// What users are called whom the store has under other names.
+    renames: Renames,
     pub now: Timestamp,
 }
 
@@ -42,10 +45,17 @@ impl Books {
             Err(failure) => return Err(failure),
         };
         let directory = state_dir(place)?;
+        let mut renames = Renames::default();
         let settings = match &view {
-            Some(view) => Some(Arc::clone(&view.settings)),
-            None => match Ground::find(place) {
-                Ok(ground) => Some(ground.settings.settings()),
+            Some(view) => {
+                renames = renamed(&view.settings.the_loop, place);
+                Some(Arc::clone(&view.settings))
+            }
+            None => match Ground::called(place) {
+                Ok(ground) => {
+                    renames = ground.settings.renames();
+                    Some(ground.settings.settings())
+                }
                 Err(failure) if place.state_dir.is_none() || place.config.is_some() => return Err(failure),
                 Err(_) => None,
             },
@@ -56,7 +66,7 @@ impl Books {
             let missing = format!("there is no ledger: no {} (a loop without a store keeps none)", file.display());
             return Err(Failure::NotReachable(missing));
         };
-        Ok(Self { store, view, settings, now })
+        Ok(Self { store, view, settings, renames, now })
     }
 
     /// Shows every interval that bills some of the time from `from` to `to`, and says how things stand now: as the loop
@@ -64,14 +74,22 @@ impl Books {
     pub(super) async fn read(&mut self, span: Bounds, mut visit: impl FnMut(&Interval)) -> Result<Standing, Failure> {
         if let Some(view) = &self.view {
             let standing = Standing { budgets: view.spend.budgets.clone(), whole_since: view.spend.whole_since };
-            self.store.each_interval(span.start, span.end, |interval| visit(&interval)).await?;
+            let renames = &self.renames;
+            let each = |mut interval: Interval| {
+                interval.call_users(renames);
+                visit(&interval);
+            };
+            self.store.each_interval(span.start, span.end, each).await?;
             return Ok(standing);
         }
         let mut memory = self.store.standing().await?;
+        memory.call_users(&self.renames);
         let budgets = self.settings.as_ref().map_or(&[][..], |settings| &settings.budgets);
         let since = Windows::new(budgets, &self.zone(), self.now).starts().first().copied();
         let (from, to) = since.map_or((span.start, span.end), |since| (since.min(span.start), self.now.max(span.end)));
-        let each = |interval: Interval| {
+        let renames = &self.renames;
+        let each = |mut interval: Interval| {
+            interval.call_users(renames);
             visit(&interval);
             // Only what budgets may ask for: its sum is not everything that was ever billed.
             if interval
@@ -93,5 +111,17 @@ impl Books {
 
     pub(super) fn fleet(&self) -> Option<FleetId> {
         self.settings.as_ref().map(|settings| settings.the_loop.fleet.clone())
+    }
+}
+
+/// What users of the store are called where a loop runs by these settings. Whoever has no key for it reads no names either.
+fn renamed(the_loop: &LoopSettings, place: &Place) -> Renames {
+    if the_loop.pseudonyms.is_none() && the_loop.pseudonyms_before.is_none() {
+        return Renames::default();
+    }
+    match Ground::called(place) {
+        Ok(ground) => ground.settings.renames(),
+        Err(_) if the_loop.pseudonyms.is_some() => Renames::blind(),
+        Err(_) => Renames::default(),
     }
 }

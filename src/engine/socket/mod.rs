@@ -105,6 +105,8 @@ mod tests {
                     store: None,
                     keep: jiff::SignedDuration::from_hours(24 * 90),
                     keep_bills: None,
+                    pseudonyms: None,
+                    pseudonyms_before: None,
                 },
                 limits: Limits::default(),
                 accounts: Vec::new(),

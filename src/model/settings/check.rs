@@ -35,9 +35,10 @@ pub fn complaints(settings: &Settings) -> Vec<Complaint> {
         if let Some(step) = steps.filter(|step| !matches!(step, Step::Warn | Step::StopLaunching)).max()
             && !budget.scope.holds_launches()
         {
+            // A name that has a pseudonym elsewhere is not told either.
+            let whose = if matches!(budget.scope, BudgetScope::User(_)) { "a user" } else { "a project" };
             let message = format!(
-                "`{step}` acts on machines, and {} has none: only `warn` and `stop-launching` can be steps of its budget",
-                budget.scope.words()
+                "`{step}` acts on machines, and {whose} has none: only `warn` and `stop-launching` can be steps of its budget"
             );
             complaints.push(Complaint { section: Section::Budget(budget.name.clone()), field: Some("at"), message });
         }

@@ -17,6 +17,7 @@ pub mod kubernetes;
 pub mod ladder;
 mod launch;
 pub mod notify;
+pub mod people;
 mod provider;
 pub mod reference;
 pub mod run_instances;
@@ -24,6 +25,7 @@ pub mod schedule;
 mod secret_text;
 mod spot;
 pub mod spot_cap;
+mod the_loop;
 pub mod volume;
 
 pub use account::AccountSettings;
@@ -39,18 +41,17 @@ pub use notify::NotifySettings;
 pub use schedule::Schedule;
 pub use secret_text::SecretText;
 pub use spot::SpotSettings;
+pub use the_loop::{LoopSettings, OnExit, Poll};
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::{
-    AccountName, BudgetName, FleetId, MachineType, NotifyName, PoolName, ProjectName, QueueName, Revision, UserName,
+    AccountName, BudgetName, MachineType, NotifyName, PoolName, ProjectName, QueueName, Revision, UserName,
 };
 use crate::model::keys::Keys;
 use crate::model::money::{Money, Rate};
@@ -166,57 +167,6 @@ pub enum SecretRef {
     Env(String),
     /// `file:PATH`: a clearml.conf, or one line `key:secret`.
     File(std::path::PathBuf),
-}
-
-/// How the loop itself behaves.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct LoopSettings {
-    pub fleet: FleetId,
-    pub poll: Poll,
-    /// Idle workers of others on our queues are capacity.
-    pub count_foreign: bool,
-    /// What an hour of one task's waiting is worth.
-    pub price_of_waiting: Rate,
-    pub on_exit: OnExit,
-    /// Budgets per day and month begin at midnight here.
-    #[serde(with = "jiff::fmt::serde::tz::required")]
-    pub time_zone: TimeZone,
-    /// Metadata of every machine of Google's, beneath its pool's own.
-    #[serde(default)]
-    pub gce_metadata: BTreeMap<String, String>,
-    /// ClearML's own pages say why tasks wait.
-    #[serde(default)]
-    pub tell_waiting: bool,
-    /// The script that is asked about every queue that names none itself.
-    #[serde(default)]
-    pub policy: Option<String>,
-    /// Where metrics and probes are served; `None`: nowhere.
-    #[serde(default)]
-    pub metrics: Option<SocketAddr>,
-    /// The database that a team shares; `None`: a file of this console's own.
-    #[serde(default)]
-    pub store: Option<SecretText>,
-    /// How long journal lines, ended launches and machines that are gone are remembered.
-    pub keep: SignedDuration,
-    /// How long bills are, at least those that are asked for still; `None`: for good.
-    pub keep_bills: Option<SignedDuration>,
-}
-
-/// How often the loop looks at the world.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Poll {
-    /// 10 s while an answer is awaited, 30 s while machines boot, up to 40 s when nothing moves.
-    Auto,
-    Every(SignedDuration),
-}
-
-/// What becomes of the machines when the console is left.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OnExit {
-    Leave,
-    StopIdle,
-    StopAll,
 }
 
 /// Counts that may not be passed. `None`: not limited; `Some(0)`: none allowed.

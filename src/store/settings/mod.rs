@@ -4,6 +4,7 @@ mod disk;
 mod edit;
 mod locate;
 mod parse;
+mod people;
 mod problem;
 mod rails;
 mod splice;
@@ -22,8 +23,10 @@ pub use rails::{GUARDRAILS, guardrail_files};
 pub use watch::{Watcher, watch};
 
 use crate::model::ids::Revision;
+use crate::model::pseudonym::{Pseudonyms, Renames};
 use crate::model::settings::guardrails::Guarded;
 use crate::model::settings::{Edit, Settings};
+use crate::store::settings::people::People;
 use crate::store::settings::rails::Rails;
 
 /// What problems call a text that is in no file.
@@ -38,7 +41,8 @@ pub struct SettingsFile {
     /// As the text has them.
     written: Arc<Settings>,
     rails: Rails,
-    /// What runs: no more than the guardrails allow.
+    people: People,
+    /// What runs: no more than the guardrails allow, with users as they are called.
     settings: Arc<Settings>,
     guarded: Vec<Guarded>,
     /// What is wrong with the file as it is now; what ran before runs on.
@@ -55,26 +59,61 @@ impl SettingsFile {
     pub fn open_guarded(path: &Path, guardrails: Vec<PathBuf>) -> Result<Self, SettingsProblems> {
         let text = disk::read(path)?;
         let written = parse(&text, path)?;
-        Ok(Self::under(Rails::open(guardrails)?, Some(path.to_owned()), text, written))
+        Ok(Self::under(Rails::open(guardrails)?, People::default(), Some(path.to_owned()), text, written))
     }
 
-    fn under(rails: Rails, path: Option<PathBuf>, text: String, written: Settings) -> Self {
+    fn under(rails: Rails, mut people: People, path: Option<PathBuf>, text: String, written: Settings) -> Self {
         let (settings, guarded) = rails.apply(&written);
+        people.meet(&settings);
+        let settings = people.call(settings);
         let (written, settings) = (Arc::new(written), Arc::new(settings));
-        Self { path, text, written, rails, settings, guarded, problem: None }
+        Self { path, text, written, rails, people, settings, guarded, problem: None }
+    }
+
+    /// The same, with users as they are called in what runs; the text keeps the names.
+    #[must_use]
+    pub fn with_pseudonyms(self, pseudonyms: Pseudonyms) -> Self {
+        let written = Arc::unwrap_or_clone(self.written);
+        Self::under(self.rails, People::called_by(pseudonyms), self.path, self.text, written)
+    }
+
+    /// What users are called.
+    #[must_use]
+    pub fn pseudonyms(&self) -> &Pseudonyms {
+        &self.people.pseudonyms
+    }
+
+    /// What users are called whom the store has under other names.
+    #[must_use]
+    pub fn renames(&self) -> Renames {
+        self.people.renames()
+    }
+
+    /// An edit with users as they are called.
+    #[must_use]
+    pub fn told(&self, edit: &Edit) -> Edit {
+        self.people.told(edit)
+    }
+
+    /// A problem of one setting, which is not in the text itself.
+    #[must_use]
+    pub fn problem_of(&self, key: &str, message: String) -> SettingsProblems {
+        let at = parse::place_of(&self.text, key).map(|offset| Position::of(&self.text, offset));
+        let path = self.path.clone().unwrap_or_else(|| IN_MEMORY.into());
+        SettingsProblems { path, problems: vec![Problem { at, key: Some(key.to_owned()), message }] }
     }
 
     /// Settings that are in no file: for the demo and for tests.
     pub fn in_memory(text: &str) -> Result<Self, SettingsProblems> {
         let written = parse(text, Path::new(IN_MEMORY))?;
-        Ok(Self::under(Rails::default(), None, text.to_owned(), written))
+        Ok(Self::under(Rails::default(), People::default(), None, text.to_owned(), written))
     }
 
     /// The same, under guardrails that are in no file.
     #[cfg(test)]
     pub(crate) fn guarded_in_memory(text: &str, guardrails: &str) -> Result<Self, SettingsProblems> {
         let written = parse(text, Path::new(IN_MEMORY))?;
-        Ok(Self::under(Rails::in_memory(guardrails)?, None, text.to_owned(), written))
+        Ok(Self::under(Rails::in_memory(guardrails)?, People::default(), None, text.to_owned(), written))
     }
 
     /// `None`: in memory only.
@@ -101,7 +140,7 @@ impl SettingsFile {
         if self.settings.schedules_at(now).next().is_none() {
             return self.settings();
         }
-        Arc::new(self.rails.apply(&self.written.at(now)).0)
+        Arc::new(self.people.call(self.rails.apply(&self.written.at(now)).0))
     }
 
     /// The guardrails file by which nothing may be changed.
@@ -124,9 +163,9 @@ impl SettingsFile {
 
     /// What the settings would be after the edits; changes nothing.
     pub fn preview(&self, edits: &[Edit], now: Timestamp) -> Result<Settings, EditError> {
-        let text = edit::apply(&self.text, &self.written, edits)?;
+        let text = edit::apply(&self.text, &self.written, &self.as_written(edits))?;
         let written = self.parse(&text).map_err(EditError::Invalid)?;
-        Ok(self.rails.apply(&written.at(now)).0)
+        Ok(self.people.call(self.rails.apply(&written.at(now)).0))
     }
 
     /// Writes the edits, all or none. A file that was changed meanwhile is read again first, and the edits are made in
@@ -141,7 +180,7 @@ impl SettingsFile {
         if let Some(seen) = seen.filter(|seen| **seen != runs.revision) {
             return Err(EditError::Changed { seen: seen.clone(), now: runs.revision.clone() });
         }
-        let text = edit::apply(old, written, edits)?;
+        let text = edit::apply(old, written, &self.as_written(edits))?;
         let written = self.parse(&text).map_err(EditError::Invalid)?;
         if let Some(path) = &self.path
             && text != *old
@@ -152,8 +191,11 @@ impl SettingsFile {
                 return Err(EditError::Overtaken { path: path.clone() });
             }
         }
-        let rails = changed.map_or_else(|| std::mem::take(&mut self.rails), |new| new.rails);
-        *self = Self::under(rails, self.path.take(), text, written);
+        let (rails, people) = match changed {
+            Some(new) => (new.rails, new.people),
+            None => (std::mem::take(&mut self.rails), std::mem::take(&mut self.people)),
+        };
+        *self = Self::under(rails, people, self.path.take(), text, written);
         Ok(self.settings())
     }
 
@@ -174,7 +216,8 @@ impl SettingsFile {
         if !put {
             return Err(EditError::Overtaken { path: self.path.clone().unwrap_or_else(|| IN_MEMORY.into()) });
         }
-        *self = Self::under(std::mem::take(&mut self.rails), self.path.take(), text.to_owned(), written);
+        let (rails, people) = (std::mem::take(&mut self.rails), std::mem::take(&mut self.people));
+        *self = Self::under(rails, people, self.path.take(), text.to_owned(), written);
         Ok(self.settings())
     }
 
@@ -204,7 +247,12 @@ impl SettingsFile {
         }
         let written = parse(&text, path)?;
         let rails = rails.unwrap_or_else(|| self.rails.clone());
-        Ok(Some(Self::under(rails, Some(path.clone()), text, written)))
+        Ok(Some(Self::under(rails, self.people.clone(), Some(path.clone()), text, written)))
+    }
+
+    /// Edits as the file has users.
+    fn as_written(&self, edits: &[Edit]) -> Vec<Edit> {
+        edits.iter().map(|edit| self.people.written(edit)).collect()
     }
 
     fn parse(&self, text: &str) -> Result<Settings, SettingsProblems> {

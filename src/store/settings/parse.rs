@@ -51,6 +51,14 @@ fn read_text(text: &str, read: impl FnOnce(&mut Reader<'_>, &DeTable<'_>)) -> (S
     (reader.settings, reader.problems)
 }
 
+/// The byte where a setting's value begins, such as that of `loop.store`.
+pub(super) fn place_of(text: &str, key: &str) -> Option<usize> {
+    let root = DeTable::parse(text).ok()?;
+    let (section, field) = key.split_once('.')?;
+    let value = root.get_ref().get(section)?.get_ref().as_table()?.get(field)?;
+    Some(value.span().start)
+}
+
 /// In the order of the text, each with its place.
 fn problems(text: &str, path: &Path, mut found: Vec<Found>) -> SettingsProblems {
     found.sort_by_key(|found| found.offset);

@@ -5,6 +5,7 @@ mod exported;
 mod library;
 mod programs;
 mod provider;
+mod pseudonyms;
 mod replayed;
 mod sandbox;
 #[cfg(feature = "aws")]

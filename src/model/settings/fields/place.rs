@@ -207,6 +207,8 @@ impl Settings {
                 store: None,
                 keep: SignedDuration::ZERO,
                 keep_bills: None,
+                pseudonyms: None,
+                pseudonyms_before: None,
             },
             limits: Limits::default(),
             budgets: Vec::new(),

@@ -186,6 +186,29 @@ pub(super) const LOOP: &[Field] = &[
         lens: at!(Loop, keep_bills),
     },
     Field {
+        name: "pseudonyms",
+        kind: Kind::Hidden(SECRET),
+        unset: Unset::Means("names are as they are"),
+        takes: Takes::Restart,
+        doc: "Where a key is, never the key itself: `env:NAME` a variable, `file:PATH` a file, of 16 letters or more. With it users and tasks \
+              have pseudonyms wherever their names would be stored, shown or told, such as `user-58b69667e0df`; ids of tasks stay. Budgets may \
+              name users either way. `tidegate pseudonym NAME` says which one a name has. Every console of a fleet needs the same key.",
+        example: "env:TIDEGATE_PSEUDONYMS",
+        later: &["keyring:"],
+        lens: at!(Loop, pseudonyms),
+    },
+    Field {
+        name: "pseudonyms_before",
+        kind: Kind::Hidden(SECRET),
+        unset: Unset::Means("no other key was used"),
+        takes: Takes::Restart,
+        doc: "Where the key is that `loop.pseudonyms` named before, where it is another one now or none: what users of budgets spent under it counts on. \
+              Keep it as long as a period of such a budget lasts.",
+        example: "env:TIDEGATE_PSEUDONYMS_BEFORE",
+        later: &["keyring:"],
+        lens: at!(Loop, pseudonyms_before),
+    },
+    Field {
         name: "tell_waiting",
         kind: Kind::Flag,
         unset: Unset::Is("false"),
