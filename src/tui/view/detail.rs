@@ -12,7 +12,7 @@ use crate::tui::list::{self, Data, charged, state_of};
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
 use crate::tui::theme::Tone;
-use crate::tui::words::{clock, fit, rate, short, time_or_day, wrap};
+use crate::tui::words::{clock, fit_name, rate, short, time_or_day, wrap};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Timestamp) {
     let Some(data) = state.data(now) else { return };
