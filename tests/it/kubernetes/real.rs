@@ -268,8 +268,9 @@ impl Real {
     }
 
     pub(super) fn event(&self, object: &Value) {
-        let namespace = object["metadata"]["namespace"].as_str();
-        self.made(&self.path("events", namespace), object);
+        let mut object = object.clone();
+        object["metadata"]["labels"][LABEL] = json!(self.namespace);
+        self.made(&self.path("events", object["metadata"]["namespace"].as_str()), &object);
     }
 
     /// An API group with kinds of these, which are in a namespace or not; it takes whatever is written.
@@ -299,6 +300,12 @@ impl Real {
                     self.call("GET", &path, JSON, &Value::Null).0 == 200
                 })
         });
+        // A definition may be gone before its objects are: those come back with the next one of that name.
+        for (kind, _) in kinds {
+            let path = self.path(&format!("{}s", kind.to_lowercase()), None);
+            let (code, said) = self.call("DELETE", &path, JSON, &Value::Null);
+            assert_eq!(code, 200, "DELETE {path}: {said}");
+        }
     }
 
     /// So many pods the namespace may have; `None`: as many as will.
@@ -374,6 +381,8 @@ impl Real {
             "/api/v1/nodes",
             DEFINITIONS,
             "/api/v1/namespaces/kube-system/configmaps",
+            // Of what is in no namespace: the next test's may have the same names.
+            "/api/v1/namespaces/default/events",
             "/apis/rbac.authorization.k8s.io/v1/clusterroles",
             "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
             "/apis/rbac.authorization.k8s.io/v1/namespaces/kube-system/roles",
