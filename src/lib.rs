@@ -55,6 +55,9 @@
 //! computer can: the way to test a policy or a cloud, for the simulator keeps a bill of its own and judges lost tasks and
 //! passed limits itself.
 //!
+//! [`World::with_pseudonyms`] and [`SettingsFile::with_pseudonyms`](store::settings::SettingsFile::with_pseudonyms), both with the
+//! same [`Pseudonyms`](model::pseudonym::Pseudonyms), keep the names of users and tasks out of all that the loop stores and tells.
+//!
 //! A policy cannot pass a limit or a budget: what it wants enters `plan` as data. A planner of one's own
 //! ([`engine::Planner`]) is held by the check before each act.
 //!

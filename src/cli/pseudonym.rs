@@ -30,10 +30,8 @@ impl Pseudonym {
             let why = "the settings name no key, so names are as they are: set loop.pseudonyms";
             return Err(Failure::Usage(why.to_owned()));
         }
-        let called = |name: &String| match self.task {
-            true => names.task(name),
-            false => names.user(&UserName::new(name.as_str())).to_string(),
-        };
+        let user = |name: &String| names.user(&UserName::new(name.as_str())).to_string();
+        let called = |name: &String| if self.task { names.task(name) } else { user(name) };
         say(&self.names.iter().map(|name| called(name) + "\n").collect::<String>())
     }
 }

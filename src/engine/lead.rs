@@ -369,7 +369,7 @@ impl Loop {
         }
         self.commit(records).await;
         self.doubt_open_intents(now).await;
-        self.strangers_told = false;
+        self.strangers.tell_again();
         self.tell_strangers().await;
         self.look();
         // The fleet's mode is written down for whoever follows.

@@ -14,6 +14,22 @@ use crate::model::pseudonym::tag_of;
 use crate::model::record::Memory;
 use crate::model::settings::{Budget, BudgetScope, Settings};
 
+/// Users whose money no budget counts.
+#[derive(Debug, Default)]
+pub(super) struct Strangers {
+    /// What is to be known of them.
+    pub(super) text: Option<String>,
+    /// Whoever is to know of it was alarmed.
+    told: bool,
+}
+
+impl Strangers {
+    /// They are told of again: somebody else leads now.
+    pub(super) fn tell_again(&mut self) {
+        self.told = false;
+    }
+}
+
 impl Loop {
     /// Takes what the store remembers, with users as they are called now.
     pub(super) fn remember(&mut self, mut memory: Memory) {
@@ -24,14 +40,14 @@ impl Loop {
     /// Looks whose money no budget counts.
     pub(super) fn look_for_strangers(&mut self) {
         let (tag, now) = (self.setup.settings.pseudonyms().tag(), self.setup.clock.now());
-        self.strangers = strangers(&self.memory.ledger, &self.settings, tag, now);
+        self.strangers.text = strangers(&self.memory.ledger, &self.settings, tag, now);
     }
 
     /// Alarms whoever is to know of it, once.
     pub(super) async fn tell_strangers(&mut self) {
         self.look_for_strangers();
-        let told = std::mem::replace(&mut self.strangers_told, self.strangers.is_some());
-        if let Some(text) = self.strangers.as_ref().filter(|_| !told && self.leads()) {
+        let told = std::mem::replace(&mut self.strangers.told, self.strangers.text.is_some());
+        if let Some(text) = self.strangers.text.as_ref().filter(|_| !told && self.leads()) {
             let line = line(self.setup.clock.now(), EntryKind::Alarm, text.as_str());
             self.commit(vec![line.record()]).await;
         }

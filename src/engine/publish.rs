@@ -25,7 +25,7 @@ impl Loop {
     /// Tells everyone how things are. What was told.
     pub(super) fn publish(&mut self) -> Arc<View> {
         self.show_decided();
-        if self.strangers.is_some() {
+        if self.strangers.text.is_some() {
             // A period may have ended since.
             self.look_for_strangers();
         }
@@ -102,7 +102,7 @@ impl Loop {
     fn warnings(&self) -> Vec<String> {
         let unsure = self.leads() && !self.fence.is_sure();
         let unsure = unsure.then_some("ClearML does not confirm that this console leads: only stops by hand are done");
-        let own = self.store_problem.iter().chain(&self.until_restart).chain(&self.strangers);
+        let own = self.store_problem.iter().chain(&self.until_restart).chain(&self.strangers.text);
         self.setup
             .warnings
             .iter()

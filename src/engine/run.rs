@@ -20,6 +20,7 @@ use crate::engine::event::{Answer, Event, Leader};
 use crate::engine::foresee::Foreseen;
 use crate::engine::lead::{Lead, Stand};
 use crate::engine::notices::{Lost, Notifier};
+use crate::engine::people::Strangers;
 use crate::engine::post::Post;
 use crate::engine::pricing::{Pricing, Told};
 use crate::engine::schedules::Held;
@@ -130,9 +131,7 @@ pub(super) struct Loop {
     pub(super) store_problem: Option<String>,
     /// Why the settings that run are not those of the file, until a restart.
     pub(super) until_restart: Vec<String>,
-    /// What of users' money no budget counts, and whether that was told.
-    pub(super) strangers: Option<String>,
-    pub(super) strangers_told: bool,
+    pub(super) strangers: Strangers,
     /// What was refused, or stopped by the check, in the last pass.
     pub(super) refused_before: BTreeSet<String>,
     pub(super) foreseen: Foreseen,
@@ -216,8 +215,7 @@ impl Loop {
             stop_all: None,
             store_problem: None,
             until_restart: Vec::new(),
-            strangers: None,
-            strangers_told: false,
+            strangers: Strangers::default(),
             refused_before: BTreeSet::new(),
             foreseen: Foreseen::default(),
             scheduled: Held::new(),

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 
@@ -80,20 +81,20 @@ pub fn tag_of(user: &UserName) -> Option<&str> {
 /// By which key users and tasks are called now, if by any, and by which they were before.
 #[derive(Debug, Clone, Default)]
 pub struct Pseudonyms {
-    now: Option<Key>,
-    before: Option<Key>,
+    now: Option<Arc<Key>>,
+    before: Option<Arc<Key>>,
 }
 
 impl Pseudonyms {
     #[must_use]
     pub fn new(now: Option<Key>, before: Option<Key>) -> Self {
-        Self { now, before }
+        Self { now: now.map(Arc::new), before: before.map(Arc::new) }
     }
 
     /// The tag of the present key; `None`: names are as they are.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
-        self.now.as_ref().map(Key::tag)
+        self.now.as_deref().map(Key::tag)
     }
 
     /// What a user is called.
@@ -149,7 +150,7 @@ impl Renames {
     pub fn new<'u>(pseudonyms: &Pseudonyms, known: impl IntoIterator<Item = &'u UserName>) -> Self {
         let renamed =
             |key: &Key, user: &UserName| (UserName::new(key.call(USER, user.as_str())), pseudonyms.user(user));
-        let before = pseudonyms.before.as_ref();
+        let before = pseudonyms.before.as_deref();
         let before = before.map(|key| known.into_iter().map(|user| renamed(key, user)).collect());
         Self { pseudonyms: pseudonyms.clone(), before: before.unwrap_or_default(), blind: false }
     }

@@ -112,15 +112,12 @@ fn without(reason: &str, names: &[(&str, &str)]) -> String {
     let mut rest = reason;
     let mut told = String::with_capacity(reason.len());
     while let Some(letter) = rest.chars().next() {
-        match names.iter().find(|(name, _)| rest.starts_with(name)) {
-            Some((name, called)) => {
-                told.push_str(called);
-                rest = rest.get(name.len()..).unwrap_or_default();
-            }
-            None => {
-                told.push(letter);
-                rest = rest.get(letter.len_utf8()..).unwrap_or_default();
-            }
+        if let Some((name, called)) = names.iter().find(|(name, _)| rest.starts_with(name)) {
+            told.push_str(called);
+            rest = rest.get(name.len()..).unwrap_or_default();
+        } else {
+            told.push(letter);
+            rest = rest.get(letter.len_utf8()..).unwrap_or_default();
         }
     }
     told

@@ -553,7 +553,7 @@ mod tests {
     fn faults_need_a_source_that_speaks() {
         let registered = |fleet: &mut Fleet| fleet.memory.apply(&Record::Registered("i-1".into()));
         let running = |minutes| Fleet::new().machine("i-1", CloudState::Running, minutes).known();
-        for (what, fleet, fault) in [
+        for (what, fleet, fault) in vec![
             ("boots", running(9), None),
             ("boots for too long", running(11), Some(Fault::Stuck)),
             ("works", running(30).worker(None).with(registered), None),

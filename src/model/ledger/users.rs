@@ -45,12 +45,12 @@ impl Ledger {
         for accounts in self.closed.values_mut() {
             let mut called: BTreeMap<Arc<Account>, Money> = BTreeMap::new();
             for (account, money) in std::mem::take(accounts) {
-                let renamed = known.entry(account).or_insert_with_key(|account| {
-                    let mut renamed = Account::clone(account);
-                    call(&mut renamed.owner);
-                    Arc::new(renamed)
+                let theirs = known.entry(account).or_insert_with_key(|account| {
+                    let mut theirs = Account::clone(account);
+                    call(&mut theirs.owner);
+                    Arc::new(theirs)
                 });
-                *called.entry(Arc::clone(renamed)).or_default() += money;
+                *called.entry(Arc::clone(theirs)).or_default() += money;
             }
             *accounts = called;
         }

@@ -242,7 +242,8 @@ impl Team {
             let Answer::Tasks(tasks) = client.ask("ann".into(), Asked::Tasks("train".into())).await.unwrap() else {
                 panic!("no tasks");
             };
-            let said = format!("{tasks:?}");
+            let view = client.view().await.unwrap();
+            let said = format!("{tasks:?} {}", serde_json::to_string(&*view).unwrap());
             let first = tasks.into_iter().find(tidegate::model::tasks::QueuedTask::is_waiting).unwrap();
             let tasks = vec![NamedTask { id: first.id, name: first.name }];
             let deed = Asked::TaskDeed { queue: "train".into(), tasks, deed: TaskDeed::ToFront };
@@ -286,6 +287,9 @@ fn no_name_is_stored_shown_or_told_and_the_budget_of_a_user_binds() {
     let task = team.pseudonym(&["--task", "second looking-glass"]);
     let shown = team.moves_a_task();
     assert!(shown.contains(&task), "{shown}");
+    // What is written in the settings as a name is told as a pseudonym, in the journal too.
+    let edited = team.text(&["set", "budget.\"grant\".scope", &format!("user:{BOB}")]);
+    assert!(std::fs::read_to_string(team.path("tidegate.toml")).unwrap().contains(&format!("\"user:{BOB}\"")));
     eventually("people hear of the budget", 400, || team.path("heard").exists());
     let live: Vec<String> = [
         vec!["status", "--json"],
@@ -298,7 +302,7 @@ fn no_name_is_stored_shown_or_told_and_the_budget_of_a_user_binds() {
     ]
     .iter()
     .map(|arguments| team.text(arguments))
-    .chain([team.metrics(), shown])
+    .chain([team.metrics(), shown, edited])
     .collect();
     team.stop();
     let alone = [team.text(&["spend", "--json"]), team.text(&["journal", "--json"])];
@@ -331,6 +335,7 @@ fn a_budget_counts_on_where_pseudonyms_begin_and_where_the_key_is_another() {
     team.until_spent();
     assert!(team.text(&["spend", "--json"]).contains(ALICE));
     team.stop();
+    assert!(files(&team.path("state")).iter().any(|(_, bytes)| holds(bytes, ALICE)), "the search finds what is there");
     // In mid-period: what is stored under her name counts, and is shown under her pseudonym.
     team.set_up("pseudonyms = \"file:KEY\"");
     team.start();
@@ -338,6 +343,11 @@ fn a_budget_counts_on_where_pseudonyms_begin_and_where_the_key_is_another() {
     assert!(team.spent() >= 5_000_000);
     let shown = team.text(&["spend", "--json"]);
     assert!(shown.contains(&user) && !shown.contains(ALICE), "{shown}");
+    // Whoever cannot read the key reads no name either.
+    std::fs::remove_file(team.path("key")).unwrap();
+    let shown = team.text(&["spend", "--json"]);
+    assert!(shown.contains("user-unknown") && !shown.contains(ALICE), "{shown}");
+    write(&team.path("key"), KEY);
     let known = team.machines();
     team.only_bob_gets_a_machine();
     // What the new machine takes is hers all the same, which is the first thing that is stored under her pseudonym.
