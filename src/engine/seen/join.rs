@@ -553,11 +553,13 @@ mod tests {
     fn faults_need_a_source_that_speaks() {
         let registered = |fleet: &mut Fleet| fleet.memory.apply(&Record::Registered("i-1".into()));
         let running = |minutes| Fleet::new().machine("i-1", CloudState::Running, minutes).known();
-        for (what, fleet, fault) in vec![
+        let plain = [
             ("boots", running(9), None),
             ("boots for too long", running(11), Some(Fault::Stuck)),
             ("works", running(30).worker(None).with(registered), None),
             ("has no row any more", running(30).with(registered), Some(Fault::Lost)),
+        ];
+        let others = [
             (
                 "is silent",
                 running(30).worker(None).with(registered).with(|fleet| {
@@ -583,7 +585,8 @@ mod tests {
                 running(30).worker(None).with(registered).with(|fleet| fleet.last().state = CloudState::Terminated),
                 Some(Fault::StoppedOutside),
             ),
-        ] {
+        ];
+        for (what, fleet, fault) in plain.into_iter().chain(others) {
             let mut fleet = fleet;
             fleet.look();
             assert_eq!(fleet.instance("i-1").unwrap().fault, fault, "{what}");
