@@ -147,7 +147,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    pub(super) fn attempt()(instance in name(), task in name(), number in 1_u32..9, intent in option::of(name()), user in option::of(name()),
+    pub(super) fn attempt()(instance in name(), task in name(), number in 1_u32..9, site in option::of(name()), intent in option::of(name()), user in option::of(name()),
         opened in instant()) -> Attempt {
         Attempt {
             instance: instance.into(),
@@ -155,6 +155,7 @@ prop_compose! {
             queue: "q".into(),
             number,
             pool: "p".into(),
+            site,
             intent: intent.map(Into::into),
             owner: Owner { project: None, user: user.map(Into::into) },
             opened,
