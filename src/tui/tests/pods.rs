@@ -80,7 +80,7 @@ fn a_pool_of_pods_shows_its_cluster_and_a_pod_what_happened_to_it() {
     }
     person.press("1");
     let screen = person.screen(80, 24);
-    assert!(screen.contains("clearml-0000000517… busy"), "{screen}");
+    assert!(screen.contains("clearml-0000…c1e1-1 busy"), "{screen}");
     let mut person = Person::seeing(with_pods());
     person.press(&format!("2/{POD}<Enter>d"));
     let screen = person.screen(140, 40);
