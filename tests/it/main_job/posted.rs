@@ -1,16 +1,14 @@
 //! A team's consoles on one database: what the one that watches is asked is done by the one that leads, once, under the
 //! name of who asked.
 
-use std::io::{BufRead, BufReader};
 use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use super::leaders::{Process, Rig, SETTINGS};
 use crate::support::postgres::Postgres;
-use crate::support::process::eventually;
+use crate::support::process::{Group, eventually};
 
 /// Orders during each of which the leader is killed.
 const KILLED: u64 = 8;
@@ -92,20 +90,13 @@ fn who_watches_hears_each_line_of_the_shared_journal_once() {
     team.leads(&ann);
     let bo = team.rig.start_with("bo", QUICK);
     team.watches(&bo, "ann");
-    let mut follow = team.rig.command("bo", &["journal", "--follow"]);
-    let mut follow = follow.stdout(Stdio::piped()).spawn().unwrap();
-    let (tell, told) = mpsc::channel();
-    let lines = BufReader::new(follow.stdout.take().unwrap()).lines();
-    let read = move || lines.map_while(Result::ok).try_for_each(|line| tell.send(line));
-    std::thread::Builder::new().spawn(read).unwrap();
-    let mut heard: Vec<String> = Vec::new();
-    let mut until = |text: &str, times: usize| {
-        let count = |heard: &[String]| heard.iter().filter(|line| line.contains(text)).count();
-        while count(&heard) < times {
-            let line = told.recv_timeout(Duration::from_secs(40));
-            heard.push(line.unwrap_or_else(|_| panic!("not {times} times `{text}`: {heard:#?}")));
-        }
-        assert_eq!(count(&heard), times, "{text}: {heard:#?}");
+    let folder = tempfile::tempdir().unwrap();
+    let follow = team.rig.command("bo", &["journal", "--follow"]);
+    let follow = Group::start("follow", follow, &folder.path().join("heard"));
+    let until = |text: &str, times: usize| {
+        let count = || follow.written().lines().filter(|line| line.contains(text)).count();
+        eventually(text, 400, || count() >= times);
+        assert_eq!(count(), times, "{text}: {}", follow.written());
     };
     until("this console leads, in term 1", 1);
     for (times, asked) in [(1, &ann), (2, &bo), (3, &ann)] {
@@ -119,7 +110,6 @@ fn who_watches_hears_each_line_of_the_shared_journal_once() {
     assert_eq!(team.run(&bo, &["pause"]).status.code(), Some(0));
     until("paused: only what people ask for is done", 4);
     until("resumed", 3);
-    follow.kill().unwrap();
 }
 
 #[test]
