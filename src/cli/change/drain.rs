@@ -10,13 +10,14 @@ use crate::cli::Place;
 use crate::cli::failure::Failure;
 use crate::cli::reach::Loop;
 use crate::cli::say::say;
-use crate::engine::command::Command;
+use crate::engine::command::{Command, Edit};
 use crate::engine::event::View;
 use crate::model::eta::Eta;
 use crate::model::ids::{InstanceId, PoolName};
 use crate::model::instance::{Instance, RunningTask};
 use crate::model::money::Rate;
-use crate::model::settings::Provider;
+use crate::model::settings::key::word;
+use crate::model::settings::{PoolSettings, Provider};
 use crate::model::snapshot::Ask;
 use crate::model::span::{self, Short};
 use crate::model::which::{Chosen, Which};
@@ -34,7 +35,7 @@ pub(in crate::cli) struct Drain {
     /// All that run no task
     #[arg(long)]
     all_idle: bool,
-    /// All of this pool
+    /// All of this pool; of one of pods no new ones are made, by its `max`
     #[arg(long, value_name = "POOL")]
     pool: Option<String>,
     /// All that were launched longer ago, such as `6h`
@@ -81,8 +82,7 @@ impl Drain {
             let pool = view.settings.pool(name);
             let pool = pool.ok_or_else(|| Failure::Failed(format!("there is no pool `{name}`")))?;
             if pool.provider == Provider::Kubernetes {
-                let told = format!("pods of pool {name} end with their tasks; pool.{name}.max = 0 makes no new ones");
-                return Err(Failure::Failed(told));
+                return self.close(pool, &view, &mut the_loop).await;
             }
         }
         let chosen = choice.to_drain(&view.snapshot, view.at);
@@ -94,6 +94,37 @@ impl Drain {
         let asks = chosen.machines.iter().map(|machine| Ask::Drain(machine.id.clone())).collect();
         the_loop.order(Command::Ask(asks)).await
     }
+
+    /// A pool of pods is drained as a whole: none can be told to take no more tasks, for each has one.
+    async fn close(&self, pool: &PoolSettings, view: &View, the_loop: &mut Loop) -> Result<(), Failure> {
+        if self.all_idle || self.older_than.is_some() || self.dearer_than.is_some() {
+            let why = format!("pods of pool {} end with their tasks: --pool alone drains it", pool.name);
+            return Err(Failure::Usage(why));
+        }
+        let key = format!("pool.{}.max", word(pool.name.as_str()));
+        let told = closed(pool, &key, view);
+        if self.dry_run || pool.limits.max == Some(0) {
+            return say(&told);
+        }
+        confirm(&Deed { consequence: told.trim_end().to_owned(), proof: Proof::Yes }, self.yes)?;
+        let edits = vec![Edit { key, value: Some("0".to_owned()) }];
+        the_loop.order(Command::Set { edits, seen: Some(view.settings.revision.clone()) }).await
+    }
+}
+
+/// What becomes of a pool of pods that is drained, and how that is taken back.
+fn closed(pool: &PoolSettings, key: &str, view: &View) -> String {
+    let pods =
+        view.snapshot.instances.iter().filter(|instance| instance.pool == pool.name && instance.counts()).count();
+    let back = match pool.limits.max {
+        Some(0) => return format!("{key} is 0 already; {pods} of its pods are there, and end with their tasks.\n"),
+        Some(max) => format!("tidegate set {key} {max}"),
+        None => format!("tidegate set {key} --unset"),
+    };
+    format!(
+        "No new Job is made in pool {} ({key} = 0); {pods} of its pods are there, and end with their tasks.\n`{back}` takes it back.\n",
+        pool.name
+    )
 }
 
 /// The machines, one a line, and what is saved once they are gone.

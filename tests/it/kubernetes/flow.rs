@@ -47,6 +47,35 @@ fn a_task_that_is_taken_out_of_the_pending_queue_costs_no_pod() {
 }
 
 #[test]
+fn a_pool_that_is_drained_makes_no_new_job_and_leaves_its_pods_to_their_tasks() {
+    let mut rig = full(SETTINGS);
+    let tasks: Vec<_> = (0..3).map(|_| rig.served.enqueue_shell("gpu", "true")).collect();
+    rig.start_armed(&[]);
+    rig.begin(&tasks[0]);
+    rig.wait_for_job(&tasks[1], 1);
+    let (code, told) = rig.tidegate(&["drain", "--pool", "cluster", "--dry-run"]);
+    assert!(
+        code == Some(0) && told.contains("No new Job is made in pool cluster (pool.cluster.max = 0); 2 of"),
+        "{told}"
+    );
+    assert!(told.contains("`tidegate set pool.cluster.max 2` takes it back"), "{told}");
+    assert_eq!(rig.tidegate(&["drain", "--pool", "cluster", "--all-idle"]).0, Some(2), "none can be chosen");
+    let (code, told) = rig.tidegate(&["drain", "--pool", "cluster", "--yes"]);
+    assert_eq!(code, Some(0), "{told}");
+    // Room for the next one.
+    rig.served.dequeue(&tasks[1]);
+    rig.wait("its Job is deleted", |rig| rig.api.state().all("jobs").len() == 1);
+    std::thread::sleep(std::time::Duration::from_secs(4));
+    assert_eq!(rig.served.entries("gpu"), tasks[2..], "{}", rig.report());
+    assert_eq!(rig.api.state().all("jobs").len(), 1, "{}", rig.report());
+    assert_eq!(rig.served.status(&tasks[0]), Status::InProgress);
+    let (code, told) = rig.tidegate(&["drain", "--pool", "cluster", "--yes"]);
+    assert!(code == Some(0) && told.contains("pool.cluster.max is 0 already; 1 of"), "{told}");
+    assert_eq!(rig.tidegate(&["set", "pool.cluster.max", "2"]).0, Some(0));
+    rig.wait_for_job(&tasks[2], 1);
+}
+
+#[test]
 fn a_job_that_somebody_deletes_gives_its_task_back_to_the_front() {
     let mut rig = full(SETTINGS);
     let tasks: Vec<_> = (0..4).map(|_| rig.served.enqueue_shell("gpu", "true")).collect();
