@@ -277,6 +277,8 @@ impl Loop {
         }
         self.release_lead().await;
         self.notifier.farewell().await;
+        // What is on disk is whole already: the end is none the worse.
+        self.setup.store.close().await.unwrap_or_else(|error| tracing::warn!(%error, "the store is not closed"));
         Ok(())
     }
 

@@ -95,6 +95,11 @@ pub trait Store: Send {
     async fn withdraw_posted(&mut self, _id: &str) -> Result<bool, StoreError> {
         Err(StoreError::Own)
     }
+
+    /// Writes back what is only buffered, and lets go of the file or the connection. Nothing is lost without it.
+    async fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
 
 /// From when on things are kept.

@@ -134,6 +134,10 @@ impl Store for SqliteStore {
     async fn prune(&mut self, keep: Keep) -> Result<Pruned, StoreError> {
         prune::prune(&mut self.connection, keep).await.map_err(|error| self.unwritten(error))
     }
+
+    async fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Self::close(*self).await
+    }
 }
 
 #[cfg(test)]

@@ -305,15 +305,14 @@ fn no_name_is_stored_shown_or_told_and_the_budget_of_a_user_binds() {
     .chain([team.metrics(), shown, edited])
     .collect();
     team.stop();
+    let mut searched = files(&team.path("state"));
+    assert!(!searched.iter().any(|(path, _)| path.ends_with("tidegate.sqlite-wal")), "its end closes the store");
     let alone = [team.text(&["spend", "--json"]), team.text(&["journal", "--json"])];
     let (user, journal) = (team.pseudonym(&[ALICE]), &alone[1]);
     assert!(alone[0].contains(&user), "she is charged: {}", alone[0]);
     assert!(journal.contains(&task), "what was done with her task is told: {journal}");
-    let mut searched = files(&team.path("state"));
-    assert!(
-        searched.iter().any(|(path, bytes)| path.extension().is_some_and(|kind| kind == "sqlite" || kind == "db")
-            && holds(bytes, &user))
-    );
+    searched.extend(files(&team.path("state")));
+    assert!(searched.iter().any(|(path, bytes)| path.ends_with("tidegate.sqlite") && holds(bytes, &user)));
     searched.extend(["heard", "run.log"].map(|name| (team.path(name), std::fs::read(team.path(name)).unwrap())));
     searched.extend(live.into_iter().chain(alone).map(|text| (PathBuf::from("said"), text.into_bytes())));
     for (path, bytes) in &searched {
