@@ -123,7 +123,8 @@ pub struct NodeGroup {
 }
 
 impl NodeGroup {
-    /// How it stands, in one line: `gpu-pool: 1 ready, 2 wanted, 0 to 4; 1 node on its way`.
+    /// How it stands, in one line: `gpu-pool: 1 ready, 2 wanted, 0 to 4; 1 node on its way`. Why it backs off is a caution of
+    /// its cluster's.
     #[must_use]
     pub fn told(&self) -> String {
         let bounds = match (self.min, self.max, &self.ceiling) {
@@ -135,7 +136,7 @@ impl NodeGroup {
             [] => String::new(),
             coming => format!("; on their way: {}", coming.join(", ")),
         };
-        let backoff = self.backoff.as_ref().map(|why| format!("; backs off: {why}")).unwrap_or_default();
+        let backoff = if self.backoff.is_some() { "; backs off" } else { "" };
         format!("{}: {} ready, {} wanted{bounds}{coming}{backoff}", self.name, self.ready, self.target)
     }
 
@@ -160,10 +161,8 @@ impl Cluster {
             lines.push(self.nodes_told());
         }
         for scaler in [Scaler::ClusterAutoscaler, Scaler::Karpenter] {
-            let mut groups: Vec<_> = self.groups.iter().filter(|group| group.scaler == scaler).collect();
-            // Why one backs off may take lines, and is said before all of these.
-            groups.sort_by_key(|group| group.backoff.is_some());
-            lines.extend(groups.iter().map(|group| format!("{}: {}.", scaler.name(), group.told())));
+            let groups = self.groups.iter().filter(|group| group.scaler == scaler);
+            lines.extend(groups.map(|group| format!("{}: {}.", scaler.name(), group.told())));
         }
         if self.groups.is_empty() && self.unread.is_empty() {
             lines.push("No autoscaler says that it adds nodes here.".to_owned());
@@ -259,8 +258,7 @@ mod tests {
             cluster.told(),
             [
                 "The cluster: 2 nodes ready, 2 GPU on them; 1 not ready; 1 leaving; taints: 2 with gpu:NoSchedule.",
-                "Cluster Autoscaler: gpu-pool: 1 ready, 2 wanted, 0 to 2; on their way: 1 node; backs off: no capacity \
-                 for g4dn.xlarge.",
+                "Cluster Autoscaler: gpu-pool: 1 ready, 2 wanted, 0 to 2; on their way: 1 node; backs off.",
                 "Karpenter: default: 1 ready, 2 wanted, at most cpu 1000.",
                 "ClearML's glue agent-1f: 2 running. It is left alone.",
                 "Not read: nodes: a right is missing.",
