@@ -11,7 +11,7 @@ use crate::model::snapshot::Source;
 use crate::tui::layout::{Class, Layout};
 use crate::tui::state::State;
 use crate::tui::theme::Tone;
-use crate::tui::words::{plural, short};
+use crate::tui::words::{fit, plural, short};
 
 /// A piece of the header; the highest rank drops out first, rank 0 never.
 struct Piece {
@@ -27,9 +27,12 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, state: &State, now:
         return;
     };
     let now = state.shown_at(now);
-    let who = who(canvas, state, view, now);
     let facts: Vec<Piece> = sources(canvas, view, now).into_iter().chain(money(canvas, view, layout.class)).collect();
-    if layout.class == Class::Small && area.height > 1 {
+    let has_two_rows = layout.class == Class::Small && area.height > 1;
+    let stays: usize =
+        facts.iter().filter(|fact| fact.rank == 0 && !has_two_rows).map(|fact| fact.text.width() + 2).sum();
+    let who = who(canvas, state, view, now, usize::from(area.width).saturating_sub(stays));
+    if has_two_rows {
         place(canvas, Rect { height: 1, ..area }, who);
         place(canvas, Rect { y: area.y + 1, height: 1, ..area }, facts);
     } else {
@@ -66,18 +69,28 @@ pub(super) fn mode_tone(mode: Mode) -> Tone {
     }
 }
 
-fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp) -> Vec<Piece> {
+/// The least of who leads that is shown, in columns; the fleet's name gives way to it.
+const LEAST_OF_A_LEADER: usize = 12;
+
+/// In so many columns, where it must be cut.
+fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp, width: usize) -> Vec<Piece> {
     let theme = canvas.theme;
     let piece = |text: String, style, rank| Piece { text, style, rank };
-    let mut pieces = vec![piece(view.fleet.to_string(), theme.style(Tone::Strong), 1)];
-    if state.loop_gone {
-        pieces.push(piece(" NO LOOP ".to_owned(), theme.badge(Tone::Bad), 0));
+    let fleet = view.fleet.to_string();
+    let (mode, tone) = match state.loop_gone {
+        true => (" NO LOOP ".to_owned(), Tone::Bad),
+        false => (format!(" {} ", view.mode.word()), mode_tone(view.mode)),
+    };
+    let watching = if let Leader::Other(who) = &view.leader {
+        // Where nobody can say who leads it is a sentence, with the error in it.
+        let taken = [" ", &fleet, "  ", &mode, "  ", "WATCHING: ", " leads"].map(UnicodeWidthStr::width);
+        let room = width.saturating_sub(taken.iter().sum());
+        Some(format!("WATCHING: {} leads", fit(who, room.max(LEAST_OF_A_LEADER))))
     } else {
-        pieces.push(piece(format!(" {} ", view.mode.word()), theme.badge(mode_tone(view.mode)), 0));
-    }
-    if let Leader::Other(who) = &view.leader {
-        pieces.push(piece(format!("WATCHING: {who} leads"), theme.style(Tone::Warn), 0));
-    }
+        None
+    };
+    let mut pieces = vec![piece(fleet, theme.style(Tone::Strong), 1), piece(mode, theme.badge(tone), 0)];
+    pieces.extend(watching.map(|text| piece(text, theme.style(Tone::Warn), 0)));
     if let Some(host) = &state.setup.attached
         && matches!(view.leader, Leader::Us(_))
     {
