@@ -91,6 +91,8 @@ pub(crate) struct Form {
     pub fields: Vec<Field>,
     /// The field that takes the keys; after the last one: Apply.
     pub focus: usize,
+    /// Nothing was typed since the field has the focus: the first letter takes the place of what is there.
+    pub untouched: bool,
     /// The settings that it was opened on.
     pub seen: Option<Revision>,
     pub preview: Preview,
@@ -128,7 +130,31 @@ impl Form {
     }
 
     fn new(purpose: Purpose, fields: Vec<Field>, seen: Option<Revision>) -> Self {
-        Self { purpose, fields, focus: 0, seen, preview: Preview::None, applying: false, refused: None }
+        Self {
+            purpose,
+            fields,
+            focus: 0,
+            untouched: true,
+            seen,
+            preview: Preview::None,
+            applying: false,
+            refused: None,
+        }
+    }
+
+    /// Gives another field the focus; after the last one: Apply.
+    pub(crate) fn focus_on(&mut self, at: usize) {
+        (self.focus, self.untouched) = (at, true);
+    }
+
+    /// The field with the focus, about to be typed into: where that is text, it begins anew.
+    pub(crate) fn touch(&mut self, writes: bool) -> Option<&mut Field> {
+        let begins = std::mem::take(&mut self.untouched) && writes;
+        let field = self.fields.get_mut(self.focus)?;
+        if begins {
+            field.input.reset();
+        }
+        Some(field)
     }
 
     pub(crate) fn title(&self) -> String {

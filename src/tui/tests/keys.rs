@@ -245,6 +245,30 @@ fn a_wrong_value_is_told_under_its_field_and_not_sent() {
 }
 
 #[test]
+fn what_is_typed_first_takes_the_place_of_what_is_there() {
+    for (keys, value) in [
+        ("e8", "8"),
+        ("e80", "80"),
+        ("e<End>8", "68"),
+        ("e8<Tab><BackTab>9", "9"),
+        ("e<BS>7", "7"),
+        ("e<Tab><BackTab><Home>1", "16"),
+    ] {
+        let mut person = Person::seeing(armed());
+        person.press(keys);
+        person.press("<C-s>");
+        let edits = [set("queue.train.max", Some(value))];
+        assert!(matches!(&orders(&person)[..], [Command::Set { edits: sent, .. }] if *sent == edits), "{keys}");
+    }
+    let mut person = Person::seeing(armed());
+    person.press("e");
+    person.tell(Message::Paste("12".to_owned()));
+    person.press("<C-s>");
+    let edits = [set("queue.train.max", Some("12"))];
+    assert!(matches!(&orders(&person)[..], [Command::Set { edits: sent, .. }] if *sent == edits));
+}
+
+#[test]
 fn a_hard_budget_is_raised_only_by_typing_the_amount() {
     use crate::model::settings::{Budget, BudgetScope, Per, Period};
     let mut view = armed();

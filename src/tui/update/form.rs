@@ -1,6 +1,6 @@
 //! Filling in a form: what is typed is checked and previewed; Ctrl-S or Enter on Apply sends it.
 
-use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent};
+use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use tui_input::backend::crossterm::EventHandler;
 
@@ -27,11 +27,12 @@ pub(super) fn press(
         _ if form.applying => {}
         _ if key == Some(Key::ctrl('s')) => return apply(state, form, now, effects),
         KeyCode::Enter if form.focus == last => return apply(state, form, now, effects),
-        KeyCode::Tab | KeyCode::Down | KeyCode::Enter => form.focus = (form.focus + 1).min(last),
-        KeyCode::BackTab | KeyCode::Up => form.focus = form.focus.saturating_sub(1),
+        KeyCode::Tab | KeyCode::Down | KeyCode::Enter => form.focus_on((form.focus + 1).min(last)),
+        KeyCode::BackTab | KeyCode::Up => form.focus_on(form.focus.saturating_sub(1)),
         _ => {
-            let focus = form.focus;
-            if let Some(field) = form.fields.get_mut(focus) {
+            let writes = matches!(event.code, KeyCode::Char(_))
+                && !event.modifiers.intersects(KeyModifiers::CONTROL | KeyModifiers::ALT);
+            if let Some(field) = form.touch(writes) {
                 field.input.handle_event(&TerminalEvent::Key(event));
                 form.refused = None;
             }
@@ -79,9 +80,7 @@ pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) ->
     let Some(Dialog::Form(mut form)) = state.dialog.take_if(|dialog| matches!(dialog, Dialog::Form(_))) else {
         return true;
     };
-    let focus = form.focus;
-    let field = form.fields.get_mut(focus);
-    let whole = field.is_none_or(|field| dialogs::type_into(&mut field.input, text));
+    let whole = form.touch(true).is_none_or(|field| dialogs::type_into(&mut field.input, text));
     preview(state, &mut form, effects);
     state.dialog = Some(Dialog::Form(form));
     whole
@@ -89,7 +88,9 @@ pub(super) fn paste(state: &mut State, text: &str, effects: &mut Vec<Effect>) ->
 
 fn apply(state: &mut State, mut form: Box<Form>, now: Timestamp, effects: &mut Vec<Effect>) {
     if let Some(wrong) = form.first_error() {
-        form.focus = wrong;
+        if form.focus != wrong {
+            form.focus_on(wrong);
+        }
         state.dialog = Some(Dialog::Form(form));
         return;
     }
