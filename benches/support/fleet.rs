@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::SignedDuration;
 use tidegate::engine::act::crash::CrashPoints;
 use tidegate::engine::act::naming::Naming;
 use tidegate::engine::command::{Command, Request};
@@ -15,10 +16,13 @@ use tidegate::world::prices;
 use tidegate::world::sim::Sim;
 use tidegate::world::sim::scenario::Scenario;
 
-/// The demo's fleet with so many machines.
+const OLD: SignedDuration = SignedDuration::from_hours(4);
+
+/// The demo's fleet after its first hours with so many machines, none much older than the demo is.
 pub(crate) fn fleet(machines: usize) -> View {
     const DEMO: &str = include_str!("../../assets/demo/settings.toml");
     let scenario = Scenario::demo().unwrap();
+    let begins = scenario.start;
     let mut handle = start(move || async move {
         let clock = Clock::simulated(scenario.start, 3_600);
         let sim = Sim::new(scenario, 7, clock);
@@ -43,6 +47,7 @@ pub(crate) fn fleet(machines: usize) -> View {
     let mut view = loop {
         if let Ok(Event::View(view)) = handle.events.blocking_recv()
             && view.snapshot.instances.len() > 3
+            && view.at.duration_since(begins) > OLD
         {
             break Arc::unwrap_or_clone(view);
         }
@@ -55,6 +60,10 @@ pub(crate) fn fleet(machines: usize) -> View {
         .map(|number| {
             let mut machine = models[number % models.len()].clone();
             machine.id = format!("i-{number:017x}").as_str().into();
+            // Ages as they are: few machines are in their first minutes, and each was launched in a second of its own.
+            let older = SignedDuration::from_secs(i64::try_from(number * 97).unwrap() % OLD.as_secs());
+            machine.launched -= older;
+            machine.phase_since -= older;
             machine
         })
         .collect();

@@ -37,6 +37,15 @@ pub(crate) fn short(span: SignedDuration) -> String {
     Short(span).to_string()
 }
 
+/// How long something has lasted, in a table: from ten minutes on without seconds. Nobody reads them there, and a page of
+/// machines is not written anew each second.
+pub(crate) fn age(span: SignedDuration) -> String {
+    match span.as_secs() {
+        seconds @ 600..3_600 => format!("{}m", seconds / 60),
+        _ => short(span),
+    }
+}
+
 /// An instant as the loop's time zone has it.
 pub(crate) fn clock(at: Timestamp, zone: &TimeZone) -> String {
     at.to_zoned(zone.clone()).strftime("%Y-%m-%d %H:%M:%S").to_string()

@@ -10,7 +10,7 @@ use crate::model::record::{Intent, IntentOutcome};
 use crate::model::snapshot::{ForeignWorker, Ghost};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::{FAULT, FOREIGN, GHOST, INTENDED, Tone, phase_glyph};
-use crate::tui::words::{rate, short};
+use crate::tui::words::{age, rate, short};
 
 pub(super) const COLUMNS: [Column; 10] = [
     Column::left("INSTANCE", [13, 19, 20, 21]).name(),
@@ -82,7 +82,7 @@ fn state(glyph: &str, word: &str, tone: Tone, rank: i64) -> Cell {
 fn span(since: Option<Timestamp>, now: Timestamp) -> Cell {
     since.map_or_else(Cell::none, |since| {
         let lasted = now.duration_since(since);
-        Cell::number(&short(lasted), lasted.as_secs())
+        Cell::number(&age(lasted), lasted.as_secs())
     })
 }
 

@@ -6,7 +6,7 @@ use crate::model::plan::Outlook;
 use crate::model::snapshot::QueueState;
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
-use crate::tui::words::{cents, next_in_short, rate, short};
+use crate::tui::words::{age, cents, next_in_short, rate};
 
 pub(super) const COLUMNS: [Column; 11] = [
     Column::left("QUEUE", [10, 13, 18, 26]),
@@ -34,7 +34,7 @@ pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
         "WAIT" => Cell::count(outlook.waiting),
         "OLDEST" => outlook.oldest.map_or_else(Cell::none, |oldest| {
             let waited = data.now.duration_since(oldest);
-            Cell::number(&short(waited), waited.as_secs())
+            Cell::number(&age(waited), waited.as_secs())
         }),
         "RUN" => Cell::count(outlook.running),
         "IDLE" => Cell::count(outlook.idle),

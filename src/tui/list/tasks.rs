@@ -4,7 +4,7 @@ use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::model::tasks::{QueuedTask, TaskState};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
-use crate::tui::words::short;
+use crate::tui::words::age;
 
 pub(super) const COLUMNS: [Column; 8] = [
     Column::right("PLACE", [5, 5, 5, 5]).of(Unit::Count),
@@ -36,7 +36,7 @@ pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
         }
         "FOR" => task.since.map_or_else(Cell::none, |since| {
             let lasted = data.now.duration_since(since);
-            Cell::number(&short(lasted), lasted.as_secs())
+            Cell::number(&age(lasted), lasted.as_secs())
         }),
         "NAME" => Cell::text(&task.name).toned(Tone::Strong),
         "USER" => task.owner.user.as_ref().map_or_else(Cell::none, Cell::text),

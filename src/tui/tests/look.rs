@@ -124,6 +124,21 @@ fn what_is_wrong_is_on_the_screen() {
 }
 
 #[test]
+fn the_header_keeps_the_fleets_name_where_nobody_can_say_who_leads() {
+    let mut view = view();
+    let error = "tasks.get_all: https://api.example:8008 does not answer: connection refused, tried four times in 20 s";
+    view.leader = Leader::Other(format!("nobody knows ({error}) who"));
+    let mut person = Person::seeing(view);
+    for (width, height) in [(80, 24), (100, 30), (140, 40)] {
+        let shown = person.screen(width, height);
+        let first = shown.lines().next().unwrap();
+        for word in ["lab", "DRY RUN", "WATCHING: nobody knows", "leads", "STALE"] {
+            assert!(first.contains(word), "{word}: {shown}");
+        }
+    }
+}
+
+#[test]
 fn ascii_is_ascii_and_says_the_same() {
     for (name, keys) in VIEWS {
         let mut person = person();
@@ -237,5 +252,5 @@ fn ages_are_counted_by_the_loops_clock() {
     person.tell(Message::Tick);
     let shown = person.screen(100, 30);
     assert!(shown.contains("clearml 1m03 STALE"), "{shown}");
-    assert!(text(&person.buffer(100, 30)).contains("17m40"), "the oldest task waits a minute longer");
+    assert!(text(&person.buffer(100, 30)).contains(" 17m "), "the oldest task waits a minute longer");
 }

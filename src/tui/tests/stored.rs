@@ -14,7 +14,7 @@ use crate::model::tasks::TaskState;
 use crate::tui::layout::{Class, placed};
 use crate::tui::list;
 use crate::tui::theme::{Palette, Theme};
-use crate::tui::words::short;
+use crate::tui::words::age;
 
 /// The looks whose text is the same: they differ in style.
 const PALETTES: [Palette; 3] = [Palette::Dark, Palette::Light, Palette::Mono];
@@ -157,12 +157,12 @@ fn instances(view: &View) -> Expected {
         vec![
             ("INSTANCE", machine.id.to_string()),
             ("STATE", state),
-            ("FOR", short(view.at.duration_since(machine.phase_since))),
+            ("FOR", age(view.at.duration_since(machine.phase_since))),
             ("QUEUE", machine.home.to_string()),
             ("POOL", machine.pool.to_string()),
             ("TYPE", machine.machine_type.to_string()),
             ("ZONE", machine.zone.as_ref().map(ToString::to_string).unwrap_or_default()),
-            ("AGE", short(view.at.duration_since(machine.launched))),
+            ("AGE", age(view.at.duration_since(machine.launched))),
             ("$/H", machine.rate.map_or_else(|| "?".to_owned(), |rate| dollars(rate.micros_per_hour()))),
         ]
     });
@@ -170,7 +170,7 @@ fn instances(view: &View) -> Expected {
         vec![
             ("INSTANCE", intent.id.to_string()),
             ("STATE", "intended".to_owned()),
-            ("FOR", short(view.at.duration_since(intent.opened))),
+            ("FOR", age(view.at.duration_since(intent.opened))),
             ("QUEUE", intent.queue.to_string()),
         ]
     });
@@ -197,7 +197,7 @@ fn queues(view: &View) -> Expected {
         vec![
             ("QUEUE", outlook.queue.to_string()),
             ("WAIT", outlook.waiting.to_string()),
-            ("OLDEST", outlook.oldest.map_or_else(|| "-".to_owned(), |at| short(view.at.duration_since(at)))),
+            ("OLDEST", outlook.oldest.map_or_else(|| "-".to_owned(), |at| age(view.at.duration_since(at)))),
             ("RUN", outlook.running.to_string()),
             ("IDLE", outlook.idle.to_string()),
             ("START", outlook.starting.to_string()),
@@ -239,7 +239,7 @@ fn tasks(view: &View) -> Expected {
         vec![
             ("PLACE", place),
             ("STATE", task.state.word().to_owned()),
-            ("FOR", task.since.map_or_else(|| "-".to_owned(), |since| short(view.at.duration_since(since)))),
+            ("FOR", task.since.map_or_else(|| "-".to_owned(), |since| age(view.at.duration_since(since)))),
             ("NAME", task.name.clone()),
             ("USER", of(task.owner.user.map(|user| user.to_string()))),
             ("PROJECT", of(task.owner.project.map(|project| project.to_string()))),
