@@ -20,7 +20,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tidegate::engine::command::{Command, Request};
 use tidegate::engine::event::{Answer, Event, View};
 use tidegate::model::journal::{Entry, EntryKind, Subject};
@@ -31,6 +31,8 @@ use fleet::fleet;
 use terminal::{Program, millis, now};
 
 const KEYS: usize = 40;
+/// Events between the loop and the screen at most.
+const TOLD_AHEAD: usize = 256;
 /// Ticks of `/proc/<pid>/stat` in a second.
 const TICKS: f64 = 100.0;
 
@@ -104,10 +106,26 @@ fn measure(name: &str, mut program: Program, warm: Duration, keys: &[&[u8]; 2]) 
 fn screen(machines: usize, lines: usize) {
     let view = fleet(machines);
     let (requests, asked) = mpsc::channel(64);
-    let (tell, events) = broadcast::channel(lines + 64);
+    let (tell, events) = broadcast::channel(TOLD_AHEAD);
     let at = view.at;
     tell.send(Event::View(Arc::new(view.clone()))).unwrap();
+    std::thread::Builder::new()
+        .spawn(move || {
+            remember(&tell, lines, at);
+            play(asked, &tell, &view);
+        })
+        .unwrap();
+    let begun = now();
+    let options = Options::new("ann".into(), Arc::new(move || at + SignedDuration::try_from(begun.elapsed()).unwrap()));
+    run(Link { requests, events }, &options).unwrap();
+}
+
+/// Tells so many journal lines, no more ahead of the screen than it keeps: its memory is its own, and not the backlog's.
+fn remember(tell: &broadcast::Sender<Event>, lines: usize, at: Timestamp) {
     for number in (0..lines).rev() {
+        while tell.len() >= TOLD_AHEAD / 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         let entry = Entry {
             at: at - SignedDuration::from_secs(i64::try_from(number).unwrap()),
             by: "loop".into(),
@@ -120,10 +138,6 @@ fn screen(machines: usize, lines: usize) {
         };
         tell.send(Event::Journal(entry)).unwrap();
     }
-    std::thread::Builder::new().spawn(move || play(asked, &tell, &view)).unwrap();
-    let begun = now();
-    let options = Options::new("ann".into(), Arc::new(move || at + SignedDuration::try_from(begun.elapsed()).unwrap()));
-    run(Link { requests, events }, &options).unwrap();
 }
 
 /// A look every ten seconds, in which nothing has moved.
