@@ -64,7 +64,8 @@ fn entry(form: &Form, at: usize, has_focus: bool) -> Line {
     let Some(field) = form.fields.get(at) else { return Line::default() };
     let mark = if has_focus { ">" } else { " " };
     // Without a cursor the whole of it is chosen: what is typed takes its place.
-    let cursor = if has_focus && !(form.untouched && !field.input.value().is_empty()) { "_" } else { "" };
+    let is_typed_into = !form.untouched || field.input.value().is_empty();
+    let cursor = if has_focus && is_typed_into { "_" } else { "" };
     // The end of a long text is where it is typed.
     let text: Vec<char> = format!("{}{cursor}", field.input.value()).chars().collect();
     let shown: String = text.iter().skip(text.len().saturating_sub(INPUT)).collect();

@@ -77,19 +77,20 @@ fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp, width: u
     let theme = canvas.theme;
     let piece = |text: String, style, rank| Piece { text, style, rank };
     let fleet = view.fleet.to_string();
-    let (mode, tone) = match state.loop_gone {
-        true => (" NO LOOP ".to_owned(), Tone::Bad),
-        false => (format!(" {} ", view.mode.word()), mode_tone(view.mode)),
+    let (badge, tone) = if state.loop_gone {
+        (" NO LOOP ".to_owned(), Tone::Bad)
+    } else {
+        (format!(" {} ", view.mode.word()), mode_tone(view.mode))
     };
     let watching = if let Leader::Other(who) = &view.leader {
         // Where nobody can say who leads it is a sentence, with the error in it.
-        let taken = [" ", &fleet, "  ", &mode, "  ", "WATCHING: ", " leads"].map(UnicodeWidthStr::width);
+        let taken = [" ", &fleet, "  ", &badge, "  ", "WATCHING: ", " leads"].map(UnicodeWidthStr::width);
         let room = width.saturating_sub(taken.iter().sum());
         Some(format!("WATCHING: {} leads", fit(who, room.max(LEAST_OF_A_LEADER))))
     } else {
         None
     };
-    let mut pieces = vec![piece(fleet, theme.style(Tone::Strong), 1), piece(mode, theme.badge(tone), 0)];
+    let mut pieces = vec![piece(fleet, theme.style(Tone::Strong), 1), piece(badge, theme.badge(tone), 0)];
     pieces.extend(watching.map(|text| piece(text, theme.style(Tone::Warn), 0)));
     if let Some(host) = &state.setup.attached
         && matches!(view.leader, Leader::Us(_))
