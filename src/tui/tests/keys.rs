@@ -2,33 +2,32 @@
 
 use super::Person;
 use crate::engine::command::{Command, Edit};
-use crate::engine::event::{Answer, Event, Foresight, Leader, View};
+use crate::engine::event::{Answer, Event, Leader, View};
 use crate::example::view;
 use crate::model::breaker::Reset;
-use crate::model::money::Money;
 use crate::model::snapshot::Ask;
 use crate::tui::message::{Effect, Ending, Message, Signal};
 use crate::tui::state::place::{Page, Subject};
 
 /// The example, acting.
-fn armed() -> View {
+pub(super) fn armed() -> View {
     let mut view = view();
     view.mode.armed = true;
     view
 }
 
-fn answer(person: &mut Person, result: Result<Answer, String>) {
+pub(super) fn answer(person: &mut Person, result: Result<Answer, String>) {
     let id = person.requests().last().unwrap().id;
     person.tell(Message::Engine(Event::Answer { id, result }));
 }
 
 /// What was ordered, without the reading of the journal at the start.
-fn orders(person: &Person) -> Vec<Command> {
+pub(super) fn orders(person: &Person) -> Vec<Command> {
     let sent = person.sent().into_iter();
     sent.filter(|command| !matches!(command, Command::Journal(_) | Command::Preview(_))).cloned().collect()
 }
 
-fn ask(ask: Ask) -> Command {
+pub(super) fn ask(ask: Ask) -> Command {
     Command::Ask(vec![ask])
 }
 
@@ -185,118 +184,8 @@ fn a_filter_that_is_not_kept_is_as_before() {
     assert!(person.state.dialog.is_none(), "pasted text is not taken for keys");
 }
 
-fn set(key: &str, value: Option<&str>) -> Edit {
+pub(super) fn set(key: &str, value: Option<&str>) -> Edit {
     Edit { key: key.to_owned(), value: value.map(str::to_owned) }
-}
-
-#[test]
-fn a_limit_is_edited_previewed_applied_and_undone() {
-    let mut person = Person::seeing(armed());
-    person.press("e<BS>");
-    assert_eq!(person.sent().last(), Some(&&Command::Preview(vec![set("queue.train.max", None)])));
-    // Only the newest text counts; it is asked for when the first answer has come.
-    person.press("99");
-    assert_eq!(person.sent().len(), 2);
-    assert!(person.screen(80, 24).contains("Asking what the loop would do"));
-    let now = Foresight { plan: view().plan.as_ref().clone(), budgets: view().spend.budgets.clone() };
-    answer(&mut person, Ok(Answer::Preview(Box::new(now.clone()))));
-    assert_eq!(person.sent().last(), Some(&&Command::Preview(vec![set("queue.train.max", Some("99"))])));
-    let mut grown = now;
-    grown.plan.outlooks[0].next = None;
-    grown.budgets[0].limit = Money::from_micros(1_000_000);
-    answer(&mut person, Ok(Answer::Preview(Box::new(grown))));
-    let shown = person.screen(80, 24);
-    assert!(shown.contains("launch 1 x p4d.24xlarge in p4d for train"), "{shown}");
-    assert!(shown.contains("train: nothing (now: hold: max 5)"), "{shown}");
-    assert!(shown.contains("budget team month: its limit is reached (now: crosses at"), "{shown}");
-    person.press("<C-s>");
-    let seen = Some(view().settings.revision.clone());
-    let edits = vec![set("queue.train.max", Some("99"))];
-    assert_eq!(orders(&person), [Command::Set { edits, seen: seen.clone() }]);
-    // Refused: the form stays, with the reason.
-    answer(&mut person, Err("the settings were changed meanwhile".to_owned()));
-    assert!(person.screen(80, 24).contains("the settings were changed meanwhile"));
-    person.press("<C-s>");
-    answer(&mut person, Ok(Answer::Done));
-    assert!(person.state.dialog.is_none());
-    person.press("u");
-    let asked = person.screen(80, 24);
-    assert!(asked.contains("Take the edit back?") && asked.contains("queue.train.max = 6"), "{asked}");
-    person.press("y");
-    let back = Command::Set { edits: vec![set("queue.train.max", Some("6"))], seen };
-    assert_eq!(orders(&person).last(), Some(&back));
-    person.press("u");
-    assert!(person.screen(80, 24).contains("nothing was done here"), "it is not undone twice");
-}
-
-#[test]
-fn a_wrong_value_is_told_under_its_field_and_not_sent() {
-    let mut person = Person::seeing(armed());
-    person.press("e<BS>x");
-    let shown = person.screen(80, 24);
-    assert!(shown.contains("`x` is not a whole number in 0..100000"), "{shown}");
-    person.press("<C-s>");
-    assert_eq!(orders(&person), []);
-    person.press("<C-u>");
-    assert!(!person.screen(80, 24).contains("is not a whole number"));
-    person.press("<C-s>");
-    assert_eq!(orders(&person).len(), 1);
-    assert!(matches!(&orders(&person)[0], Command::Set { edits, .. } if *edits == [set("queue.train.max", None)]));
-}
-
-#[test]
-fn what_is_typed_first_takes_the_place_of_what_is_there() {
-    for (keys, value) in [
-        ("e8", "8"),
-        ("e80", "80"),
-        ("e<End>8", "68"),
-        ("e8<Tab><BackTab>9", "9"),
-        ("e<BS>7", "7"),
-        ("e<Tab><BackTab><Home>1", "16"),
-    ] {
-        let mut person = Person::seeing(armed());
-        person.press(keys);
-        person.press("<C-s>");
-        let edits = [set("queue.train.max", Some(value))];
-        assert!(matches!(&orders(&person)[..], [Command::Set { edits: sent, .. }] if *sent == edits), "{keys}");
-    }
-    let mut person = Person::seeing(armed());
-    person.press("e");
-    person.tell(Message::Paste("12".to_owned()));
-    person.press("<C-s>");
-    let edits = [set("queue.train.max", Some("12"))];
-    assert!(matches!(&orders(&person)[..], [Command::Set { edits: sent, .. }] if *sent == edits));
-}
-
-#[test]
-fn a_hard_budget_is_raised_only_by_typing_the_amount() {
-    use crate::model::settings::{Budget, BudgetScope, Per, Period};
-    let mut view = armed();
-    std::sync::Arc::make_mut(&mut view.settings).budgets.push(Budget {
-        name: "team month".into(),
-        scope: BudgetScope::All,
-        per: Per::Calendar(Period::Month),
-        limit: "$2500".parse().unwrap(),
-        hard: true,
-        already_spent: crate::model::money::Money::ZERO,
-        at: crate::model::settings::Ladder::default(),
-    });
-    let mut person = Person::seeing(view);
-    person.press("6e<Up>");
-    let fields = |person: &mut Person| person.screen(100, 30);
-    assert!(fields(&mut person).contains("team month"), "{}", fields(&mut person));
-    person.press("<Tab><Tab><Tab><Tab><C-u>$3000<C-s>");
-    assert!(fields(&mut person).contains("Type $3000 to set"), "{}", fields(&mut person));
-    assert_eq!(orders(&person), []);
-    person.press("<Esc>");
-    assert!(fields(&mut person).contains("Limits and budgets of everything"), "back in the form");
-    person.press("<C-s>$3000<Enter>");
-    let edit = set("budget.\"team month\".limit", Some("$3000"));
-    assert!(
-        matches!(&orders(&person)[..], [Command::Set { edits, .. }] if *edits == [edit.clone()]),
-        "{:?}",
-        orders(&person)
-    );
 }
 
 #[test]
@@ -314,17 +203,6 @@ fn the_palette_sets_completes_and_refuses() {
     assert!(person.screen(100, 30).contains("queue.train.max = 3, was 6"));
     person.press(":i-held<Enter>");
     assert_eq!(person.state.place.crumbs(), ["Instances", "i-held"]);
-}
-
-#[test]
-fn a_hold_has_its_time_and_its_reason() {
-    let mut person = Person::seeing(armed());
-    person.press("2h<C-u>2<C-s>");
-    assert!(person.screen(80, 24).contains("`2` is not a duration"));
-    person.press("h<Tab>driver bug<C-s>");
-    let until = person.now.checked_add(jiff::SignedDuration::from_hours(2)).unwrap();
-    let hold = crate::model::instance::Hold { until, by: "ann".into(), why: "driver bug".to_owned() };
-    assert_eq!(orders(&person), [ask(Ask::Hold { instance: "i-busy".into(), hold })]);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod charts;
 mod desk;
 mod drains;
 mod editing;
+mod forms;
 mod hidden;
 mod keys;
 mod known;
