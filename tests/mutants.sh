@@ -26,7 +26,7 @@ path = "lib.rs"
 test = false
 doctest = false
 [dependencies]
-$(as_here 'foldhash|hocon-rs|jiff|rand|rand_chacha|serde|serde-saphyr|serde_json|sha2|strsim|thiserror|toml_edit')
+$(as_here 'aws-lc-rs|foldhash|hocon-rs|jiff|rand|rand_chacha|schemars|serde|serde-saphyr|serde_json|sha2|strsim|thiserror|toml_edit')
 END
 cat > "$crate/Cargo.toml" << END
 [workspace]

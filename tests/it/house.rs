@@ -100,3 +100,28 @@ fn no_file_is_longer_than_500_lines() {
         .collect();
     assert!(long.is_empty(), "{long:?}");
 }
+
+/// The crate that mutants are tried in is made by a script, which names what the model and the plan need.
+#[test]
+fn the_crate_of_the_mutants_has_what_the_decisions_use() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let script = fs::read_to_string(root().join("tests/mutants.sh")).unwrap();
+    let named: Vec<&str> = script.split(|letter: char| !(letter.is_alphanumeric() || "-_".contains(letter))).collect();
+    let files = ["src/model", "src/plan"].map(|folder| rust_files(&root().join(folder))).concat();
+    let texts: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let used = |name: &str| {
+        let path = format!("{}::", name.replace('-', "_"));
+        let words = |text: &str| {
+            text.split(|letter: char| !(letter.is_alphanumeric() || "_:".contains(letter)))
+                .any(|word| word.starts_with(&path))
+        };
+        // A module of ours may be called like a crate.
+        let is_ours = files.iter().any(|file| file.file_stem().is_some_and(|stem| *stem == *name.replace('-', "_")));
+        !is_ours && texts.iter().any(|text| words(text))
+    };
+    let needed: Vec<&str> =
+        manifest["dependencies"].as_table().unwrap().keys().map(String::as_str).filter(|name| used(name)).collect();
+    assert!(needed.contains(&"jiff") && needed.contains(&"schemars"), "{needed:?}");
+    let missing: Vec<_> = needed.iter().filter(|name| !named.contains(name)).collect();
+    assert!(missing.is_empty(), "tests/mutants.sh lacks {missing:?}");
+}
