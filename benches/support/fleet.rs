@@ -18,7 +18,7 @@ use tidegate::world::sim::scenario::Scenario;
 
 const OLD: SignedDuration = SignedDuration::from_hours(4);
 
-/// The demo's fleet after its first hours with so many machines, none much older than the demo is.
+/// The demo's fleet after its first hours with so many machines, none more than twice as old as those hours.
 pub(crate) fn fleet(machines: usize) -> View {
     const DEMO: &str = include_str!("../../assets/demo/settings.toml");
     let scenario = Scenario::demo().unwrap();
