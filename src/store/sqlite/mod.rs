@@ -178,16 +178,16 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(96))]
 
         #[test]
-        fn any_bytes_as_the_file_are_refused_with_the_path(bytes in vec(any::<u8>(), 1..5_000)) {
+        fn any_bytes_as_the_file_are_refused_with_the_path_and_kept(
+            bytes in prop_oneof![vec(any::<u8>(), 1), vec(any::<u8>(), 2..5_000)],
+        ) {
             let directory = tempfile::tempdir().unwrap();
-            fs::File::options().create(true).append(true).open(directory.path().join(FILE)).unwrap();
-            std::io::Write::write_all(
-                &mut fs::File::options().append(true).open(directory.path().join(FILE)).unwrap(),
-                &bytes,
-            ).unwrap();
+            let path = directory.path().join(FILE);
+            std::io::Write::write_all(&mut fs::File::options().create(true).append(true).open(&path).unwrap(), &bytes).unwrap();
             let refused = wait(SqliteStore::open(directory.path(), now())).unwrap_err();
             prop_assert!(matches!(refused, StoreError::Foreign { .. }), "{refused:?}");
             prop_assert!(refused.to_string().contains(FILE) && refused.to_string().contains("move it away"));
+            prop_assert_eq!(fs::read(&path).unwrap(), bytes);
         }
 
         #[test]

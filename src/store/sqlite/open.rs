@@ -1,5 +1,6 @@
 //! Opening the file: ours, new, or refused with what to do about it.
 
+use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,13 +9,15 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Executor};
 
 use crate::store::StoreError;
-use crate::store::directory::{prepare, prepare_file};
+use crate::store::directory::{open_error, prepare, prepare_file};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
 /// "TIDE": marks a file as ours.
 const APPLICATION: i64 = 0x5449_4445;
 const MARK: &str = "PRAGMA application_id = 1414087749";
+
+const NO_SQLITE_FILE: &str = "it is not a SQLite file";
 
 /// Rows that the file's thread reads ahead of whoever takes them: a wait for each would cost more than the row.
 const READ_AHEAD: usize = 4_096;
@@ -25,6 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnection, StoreError> {
     prepare(directory)?;
     prepare_file(path)?;
+    refuse_a_lone_byte(path)?;
     let options = SqliteConnectOptions::new()
         .filename(path)
         .synchronous(SqliteSynchronous::Full)
@@ -35,6 +39,12 @@ pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnecti
     claim(&mut connection, path).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|error| migration_error(path, &error))?;
     Ok(connection)
+}
+
+/// SQLite takes a file of one byte for an empty one (`unixFileSize` in its os_unix.c) and would write over it.
+fn refuse_a_lone_byte(path: &Path) -> Result<(), StoreError> {
+    let length = fs::metadata(path).map_err(|error| open_error(path, &error))?.len();
+    if length == 1 { Err(foreign(path, NO_SQLITE_FILE)) } else { Ok(()) }
 }
 
 /// Marks a new file as ours, and touches nothing in a file that is another program's.
@@ -70,7 +80,7 @@ fn not_ours(path: &Path, error: &sqlx::Error) -> StoreError {
     const NOT_A_DATABASE: &str = "26";
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     match code.as_deref() {
-        Some(NOT_A_DATABASE) => foreign(path, "it is not a SQLite file"),
+        Some(NOT_A_DATABASE) => foreign(path, NO_SQLITE_FILE),
         Some(CORRUPT) => damaged(path, error),
         _ => StoreError::Open { path: path.to_owned(), message: error.to_string() },
     }
