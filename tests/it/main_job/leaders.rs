@@ -421,15 +421,18 @@ fn a_paused_leader_that_continues_acts_no_more() {
 
 #[test]
 fn a_console_that_ends_gives_the_lead_away_and_one_that_starts_again_takes_its_own() {
+    const PATIENT: &str = "150,60000";
     let rig = Rig::new();
-    let (mut ann, bo) = (rig.start("ann"), rig.start("bo"));
+    let mut ann = rig.start_with("ann", PATIENT);
     eventually("one leads", 200, || rig.leads(&ann, 1));
+    let bo = rig.start_with("bo", PATIENT);
+    eventually("the other watches", 200, || rig.status(&bo)["led_by"].is_string());
     ann.group.signal_leader("TERM");
     eventually("it ends", 200, || ann.group.ended().is_some());
     eventually("the other follows at once", 200, || rig.leads(&bo, 2));
     assert!(rig.journal(&bo).contains("has ended"), "{}", rig.journal(&bo));
     drop(bo);
-    let bo = rig.start("bo");
-    eventually("its own claim is no one else's", 10, || rig.leads(&bo, 3));
+    let bo = rig.start_with("bo", PATIENT);
+    eventually("its own claim is no one else's", 200, || rig.leads(&bo, 3));
     assert!(rig.journal(&bo).contains("leads again"), "{}", rig.journal(&bo));
 }

@@ -47,9 +47,9 @@ impl Group {
         self.child.try_wait().unwrap()
     }
 
-    /// Waits until `ready`; fails with the log when the process ends before, or after a minute.
+    /// Waits until `ready`; fails with the log when the process ends before, or after three minutes.
     pub(crate) fn wait_for(&mut self, what: &str, mut ready: impl FnMut() -> bool) {
-        for _ in 0..A_MINUTE {
+        for _ in 0..3 * A_MINUTE {
             if ready() {
                 return;
             }
@@ -58,7 +58,7 @@ impl Group {
             }
             std::thread::sleep(LOOK);
         }
-        panic!("{}: {what} did not happen in a minute:\n{}", self.name, self.written());
+        panic!("{}: {what} did not happen in three minutes:\n{}", self.name, self.written());
     }
 
     /// What it wrote so far.
