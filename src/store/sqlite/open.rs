@@ -41,7 +41,7 @@ pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnecti
     Ok(connection)
 }
 
-/// SQLite takes a file of one byte for an empty one (`unixFileSize` in its os_unix.c) and would write over it.
+/// SQLite takes a file of one byte for an empty one (`unixFileSize` in its `os_unix.c`) and would write over it.
 fn refuse_a_lone_byte(path: &Path) -> Result<(), StoreError> {
     let length = fs::metadata(path).map_err(|error| open_error(path, &error))?.len();
     if length == 1 { Err(foreign(path, NO_SQLITE_FILE)) } else { Ok(()) }
