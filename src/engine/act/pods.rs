@@ -3,7 +3,7 @@
 //! its Job is there to say what it is for.
 
 use futures::future::join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::act::breakers::Breakers;
 use crate::engine::act::decide::{Decision, Ground};
@@ -35,6 +35,10 @@ pub(crate) struct Try {
     pub region: String,
     pub place: PodPlace,
 }
+
+/// A pod may wait for a node for as long as it takes; the token of one that waits longer than this and then runs is refused, and
+/// its task gets another pod. No `pending_timeout` is longer.
+const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(7 * 24);
 
 /// What became of a try.
 #[derive(Debug)]
@@ -131,8 +135,9 @@ impl Ground<'_> {
 
 /// Does them all at once: each says for itself what became of it.
 pub(super) async fn launch(world: &World, deed: &LaunchDeed) -> Result<Done, Failed> {
-    // It must live as long as the pod may wait and run.
-    let life = deed.pool.max_life.saturating_add(deed.pool.max_boot);
+    // It must live as long as the pod may wait, boot and run.
+    let waits = deed.pool.launch.kubernetes.pending_timeout.unwrap_or(LONGEST_WAIT);
+    let life = deed.pool.max_life.saturating_add(deed.pool.max_boot).saturating_add(waits);
     let token = world.tracker.mint_agent_token(life).await.map_err(|error| Failed {
         message: format!("no token for the pod's agent: {error}"),
         // Nothing was asked of the cluster yet.

@@ -42,7 +42,6 @@ exec "$PYTHON" -m clearml_agent --config-file "$CLEARML_CONFIG_FILE" execute --f
 /// The Job, as it is posted.
 pub(super) fn job(order: &PodOrder, template: Value) -> Result<Value, CloudError> {
     let (labels, annotations) = (label::labels(order), label::annotations(order));
-    let deadline = order.pool.max_life.as_secs().max(1);
     let mut pod = template;
     let spec = section(&mut pod, "spec")?;
     fill(spec, order)?;
@@ -72,7 +71,6 @@ pub(super) fn job(order: &PodOrder, template: Value) -> Result<Value, CloudError
                 }],
             },
             "ttlSecondsAfterFinished": KEPT,
-            "activeDeadlineSeconds": deadline,
             "template": { "metadata": metadata, "spec": spec },
         },
     }))
@@ -115,6 +113,8 @@ fn conf(order: &PodOrder) -> String {
 fn fill(spec: &mut Map<String, Value>, order: &PodOrder) -> Result<(), CloudError> {
     let cluster = &order.pool.launch.kubernetes;
     spec.insert("restartPolicy".to_owned(), json!("Never"));
+    // The pod's and not the Job's: a Job's counts while its pod waits for a node too.
+    spec.insert("activeDeadlineSeconds".to_owned(), json!(order.pool.max_life.as_secs().max(1)));
     if let Some(class) = &cluster.priority_class {
         spec.insert("priorityClassName".to_owned(), json!(class));
     }

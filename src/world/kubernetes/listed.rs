@@ -110,7 +110,7 @@ pub(super) fn machine(
             state,
             why,
             node: Some(text(&pod_data, "/spec/nodeName")).filter(|node| !node.is_empty()).map(str::to_owned),
-            ends_by: over(&job_data),
+            ends_by: over(&pod_data),
             asks: asked(if pod_data.is_null() { template(&job_data) } else { &pod_data }),
             story: story(&job_data, &pod_data, &events),
         }),
@@ -135,10 +135,10 @@ pub(super) fn machine(
     })
 }
 
-/// When the cluster ends a Job that has begun; resuming one that was suspended sets its beginning anew.
-fn over(job: &Value) -> Option<Timestamp> {
-    let seconds = job.pointer("/spec/activeDeadlineSeconds")?.as_i64()?;
-    instant(text(job, "/status/startTime"))?.checked_add(SignedDuration::from_secs(seconds)).ok()
+/// When its node ends a pod that has begun.
+fn over(pod: &Value) -> Option<Timestamp> {
+    let seconds = pod.pointer("/spec/activeDeadlineSeconds")?.as_i64()?;
+    instant(text(pod, "/status/startTime"))?.checked_add(SignedDuration::from_secs(seconds)).ok()
 }
 
 /// The pod that a Job makes.
@@ -221,7 +221,8 @@ mod tests {
         };
         let metadata = json!({ "name": name, "creationTimestamp": at(minutes).to_string(),
             "labels": { JOB_NAME[1]: job.name_any() } });
-        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": status });
+        let spec = job.data["spec"]["template"]["spec"].clone();
+        let pod = json!({ "apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": status });
         serde_json::from_value(pod).unwrap()
     }
 
@@ -263,13 +264,12 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_has_begun_is_over_when_the_cluster_ends_it() {
-        let ends_by = |file| listed(file, false).pod.and_then(|pod| pod.ends_by);
+    fn a_pod_is_over_so_long_after_it_began_however_long_it_waited() {
         let life = job::tests::order().pool.max_life;
-        let begun: Timestamp =
-            recorded("job/get_running")["response"]["body"]["status"]["startTime"].as_str().unwrap().parse().unwrap();
-        assert_eq!(ends_by("job/get_running"), begun.checked_add(life).ok());
-        assert_eq!(ends_by("job/suspended_get"), None, "it has not begun");
+        let waiting = with_pods(&[(pod("a", 0, Value::Null), true)], false);
+        assert_eq!(waiting.pod.unwrap().ends_by, None);
+        let running = with_pods(&[(pod("a", 90, json!({ "phase": "Running", "conditions": [] })), true)], false);
+        assert_eq!(running.pod.unwrap().ends_by, running.launched.checked_add(life).ok());
     }
 
     #[test]

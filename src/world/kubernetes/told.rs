@@ -94,9 +94,10 @@ pub(super) fn said(condition: &Value) -> String {
     }
 }
 
-/// How its container ended, else what its status says of itself.
+/// Why the pod was ended, where its status says so, else how its container ended.
 fn end_of(pod: &Value) -> String {
-    ends_of(pod).unwrap_or_else(|| said(pod.pointer("/status").unwrap_or(&Value::Null)))
+    let own = said(pod.pointer("/status").unwrap_or(&Value::Null));
+    if text(pod, "/status/reason").is_empty() { ends_of(pod).unwrap_or(own) } else { own }
 }
 
 /// How its container ended, where it did not end well: `OOMKilled, exit code 137`.
