@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use clap::Args;
 use jiff::Timestamp;
@@ -88,7 +89,7 @@ impl Check {
         findings.push(called(ground.settings.pseudonyms()));
         findings.extend(settings.pools.iter().filter_map(broad));
         let (mut catalogue, now) = (price_table()?, Clock::Wall.now());
-        findings.extend(policies(ground.settings.path(), &settings, now));
+        findings.extend(policies(ground.settings.path(), &settings, &catalogue, now));
         let mut lacking = BTreeSet::new();
         let reachable = match world(&settings, ground.settings.path()) {
             Ok((world, warnings)) => {
@@ -150,9 +151,10 @@ fn called(pseudonyms: &Pseudonyms) -> Finding {
 }
 
 /// The scripts of the queues, each asked about a queue in which nothing waits.
-fn policies(path: Option<&Path>, settings: &Settings, now: Timestamp) -> Vec<Finding> {
+fn policies(path: Option<&Path>, settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Vec<Finding> {
     let mut advisors = Advisors::new(path, Some(Clock::Wall));
-    let told = advisors.advise(&Snapshot::default(), settings, &Ledger::default(), now);
+    let snapshot = Snapshot { catalogue: Arc::new(catalogue.clone()), ..Snapshot::default() };
+    let told = advisors.advise(&snapshot, settings, &Ledger::default(), now);
     let asked = settings.queues.iter().filter_map(|queue| Some((queue, settings.policy_of(queue)?)));
     let finding = |(queue, policy): (&QueueSettings, &str)| {
         let failure = told.get(&queue.name).and_then(Advised::failure);
@@ -326,13 +328,16 @@ mod tests {
         std::fs::write(folder.path().join("good.rhai"), "#{ capacity: world.queues[queue].waiting, reason: \"all\" }")
             .unwrap();
         std::fs::write(folder.path().join("bad.rhai"), "let x = 1;\nx +").unwrap();
+        let sized = "if world.pools.gpu.gpu != 1 { throw `${world.pools.gpu.gpu}`; }";
+        std::fs::write(folder.path().join("sized.rhai"), sized).unwrap();
         let text = "[loop]\nfleet = \"lab\"\npolicy = \"good.rhai\"\n[queue.a]\npools = [\"gpu\"]\n[queue.b]\npools = [\"gpu\"]\npolicy = \"bad.rhai\"\n\
-                    [queue.c]\npools = [\"gpu\"]\npolicy = \"none.rhai\"\n[pool.gpu]\nprovider = \"aws\"\nregion = \"us-east-1\"\ntypes = [\"g5.xlarge\"]\nami = \"ami-1\"\n";
+                    [queue.c]\npools = [\"gpu\"]\npolicy = \"none.rhai\"\n[queue.d]\npools = [\"gpu\"]\npolicy = \"sized.rhai\"\n[pool.gpu]\nprovider = \"aws\"\nregion = \"us-east-1\"\ntypes = [\"g5.xlarge\"]\nami = \"ami-1\"\n";
         let settings = crate::store::settings::parse(text, &path).unwrap();
-        let found = policies(Some(&path), &settings, Timestamp::UNIX_EPOCH);
+        let found = policies(Some(&path), &settings, &price_table().unwrap(), Timestamp::UNIX_EPOCH);
         let told: Vec<_> = found.iter().map(|finding| (finding.ok, finding.said.as_str())).collect();
         assert_eq!(told[0], (true, "good.rhai answers for queue a"));
         assert!(!told[1].0 && told[1].1.starts_with("bad.rhai:2:"), "{told:?}");
         assert!(!told[2].0 && told[2].1.starts_with("none.rhai: it cannot be read: No such file"), "{told:?}");
+        assert!(told[3].0, "{told:?}");
     }
 }

@@ -1,5 +1,7 @@
 //! `check --provider`: whether a program of `exec` keeps what the loop relies on. It launches one machine, and ends it.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -17,8 +19,8 @@ use crate::model::observed::{CloudInstance, CloudState};
 use crate::model::settings::{PoolSettings, Provider, Settings};
 use crate::world::clock::Clock;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, name_of};
-use crate::world::exec::{Call, Exec, PROTOCOL};
-use crate::world::program::{Heard, Manner, Program, environment};
+use crate::world::exec::{Call, Exec, PROTOCOL, environment};
+use crate::world::program::{Heard, Manner, Program};
 use crate::world::secret::Secret;
 
 /// In place of the token and the server of a real launch: nobody answers there.
@@ -70,7 +72,7 @@ pub(super) async fn conform(settings: &Settings, name: &str, yes: bool) -> Resul
         order.queues.push("none".into());
     }
     let mut conformance = Conformance {
-        cloud: Exec::new(settings.accounts.clone()),
+        cloud: Exec::new(settings),
         site: pool.site(),
         what: format!("program {name}"),
         findings: Vec::new(),
@@ -84,7 +86,7 @@ pub(super) async fn conform(settings: &Settings, name: &str, yes: bool) -> Resul
         conformance.ends(&id).await;
         conformance.prices().await;
     }
-    conformance.nonsense(Path::new(program)).await;
+    conformance.nonsense(Path::new(program), &settings.secret_variables()).await;
     Ok(conformance.findings)
 }
 
@@ -242,20 +244,18 @@ impl Conformance {
     }
 
     /// A line that is no request, and a call that it does not know: it lives on, and answers what follows in time.
-    async fn nonsense(&mut self, program: &Path) {
-        let asked = program.to_owned();
-        let said = tokio::task::spawn_blocking(move || nonsense(&asked)).await;
+    async fn nonsense(&mut self, program: &Path, secrets: &BTreeSet<String>) {
+        let (asked, environment) = (program.to_owned(), environment(secrets));
+        let said = tokio::task::spawn_blocking(move || nonsense(&asked, &environment)).await;
         let said = said.unwrap_or_else(|error| Err(error.to_string()));
         self.held("nonsense", said);
     }
 }
 
-fn nonsense(program: &Path) -> Result<String, String> {
+fn nonsense(program: &Path, environment: &BTreeMap<OsString, OsString>) -> Result<String, String> {
     let (to, heard) = mpsc::channel();
-    let environment = environment(|_| true);
     let folder = program.parent().unwrap_or(Path::new("/"));
-    let manner =
-        Manner { folder, environment: &environment, longest_line: LONGEST_LINE, grace: Duration::ZERO, guarded: true };
+    let manner = Manner { folder, environment, longest_line: LONGEST_LINE, grace: Duration::ZERO, guarded: true };
     let program = Program::start(program, manner, move |line| {
         // Whoever listened has had enough.
         let _ = to.send(line);

@@ -168,7 +168,7 @@ pub(super) fn credentials(settings: &Settings) -> Result<Credentials, Failure> {
 /// The clouds that this program knows. Nobody is called yet.
 pub(super) fn clouds(settings: &Settings, path: Option<&Path>) -> Clouds {
     let clouds: [Option<(Provider, Arc<dyn Cloud>)>; 4] = [
-        Some((Provider::Exec, Arc::new(crate::world::exec::Exec::new(settings.accounts.clone())))),
+        Some((Provider::Exec, Arc::new(crate::world::exec::Exec::new(settings)))),
         #[cfg(feature = "aws")]
         Some((Provider::Aws, Arc::new(crate::world::aws::Ec2::new().with_accounts(settings.accounts.clone())))),
         #[cfg(not(feature = "aws"))]

@@ -83,9 +83,10 @@ async fn in_time<T>(work: impl Future<Output = Result<T, SocketError>>) -> Resul
     }
 }
 
-/// The login name, for the journal.
+/// The login name, for the journal. Who uses the account of a service by `sudo` is still who they are.
 pub(super) fn person() -> Actor {
-    let name = ["USER", "LOGNAME"].iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    let name = ["SUDO_USER", "USER", "LOGNAME"];
+    let name = name.iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
     Actor::new(name.unwrap_or_else(|| "someone".to_owned()))
 }
 

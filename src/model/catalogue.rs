@@ -48,6 +48,20 @@ pub struct Offer {
     pub rate: Option<Rate>,
 }
 
+impl Offer {
+    /// Its GPUs; `None`: nobody knows. What has neither a GPU nor a processor is in no catalogue and no setting.
+    #[must_use]
+    pub fn known_gpus(&self) -> Option<u32> {
+        (self.gpu > 0 || self.vcpu > 0).then_some(self.gpu)
+    }
+
+    /// Its processors; `None`: nobody knows, since every machine has one.
+    #[must_use]
+    pub fn known_vcpus(&self) -> Option<u32> {
+        (self.vcpu > 0).then_some(self.vcpu)
+    }
+}
+
 /// A price, and where it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Priced {
@@ -180,6 +194,17 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_size_that_is_set_is_known_without_the_other() {
+        let known = |vcpu, gpu| {
+            let offer = Offer { vcpu, gpu, rate: None };
+            (offer.known_vcpus(), offer.known_gpus())
+        };
+        assert_eq!(known(0, 0), (None, None));
+        assert_eq!(known(0, 2), (None, Some(2)));
+        assert_eq!(known(4, 0), (Some(4), Some(0)));
+    }
 
     #[test]
     fn attached_gpus_are_priced_beside_their_machine() {

@@ -339,7 +339,8 @@ impl<'a> Judge<'a> {
                 found.push((Invariant::Limits, format!("{scope:?} is not in the settings")));
                 continue;
             };
-            let unknown = (offer.vcpu == 0 && (limits.max_gpu.is_some() || limits.max_vcpu.is_some()))
+            let unknown = (offer.known_gpus().is_none() && limits.max_gpu.is_some())
+                || (offer.known_vcpus().is_none() && limits.max_vcpu.is_some())
                 || (offer.rate.is_none() && limits.max_hourly.is_some());
             if unknown {
                 let what = format!("nobody knows how much of the limits of {scope:?} {} takes", launch.machine_type);

@@ -144,13 +144,12 @@ fn max(limits: &Limits, limit: LimitKind) -> Option<u64> {
     }
 }
 
-/// What one machine takes of a limit. Every machine has a processor: without one its type is in no catalogue.
+/// What one machine takes of a limit; `None`: nobody knows.
 fn each(offer: &Offer, limit: LimitKind) -> Option<u64> {
-    let size = |size: u32| (offer.vcpu > 0).then_some(u64::from(size));
     match limit {
         LimitKind::Instances => Some(1),
-        LimitKind::Gpu => size(offer.gpu),
-        LimitKind::Vcpu => size(offer.vcpu),
+        LimitKind::Gpu => offer.known_gpus().map(u64::from),
+        LimitKind::Vcpu => offer.known_vcpus().map(u64::from),
         LimitKind::Hourly => offer.rate.map(micros),
     }
 }

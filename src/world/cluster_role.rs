@@ -9,10 +9,10 @@ use crate::model::settings::{Provider, Settings};
 /// What is asked of each resource: its API group, its name, and the verbs.
 pub const VERBS: [(&str, &str, &[&str]); 5] = [
     ("batch", "jobs", &["create", "delete", "get", "list", "patch", "watch"]),
-    ("", "secrets", &["create", "delete", "get"]),
-    ("", "pods", &["get", "list", "watch"]),
+    ("", "secrets", &["create", "get"]),
+    ("", "pods", &["list", "watch"]),
     ("", "pods/log", &["get"]),
-    ("", "events", &["get", "list", "watch"]),
+    ("", "events", &["list", "watch"]),
 ];
 
 /// What is of use and not needed: without it less is told of nodes and of who adds some. A namespace, or the whole cluster
@@ -25,7 +25,7 @@ const ASIDE: [(&str, &str, &str, Option<&str>); 6] = [
     ("kube-system", "", "configmaps", Some("cluster-autoscaler-status")),
     ("default", "", "events", None),
 ];
-const LOOK: [&str; 3] = ["get", "list", "watch"];
+const LOOK: [&str; 2] = ["list", "watch"];
 
 /// Roles for [`ASIDE`], for whoever wants to be told more.
 fn aside() -> Vec<Value> {

@@ -82,9 +82,9 @@ struct PoolFacts<'a> {
     region: &'a str,
     types: Vec<&'a str>,
     market: &'static str,
-    /// Of a machine of its first type.
-    gpu: u32,
-    vcpu: u32,
+    /// Of a machine of its first type; null: nobody knows.
+    gpu: Option<u32>,
+    vcpu: Option<u32>,
     /// Tasks that a machine runs at a time.
     agents: u32,
     /// Dollars an hour of its first type, with disks and address.
@@ -193,8 +193,8 @@ fn of_pool<'a>(pool: &'a PoolSettings, snapshot: &Snapshot, now: Timestamp) -> P
         region: &pool.region,
         types: pool.types.iter().map(MachineType::as_str).collect(),
         market: pool.market.word(),
-        gpu: offer.map_or(0, |offer| offer.gpu),
-        vcpu: offer.map_or(0, |offer| offer.vcpu),
+        gpu: offer.and_then(|offer| offer.known_gpus()),
+        vcpu: offer.and_then(|offer| offer.known_vcpus()),
         agents: pool.agent.agents(),
         price: offer.and_then(|offer| offer.rate).map(hourly),
         max: pool.limits.max,

@@ -2,6 +2,7 @@
 
 use super::{LimitKind, Reason};
 use crate::model::money::Money;
+use crate::model::settings::kubernetes::POD;
 
 impl Reason {
     /// The change that would turn a refusal round, where one number decides.
@@ -26,6 +27,10 @@ impl Reason {
             Self::NoPrice { pool, .. } | Self::Unmeasured { pool, limit: LimitKind::Hourly, .. } => {
                 Some(format!("set pool.{pool}.price"))
             }
+            Self::Unmeasured { pool, machine_type, limit, .. } if machine_type == POD => Some(match limit {
+                LimitKind::Gpu => format!("set pool.{pool}.pod_gpus, or pod_cpu where its pods have no GPU"),
+                _ => format!("set pool.{pool}.pod_cpu"),
+            }),
             Self::NotOffered { queue, pool } => Some(format!("it would with {pool} in queue.{queue}.pools")),
             Self::NoSuchQueue { nearest: Some(nearest), .. } => Some(format!("did you mean `{nearest}`?")),
             Self::BackOff { pool, .. } => Some(format!("`tidegate reset {pool}` has it tried at once")),

@@ -23,6 +23,7 @@ pub mod reference;
 pub mod run_instances;
 pub mod schedule;
 mod secret_text;
+mod secret_variables;
 mod spot;
 pub mod spot_cap;
 mod the_loop;

@@ -1,7 +1,8 @@
 //! A program that runs, and the requests to it that are not answered yet. One that ends, falls silent or talks nonsense is
 //! started anew after a pause.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex as Shared, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::model::snapshot::ErrorClass;
 use crate::world::clock::{Clock, Stopwatch};
 use crate::world::cloud::CloudError;
 use crate::world::exec::wire::{No, unreadable};
-use crate::world::program::{Heard, Manner, Program, environment};
+use crate::world::program::{self, Heard, Manner, Program};
 
 /// The version of what is spoken.
 pub const PROTOCOL: u32 = 1;
@@ -125,13 +126,25 @@ struct State {
 #[derive(Debug)]
 pub(super) struct Link {
     path: PathBuf,
+    /// Variables that it does not get.
+    secrets: Arc<BTreeSet<String>>,
     state: Mutex<State>,
 }
 
+/// What a program gets of the loop's environment. Its own cloud's credentials are its; ClearML's, and what else the settings
+/// take secrets from, are the loop's.
+#[must_use]
+pub fn environment(secrets: &BTreeSet<String>) -> BTreeMap<OsString, OsString> {
+    program::environment(|name| {
+        let name = name.to_string_lossy();
+        !secrets.contains(name.as_ref()) && !["CLEARML_", "TRAINS_"].iter().any(|ours| name.starts_with(ours))
+    })
+}
+
 impl Link {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path, secrets: Arc<BTreeSet<String>>) -> Self {
         let state = State { up: None, strikes: 0, why: String::new(), since: Stopwatch::start(Clock::Wall) };
-        Self { path: path.to_owned(), state: Mutex::new(state) }
+        Self { path: path.to_owned(), secrets, state: Mutex::new(state) }
     }
 
     /// What the program says of itself; it is started if need be.
@@ -215,11 +228,7 @@ impl Link {
     async fn started(&self) -> Result<Up, String> {
         let open = Arc::new(Shared::new(Open::default()));
         let hearing = Arc::clone(&open);
-        // Its own cloud's credentials are its; ClearML's are ours.
-        let environment = environment(|name| {
-            let name = name.to_string_lossy();
-            !["CLEARML_", "TRAINS_"].iter().any(|ours| name.starts_with(ours))
-        });
+        let environment = environment(&self.secrets);
         let folder = self.path.parent().unwrap_or(Path::new("/"));
         let manner =
             Manner { folder, environment: &environment, longest_line: LONGEST_LINE, grace: GRACE, guarded: true };

@@ -4,7 +4,7 @@
 mod link;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,27 +17,30 @@ use tokio::sync::Mutex;
 use crate::model::ids::{FleetId, InstanceId, MachineType};
 use crate::model::money::Rate;
 use crate::model::observed::CloudInstance;
-use crate::model::settings::{AccountSettings, Market};
+use crate::model::settings::{AccountSettings, Market, Settings};
 use crate::model::site;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, account_of, name_of};
 use crate::world::exec::link::Link;
 use crate::world::guard;
 
-pub use link::{Call, PROTOCOL};
+pub use link::{Call, PROTOCOL, environment};
 
 /// Machines of programs, each named by an account of the settings: a site is `rack@local`.
 #[derive(Debug, Default)]
 pub struct Exec {
     accounts: Vec<AccountSettings>,
+    /// Variables that no program gets.
+    secrets: Arc<BTreeSet<String>>,
     /// By account.
     links: Mutex<BTreeMap<String, Arc<Link>>>,
 }
 
 impl Exec {
-    /// With the programs that these accounts name. None is started before it is called.
+    /// With the programs that the settings' accounts name. None is started before it is called.
     #[must_use]
-    pub fn new(accounts: Vec<AccountSettings>) -> Self {
-        Self { accounts, links: Mutex::default() }
+    pub fn new(settings: &Settings) -> Self {
+        let secrets = Arc::new(settings.secret_variables());
+        Self { accounts: settings.accounts.clone(), secrets, links: Mutex::default() }
     }
 
     async fn link(&self, site: &str) -> Result<Arc<Link>, CloudError> {
@@ -46,7 +49,7 @@ impl Exec {
         let program = account.program.as_deref().ok_or_else(refused)?;
         let mut links = self.links.lock().await;
         let link = links.entry(account.name.to_string());
-        Ok(Arc::clone(link.or_insert_with(|| Arc::new(Link::new(Path::new(program))))))
+        Ok(Arc::clone(link.or_insert_with(|| Arc::new(Link::new(Path::new(program), Arc::clone(&self.secrets))))))
     }
 
     /// What the program of a site can do.

@@ -20,7 +20,7 @@ mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,7 +41,7 @@ use crate::world::kubernetes::around::Around;
 use crate::world::kubernetes::error::{cloud_error, is_conflict, is_missing, unknown};
 use crate::world::kubernetes::listed::{Job, machine, pods_by_job, whole};
 use crate::world::kubernetes::post::{Made, Way, post};
-use crate::world::kubernetes::site::{Kind, Site};
+use crate::world::kubernetes::site::{KUEUE, Kind, Site};
 use crate::world::kubernetes::told::when;
 use crate::world::kubernetes::warned::Warned;
 use crate::world::kubernetes::watch::{Of, Watch, slim};
@@ -71,8 +71,8 @@ struct View {
     jobs: Watch,
     pods: Watch,
     events: Watch,
-    /// Of Kueue's, where it is there.
-    workloads: Option<Watch>,
+    /// Of Kueue's, once it is there.
+    workloads: OnceLock<Watch>,
     /// Pods of ClearML's own glue, which are looked at only.
     glue: Watch,
 }
@@ -98,20 +98,19 @@ impl Kubernetes {
     async fn view(&self, fleet: &FleetId, name: &str) -> Result<Arc<View>, CloudError> {
         let (site, around) = (self.site(name).await?, self.around(name).await?);
         let mut views = self.views.lock().await;
-        let kueue = around.kueue();
         let view = views.entry((fleet.clone(), name.to_owned())).or_insert_with(|| {
             let selector = label::selector(fleet.as_str());
             Arc::new(View {
                 jobs: Watch::start(site.api(Kind::Job), Of::all(slim).labelled(&selector)),
                 pods: Watch::start(site.api(Kind::Pod), Of::all(slim).labelled(&selector)),
                 events: Watch::start(site.api(Kind::Event), Of::aside(is_of_task)),
-                workloads: kueue.map(|version| {
-                    let api = site.api_of(Kind::Workload, version);
-                    Watch::start(api, Of::aside(slim))
-                }),
+                workloads: OnceLock::new(),
                 glue: Watch::start(site.api(Kind::Pod), Of::aside(slim).labelled(glue::LABEL)),
             })
         });
+        if let Some(version) = around.kueue() {
+            view.workloads.get_or_init(|| Watch::start(site.api_of(Kind::Workload, version), Of::aside(slim)));
+        }
         Ok(Arc::clone(view))
     }
 
@@ -125,6 +124,20 @@ impl Kubernetes {
         let around = Arc::new(Around::start(&site, &site.groups().await?));
         arounds.insert(context, Arc::clone(&around));
         Ok(around)
+    }
+
+    /// Kueue may come after us: a cluster that had none is asked again before a Job that is to wait in its queue is made.
+    async fn look_for_kueue(&self, name: &str) -> Result<(), CloudError> {
+        if self.around(name).await?.has_kueue() {
+            return Ok(());
+        }
+        let site = self.site(name).await?;
+        let groups = site.groups().await?;
+        if groups.contains_key(KUEUE) {
+            let context = of_site(name).0.unwrap_or_default().to_owned();
+            self.arounds.lock().await.insert(context, Arc::new(Around::start(&site, &groups)));
+        }
+        Ok(())
     }
 
     async fn listed(&self, fleet: &FleetId, name: &str) -> Result<Vec<CloudInstance>, CloudError> {
@@ -143,7 +156,7 @@ impl Kubernetes {
         let context = of_site(name).0.unwrap_or_default();
         events.extend(self.arounds.lock().await.get(context).into_iter().flat_map(|around| around.events()));
         let events = by_object(&events);
-        let workloads = by_owner(view.workloads.iter().flat_map(Watch::all));
+        let workloads = by_owner(view.workloads.get().into_iter().flat_map(Watch::all));
         let jobs: Vec<_> = view.jobs.with(|known| {
             let there = known.objects.values().map(|job| (Arc::clone(job), None));
             there.chain(known.gone.values().map(|(job, at)| (Arc::clone(job), Some(*at)))).collect()
@@ -282,6 +295,9 @@ impl Cloud for Kubernetes {
 
     async fn prepare(&self, order: &PodOrder) -> Result<Launched, CloudError> {
         let site = self.site(&order.pool.site()).await?;
+        if order.pool.launch.kubernetes.local_queue.is_some() {
+            self.look_for_kueue(&order.pool.site()).await?;
+        }
         let job = self.made(&site, order).await?;
         if let Err(error) = self.keep_secret(&site, order, &job).await {
             // Nothing of it has run: the next try makes another.

@@ -10,7 +10,7 @@ use crate::world::kubernetes::error::cloud_error;
 use crate::world::kubernetes::site::Site;
 
 /// The same rights as in [`cluster_role`](crate::world::cluster_role), each by its name.
-const RIGHTS: [(&str, &str, &str, &str); 16] = [
+const RIGHTS: [(&str, &str, &str, &str); 13] = [
     ("create jobs", "batch", "jobs", "create"),
     ("delete jobs", "batch", "jobs", "delete"),
     ("get jobs", "batch", "jobs", "get"),
@@ -18,13 +18,10 @@ const RIGHTS: [(&str, &str, &str, &str); 16] = [
     ("patch jobs", "batch", "jobs", "patch"),
     ("watch jobs", "batch", "jobs", "watch"),
     ("create secrets", "", "secrets", "create"),
-    ("delete secrets", "", "secrets", "delete"),
     ("get secrets", "", "secrets", "get"),
-    ("get pods", "", "pods", "get"),
     ("list pods", "", "pods", "list"),
     ("watch pods", "", "pods", "watch"),
     ("get pods/log", "", "pods/log", "get"),
-    ("get events", "", "events", "get"),
     ("list events", "", "events", "list"),
     ("watch events", "", "events", "watch"),
 ];

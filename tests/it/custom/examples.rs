@@ -62,6 +62,10 @@ fn a_queue_has_so_many_gpus_and_one_without_a_quota_none() {
     let advice = wants("gpu_quota.rhai", NOON, &[(60, "ann", "vision"); 40]).unwrap();
     assert_eq!(advice.capacity, Some(16));
     let mut world = World::at(NOON, &[(60, "ann", "vision")]);
+    world.snapshot.catalogue = std::sync::Arc::default();
+    let told = world.ask(&example("gpu_quota.rhai"));
+    let vetoes = |advice: &Advice| advice.veto && advice.said.contains("nobody knows how many GPUs");
+    assert!(told.as_ref().and_then(Advised::wants).is_some_and(vetoes), "{told:?}");
     world.settings.queues[0].name = "other".into();
     world.snapshot.queues[0].name = "other".into();
     let mut settings = world.settings.clone();

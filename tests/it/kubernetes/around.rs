@@ -1,6 +1,7 @@
 //! What the cluster says of its nodes and of who adds some, and what a pod costs by them.
 
 use serde_json::{Value, json};
+use tidegate::model::ids::TaskId;
 
 use crate::kubernetes::api::now;
 use crate::kubernetes::real::{NODE, needs_ours};
@@ -199,6 +200,26 @@ fn with_kueue_a_job_waits_in_its_queue_once_its_task_is_taken() {
     rig.api.state().put("jobs", admitted);
     rig.wait("its pod is made", |rig| !rig.api.state().all("pods").is_empty());
     assert_eq!(rig.api.state().jobs_made.len(), 1);
+}
+
+#[test]
+fn kueue_that_comes_later_is_found_before_the_next_job() {
+    const NAME: &str = "kueue_that_comes_later_is_found_before_the_next_job";
+    if needs_ours(NAME, "no Kueue comes there") {
+        return;
+    }
+    let mut rig = Rig::new(&SETTINGS.replace("max = 2", "max = 2\nlocal_queue = \"team-a\""));
+    *rig.cluster.room.0.lock().unwrap() = 0;
+    let queue_of = |rig: &Rig, task: &TaskId| {
+        let job = rig.api.state().get("jobs", &format!("clearml-{task}-1"))?;
+        (job["spec"]["parallelism"] == 1).then(|| job["metadata"]["labels"]["kueue.x-k8s.io/queue-name"].clone())
+    };
+    let before = rig.served.enqueue_shell("gpu", "true");
+    rig.start_armed(&[]);
+    rig.wait("a Job is let go without it", |rig| queue_of(rig, &before).is_some_and(|queue| queue.is_null()));
+    rig.api.state().add_group("kueue.x-k8s.io", "v1beta2");
+    let after = rig.served.enqueue_shell("gpu", "true");
+    rig.wait("the next one is Kueue's", |rig| queue_of(rig, &after).is_some_and(|queue| queue == "team-a"));
 }
 
 #[test]

@@ -58,11 +58,15 @@ impl Place {
     }
 
     fn tidegate(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
         command.args(arguments).env_clear().env("HOME", self.folder.path()).env("PATH", "/usr/bin:/bin");
         command.env("TIDEGATE_CONFIG", self.folder.path().join("tidegate.toml"));
         command.env("LOCAL_MACHINES", self.folder.path().join("machines"));
-        command.output().unwrap()
+        command
     }
 
     /// What the conformance check says, and its exit code.

@@ -134,7 +134,7 @@ fn one_that_dies_is_started_anew_and_what_it_was_asked_to_do_is_in_doubt() {
     let dies = program(folder.path(), "def terminate(asked):", "def terminate(asked):\n    sys.exit('out of coffee')");
     let text = SETTINGS.replace("PROGRAM", &dies.display().to_string());
     let settings = tidegate::store::settings::parse(&text, Path::new("t.toml")).unwrap();
-    let (exec, site, fleet) = (Exec::new(settings.accounts), "here@local", "lab".into());
+    let (exec, site, fleet) = (Exec::new(&settings), "here@local", "lab".into());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         assert_eq!(exec.list(&fleet, site).await, Ok(Vec::new()));
@@ -147,6 +147,26 @@ fn one_that_dies_is_started_anew_and_what_it_was_asked_to_do_is_in_doubt() {
         let unknown = exec.list(&fleet, "there@local").await.unwrap_err();
         assert!(unknown.message.contains("no account `there` was in the settings"), "{unknown:?}");
     });
+}
+
+#[test]
+fn a_program_gets_its_own_environment_and_no_secret_of_the_loops() {
+    let folder = tempfile::tempdir().unwrap();
+    let tells = "def hello(asked):\n    import os; sys.exit(' '.join(sorted(os.environ)))";
+    let place = Place::new(&program(folder.path(), "def hello(asked):", tells));
+    let file = place.folder.path().join("tidegate.toml");
+    let settings = std::fs::read_to_string(&file).unwrap();
+    let secrets = "[clearml]\ncredentials = \"env:OURS\"\n[clearml.agents]\ncredentials = \"env:AGENTS\"\n";
+    write(&file, &(settings.replace("[loop]", "[loop]\npseudonyms = \"env:NAMES\"") + secrets));
+    let mut command = place.command(&["check", "--provider", "here", "--yes"]);
+    for name in ["RACK_PASSWORD", "OURS_ACCESS_KEY", "OURS_SECRET_KEY", "AGENTS", "NAMES", "CLEARML_API_SECRET_KEY"] {
+        command.env(name, "0123456789abcdef0123456789abcdef");
+    }
+    let said = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    assert!(said.contains(" PATH RACK_PASSWORD"), "{said}");
+    for name in ["OURS", "AGENTS", "NAMES", "CLEARML"] {
+        assert!(!said.contains(name), "{name}: {said}");
+    }
 }
 
 #[test]
