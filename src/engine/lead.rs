@@ -2,15 +2,13 @@
 //! hidden queue of a unique name, which only one console can create; its metadata say who, and that it lives. A leader
 //! that shows no new sign of life for a minute, by the watcher's own clock, is followed by the next term.
 
-use std::cmp::Ordering;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::act::fence::Fence;
 use crate::engine::event::Leader;
 use crate::engine::run::{EngineError, Loop, Work};
 use crate::engine::words::line;
-use crate::model::claim::{Claim, ClaimNote};
+use crate::model::claim::{Claim, ClaimId, ClaimNote};
 use crate::model::ids::{FleetId, QueueId, Term};
 use crate::model::journal::EntryKind;
 use crate::model::record::{IntentOutcome, Record};
@@ -77,6 +75,8 @@ pub(super) struct Lead {
     /// The sign of life that was seen last of another console, and since when there is no newer one.
     watched: Option<(Term, String, Stopwatch)>,
     beats: u64,
+    /// By which this console leads, or led last.
+    claim: Option<ClaimId>,
     /// Where this console showed last that it lives, and when.
     signed: Option<(QueueId, Stopwatch)>,
     /// Since when this console leads.
@@ -105,8 +105,8 @@ pub(super) enum Stand {
 #[derive(Debug)]
 struct Try {
     fleet: FleetId,
-    /// The term in which this console leads.
-    ours: Option<Term>,
+    /// The claim by which this console leads.
+    ours: Option<ClaimId>,
     highest: Term,
     /// A claim whose last sign of life is too long ago.
     silent: Option<(Term, String)>,
@@ -126,10 +126,10 @@ impl Try {
         let Some(last) = claims.last() else { return Step::Take(next(self.highest)) };
         let next = next(self.highest.max(last.term));
         let is_silent = self.silent.as_ref().is_some_and(|(term, beat)| (*term, beat) == (last.term, &last.note.beat));
-        match self.ours {
-            Some(ours) if last.term == ours => Step::Beat(last),
+        match &self.ours {
+            Some(ours) if last.id() == *ours => Step::Beat(last),
             // Somebody removed ours.
-            Some(ours) if last.term < ours => Step::Take(next),
+            Some(ours) if last.term < ours.term => Step::Take(next),
             // Its process is dead: we hold the lock that it held.
             _ if last.note.console == self.note.console => Step::Take(next),
             _ if last.is_released() || is_silent => Step::Take(next),
@@ -178,8 +178,8 @@ fn next(term: Term) -> Term {
 
 impl Lead {
     pub(super) fn new(candidate: Candidate, now: Timestamp) -> Self {
-        let (highest, watched, beats, signed, since) = (Term(0), None, 0, None, None);
-        Self { candidate, highest, watched, beats, signed, since, next: now, asking: false, asked: false }
+        let (highest, watched, beats, claim, signed, since) = (Term(0), None, 0, None, None, None);
+        Self { candidate, highest, watched, beats, claim, signed, since, next: now, asking: false, asked: false }
     }
 
     /// Keeps the time since the leader's last sign of life.
@@ -270,22 +270,23 @@ impl Loop {
         }
     }
 
-    /// A look showed the highest term that is claimed.
-    pub(super) fn shown_who_leads(&mut self, highest: Option<Term>, asked: Stopwatch) {
+    /// A look showed the claim of the highest term.
+    pub(super) fn shown_who_leads(&mut self, highest: Option<&ClaimId>, asked: Stopwatch) {
         let (Leader::Us(ours), Some(highest)) = (&self.setup.leader, highest) else { return };
-        match highest.cmp(ours) {
-            Ordering::Equal => self.fence.confirm(asked),
-            Ordering::Greater => self.beat(),
-            // It is older than our claim; or that is gone, which the beat finds out that is not told of it.
-            Ordering::Less => {}
+        if self.lead.as_ref().is_some_and(|lead| lead.claim.as_ref() == Some(highest)) {
+            self.fence.confirm(asked);
+        } else if highest.term >= *ours {
+            self.beat();
         }
+        // Else it is older than our claim; or that is gone, which the beat finds out that is not told of it.
     }
 
     /// Asks who leads, shows that we live, or takes over.
     pub(super) fn beat(&mut self) {
-        let ours = self.leads().then(|| self.term());
+        let leads = self.leads();
         let Some(note) = self.note() else { return };
         let Some(lead) = &self.lead else { return };
+        let ours = lead.claim.clone().filter(|_| leads);
         let (highest, silent, answer) = (lead.highest, lead.silent(), lead.candidate.times.answer());
         let attempt = Try { fleet: self.settings.the_loop.fleet.clone(), ours, highest, silent, note };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
@@ -309,7 +310,9 @@ impl Loop {
             Ok(Stand::Leads { term, asked, won: false, .. }) if self.setup.leader == Leader::Us(term) => {
                 self.fence.confirm(asked);
             }
-            Ok(Stand::Leads { term, asked, from, .. }) => self.takes_over(term, asked, from).await?,
+            Ok(Stand::Leads { term, claim, asked, from, .. }) => {
+                self.takes_over(ClaimId { term, queue: claim }, asked, from).await?;
+            }
             Ok(Stand::Follows(claim)) => {
                 lead.watch(&claim, clock);
                 self.follows(&claim).await?;
@@ -327,7 +330,8 @@ impl Loop {
         Ok(())
     }
 
-    async fn takes_over(&mut self, term: Term, asked: Stopwatch, from: Option<Claim>) -> Result<(), EngineError> {
+    async fn takes_over(&mut self, claim: ClaimId, asked: Stopwatch, from: Option<Claim>) -> Result<(), EngineError> {
+        let term = claim.term;
         let (clock, now) = (self.setup.clock, self.setup.clock.now());
         let Some(lead) = &mut self.lead else { return Ok(()) };
         let (times, own) = (lead.candidate.times, lead.candidate.console.clone());
@@ -346,7 +350,8 @@ impl Loop {
         self.hear().await;
         let Some(lead) = &mut self.lead else { return Ok(()) };
         (lead.highest, lead.watched, lead.since) = (term, None, Some(now));
-        self.fence = Fence::new(self.settings.the_loop.fleet.clone(), term, times, clock, asked);
+        lead.claim = Some(claim.clone());
+        self.fence = Fence::new(self.settings.the_loop.fleet.clone(), claim, times, clock, asked);
         self.setup.leader = Leader::Us(term);
         // What another console did up to now shows in a look that begins now, not in an older one.
         self.facts.distrust();
@@ -436,7 +441,7 @@ impl Loop {
     /// Gives the lead to whoever wants it: this console ends.
     pub(super) async fn release_lead(&mut self) {
         let (Some(lead), true) = (&self.lead, self.leads()) else { return };
-        let (term, fleet) = (self.term(), self.settings.the_loop.fleet.clone());
+        let (ours, fleet) = (lead.claim.clone(), self.settings.the_loop.fleet.clone());
         let note = ClaimNote {
             console: lead.candidate.console.clone(),
             holder: lead.candidate.holder.clone(),
@@ -448,7 +453,7 @@ impl Loop {
         let tracker = &self.setup.world.tracker;
         let release = async {
             let claims = tracker.claims(&fleet).await?;
-            match claims.last().filter(|claim| claim.term == term) {
+            match claims.last().filter(|claim| Some(claim.id()) == ours) {
                 Some(ours) => tracker.write_claim(&ours.queue, &note.released()).await.map(drop),
                 None => Ok(()),
             }
@@ -473,6 +478,11 @@ mod tests {
         Claim { queue: format!("q{term}").into(), term: Term(term), note }
     }
 
+    /// On another queue than the one that was made first.
+    fn elsewhere(term: u64, console: &str, beat: &str) -> Claim {
+        Claim { queue: "restored".into(), ..claim(term, console, beat) }
+    }
+
     #[test]
     fn a_console_leads_only_where_nobody_else_can() {
         let released = claim(7, "b", "").note.released();
@@ -495,12 +505,16 @@ mod tests {
             (None, 0, None, vec![released], taken(8)),
             (Some(3), 3, None, vec![claim(3, "a", "1")], Step::Beat(&claim(3, "a", "1"))),
             (Some(3), 3, None, vec![claim(3, "a", "1"), claim(4, "b", "1")], Step::Follow(&claim(4, "b", "1"))),
+            // A server that was restored, or whose hidden queues somebody removed: another has made a claim of the same term.
+            (Some(3), 3, None, vec![elsewhere(3, "b", "1")], Step::Follow(&elsewhere(3, "b", "1"))),
+            (Some(3), 3, Some((3, "1")), vec![elsewhere(3, "b", "1")], taken(4)),
+            (Some(3), 3, None, vec![elsewhere(3, "a", "1")], taken(4)),
             (Some(3), 3, None, vec![], taken(4)),
             (Some(3), 3, None, vec![claim(2, "b", "1")], taken(4)),
         ] {
             let attempt = Try {
                 fleet: "lab".into(),
-                ours: ours.map(Term),
+                ours: ours.map(|term| claim(term, "a", "1").id()),
                 highest: Term(highest),
                 silent: silent.map(|(term, beat): (u64, &str)| (Term(term), beat.to_owned())),
                 note: claim(0, "a", "9").note,

@@ -166,7 +166,7 @@ impl Loop {
         }
         let fresh = self.facts.take(observation);
         let mut records = self.price_pods();
-        self.shown_who_leads(fresh.term, asked);
+        self.shown_who_leads(fresh.claim.as_ref(), asked);
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);
         if self.leads() {
             records.extend(notice(

@@ -18,6 +18,14 @@ pub struct Claim {
     pub note: ClaimNote,
 }
 
+/// Which claim it is. A server that was restored, or whose hidden queues somebody removed, can have a second one of the same
+/// term, which is another's.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClaimId {
+    pub term: Term,
+    pub queue: QueueId,
+}
+
 /// What the claimant wrote. Empty until it has written anything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ClaimNote {
@@ -54,6 +62,12 @@ impl Claim {
             paused: flag("paused").unwrap_or_default(),
         };
         Some(Self { queue, term, note })
+    }
+
+    /// Which one it is.
+    #[must_use]
+    pub fn id(&self) -> ClaimId {
+        ClaimId { term: self.term, queue: self.queue.clone() }
     }
 
     /// Whether its console has given the lead away.

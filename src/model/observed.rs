@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::account::Owner;
 use crate::model::attempt::Pod;
+use crate::model::claim::ClaimId;
 use crate::model::ids::{
     InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId, WorkerName, Zone,
 };
@@ -47,8 +48,8 @@ pub struct Glance {
     /// Those that listen to any queue, hidden ones included; one for each user that calls a worker so.
     pub workers: Vec<GlancedWorker>,
     pub mailboxes: Vec<Mailbox>,
-    /// The highest term in which a console claims the fleet's lead.
-    pub term: Option<Term>,
+    /// The claim on the fleet's lead of the highest term.
+    pub claim: Option<ClaimId>,
 }
 
 /// A worker as the queues list it: when it reported last is not told.

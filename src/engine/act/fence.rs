@@ -7,20 +7,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::SignedDuration;
 
 use crate::engine::lead::Times;
-use crate::model::ids::{FleetId, Term};
+use crate::model::claim::ClaimId;
+use crate::model::ids::FleetId;
 use crate::world::clock::{Clock, Stopwatch};
 use crate::world::tracker::Tracker;
 
-/// A lead in one term, and how sure it is. Clones are the same lead.
+/// A lead by one claim, and how sure it is. Clones are the same lead.
 #[derive(Clone)]
 pub(in crate::engine) struct Fence(Option<Arc<Inner>>);
 
 struct Inner {
     fleet: FleetId,
-    term: Term,
+    claim: ClaimId,
     times: Times,
     clock: Clock,
-    /// Since the server last said that this term is the highest.
+    /// Since the server last said that this claim is the highest.
     confirmed: Mutex<Option<Stopwatch>>,
     /// Deeds that begin together ask once.
     asking: tokio::sync::Mutex<()>,
@@ -53,12 +54,18 @@ impl Fence {
 
     /// A lead that was confirmed at the stopwatch's start.
     #[must_use]
-    pub(in crate::engine) fn new(fleet: FleetId, term: Term, times: Times, clock: Clock, confirmed: Stopwatch) -> Self {
+    pub(in crate::engine) fn new(
+        fleet: FleetId,
+        claim: ClaimId,
+        times: Times,
+        clock: Clock,
+        confirmed: Stopwatch,
+    ) -> Self {
         let (confirmed, asking) = (Mutex::new(Some(confirmed)), tokio::sync::Mutex::new(()));
-        Self(Some(Arc::new(Inner { fleet, term, times, clock, confirmed, asking })))
+        Self(Some(Arc::new(Inner { fleet, claim, times, clock, confirmed, asking })))
     }
 
-    /// The server said that this term is the highest, when the stopwatch was started or later.
+    /// The server said that this claim is the highest, when the stopwatch was started or later.
     pub(in crate::engine) fn confirm(&self, at: Stopwatch) {
         if let Some(inner) = self.0.as_ref().filter(|inner| at.at_most() < inner.age()) {
             *inner.confirmed.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
@@ -100,11 +107,11 @@ impl Fence {
         };
         match claims.last() {
             // The answer may have come long after it was true.
-            Some(claim) if claim.term == inner.term && asked.at_most() <= inner.times.sure() => {
+            Some(claim) if claim.id() == inner.claim && asked.at_most() <= inner.times.sure() => {
                 self.confirm(asked);
                 Ok(())
             }
-            Some(claim) if claim.term == inner.term => Err(KeptBack::Unconfirmed("its answer came late".to_owned())),
+            Some(claim) if claim.id() == inner.claim => Err(KeptBack::Unconfirmed("its answer came late".to_owned())),
             Some(claim) => Err(KeptBack::Deposed(claim.to_string())),
             None => Err(KeptBack::Deposed("nobody".to_owned())),
         }

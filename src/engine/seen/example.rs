@@ -242,7 +242,7 @@ impl Fleet {
             queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
             workers: Workers::Listed(self.workers.clone()),
             mailboxes: self.mailboxes.clone(),
-            term: None,
+            claim: None,
             holds: self.holds.clone(),
             tasks: Some(self.tasks.clone()),
             attempts: self.tried.clone(),

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Owner;
+use crate::model::claim::ClaimId;
 use crate::model::cluster::Cluster;
-use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, Term, WorkerId, WorkerName, hold_tasks};
+use crate::model::ids::{InstanceId, QueueId, QueueName, TaskId, WorkerId, WorkerName, hold_tasks};
 use crate::model::observed::{
     CloudInstance, GlancedWorker, Mailbox, ObservedQueue, ObservedTask, ObservedWorker, TaskRecord, TaskStatus,
     one_of_each,
@@ -47,8 +48,8 @@ pub struct ClearmlFacts {
     pub queues: Vec<ObservedQueue>,
     pub workers: Workers,
     pub mailboxes: Vec<Mailbox>,
-    /// The highest term in which a console claims the fleet's lead.
-    pub term: Option<Term>,
+    /// The claim on the fleet's lead of the highest term.
+    pub claim: Option<ClaimId>,
     /// The hold tasks that wait or run, of each machine of which they were asked.
     pub holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
     /// Tasks of our queues that run or wait by their status; `None`: not asked this time.
@@ -197,7 +198,7 @@ impl Facts {
                 mut queues,
                 workers,
                 mailboxes,
-                term,
+                claim,
                 holds,
                 tasks,
                 attempts,
@@ -208,7 +209,7 @@ impl Facts {
             }) => {
                 fresh.clearml = true;
                 fresh.tasks = tasks.is_some();
-                fresh.term = term;
+                fresh.claim = claim;
                 self.asked = Some(observation.began);
                 let mut workers = match workers {
                     Workers::Listed(rows) => {
@@ -387,7 +388,7 @@ pub struct Fresh {
     pub at: Timestamp,
     pub clearml: bool,
     pub tasks: bool,
-    pub term: Option<Term>,
+    pub claim: Option<ClaimId>,
     pub regions: Vec<Region>,
 }
 

@@ -84,7 +84,7 @@ async fn clearml(world: &World, clock: Clock, look: &Look) -> Result<ClearmlFact
 /// One call, and those that are seldom needed. The workers are listed where one is new, or one name has two rows.
 async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let tracker = &world.tracker;
-    let Glance { queues, workers, mailboxes, term } = tracker.glance(&look.fleet).await?;
+    let Glance { queues, workers, mailboxes, claim } = tracker.glance(&look.fleet).await?;
     let named = workers.iter().map(|worker| &worker.id);
     let are_known = look.workers.as_ref().is_some_and(|known| Workers::are_known(named, known));
     let workers =
@@ -100,7 +100,7 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let Told { statuses, owners, tags } =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
     let waiting = if look.pending.is_empty() { None } else { Some(tracker.waiting_for_pods(&look.pending).await?) };
-    Ok(ClearmlFacts { queues, workers, mailboxes, term, holds, tasks, attempts, waiting, statuses, owners, tags })
+    Ok(ClearmlFacts { queues, workers, mailboxes, claim, holds, tasks, attempts, waiting, statuses, owners, tags })
 }
 
 /// Each of these tasks as it is; `None`: there is no such task.

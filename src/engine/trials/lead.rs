@@ -91,6 +91,23 @@ async fn a_leader_whose_claim_is_gone_claims_anew() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_claim_of_the_same_term_on_another_queue_is_another_s() {
+    let mut trial = Trial::leading(0).await;
+    trial.pass(30).await;
+    let mut facts = trial.world.facts();
+    facts.restored = 1;
+    facts.claims.clear();
+    facts.claims.insert(Term(1), note("b"));
+    facts.waiting = vec!["t".into()];
+    drop(facts);
+    trial.pass(40).await;
+    assert!(matches!(&trial.view().leader, Leader::Other(who) if who == "b (term 1)"), "{:?}", trial.view().leader);
+    assert_eq!(trial.world.calls("launch"), 0);
+    trial.pass(60).await;
+    assert_eq!(trial.view().leader, Leader::Us(Term(2)), "b has shown no sign of life for a minute");
+}
+
+#[tokio::test(start_paused = true)]
 async fn while_nobody_can_say_who_leads_only_a_person_s_stop_is_done() {
     let mut trial = Trial::leading(1).await;
     trial.pass(15).await;

@@ -48,6 +48,8 @@ pub(super) struct Facts {
     /// Hold tasks; a machine that `answers` takes one at once when it is idle.
     pub(super) holds: Vec<TaskRecord>,
     pub(super) told_waiting: Vec<(QueueId, String, usize)>,
+    /// So often the server was restored from a backup: its queues have other ids since.
+    pub(super) restored: u32,
     /// On the lead, by term.
     pub(super) claims: BTreeMap<Term, ClaimNote>,
     /// The mailbox's orders are answered by the machine.
@@ -209,8 +211,10 @@ fn place_hold(facts: &mut Facts, instance: &InstanceId, nonce: &str, now: Timest
     });
 }
 
-fn queue_of(term: Term) -> QueueId {
-    QueueId::new(format!("q-claim-{term}"))
+impl Facts {
+    fn claim_queue(&self, term: Term) -> QueueId {
+        QueueId::new(format!("q-claim-{term}-{}", self.restored))
+    }
 }
 
 #[async_trait]
@@ -247,7 +251,7 @@ impl Tracker for Scripted {
                 queues: vec![ObservedQueue { id: "q-train".into(), name: "train".into(), tags: Vec::new(), entries }],
                 workers: facts.workers.values().map(worker).collect(),
                 mailboxes: facts.mailboxes.iter().map(mailbox).collect(),
-                term: facts.claims.keys().max().copied(),
+                claim: facts.claims.keys().max().map(|term| ClaimId { term: *term, queue: facts.claim_queue(*term) }),
             }
         })
         .await
@@ -320,7 +324,8 @@ impl Tracker for Scripted {
     async fn claims(&self, _: &FleetId) -> Result<Vec<Claim>, TrackerError> {
         self.asks("claims", |facts, _| {
             let claims = facts.claims.iter();
-            claims.map(|(term, note)| Claim { queue: queue_of(*term), term: *term, note: note.clone() }).collect()
+            let queue = |term: &Term| facts.claim_queue(*term);
+            claims.map(|(term, note)| Claim { queue: queue(term), term: *term, note: note.clone() }).collect()
         })
         .await
     }
@@ -336,8 +341,8 @@ impl Tracker for Scripted {
 
     async fn write_claim(&self, claim: &QueueId, note: &ClaimNote) -> Result<bool, TrackerError> {
         self.asks("write_claim", |facts, _| {
-            let found = facts.claims.iter_mut().find(|(term, _)| queue_of(**term) == *claim);
-            found.map(|(_, written)| *written = note.clone()).is_some()
+            let found = facts.claims.keys().copied().find(|term| facts.claim_queue(*term) == *claim);
+            found.map(|term| facts.claims.insert(term, note.clone())).is_some()
         })
         .await
     }
@@ -347,7 +352,11 @@ impl Tracker for Scripted {
     }
 
     async fn delete_hidden(&self, queue: &QueueId) -> Result<(), TrackerError> {
-        self.asks("delete_hidden", |facts, _| facts.claims.retain(|term, _| queue_of(*term) != *queue)).await
+        self.asks("delete_hidden", |facts, _| {
+            let gone = facts.claims.keys().copied().find(|term| facts.claim_queue(*term) == *queue);
+            gone.map(|term| facts.claims.remove(&term));
+        })
+        .await
     }
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {

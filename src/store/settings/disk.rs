@@ -10,6 +10,7 @@ use crate::store::directory::refuse_exposed;
 use crate::store::settings::problem::{Position, Problem, SettingsProblems};
 
 const MODE: u32 = 0o7777;
+const OWNER_WRITES: u32 = 0o200;
 
 /// The file's text.
 pub(super) fn read(path: &Path) -> Result<String, SettingsProblems> {
@@ -45,6 +46,15 @@ pub(super) fn replace(path: &Path, old: &str, text: &str) -> io::Result<bool> {
         return Err(io::Error::from(io::ErrorKind::IsADirectory));
     };
     let mode = fs::metadata(&real)?.mode() & MODE;
+    if mode & OWNER_WRITES == 0 {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!("its owner keeps it from that (mode {mode:o})"),
+        ));
+    }
+    let held = File::open(folder)?;
+    // Another of us may be between its look at the file and its writing. A file system without locks is its users' to share.
+    let _ = held.lock();
     let beside = folder.join(format!(".{}.{}.new", name.to_string_lossy(), std::process::id()));
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -59,7 +69,7 @@ pub(super) fn replace(path: &Path, old: &str, text: &str) -> io::Result<bool> {
             return Ok(false);
         }
         fs::rename(&beside, &real)?;
-        File::open(folder)?.sync_all()?;
+        held.sync_all()?;
         Ok(true)
     };
     let done = { put }();
@@ -68,4 +78,26 @@ pub(super) fn replace(path: &Path, old: &str, text: &str) -> io::Result<bool> {
         let _ = fs::remove_file(&beside);
     }
     done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_two_edits_at_once_one_is_told_of_the_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tidegate.toml");
+        create(&path, "0").unwrap();
+        for round in 1..=200 {
+            let old = fs::read_to_string(&path).unwrap();
+            let edit = |who: &str| replace(&path, &old, &format!("{round} {who}")).unwrap();
+            let done = std::thread::scope(|scope| {
+                let one = scope.spawn(|| edit("a"));
+                let other = edit("b");
+                [one.join().unwrap(), other]
+            });
+            assert_eq!(done.iter().filter(|done| **done).count(), 1, "round {round}: {done:?}");
+        }
+    }
 }

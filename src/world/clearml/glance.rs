@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::model::claim;
-use crate::model::ids::{FleetId, QueueName};
+use crate::model::claim::{self, ClaimId};
+use crate::model::ids::{FleetId, QueueId, QueueName};
 use crate::model::observed::{Glance, GlancedWorker};
 use crate::world::clearml::{Clearml, hidden, wire};
 use crate::world::tracker::TrackerError;
@@ -21,7 +21,8 @@ pub(super) async fn glance(server: &Clearml, fleet: &FleetId) -> Result<Glance, 
         if row.is_tagged(hidden::HIDING_TAG) {
             let row = row.into_hidden();
             known.insert(QueueName::new(row.name.as_str()), row.id.as_str().into());
-            glance.term = glance.term.max(claim::term(fleet, &row.name));
+            let queue = QueueId::new(row.id.as_str());
+            glance.claim = glance.claim.max(claim::term(fleet, &row.name).map(|term| ClaimId { term, queue }));
             glance.mailboxes.extend(hidden::mailbox(row));
         } else {
             glance.queues.push(row.into());

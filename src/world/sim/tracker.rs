@@ -330,7 +330,7 @@ impl State {
             workers: glanced.collect(),
             queues: server.queues(false).map(observed_queue).collect(),
             mailboxes: server.queues(true).filter_map(mailbox).collect(),
-            term: server.queues(true).filter_map(|queue| observed_claim(fleet, queue)).map(|claim| claim.term).max(),
+            claim: server.queues(true).filter_map(|queue| observed_claim(fleet, queue)).map(|claim| claim.id()).max(),
         }
     }
 
