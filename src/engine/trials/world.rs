@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Owner;
-use crate::model::claim::{Claim, ClaimNote};
+use crate::model::claim::{Claim, ClaimId, ClaimNote};
 use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId, hold_task};
 use crate::model::observed::{
     CloudInstance, CloudState, Glance, GlancedWorker, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask,

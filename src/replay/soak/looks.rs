@@ -129,7 +129,7 @@ impl World {
             queues: queues.collect(),
             workers,
             mailboxes,
-            term: None,
+            claim: None,
             holds,
             attempts: BTreeMap::new(),
             tasks,
