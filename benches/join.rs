@@ -159,7 +159,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
     let clearml = ClearmlFacts {
         waiting: None,
         holds: std::collections::BTreeMap::new(),
-        term: None,
+        claim: None,
         queues: listed.collect(),
         workers: Workers::Listed(workers.collect()),
         mailboxes: Vec::new(),
