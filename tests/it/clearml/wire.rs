@@ -283,7 +283,7 @@ async fn one_call_shows_queues_workers_mailboxes_and_the_highest_claim() {
     let workers: Vec<_> = glance.workers.iter().map(|worker| worker.id.as_str()).collect();
     assert_eq!(workers, ["by hand", "dynamic_worker:a100:p4d.24xlarge:i-0aaa"], "one for each key");
     let mailboxes: Vec<_> = glance.mailboxes.iter().map(|mailbox| mailbox.instance.as_str()).collect();
-    assert_eq!((mailboxes, glance.term), (vec!["i-0aaa"], Some(Term(12))));
+    assert_eq!((mailboxes, glance.claim.map(|claim| claim.term)), (vec!["i-0aaa"], Some(Term(12))));
     let asked = stub.calls().pop().unwrap();
     assert_eq!((asked.endpoint.as_str(), &asked.body["search_hidden"]), ("queues.get_all_ex", &json!(true)));
     assert!(asked.body.get("only_fields").is_none(), "an empty choice is none");
