@@ -14,15 +14,16 @@ pub(super) fn read(answer: Dynamic, policy: &str, queue: &QueueSettings) -> Resu
     if answer.is_unit() {
         return Ok(None);
     }
-    let kind = answer.type_name().to_owned();
+    let kind = said_kind(answer.type_name());
     let mut table: Map = answer.try_cast().ok_or_else(|| format!("it answered {kind}, not a table or ()"))?;
     let mut take = |name: &str| table.remove(name).filter(|value| !value.is_unit());
     let capacity = take("capacity").map(|value| capacity(&value)).transpose()?;
     let pools = take("pools").map(pools).transpose()?;
-    let veto = take("veto").map(|value| value.as_bool().map_err(|kind| format!("veto is {kind}, not true or false")));
+    let veto = take("veto")
+        .map(|value| value.as_bool().map_err(|kind| format!("veto is {}, not true or false", said_kind(kind))));
     let veto = veto.transpose()?.unwrap_or_default();
     let said = take("reason").map(Dynamic::into_immutable_string).transpose();
-    let said = said.map_err(|kind| format!("reason is {kind}, not a text"))?.unwrap_or_default();
+    let said = said.map_err(|kind| format!("reason is {}, not a text", said_kind(kind)))?.unwrap_or_default();
     if let Some(name) = table.keys().next() {
         return Err(format!("`{name}` is none of capacity, pools, veto and reason"));
     }
@@ -42,16 +43,29 @@ pub(super) fn fit(advice: Advice, policy: &str, queue: &QueueSettings) -> Result
     Ok(Some(Advice { policy: policy.to_owned(), capacity, pools, veto, said: one_line(&said) }))
 }
 
+/// A kind of value in the words of who writes a policy.
+fn said_kind(of: &str) -> &str {
+    match of {
+        "i64" => "a whole number",
+        "f64" => "a number with a fraction",
+        "bool" => "true or false",
+        "string" => "a text",
+        "array" => "a list",
+        "map" => "a table",
+        other => other,
+    }
+}
+
 fn capacity(value: &Dynamic) -> Result<u32, String> {
     let wrong = |what: String| format!("capacity is {what}, not a whole number from 0 on");
-    let number = value.as_int().map_err(|kind| wrong(kind.to_owned()))?;
+    let number = value.as_int().map_err(|kind| wrong(said_kind(kind).to_owned()))?;
     // More than there can be is as many as there can be: limits hold it.
     let number = number.min(u32::MAX.into());
     u32::try_from(number).map_err(|_| wrong(number.to_string()))
 }
 
 fn pools(value: Dynamic) -> Result<Vec<PoolName>, String> {
-    let wrong = |kind: &str| format!("pools is {kind}, not a list of names");
+    let wrong = |kind: &str| format!("pools is {}, not a list of names", said_kind(kind));
     let names = value.into_typed_array::<String>().map_err(wrong)?;
     Ok(names.iter().map(|name| PoolName::from(name.as_str())).collect())
 }

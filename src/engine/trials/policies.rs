@@ -77,7 +77,7 @@ async fn one_that_fails_is_done_without_and_that_is_said() {
     for (script, said) in [
         ("let x = 1;\nx + nothing", "own.rhai:2:5: Undefined variable: nothing"),
         ("loop { }", "own.rhai:1:"),
-        ("42", "for queue train: it answered i64"),
+        ("42", "for queue train: it answered a whole number"),
     ] {
         let (mut trial, file, _folder) = with(script).await;
         assert_eq!(machines(&trial), 3, "{script}: as without a policy");
