@@ -161,11 +161,11 @@ fn what_is_wrong_with_it_is_told_in_one_line() {
             "say(ask(), {'capacity': -1, 'reason': 'x'})",
             "for queue train: capacity is -1, not a whole number from 0 on",
         ),
-        ("say(ask(), {'capacity': 1e30, 'reason': 'x'})", "capacity is f64, not a whole number from 0 on"),
+        ("say(ask(), {'capacity': 1e30, 'reason': 'x'})", "capacity is a number with a fraction, not a whole number from 0 on"),
         ("say(ask(), {'capacity': 10**19, 'reason': 'x'})", "not a whole number from 0 on"),
         ("say(ask(), {'veto': True})", "it gives no reason"),
         ("say(ask(), {'pools': ['moon'], 'reason': 'x'})", "queue.train.pools does not name `moon`"),
-        ("say(ask(), 7)", "it answered i64, not a table or ()"),
+        ("say(ask(), 7)", "it answered a whole number, not a table or ()"),
     ] {
         let error = Asked::new(lines).fails();
         assert!(error.contains(told) && !error.contains('\n'), "{lines}: {error}");

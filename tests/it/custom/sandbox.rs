@@ -65,17 +65,17 @@ fn what_is_wrong_is_told_with_its_line_and_column() {
 #[test]
 fn an_answer_that_is_none_is_refused() {
     for (answer, told) in [
-        ("42", "own.rhai: for queue train: it answered i64, not a table or ()"),
+        ("42", "own.rhai: for queue train: it answered a whole number, not a table or ()"),
         ("#{ capacity: -1, reason: \"x\" }", "capacity is -1, not a whole number from 0 on"),
-        ("#{ capacity: 1.5, reason: \"x\" }", "capacity is f64, not a whole number"),
-        ("#{ capacity: \"3\", reason: \"x\" }", "capacity is string, not a whole number"),
-        ("#{ pools: \"gpu\", reason: \"x\" }", "pools is string, not a list of names"),
+        ("#{ capacity: 1.5, reason: \"x\" }", "capacity is a number with a fraction, not a whole number"),
+        ("#{ capacity: \"3\", reason: \"x\" }", "capacity is a text, not a whole number"),
+        ("#{ pools: \"gpu\", reason: \"x\" }", "pools is a text, not a list of names"),
         ("#{ pools: [1], reason: \"x\" }", "not a list of names"),
         ("#{ pools: [\"gpus\"], reason: \"x\" }", "queue.train.pools does not name `gpus`"),
         ("#{ pools: [], reason: \"x\" }", "pools is empty: say `veto: true` for none"),
-        ("#{ veto: \"yes\", reason: \"x\" }", "veto is string, not true or false"),
+        ("#{ veto: \"yes\", reason: \"x\" }", "veto is a text, not true or false"),
         ("#{ veto: true }", "it gives no reason"),
-        ("#{ capacity: 1, reason: 7 }", "reason is i64, not a text"),
+        ("#{ capacity: 1, reason: 7 }", "reason is a whole number, not a text"),
         ("#{ capacity: 1, why: \"x\" }", "`why` is none of capacity, pools, veto and reason"),
     ] {
         fails(answer, told);
