@@ -402,9 +402,13 @@ fn a_killed_process_is_followed_by_another_twenty_times() {
 
 #[test]
 fn a_paused_leader_that_continues_acts_no_more() {
+    // A loaded machine gives the leader its turn within these, and nobody takes over by chance.
+    const STURDY: &str = "300,3000";
     let rig = Rig::new();
-    let (ann, bo) = (rig.start("ann"), rig.start("bo"));
+    let ann = rig.start_with("ann", STURDY);
     eventually("one leads", 200, || rig.leads(&ann, 1));
+    let bo = rig.start_with("bo", STURDY);
+    eventually("the other watches", 200, || rig.status(&bo)["led_by"].is_string());
     ann.group.signal("STOP");
     eventually("the other takes over", 200, || rig.leads(&bo, 2));
     ann.group.signal("CONT");
