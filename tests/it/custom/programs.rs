@@ -161,7 +161,10 @@ fn what_is_wrong_with_it_is_told_in_one_line() {
             "say(ask(), {'capacity': -1, 'reason': 'x'})",
             "for queue train: capacity is -1, not a whole number from 0 on",
         ),
-        ("say(ask(), {'capacity': 1e30, 'reason': 'x'})", "capacity is a number with a fraction, not a whole number from 0 on"),
+        (
+            "say(ask(), {'capacity': 1e30, 'reason': 'x'})",
+            "capacity is a number with a fraction, not a whole number from 0 on",
+        ),
         ("say(ask(), {'capacity': 10**19, 'reason': 'x'})", "not a whole number from 0 on"),
         ("say(ask(), {'veto': True})", "it gives no reason"),
         ("say(ask(), {'pools': ['moon'], 'reason': 'x'})", "queue.train.pools does not name `moon`"),
