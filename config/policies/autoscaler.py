@@ -9,7 +9,7 @@ DEAR = 0.8  # from this part of any budget on the first resource only
 
 def rule(name, world):
     queue, pools = world["queues"][name], world["pools"]
-    spent = max([(b["spent"] + b["committed"]) / b["limit"] for b in world["budgets"]], default=0)
+    spent = max([(b["spent"] + b["committed"]) / b["limit"] if b["limit"] else 1 for b in world["budgets"]], default=0)
     resources = QUEUES.get(name, [])[: 1 if spent >= DEAR else None]
     up = {pool: sum(pools[pool][state] for state in ("idle", "busy", "starting")) for pool, _ in resources}
     tasks, most = queue["waiting"] + len(queue["running"]), sum(most for _, most in resources)

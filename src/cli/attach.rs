@@ -15,7 +15,7 @@ use tokio::sync::{broadcast, mpsc};
 use tokio::time::sleep;
 
 use super::Place;
-use super::console::{kept, looked};
+use super::console::{can_show, kept, looked};
 use super::failure::Failure;
 use super::looks::Looks;
 use super::reach::{person, state_dir};
@@ -61,6 +61,9 @@ pub(super) struct Attach {
 
 impl Attach {
     pub(super) fn run(&self, place: &Place, looks: &Looks) -> Result<(), Failure> {
+        if !self.stdio {
+            can_show(looks)?;
+        }
         match &self.host {
             // A state directory that is named is the host's.
             Some(host) => show(self.through(host, place), None, looked(looks)),

@@ -175,9 +175,12 @@ impl Conformance {
             if fits { Ok("all came back".to_owned()) } else { Err(format!("they came back as {tags:?}")) }
         });
         self.held("tags", tags);
-        let elsewhere = self.cloud.list(&FleetId::new("check-nobody"), &self.site).await.map_err(|error| words(&error));
-        let elsewhere = elsewhere.and_then(|there| {
-            if there.is_empty() { Ok("does not list it".to_owned()) } else { Err("lists it".to_owned()) }
+        // Before it is sifted here: each fleet would be told of every other's machines.
+        let elsewhere = self.cloud.told(&FleetId::new("check-nobody"), &self.site).await.map_err(|error| words(&error));
+        let elsewhere = elsewhere.and_then(|there| match there.first() {
+            None => Ok("does not list it".to_owned()),
+            Some(_) if there.iter().any(|one| one == id.as_str()) => Err("lists it".to_owned()),
+            Some(other) => Err(format!("a fleet that never was has {other}")),
         });
         self.held("another fleet", elsewhere);
         if self.calls.contains(&Call::Console) {

@@ -17,6 +17,7 @@ pub(super) fn run(place: &Place, looks: &Looks) -> Result<(), Failure> {
     let ground = Ground::find(place)?;
     let keys = ground.settings.settings().keys.clone();
     let options = Options { keys, ..looked(looks) };
+    can_show(looks)?;
     match ground.take_lead()? {
         Lead::Ours(leading) => {
             let Running { handle, directory, held } = leading.start()?;
@@ -27,6 +28,11 @@ pub(super) fn run(place: &Place, looks: &Looks) -> Result<(), Failure> {
         }
         Lead::Theirs { directory, holder } => attach::watch(directory, holder.as_ref(), options),
     }
+}
+
+/// Refuses to start anything for a screen that cannot be.
+pub(super) fn can_show(looks: &Looks) -> Result<(), Failure> {
+    if looks.plain { Ok(()) } else { tui::ready().map_err(|error| Failure::Usage(error.to_string())) }
 }
 
 /// Shows an embedded loop until it is left; then the loop has ended, too, unless a person would not wait for it.

@@ -121,6 +121,7 @@ impl Demo {
     }
 
     fn screen(&self) -> Result<(), Failure> {
+        super::console::can_show(&self.looks)?;
         let (scenario, settings, catalogue) =
             (scenario(self.scale)?, settings(self.scale)?, super::live::price_table()?);
         let seed = self.seed;

@@ -47,12 +47,33 @@ impl From<SocketError> for Failure {
 
 impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            StoreError::Unreached { .. } => Self::NotReachable(error.to_string()),
+            other => Self::Failed(other.to_string()),
+        }
     }
 }
 
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
-        Self::Failed(error.to_string())
+        match error {
+            EngineError::Store(error) => error.into(),
+            EngineError::Settings(said) => Self::Settings(said),
+            other => Self::Failed(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_does_not_answer_is_not_reachable_by_whatever_way_it_is_told() {
+        let unreached = || StoreError::Unreached { message: "db:5432 cannot be reached: refused".to_owned() };
+        assert_eq!(Failure::from(unreached()).code(), 4);
+        assert_eq!(Failure::from(EngineError::from(unreached())).code(), 4);
+        assert_eq!(Failure::from(EngineError::Settings("loop.store: no such file".to_owned())).code(), 3);
+        assert_eq!(Failure::from(StoreError::Shared { message: "it is not empty".to_owned() }).code(), 1);
     }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::failure::Failure;
+use crate::engine::EngineError;
 use crate::model::ledger::Interval;
 use crate::model::record::Memory;
 use crate::model::settings::Settings;
@@ -22,7 +23,7 @@ pub(super) enum Kept {
 
 impl Kept {
     /// Opens the store that the settings name, or begins it.
-    pub(super) async fn open(settings: &Settings, directory: &Path, now: Timestamp) -> Result<Self, Failure> {
+    pub(super) async fn open(settings: &Settings, directory: &Path, now: Timestamp) -> Result<Self, EngineError> {
         match shared(settings).await? {
             Some(shared) => Ok(Self::Shared(Box::new(shared))),
             None => Ok(Self::Own(SqliteStore::open(directory, now).await?)),
@@ -74,9 +75,9 @@ impl Kept {
 }
 
 /// The database of the settings, if they name one.
-pub(super) async fn shared(settings: &Settings) -> Result<Option<PostgresStore>, Failure> {
+pub(super) async fn shared(settings: &Settings) -> Result<Option<PostgresStore>, EngineError> {
     let Some(place) = &settings.the_loop.store else { return Ok(None) };
-    let address = secret::text(place).map_err(|error| Failure::Settings(format!("loop.store: {error}")))?;
+    let address = secret::text(place).map_err(|error| EngineError::Settings(format!("loop.store: {error}")))?;
     let fleet = &settings.the_loop.fleet;
     Ok(Some(PostgresStore::open(address.expose(), fleet, || Clock::Wall.now()).await?))
 }

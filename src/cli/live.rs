@@ -119,8 +119,7 @@ impl Leading {
         let catalogue = Arc::new(price_table()?);
         let place = directory.clone();
         let made = move || async move {
-            let opened = Kept::open(&settings.settings(), &place, Clock::Wall.now()).await;
-            let store = opened.map_err(|failure| EngineError::Setup(failure.to_string()))?.store();
+            let store = Kept::open(&settings.settings(), &place, Clock::Wall.now()).await?.store();
             Ok::<_, EngineError>(Setup {
                 settings,
                 world,

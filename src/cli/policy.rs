@@ -35,28 +35,54 @@ impl Policy {
             return of_machines(&settings, pool);
         }
         let account = self.account.as_deref().map(|name| known(&settings, name)).transpose()?;
-        let mine = |pool: &&PoolSettings| pool.account.as_ref() == account;
-        let role = role::console(&settings, account);
-        if role.is_none() || settings.pools.iter().filter(mine).any(|pool| pool.provider == Provider::Aws) {
-            say(&format!("{}\n", text(&settings, Provider::Aws, account)?))?;
-        }
-        if let Some(role) = role {
-            complain(&format!("Google takes a custom role: `{CREATE_ROLE}`"));
-            say(&format!("{}\n", pretty(&role)?))?;
-        }
-        if settings.pools.iter().filter(mine).any(|pool| pool.provider == Provider::Kubernetes) {
-            say(&format!("{}\n", text(&settings, Provider::Kubernetes, account)?))?;
-        }
-        if settings.pools.iter().filter(mine).any(|pool| pool.launch.instance_profile.is_some()) {
-            complain(
-                "the role is taken to have its instance profile's name: mend GiveMachinesTheirRole where it has another",
-            );
-        }
-        for other in settings.accounts.iter().filter(|_| account.is_none()) {
-            complain(&format!("account {0} needs its own: tidegate policy --account {0}", other.name));
-        }
-        Ok(())
+        let printed = printed(&settings, account)?;
+        printed.notes.iter().for_each(|note| complain(note));
+        printed.texts.iter().try_for_each(|text| say(&format!("{text}\n")))
     }
+}
+
+/// What is printed, and what is told beside it.
+#[derive(Debug, Default)]
+struct Printed {
+    texts: Vec<String>,
+    notes: Vec<String>,
+}
+
+fn printed(settings: &Settings, account: Option<&AccountName>) -> Result<Printed, Failure> {
+    let mut printed = Printed::default();
+    let Printed { texts, notes } = &mut printed;
+    let of = |provider| {
+        let mine = move |pool: &&PoolSettings| pool.account.as_ref() == account && pool.provider == provider;
+        settings.pools.iter().filter(mine)
+    };
+    if of(Provider::Aws).next().is_some() {
+        texts.push(text(settings, Provider::Aws, account)?);
+    }
+    if let Some(role) = role::console(settings, account) {
+        notes.push(format!("Google takes a custom role: `{CREATE_ROLE}`"));
+        texts.push(pretty(&role)?);
+    }
+    if of(Provider::Kubernetes).next().is_some() {
+        texts.push(text(settings, Provider::Kubernetes, account)?);
+    }
+    if of(Provider::Aws).any(|pool| pool.launch.instance_profile.is_some()) {
+        notes.push(
+            "the role is taken to have its instance profile's name: mend GiveMachinesTheirRole where it has another"
+                .to_owned(),
+        );
+    }
+    let (programs, clouds): (Vec<_>, Vec<_>) = settings
+        .accounts
+        .iter()
+        .filter(|other| account.is_none_or(|account| other.name == *account))
+        .partition(|other| other.program.is_some());
+    notes.extend(programs.iter().map(|other| format!("account {}: its program has rights of its own", other.name)));
+    let others = clouds.iter().filter(|_| account.is_none());
+    notes.extend(others.map(|other| format!("account {0} needs its own: tidegate policy --account {0}", other.name)));
+    if texts.is_empty() && notes.is_empty() {
+        notes.push("no pool needs any right here".to_owned());
+    }
+    Ok(printed)
 }
 
 fn of_machines(settings: &Settings, name: &str) -> Result<(), Failure> {
@@ -97,4 +123,32 @@ fn known<'a>(settings: &'a Settings, name: &str) -> Result<&'a AccountName, Fail
         let hint = did_you_mean(name, names().map(AccountName::as_str));
         Failure::Usage(format!("no account is called `{name}`{hint}"))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::settings::parse;
+
+    fn of(pools: &str) -> Printed {
+        let text = format!("[loop]\nfleet = \"lab\"\n{pools}");
+        printed(&parse(&text, std::path::Path::new("t")).unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn what_is_printed_is_for_the_clouds_that_there_are() {
+        let pods = of("[pool.pods]\nprovider = \"kubernetes\"\nnamespace = \"ml\"\npod_image = \"python:3.12\"\n");
+        let [list] = &pods.texts[..] else { panic!("{pods:?}") };
+        let list: Value = serde_json::from_str(list).unwrap();
+        assert_eq!((&list["apiVersion"], &list["kind"]), (&"v1".into(), &"List".into()));
+        assert!(pods.notes.is_empty(), "{pods:?}");
+        let rack = of(
+            "[account.rack]\nprogram = \"/opt/rack\"\n[pool.rack]\nprovider = \"exec\"\naccount = \"rack\"\nregion = \"a\"\n\
+            types = [\"big\"]\nprice = \"$1/h\"\nmachine_vcpu = 2\ncpu_only = true\n",
+        );
+        assert!(rack.texts.is_empty(), "{rack:?}");
+        assert_eq!(rack.notes, ["account rack: its program has rights of its own"]);
+        let none = of("");
+        assert_eq!((none.texts.len(), &none.notes[..]), (0, &["no pool needs any right here".to_owned()][..]));
+    }
 }

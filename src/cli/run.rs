@@ -41,7 +41,6 @@ impl Run {
             }
         };
         let mut running = leading.start()?;
-        complain(&format!("tidegate: the loop runs; its log, store and socket are in {}", running.directory.display()));
         super::runtime()?.block_on(until_told(&mut running))?;
         let Running { handle, held, .. } = running;
         let ended = handle.life.join();
@@ -57,7 +56,8 @@ async fn until_told(running: &mut Running) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut hang_up = signal(SignalKind::hangup()).map_err(failed)?;
     let mut manager = Manager::default();
-    let Handle { requests, events, .. } = &mut running.handle;
+    let mut runs = false;
+    let Running { handle: Handle { requests, events, .. }, directory, .. } = running;
     loop {
         tokio::select! {
             _ = terminate.recv() => quit(requests).await,
@@ -67,7 +67,14 @@ async fn until_told(running: &mut Running) -> Result<(), Failure> {
                 ask(requests, RELOAD, Command::Refresh).await;
             }
             event = events.recv() => match event {
-                Ok(Event::View(view)) => manager.shows(&view),
+                Ok(Event::View(view)) => {
+                    // Before that it may find no store.
+                    if !std::mem::replace(&mut runs, true) {
+                        let place = directory.display();
+                        complain(&format!("tidegate: the loop runs; its log, store and socket are in {place}"));
+                    }
+                    manager.shows(&view);
+                }
                 Ok(Event::Answer { id: RELOAD, .. }) => manager.is_ready(),
                 Ok(Event::Ended) | Err(RecvError::Closed) => return Ok(()),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}

@@ -53,6 +53,9 @@ pub enum EngineError {
     /// Something that the loop is made of could not be had.
     #[error("{0}")]
     Setup(String),
+    /// The settings name something that is not to be had.
+    #[error("{0}")]
+    Settings(String),
     #[error("the loop panicked; the log says where")]
     Panicked,
     #[error(transparent)]

@@ -121,7 +121,7 @@ fn ratio(of: fn(&Score) -> f64, own: &Score, peer: &Score) -> f64 {
 
 const OVERHEAD: fn(&Score) -> f64 = |score| score.overhead_usd;
 const WAIT: fn(&Score) -> f64 = |score| score.wait_mean_s;
-const SCORE: fn(&Score) -> f64 = |score| score.score_usd;
+const SCORE: fn(&Score) -> f64 = Score::score;
 
 fn against_default(runs: &[Runs]) -> Vec<Gate> {
     let of = |figure| mean(runs, |runs| ratio(figure, &runs.own, &runs.peer));

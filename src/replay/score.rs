@@ -53,8 +53,8 @@ pub struct Score {
     pub fairness: f64,
     /// Of the user who waited longest.
     pub worst_user_wait_s: f64,
-    /// Overhead and waiting over the least, the latter at its price.
-    pub score_usd: f64,
+    /// Overhead and waiting over the least, the latter at its price; null where a job is unfinished.
+    pub score_usd: Option<f64>,
     pub peak_instances: f64,
     pub launches: f64,
     pub clearml_calls: f64,
@@ -79,6 +79,8 @@ impl Score {
     pub fn new(policy: String, tallies: &[Tally], least_wait_hours: f64, waiting: Rate, wall_s: f64) -> Self {
         let mean = |of: &dyn Fn(&Tally) -> f64| tallies.iter().map(of).sum::<f64>() / tallies.len().max(1) as f64;
         let price = waiting.micros_per_hour() as f64 / 1e6;
+        let unfinished = tallies.iter().map(|tally| tally.unfinished).sum();
+        let score = mean(&|tally| dollars(tally.overhead()) + price * (tally.total_wait_hours() - least_wait_hours));
         Self {
             policy,
             seeds: tallies.len(),
@@ -93,18 +95,26 @@ impl Score {
             wait_p99_s: mean(&|tally| tally.wait_quantile(99)),
             fairness: mean(&Tally::fairness),
             worst_user_wait_s: mean(&Tally::worst_user_wait),
-            score_usd: mean(&|tally| dollars(tally.overhead()) + price * (tally.total_wait_hours() - least_wait_hours)),
+            // Nothing is cheaper than to leave jobs undone.
+            score_usd: (unfinished == 0).then_some(score),
             peak_instances: mean(&|tally| f64::from(tally.peak)),
             launches: mean(&|tally| f64::from(tally.launches)),
             clearml_calls: mean(&|tally| tally.clearml_calls as f64),
             cloud_calls: mean(&|tally| tally.cloud_calls as f64),
             violations: tallies.iter().map(|tally| tally.violations).sum(),
             busy_kills: tallies.iter().map(|tally| tally.busy_kills).sum(),
-            unfinished: tallies.iter().map(|tally| tally.unfinished).sum(),
+            unfinished,
             wall_s,
             wait_spread_s: spread(tallies),
             lasted_s: mean(&|tally| tally.lasted as f64 / 1_000.0),
         }
+    }
+}
+
+impl Score {
+    /// To be reckoned with: no number where there is no score, so that no gate holds with it.
+    pub(super) fn score(&self) -> f64 {
+        self.score_usd.unwrap_or(f64::NAN)
     }
 }
 

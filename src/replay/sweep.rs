@@ -96,7 +96,8 @@ pub fn present(settings: &Settings, trace: &Trace) -> Option<PolicySpec> {
     format!("tidegate:keep_alive={}", pool.keep_alive).parse().ok()
 }
 
-/// Plays the trace under every setting of the sweep, the present one and the peers, cheapest first.
+/// Plays the trace under every setting of the sweep, the present one and the peers, cheapest first; those that leave jobs
+/// unfinished last.
 ///
 /// # Errors
 /// A setting does not fit: a bug of the sweep's.
@@ -117,7 +118,8 @@ pub fn sweep(
         policies.push(peer.parse()?);
     }
     let scores = contest(trace, &policies, terms, watch)?.policies;
-    let ours = |score: &Score| score.policy.starts_with("tidegate");
+    // Nothing is cheaper than to leave jobs undone.
+    let ours = |score: &Score| score.policy.starts_with("tidegate") && score.unfinished == 0;
     let beaten = |score: &Score| {
         scores.iter().filter(|other| ours(other)).any(|other| {
             let no_worse = other.total_usd <= score.total_usd && other.wait_mean_s <= score.wait_mean_s;
@@ -132,6 +134,7 @@ pub fn sweep(
             score: score.clone(),
         })
         .collect();
-    points.sort_by(|a, b| a.score.total_usd.total_cmp(&b.score.total_usd));
+    let left = |point: &Point| point.score.unfinished > 0;
+    points.sort_by(|a, b| left(a).cmp(&left(b)).then(a.score.total_usd.total_cmp(&b.score.total_usd)));
     Ok(points)
 }

@@ -142,6 +142,9 @@ pub enum StoreError {
     Write { path: PathBuf, message: String },
     #[error("the shared store: {message}")]
     Shared { message: String },
+    /// Nobody answers where it is.
+    #[error("the shared store: {message}")]
+    Unreached { message: String },
     #[error("no other console has this store: there is nobody to order anything of")]
     Own,
     #[error("the shared store is led in term {leads}, this console's was {ours}: it writes no more")]

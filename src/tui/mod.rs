@@ -31,4 +31,4 @@ mod words;
 
 pub use message::{Ending, Signal};
 pub use picture::{PictureError, Shot, picture};
-pub use run::{Keep, Kept, Link, Options, ScreenError, run};
+pub use run::{Keep, Kept, Link, Options, ScreenError, ready, run};

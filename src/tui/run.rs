@@ -19,7 +19,7 @@ use super::inbox::Inbox;
 use super::message::{Effect, Ending, Message};
 use super::panics::Watch;
 use super::state::{Setup, State};
-use super::terminal::Terminal;
+use super::terminal::{Terminal, lacking};
 use super::theme::Theme;
 use super::update::update;
 use super::view;
@@ -149,10 +149,23 @@ impl fmt::Debug for Options {
 /// Why there is no screen.
 #[derive(Debug, thiserror::Error)]
 pub enum ScreenError {
+    #[error(
+        "the screen needs a terminal, and {0}: `--plain` goes line by line without one, `run --headless` and `demo --headless` \
+         need nobody, and `tidegate status` says how things are"
+    )]
+    NoTerminal(&'static str),
     #[error("the terminal cannot be used: {0}; `tidegate status` needs none")]
     Terminal(#[source] io::Error),
     #[error("the screen's runtime or its signals: {0}")]
     System(#[source] io::Error),
+}
+
+/// Whether a screen can be drawn here: to be asked before anything is started for one.
+///
+/// # Errors
+/// [`ScreenError::NoTerminal`].
+pub fn ready() -> Result<(), ScreenError> {
+    lacking().map_or(Ok(()), |why| Err(ScreenError::NoTerminal(why)))
 }
 
 /// Shows a loop until the person leaves, the loop ends, or the system says so. The terminal is as before afterwards.
@@ -161,6 +174,7 @@ pub fn run(link: Link, options: &Options) -> Result<Ending, ScreenError> {
     let ending = if options.plain {
         runtime.block_on(plain::run(link, options))
     } else {
+        ready()?;
         let theme = options.theme.unwrap_or_else(detect);
         runtime.block_on(screen(link, options, theme))
     };

@@ -1,6 +1,9 @@
 //! The terminal: entered, left, entered again. Whoever leaves this program in whatever way finds it as it was.
 
-use std::io::{self, Stdout, Write};
+use std::cell::Cell;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::rc::Rc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -14,10 +17,39 @@ use ratatui::Frame;
 use ratatui::backend::CrosstermBackend;
 use ratatui::layout::Rect;
 
+/// Why no screen can be here, if so: frames go to standard output; keys come from standard input, or from the terminal that
+/// this process belongs to.
+pub(super) fn lacking() -> Option<&'static str> {
+    if !io::stdout().is_terminal() {
+        return Some("standard output is none");
+    }
+    let has_keys = || io::stdin().is_terminal() || File::options().read(true).write(true).open("/dev/tty").is_ok();
+    (!has_keys()).then_some("standard input is none, and this process belongs to none")
+}
+
+/// Standard output, until nothing more is to be said there.
+#[derive(Debug)]
+struct Out(Rc<Cell<bool>>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.get() { Ok(bytes.len()) } else { io::stdout().write(bytes) }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if self.0.get() { Ok(()) } else { io::stdout().flush() }
+    }
+}
+
+type Screen = ratatui::Terminal<CrosstermBackend<Out>>;
+
 /// The screen of this process, taken over until it is dropped.
 #[derive(Debug)]
 pub(super) struct Terminal {
-    screen: ratatui::Terminal<CrosstermBackend<Stdout>>,
+    screen: Screen,
+    /// The screen says nothing more. When it goes it would show the cursor, and complain where it cannot: on a standard
+    /// error that may be as dead as the terminal, which is a panic. The cursor is ours to show.
+    hushed: Rc<Cell<bool>>,
     open: bool,
     /// The mouse is ours.
     mouse: bool,
@@ -33,10 +65,15 @@ pub(super) fn restore() -> io::Result<()> {
 
 impl Terminal {
     pub(super) fn enter() -> io::Result<Self> {
-        let screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
-        let mut terminal = Self { screen, open: false, mouse: false };
+        let (screen, hushed) = Self::screen()?;
+        let mut terminal = Self { screen, hushed, open: false, mouse: false };
         terminal.open()?;
         Ok(terminal)
+    }
+
+    fn screen() -> io::Result<(Screen, Rc<Cell<bool>>)> {
+        let hushed = Rc::new(Cell::new(false));
+        Ok((ratatui::Terminal::new(CrosstermBackend::new(Out(Rc::clone(&hushed))))?, hushed))
     }
 
     fn open(&mut self) -> io::Result<()> {
@@ -44,7 +81,9 @@ impl Terminal {
         self.open = true;
         enable_raw_mode()?;
         // A new one, which paints everything; `clear` would wait for the terminal to tell where its cursor is.
-        self.screen = ratatui::Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        let (screen, hushed) = Self::screen()?;
+        self.hushed.set(true);
+        (self.screen, self.hushed) = (screen, hushed);
         execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide, EnableBracketedPaste)?;
         self.take_mouse(self.mouse)
     }
@@ -98,6 +137,8 @@ impl Terminal {
 
 impl Drop for Terminal {
     fn drop(&mut self) {
+        // Whoever was there may be gone.
         let _ = self.close();
+        self.hushed.set(true);
     }
 }

@@ -1,5 +1,7 @@
 //! The new settings, and the report of what became of the old ones.
 
+mod addresses;
+mod counts;
 mod unasked;
 
 use std::collections::BTreeMap;
@@ -11,7 +13,7 @@ use serde_json::Value;
 use super::Imported;
 use super::adopt::OldNames;
 use super::google;
-use super::read::{Kind, Old, Resource, plain};
+use super::read::{Kind, Old, Refused, Resource, plain};
 use super::rows::{self, Becomes, PREFIX};
 use super::secrets::{is_secret, without_secrets};
 use super::values::{self, is_empty, shown};
@@ -31,6 +33,8 @@ struct Draft {
     /// By field: the value, and where it is from.
     lines: BTreeMap<&'static str, (Written, String)>,
     comments: Vec<String>,
+    /// What stands where a count of machines should.
+    no_count: Option<String>,
 }
 
 /// Everything under way.
@@ -40,6 +44,8 @@ struct Desk {
     the_loop: Draft,
     clearml: Draft,
     account: Draft,
+    /// Of ClearML's servers, by their names in clearml.conf: the address, and where it is from.
+    addresses: BTreeMap<&'static str, (String, String)>,
     report: Vec<[String; 2]>,
 }
 
@@ -56,6 +62,7 @@ pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
         the_loop: Draft::default(),
         clearml: Draft::default(),
         account: Draft::default(),
+        addresses: BTreeMap::new(),
         report: Vec::new(),
     };
     let mut names = BTreeMap::new();
@@ -69,8 +76,16 @@ pub(super) fn draft(old: &Old, from: &str, fleet: Option<&str>) -> Imported {
     }
     let all: Vec<usize> = (0..desk.pools.len()).collect();
     desk.fields("", old.general.iter().map(|(path, value)| (path, value)), &all);
+    for Refused { path, value, why } in &old.refused {
+        match value {
+            Value::Null => desk.tell(path, format!("refused: {why}")),
+            value => desk.refuse(path, value, why, &all),
+        }
+    }
+    desk.servers();
     desk.unasked();
     let queues = desk.queues(old, &names);
+    desk.uncounted();
     let mut settings = text(&desk, &queues, from, &fleet, &old_workers);
     // What is right by itself may not fit what stands beside it.
     while let Err(problems) = parse(&settings, Path::new(from))
@@ -127,14 +142,15 @@ impl Desk {
 
     /// One field, of these pools where it is a pool's.
     fn field(&mut self, path: &str, value: &Value, pools: &[usize]) {
-        let Some(row) = rows::find(self.kind, path) else {
+        let row = rows::find(self.kind, path);
+        // Parts of a path that a row's name is made of are kept together by a slash.
+        let shown_path = path.replace('/', ".");
+        let path = if self.kind == Kind::Glue { shown_path.as_str() } else { path };
+        let Some(row) = row else {
             let other = self.kind.other();
             let known = rows::is_only_of(other, path).then(|| format!("refused: it is a field of {}", other.words()));
             return self.tell(path, known.unwrap_or_else(|| "refused: nobody knows this field".to_owned()));
         };
-        // Parts of a path that a row's name is made of are kept together by a slash.
-        let shown_path = path.replace('/', ".");
-        let path = if self.kind == Kind::Glue { shown_path.as_str() } else { path };
         if is_empty(value) {
             return self.tell(path, "empty: nothing to bring over");
         }
@@ -181,6 +197,7 @@ impl Desk {
                 }
                 _ => self.refuse(path, value, "it is of another shape than theirs", pools),
             },
+            Becomes::Address(server) => self.address(server, path, value, pools),
             Becomes::Metadata(part, field) => match values::tags(value) {
                 Some(Written::Table(entries)) => {
                     let (secret, plain): (BTreeMap<_, _>, BTreeMap<_, _>) = entries
@@ -204,9 +221,17 @@ impl Desk {
             Becomes::Setting(part, field, read) => match read(value) {
                 Some(written) => {
                     let told = self.put(*part, field, written, path, pools);
+                    if told.is_err() && *field == "max" {
+                        self.no_count(path, value, pools);
+                    }
                     self.told(path, value, told, "", pools);
                 }
-                None => self.refuse(path, value, "it is of another shape than theirs", pools),
+                None => {
+                    if *field == "max" {
+                        self.no_count(path, value, pools);
+                    }
+                    self.refuse(path, value, "it is of another shape than theirs", pools);
+                }
             },
         }
     }
@@ -295,40 +320,6 @@ impl Desk {
         self.tell(&key.to_string(), format!("refused, kept as a comment: {}", problem.message));
         true
     }
-
-    /// Each queue with its pools; how many machines a pool may have goes to the pool.
-    fn queues(&mut self, old: &Old, names: &BTreeMap<String, String>) -> Vec<(String, Vec<String>)> {
-        let mut queues = Vec::new();
-        for (queue, resources) in &old.queues {
-            let mut pools: Vec<String> = Vec::new();
-            for (resource, max) in resources {
-                let path = format!("queues.{queue}.{resource}");
-                let Some(name) = names.get(resource) else {
-                    self.tell(&path, "refused: no machine of this name is configured");
-                    continue;
-                };
-                if !pools.contains(name) {
-                    pools.push(name.clone());
-                }
-                let max = max.and_then(|max| i64::try_from(max).ok());
-                let told = match (max, self.pools.iter().position(|(known, _)| known == name)) {
-                    (Some(max), Some(place)) => self.put(Part::Pool, "max", Written::Whole(max), &path, &[place]),
-                    _ => Ok("queue.*.pools; not limited".to_owned()),
-                };
-                self.tell(
-                    &path,
-                    told.map_or_else(|why| format!("refused: {why}"), |put| format!("queue.*.pools; {put}")),
-                );
-            }
-            if pools.is_empty() || queue.trim().is_empty() || queue.contains(char::is_control) || queue.trim() != queue
-            {
-                self.tell(&format!("queues.{queue}"), "refused: it has no machines, or no name of one line");
-            } else {
-                queues.push((queue.clone(), pools));
-            }
-        }
-        queues
-    }
 }
 
 fn left_out(secrets: &[String]) -> String {
@@ -381,7 +372,7 @@ fn text(desk: &Desk, queues: &[(String, Vec<String>)], from: &str, fleet: &str, 
         .pools
         .iter()
         .map(|(_, draft)| match draft.lines.get("max") {
-            Some((Written::Whole(max), _)) => Some(*max),
+            Some((Written::Whole(max), _)) if draft.no_count.is_none() => Some(*max),
             _ => None,
         })
         .collect();

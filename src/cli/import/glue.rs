@@ -1,11 +1,11 @@
 //! The configuration of ClearML's Kubernetes glue, by its own structure: a command line with its environment, or the values of
 //! its Helm chart. All its queues share a pool, but those that have a template or limits of their own.
 
-use std::collections::BTreeSet;
+mod command;
 
 use serde_json::{Map, Value, json};
 
-use super::read::{Kind, Old, Resource, Share};
+use super::read::{Kind, Most, Old, Refused, Resource};
 use super::secrets::is_secret;
 
 /// The section of the chart that is the glue's.
@@ -16,11 +16,6 @@ const POOL: &str = "pods";
 /// Where the glue makes pods unless it is told otherwise.
 const NAMESPACE: &str = "clearml";
 
-/// Flags of the glue that have no value.
-const SWITCHES: [&str; 5] = ["ports-mode", "create-queue", "use-owner-token", "no-system-packages", "debug"];
-/// Beginnings of names of its environment.
-const ENVIRONMENT: [&str; 4] = ["K8S_GLUE_", "CLEARML_K8S_GLUE_", "CLEARML_API_HOST", "CLEARML_WEB_HOST"];
-
 /// What the text holds, where it is a glue's.
 pub(super) fn read(text: &str) -> Option<Old> {
     let root: Value = serde_saphyr::from_str(text).unwrap_or_default();
@@ -28,53 +23,7 @@ pub(super) fn read(text: &str) -> Option<Old> {
         return Some(chart(&root));
     }
     let is_glue = text.contains("k8s_glue") || text.contains("K8S_GLUE_");
-    is_glue.then(|| command(text))
-}
-
-/// `python3 k8s_glue_example.py --queue a,b --max-pods 3`, and what stands around it.
-fn command(text: &str) -> Old {
-    let joined = text.replace("\\\n", " ");
-    let lines = joined.lines().filter(|line| !line.trim_start().starts_with('#'));
-    let words: Vec<&str> =
-        lines.flat_map(str::split_whitespace).map(|word| word.trim_matches(['"', '\'', ','])).collect();
-    let mut fields: Vec<(String, Value)> = Vec::new();
-    let mut words = words.into_iter().peekable();
-    while let Some(word) = words.next() {
-        if let Some(flag) = word.strip_prefix("--").filter(|flag| !flag.is_empty()) {
-            let (name, value) = match flag.split_once('=') {
-                Some((name, value)) => (name, json!(unquoted(value))),
-                None if SWITCHES.contains(&flag) => (flag, json!(true)),
-                None => match words.next_if(|next| !next.starts_with("--")) {
-                    Some(value) => (flag, json!(value)),
-                    None => (flag, json!(true)),
-                },
-            };
-            fields.push((name.to_owned(), value));
-        } else if let Some((name, value)) = word.split_once('=')
-            && ENVIRONMENT.iter().any(|known| name.starts_with(known))
-        {
-            fields.push((name.to_owned(), json!(unquoted(value))));
-        }
-    }
-    let queues = fields.iter().filter(|(name, _)| ["queue", "K8S_GLUE_QUEUE"].contains(&name.as_str()));
-    let mut queues: Vec<String> = queues.filter_map(|(_, value)| value.as_str()).flat_map(names).collect();
-    let mut named = BTreeSet::new();
-    queues.retain(|queue| named.insert(queue.clone()));
-    if !fields.iter().any(|(name, _)| name == "namespace") {
-        fields.push(("namespace".to_owned(), json!(NAMESPACE)));
-    }
-    let queues = if queues.is_empty() { vec!["k8s_glue".to_owned()] } else { queues };
-    let share = |queue: String| -> (String, Vec<Share>) { (queue, vec![(POOL.to_owned(), None)]) };
-    Old {
-        kind: Kind::Glue,
-        general: fields,
-        resources: vec![Resource { name: POOL.to_owned(), fields: Map::new() }],
-        queues: queues.into_iter().map(share).collect(),
-    }
-}
-
-fn unquoted(text: &str) -> &str {
-    text.trim_matches(['"', '\''])
+    is_glue.then(|| command::read(text))
 }
 
 fn names(list: &str) -> impl Iterator<Item = String> {
@@ -91,50 +40,149 @@ fn chart(root: &Value) -> Old {
             continue;
         };
         for (name, value) in fields {
+            let path = format!("{section}.{name}");
             match (section.as_str(), name.as_str()) {
-                (SECTION, BASE) => {
-                    let parts = value.as_object().unwrap_or(&none).iter();
-                    old.general.extend(parts.map(|(part, value)| (format!("{SECTION}.{BASE}/{part}"), value.clone())));
-                }
-                (SECTION, "queues") => {}
-                (SECTION, "extraEnvs") => old.general.extend(environment(value)),
+                (SECTION, BASE) => match value.as_object() {
+                    Some(parts) => {
+                        let part = |(part, value): (&String, &Value)| (format!("{path}/{part}"), value.clone());
+                        old.general.extend(parts.iter().map(part));
+                        secrets(value, &path, &mut old.refused);
+                    }
+                    None => refuse(&mut old, path, value, NO_MAPPING),
+                },
+                (SECTION, "queue" | "queues") => {}
+                (SECTION, "extraEnvs") => environment(value, &path, &mut old),
                 _ => old.general.push((format!("{section}/{name}"), value.clone())),
             }
         }
     }
     // The release's namespace is in no value.
     old.general.push(("namespace".to_owned(), json!(NAMESPACE)));
-    let base = root.pointer(&format!("/{SECTION}/{BASE}")).cloned().unwrap_or_default();
+    let base = root.pointer(&format!("/{SECTION}/{BASE}")).filter(|base| base.is_object()).cloned().unwrap_or_default();
     let pull = root.pointer("/imageCredentials/existingSecret").and_then(Value::as_str).unwrap_or_default();
-    let shared = template(&base, pull);
-    let own = root.pointer(&format!("/{SECTION}/queues")).and_then(Value::as_object).filter(|own| !own.is_empty());
-    let Some(own) = own else {
-        let fields = [("pod_template".to_owned(), shared)].into_iter().collect();
-        old.resources.push(Resource { name: POOL.to_owned(), fields });
-        let list = root.pointer(&format!("/{SECTION}/queue")).and_then(Value::as_str).unwrap_or("default");
-        old.queues.extend(names(list).map(|queue| (queue, vec![(POOL.to_owned(), None)])));
-        return old;
-    };
-    for (queue, settings) in own {
-        let mut fields = settings.get("queueSettings").and_then(Value::as_object).cloned().unwrap_or_default();
-        let over = settings.get("templateOverrides").cloned().unwrap_or_default();
-        let mut whole = base.clone();
-        merge(&mut whole, &over);
-        fields.insert("pod_template".to_owned(), template(&whole, pull));
-        old.resources.push(Resource { name: queue.clone(), fields });
-        old.queues.push((queue.clone(), vec![(queue.clone(), None)]));
-    }
+    queues(root, &base, pull, &mut old);
     old
 }
 
+const NO_MAPPING: &str = "it is no mapping of names to values";
+
+fn refuse(old: &mut Old, path: String, value: &Value, why: &'static str) {
+    if !super::values::is_empty(value) {
+        old.refused.push(Refused { path, value: value.clone(), why });
+    }
+}
+
+/// The queues of the chart: those with settings of their own, or else those of one line.
+fn queues(root: &Value, base: &Value, pull: &str, old: &mut Old) {
+    let path = format!("{SECTION}.queues");
+    let own = root.pointer(&format!("/{SECTION}/queues")).unwrap_or(&Value::Null);
+    if !own.is_object() {
+        refuse(old, path.clone(), own, "it is no mapping of queues to their settings");
+    }
+    let line = root.pointer(&format!("/{SECTION}/queue")).unwrap_or(&Value::Null);
+    let listed = match line {
+        Value::String(line) => Some(names(line).collect()),
+        Value::Array(items) => items.iter().map(|item| item.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>(),
+        Value::Null => Some(Vec::new()),
+        _ => None,
+    };
+    let whole = || (format!("{SECTION}/queue"), line.clone());
+    let Some(own) = own.as_object().filter(|own| !own.is_empty()) else {
+        let fields = [("pod_template".to_owned(), template(base, pull))].into_iter().collect();
+        old.resources.push(Resource { name: POOL.to_owned(), fields });
+        let Some(mut listed) = listed else {
+            return refuse(old, format!("{SECTION}.queue"), line, "it is neither a queue's name nor a list of names");
+        };
+        if listed.is_empty() {
+            listed.push("default".to_owned());
+        } else {
+            old.general.push(whole());
+        }
+        old.queues.extend(listed.into_iter().map(|queue| (queue, vec![(POOL.to_owned(), Most::Unsaid)])));
+        return;
+    };
+    if listed.is_some_and(|listed| listed.iter().all(|queue| own.contains_key(queue))) {
+        old.general.extend((!line.is_null()).then(whole));
+    } else {
+        let why = "agentk8sglue.queues says which queues there are: write a [queue.X] for another";
+        refuse(old, format!("{SECTION}.queue"), line, why);
+    }
+    for (queue, settings) in own {
+        let path = format!("{path}.{queue}");
+        let settings = of_queue(settings, &path, old);
+        let mut whole = base.clone();
+        merge(&mut whole, &settings.over);
+        let mut fields = settings.fields;
+        fields.insert("pod_template".to_owned(), template(&whole, pull));
+        old.resources.push(Resource { name: queue.clone(), fields });
+        old.queues.push((queue.clone(), vec![(queue.clone(), Most::Unsaid)]));
+    }
+}
+
+/// What a queue has of its own.
+#[derive(Default)]
+struct OfQueue {
+    fields: Map<String, Value>,
+    /// Over the parts of every pod.
+    over: Value,
+}
+
+fn of_queue(settings: &Value, path: &str, old: &mut Old) -> OfQueue {
+    let mut of = OfQueue::default();
+    let Some(settings) = settings.as_object() else {
+        refuse(old, path.to_owned(), settings, NO_MAPPING);
+        return of;
+    };
+    for (name, value) in settings {
+        let path = format!("{path}.{name}");
+        match (name.as_str(), value.as_object()) {
+            ("queueSettings", Some(fields)) => of.fields = fields.clone(),
+            ("templateOverrides", Some(parts)) => {
+                for (part, value) in parts.iter().filter(|(part, _)| !is_part(part)) {
+                    let why = "it is no part of a pod that is known here: put it into the pool's pod_template";
+                    refuse(old, format!("{path}.{part}"), value, why);
+                }
+                secrets(value, &path, &mut old.refused);
+                of.over = value.clone();
+            }
+            ("queueSettings" | "templateOverrides", None) => refuse(old, path, value, NO_MAPPING),
+            _ => refuse(old, path, value, "nobody knows this field"),
+        }
+    }
+    of
+}
+
 /// `[{name, value}, ...]`: those of them that are the glue's own.
-fn environment(list: &Value) -> Vec<(String, Value)> {
-    let each = list.as_array().into_iter().flatten().filter_map(|one| {
-        let (name, value) = (one.get("name")?.as_str()?, one.get("value").cloned().unwrap_or_default());
-        let told = if is_secret(name) { json!("***") } else { value };
-        Some((name.to_owned(), told))
-    });
-    each.collect()
+fn environment(list: &Value, path: &str, old: &mut Old) {
+    let Some(items) = list.as_array() else {
+        return refuse(old, path.to_owned(), list, "it is no list of names and values");
+    };
+    for one in items {
+        match one.get("name").and_then(Value::as_str) {
+            Some(name) => {
+                let value = one.get("value").cloned().unwrap_or_default();
+                let told = if is_secret(name) { json!("***") } else { value };
+                old.general.push((name.to_owned(), told));
+            }
+            None => refuse(old, path.to_owned(), one, "it has no name"),
+        }
+    }
+}
+
+/// Secrets among the environment of these parts of a pod, which are not written.
+fn secrets(parts: &Value, path: &str, refused: &mut Vec<Refused>) {
+    let environment = parts.get("env").and_then(Value::as_array).into_iter().flatten();
+    let named = environment.filter(|one| is_told_secret(one)).filter_map(|one| one.get("name")?.as_str());
+    refused.extend(named.map(|name| Refused {
+        path: format!("{path}.env.{name}"),
+        value: Value::Null,
+        why: "it is a secret: put it into a Secret of the cluster, and name that with valueFrom in the pod_template",
+    }));
+}
+
+/// Whether an environment variable is a secret whose text stands there.
+fn is_told_secret(one: &Value) -> bool {
+    one.get("name").and_then(Value::as_str).is_some_and(is_secret) && one.get("value").is_some()
 }
 
 fn merge(base: &mut Value, over: &Value) {
@@ -149,48 +197,55 @@ fn merge(base: &mut Value, over: &Value) {
     }
 }
 
+/// Parts of the chart by what they are called in a pod.
+const OF_POD: [(&str, &str); 10] = [
+    ("initContainers", "initContainers"),
+    ("schedulerName", "schedulerName"),
+    ("volumes", "volumes"),
+    ("priorityClassName", "priorityClassName"),
+    ("runtimeClassName", "runtimeClassName"),
+    ("nodeSelector", "nodeSelector"),
+    ("tolerations", "tolerations"),
+    ("affinity", "affinity"),
+    ("podSecurityContext", "securityContext"),
+    ("hostAliases", "hostAliases"),
+];
+const OF_CONTAINER: [(&str, &str); 4] = [
+    ("volumeMounts", "volumeMounts"),
+    ("env", "env"),
+    ("resources", "resources"),
+    ("containerSecurityContext", "securityContext"),
+];
+const OF_METADATA: [&str; 2] = ["labels", "annotations"];
+
+fn is_part(name: &str) -> bool {
+    OF_METADATA.contains(&name) || OF_POD.iter().chain(&OF_CONTAINER).any(|(theirs, _)| *theirs == name)
+}
+
 /// The pod of these parts of the chart, as YAML's JSON; null where they say nothing. An environment variable that is a secret is
 /// left out, unless it is only named where it is kept.
 fn template(base: &Value, pull: &str) -> Value {
     let part = |name: &str| base.get(name).filter(|value| !super::values::is_empty(value)).cloned();
     let mut spec = Map::new();
-    for (theirs, name) in [
-        ("initContainers", "initContainers"),
-        ("schedulerName", "schedulerName"),
-        ("volumes", "volumes"),
-        ("priorityClassName", "priorityClassName"),
-        ("runtimeClassName", "runtimeClassName"),
-        ("nodeSelector", "nodeSelector"),
-        ("tolerations", "tolerations"),
-        ("affinity", "affinity"),
-        ("podSecurityContext", "securityContext"),
-        ("hostAliases", "hostAliases"),
-    ] {
+    for (theirs, name) in OF_POD {
         spec.extend(part(theirs).map(|value| (name.to_owned(), value)));
     }
     if !pull.is_empty() {
         spec.insert("imagePullSecrets".to_owned(), json!([{ "name": pull }]));
     }
     let mut container = Map::new();
-    for (theirs, name) in [
-        ("volumeMounts", "volumeMounts"),
-        ("env", "env"),
-        ("resources", "resources"),
-        ("containerSecurityContext", "securityContext"),
-    ] {
+    for (theirs, name) in OF_CONTAINER {
         container.extend(part(theirs).map(|value| (name.to_owned(), value)));
     }
     if let Some(env) = container.get_mut("env").and_then(Value::as_array_mut) {
-        let told =
-            |one: &Value| one.get("name").and_then(Value::as_str).is_some_and(is_secret) && one.get("value").is_some();
-        env.retain(|one| !told(one));
+        env.retain(|one| !is_told_secret(one));
     }
     if !container.is_empty() {
         container.insert("name".to_owned(), json!("task"));
         spec.insert("containers".to_owned(), json!([container]));
     }
     let mut metadata = Map::new();
-    for name in ["labels", "annotations"] {
+    for name in OF_METADATA {
         metadata.extend(part(name).map(|value| (name.to_owned(), value)));
     }
     if spec.is_empty() && metadata.is_empty() {

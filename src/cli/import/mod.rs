@@ -311,6 +311,109 @@ mod tests {
         }
     }
 
+    fn became<'a>(imported: &'a Imported, field: &str) -> &'a str {
+        let row = imported.report.iter().find(|row| row[0] == field);
+        row.map_or_else(|| panic!("no {field} in {:?}", imported.report), |row| row[1].as_str())
+    }
+
+    #[test]
+    fn a_count_that_is_none_is_no_machine_and_not_no_limit() {
+        let file = |queues: &str| {
+            let resources = "{a: {instance_type: g5.xlarge}, b: {instance_type: g5.xlarge}}";
+            import(
+                &format!("configurations: {{resource_configurations: {resources}, queues: {queues}}}"),
+                "t",
+                Some("lab"),
+            )
+            .unwrap()
+        };
+        let max = |imported: &Imported, pool: &str| {
+            let (_, section) = imported.settings.split_once(&format!("[pool.{pool}]\n")).unwrap();
+            let section = section.split("\n[").next().unwrap();
+            section.lines().find_map(|line| line.strip_prefix("max = ")).map(str::to_owned)
+        };
+        for wrong in ["-1", "2.5", "x", "null", "\"\"", "[]", "1000000", "99999999999999999999"] {
+            let imported = file(&format!("{{q: [[a, {wrong}], [b, 2]]}}"));
+            assert!(became(&imported, "queues.q.a").contains("is no count of machines"), "{wrong}");
+            assert_eq!(became(&imported, "pool.a.max"), "0, so that nothing is launched until you mend it");
+            assert!(max(&imported, "a").unwrap().starts_with("0 # mend: "), "{wrong}: {}", imported.settings);
+            assert_eq!(max(&imported, "b").unwrap(), "2 # queues.q.b");
+            assert!(!imported.settings.contains("[limits]"), "a sum of what is not known");
+        }
+        // Another queue's word for the same machines counts.
+        let imported = file("{p: [[a, -1]], q: [[a, 2]], r: [b]}");
+        assert_eq!(max(&imported, "a").unwrap(), "2 # queues.q.a");
+        assert!(became(&imported, "queues.p.a").contains("`-1` of queues.p.a is no count"));
+        assert!(max(&imported, "b").unwrap().starts_with("0 # mend"));
+        let imported = file("{\"\": [[a, 5]], q: [[a, 2]]}");
+        assert_eq!(became(&imported, "queues.\"\""), "refused: it has no name of one line");
+        assert_eq!(max(&imported, "a").unwrap(), "2 # queues.q.a");
+        let glue = import("k8s_glue.py --queue gpu --max-pods -5", "t", None).unwrap();
+        assert!(max(&glue, "pods").unwrap().starts_with("0 # mend: `-5` of max-pods"), "{}", glue.settings);
+        assert_eq!(became(&glue, "queues.gpu.pods"), "queue.*.pools");
+    }
+
+    #[test]
+    fn a_time_below_nothing_is_refused_by_name() {
+        let text = EXAMPLE.replacen("max_idle_time_min: ", "max_idle_time_min: -3 # ", 1);
+        assert_ne!(text, EXAMPLE);
+        let imported = import(&text, "t", None).unwrap();
+        let row = imported.report.iter().find(|row| row[0].ends_with("max_idle_time_min")).unwrap();
+        assert!(row[1].starts_with("refused, kept as a comment"), "{row:?}");
+        assert!(!imported.settings.contains("keep_alive ="));
+    }
+
+    #[test]
+    fn tasks_are_told_of_every_server() {
+        let text = "k8s_glue.py --queue gpu --no-system-packages\nCLEARML_WEB_HOST=https://app.x CLEARML_FILES_HOST=https://f.x:1";
+        let imported = import(text, "t", None).unwrap();
+        let settings = parse(&imported.settings, Path::new("t")).unwrap();
+        let conf = settings.pools[0].agent.extra_clearml_conf.clone().unwrap();
+        assert_eq!(
+            conf.trim(),
+            "api { files_server: \"https://f.x:1\", web_server: \"https://app.x\" }\nagent.package_manager.system_site_packages: false"
+        );
+        assert_eq!(
+            became(&imported, "CLEARML_WEB_HOST"),
+            "pool.*.extra_clearml_conf: api.web_server = https://app.x, for tasks"
+        );
+    }
+
+    #[test]
+    fn every_value_of_the_chart_is_mapped_or_named() {
+        let chart = |text: &str| import(&format!("agentk8sglue:\n  {text}\n"), "t", None).unwrap();
+        let served = |imported: &Imported| {
+            let queues = imported.settings.lines().filter_map(|line| line.strip_prefix("[queue."));
+            queues.map(|line| line.trim_end_matches(']').to_owned()).collect::<Vec<_>>().join(" ")
+        };
+        let both = "queue: gpu\n  queues: {cpu: {queueSettings: {maxPods: 2}}}";
+        for (text, queues, field, why) in [
+            ("queue: [gpu, cpu]", "gpu cpu", "agentk8sglue.queue", "not needed: each is a [queue.X] below"),
+            ("queue: {a: 1}", "", "agentk8sglue.queue", "refused, kept as a comment: it is neither"),
+            (both, "cpu", "agentk8sglue.queue", "refused, kept as a comment: agentk8sglue.queues says"),
+            ("basePodTemplate: 12", "default", "agentk8sglue.basePodTemplate", "refused, kept as a comment: it is no"),
+            ("queues: [a]", "default", "agentk8sglue.queues", "refused, kept as a comment: it is no mapping of queues"),
+            ("queues: {a: 5}", "a", "agentk8sglue.queues.a", "refused, kept as a comment: it is no mapping"),
+            (
+                "queues: {a: {templateOverrides: {fileMounts: [x]}}}",
+                "a",
+                "agentk8sglue.queues.a.templateOverrides.fileMounts",
+                "refused, kept as a comment: it is no part of a pod",
+            ),
+            ("queues: {a: {other: 1}}", "a", "agentk8sglue.queues.a.other", "refused, kept as a comment: nobody knows"),
+            ("extraEnvs: 5", "default", "agentk8sglue.extraEnvs", "refused, kept as a comment: it is no list"),
+            ("maxPods: 4", "default", "agentk8sglue.maxPods", "refused: nobody knows this field"),
+        ] {
+            let imported = chart(text);
+            assert_eq!(served(&imported), queues, "{text}");
+            let rows: Vec<_> = imported.report.iter().filter(|row| row[0] == field).collect();
+            assert!(rows.iter().any(|row| row[1].starts_with(why)), "{text}: {:?}", imported.report);
+            parse(&imported.settings, Path::new("t")).unwrap();
+        }
+        let secret = chart("basePodTemplate: {env: [{name: GIT_TOKEN, value: hush}]}");
+        assert!(became(&secret, "agentk8sglue.basePodTemplate.env.GIT_TOKEN").starts_with("refused: it is a secret"));
+    }
+
     #[test]
     fn a_field_that_nobody_knows_is_refused_by_name() {
         let text = EXAMPLE.replace("cpu_only: true", "gpu_flavour: hot");

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{glue, rows};
+use super::{glue, rows, values};
 use crate::model::settings::Provider;
 
 /// Whose file it is.
@@ -49,10 +49,37 @@ pub(super) struct Old {
     pub(super) general: Vec<(String, Value)>,
     pub(super) resources: Vec<Resource>,
     pub(super) queues: Vec<(String, Vec<Share>)>,
+    pub(super) refused: Vec<Refused>,
+}
+
+/// What cannot be read as a field.
+#[derive(Debug)]
+pub(super) struct Refused {
+    pub(super) path: String,
+    /// To be kept as a comment, if there is any.
+    pub(super) value: Value,
+    pub(super) why: &'static str,
 }
 
 /// A resource of a queue, and how many machines of it there may be.
-pub(super) type Share = (String, Option<u64>);
+pub(super) type Share = (String, Most);
+
+/// How many machines there may be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Most {
+    /// Nothing is said.
+    Unsaid,
+    Machines(u64),
+    /// Something else than a count.
+    Wrong(Value),
+}
+
+impl Most {
+    fn read(value: &Value) -> Self {
+        let count = value.as_u64().or_else(|| value.as_str()?.trim().parse().ok());
+        count.map_or_else(|| Self::Wrong(value.clone()), Self::Machines)
+    }
+}
 
 /// One kind of machine.
 #[derive(Debug)]
@@ -137,14 +164,13 @@ fn open_example(root: &Value, old: &mut Old) {
     }
 }
 
-/// `[[resource, max], ...]`
+/// `[[resource, max], ...]`; what is no pair is a resource that says no count.
 fn pairs(resources: &Value) -> Vec<Share> {
-    let pair = |pair: &Value| Some((pair.get(0)?.as_str()?.to_owned(), pair.get(1).and_then(whole)));
-    resources.as_array().into_iter().flatten().filter_map(pair).collect()
-}
-
-fn whole(value: &Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.trim().parse().ok())
+    let pair = |pair: &Value| {
+        let resource = pair.get(0).unwrap_or(pair);
+        (values::shown(resource), Most::read(pair.get(1).unwrap_or(&Value::Null)))
+    };
+    resources.as_array().into_iter().flatten().map(pair).collect()
 }
 
 /// Any nesting of objects, and in it a list of machines, each with its queue and how many there may be.
@@ -193,7 +219,7 @@ fn machine(item: &Map<String, Value>, old: &mut Old) {
     let text = |value: Value| value.as_str().map(str::to_owned).filter(|text| !text.is_empty());
     let name = take(&NAMES).and_then(text).unwrap_or_else(|| format!("resource-{}", old.resources.len() + 1));
     let queue = take(&QUEUES).and_then(text);
-    let max = take(&MAXIMA).as_ref().and_then(whole);
+    let max = take(&MAXIMA).map_or(Most::Unsaid, |value| Most::read(&value));
     if let Some(queue) = queue {
         match old.queues.iter_mut().find(|(known, _)| *known == queue) {
             Some((_, resources)) => resources.push((name.clone(), max)),

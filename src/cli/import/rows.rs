@@ -29,6 +29,8 @@ pub(super) enum Becomes {
     Zones,
     /// An image of Google's, or one of a whole machine.
     GoogleImage,
+    /// The address of one of ClearML's servers, by its name in a task's clearml.conf.
+    Address(&'static str),
     /// Texts by name, without those whose name is a secret's.
     Metadata(Part, &'static str),
     /// A text that may hold secrets, without the lines that do.
@@ -45,7 +47,7 @@ pub(super) enum Becomes {
     Refused(&'static str),
 }
 
-use Becomes::{Comment, Container, Dropped, Script, Secret, Setting};
+use Becomes::{Address, Comment, Container, Dropped, Script, Secret, Setting};
 use Part::{Clearml, Loop, Pool};
 
 const fn row(names: &'static [&'static str], becomes: Becomes) -> Row {
@@ -85,7 +87,8 @@ const COMMON: &[Row] = &[
         Script("extra_clearml_conf"),
     ),
     row(&["api_server"], Setting(Clearml, "api_server", values::text)),
-    row(&["web_server", "files_server"], Comment("the console needs the API server only; tasks have theirs from it")),
+    row(&["web_server"], Address("web_server")),
+    row(&["files_server"], Address("files_server")),
     row(
         &["access_key", "secret_key", "auth_token"],
         Secret("export CLEARML_API_ACCESS_KEY and CLEARML_API_SECRET_KEY, or name their place in clearml.credentials"),

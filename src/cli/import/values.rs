@@ -84,8 +84,9 @@ pub(super) fn poll(value: &Value) -> Option<Written> {
     Some(Written::Text(Exact(span).to_string()))
 }
 
+/// None is shorter than nothing.
 fn span(value: &Value) -> Option<SignedDuration> {
-    let minutes = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    let minutes = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok()).filter(|minutes| *minutes >= 0.0)?;
     let span = SignedDuration::try_from_secs_f64(minutes * 60.0).ok()?;
     Some(SignedDuration::from_secs(span.as_secs()))
 }

@@ -1,19 +1,50 @@
 //! Questions, each with its default; where nobody can be asked, what is missing is told in the end, all at once.
 
-use std::fmt::Display;
-use std::str::FromStr;
-
 use super::draft;
 use super::found::{Found, Offered};
 use crate::cli::failure::Failure;
 use crate::cli::say::{ask, say};
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::ids::MachineType;
-use crate::model::money::Money;
+use crate::model::money::{Exact, Money, MoneyError};
 use crate::model::settings::Provider;
+use crate::model::settings::fields::{self, Written};
+use crate::model::settings::key::Part;
 
 /// More queues or types are not worth reading.
 const MOST: usize = 16;
+
+/// Whether an answer can be the setting that it becomes.
+pub(super) fn fits(part: Part, field: &str, typed: &str) -> Result<String, String> {
+    let field = fields::find(part, field).map_err(|error| error.to_string())?;
+    field.read(typed).map(|_| typed.to_owned()).map_err(|wrong| wrong.to_string())
+}
+
+/// A machine at least: with none nothing would ever run.
+pub(super) fn number(typed: &str) -> Result<u32, String> {
+    let field = fields::find(Part::Pool, "max").map_err(|error| error.to_string())?;
+    match field.read(typed).map_err(|wrong| wrong.to_string())? {
+        Written::Whole(number) if number > 0 => u32::try_from(number).map_err(|error| error.to_string()),
+        _ => Err(format!("`{typed}` lets nothing run: it must be 1 or more")),
+    }
+}
+
+pub(super) fn money(typed: &str) -> Result<Money, String> {
+    let money: Money = typed.parse().map_err(|error: MoneyError| error.to_string())?;
+    if money <= Money::ZERO {
+        return Err(format!("`{typed}` lets nothing run: it must be more than $0"));
+    }
+    fits(Part::Budget, "limit", &Exact(money).to_string()).map(|_| money)
+}
+
+pub(super) fn image(provider: Provider, typed: &str) -> Result<String, String> {
+    fits(Part::Pool, if provider == Provider::Gce { "image" } else { "ami" }, typed)
+}
+
+/// An option's value.
+pub(super) fn given<T>(option: &str, read: Result<T, String>) -> Result<(), Failure> {
+    read.map(drop).map_err(|why| Failure::Usage(format!("{option}: {why}")))
+}
 
 /// Asks a person, or notes what would have to be asked.
 #[derive(Debug)]
@@ -31,6 +62,25 @@ impl Asker {
         self.lacks.push(what.to_owned());
     }
 
+    /// Notes what no answer can mend.
+    pub(super) fn needs(&mut self, found: &Found) {
+        match &found.queues {
+            None => {
+                self.lacks("a ClearML server that answers: `clearml-init`, or CLEARML_API_HOST and the keys beside it")
+            }
+            Some(queues) if queues.is_empty() => self.lacks("a queue on the ClearML server: it has none"),
+            Some(_) => {}
+        }
+        if found.cloud.is_none() {
+            self.lacks("credentials of a cloud: `aws configure`, or `gcloud auth application-default login`");
+        }
+    }
+
+    /// Whether a person would be asked, and nothing be written all the same.
+    pub(super) fn asks_in_vain(&self) -> bool {
+        self.has_person && !self.lacks.is_empty()
+    }
+
     /// Refuses to go on where something is missing.
     pub(super) fn finish(&self) -> Result<(), Failure> {
         if self.lacks.is_empty() {
@@ -41,18 +91,20 @@ impl Asker {
     }
 
     /// An answer that can be read, or the default.
-    fn answer<T: FromStr + Display>(question: &str, default: T) -> Result<T, Failure>
-    where
-        T::Err: Display,
-    {
+    fn answer<T>(
+        question: &str,
+        shown: &str,
+        default: T,
+        read: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, Failure> {
         loop {
-            let typed = ask(&format!("{question} [{default}]:"))?;
+            let typed = ask(&format!("{question} [{shown}]:"))?;
             if typed.is_empty() {
                 return Ok(default);
             }
-            match typed.parse() {
+            match read(&typed) {
                 Ok(answer) => return Ok(answer),
-                Err(error) => say(&format!("`{typed}`: {error}\n"))?,
+                Err(why) => say(&format!("{why}\n"))?,
             }
         }
     }
@@ -60,7 +112,7 @@ impl Asker {
     pub(super) fn number(&self, question: &str, given: Option<u32>, default: u32) -> Result<u32, Failure> {
         match given {
             Some(given) => Ok(given),
-            None if self.has_person => Self::answer(question, default),
+            None if self.has_person => Self::answer(question, &default.to_string(), default, number),
             None => Ok(default),
         }
     }
@@ -68,7 +120,7 @@ impl Asker {
     pub(super) fn money(&self, question: &str, given: Option<Money>, default: Money) -> Result<Money, Failure> {
         match given {
             Some(given) => Ok(given),
-            None if self.has_person => Self::answer(question, default),
+            None if self.has_person => Self::answer(question, &default.to_string(), default, money),
             None => Ok(default),
         }
     }
@@ -77,17 +129,20 @@ impl Asker {
         let default = draft::fleet_of(&crate::cli::reach::person());
         match given {
             Some(given) => Ok(given.to_owned()),
-            None if self.has_person => Self::answer("The fleet's name", default),
+            None if self.has_person => {
+                let fits = |typed: &str| fits(Part::Loop, "fleet", typed);
+                Self::answer("The fleet's name", &default.clone(), default, fits)
+            }
             None => Ok(default),
         }
     }
 
     /// Queues by their numbers or names.
     pub(super) fn queues(&mut self, given: &[String], found: &Found) -> Result<Vec<String>, Failure> {
-        let Some(offered) = &found.queues else {
-            self.lacks("a ClearML server that answers: `clearml-init`, or CLEARML_API_HOST and the keys beside it");
+        let offered = found.queues.as_deref().unwrap_or_default();
+        if offered.is_empty() {
             return Ok(Vec::new());
-        };
+        }
         let names: Vec<&str> = offered.iter().map(|queue| queue.name.as_str()).collect();
         if let Some(unknown) = given.iter().find(|name| !names.contains(&name.as_str())) {
             self.lacks(&format!("--queue: the server has no queue `{unknown}`; it has {}", names.join(", ")));
@@ -95,10 +150,6 @@ impl Asker {
         }
         if !given.is_empty() {
             return Ok(given.to_vec());
-        }
-        if offered.is_empty() {
-            self.lacks("a queue on the ClearML server: it has none");
-            return Ok(Vec::new());
         }
         if !self.has_person {
             self.lacks(&format!("--queue NAME, one or more of {}", names.join(", ")));
@@ -146,7 +197,10 @@ impl Asker {
         let default = draft::image(provider, has_gpu);
         match given {
             Some(given) => Ok(given.to_owned()),
-            None if self.has_person => Self::answer("The machines' image", default.to_owned()),
+            None if self.has_person => {
+                let fits = |typed: &str| image(provider, typed);
+                Self::answer("The machines' image", default, default.to_owned(), fits)
+            }
             None => Ok(default.to_owned()),
         }
     }
@@ -194,6 +248,50 @@ mod tests {
         {
             assert_eq!(chosen(word, &names), found, "{word}");
         }
+    }
+
+    #[test]
+    fn an_answer_is_refused_by_the_rule_of_its_setting() {
+        for (wrong, why) in [
+            (number("0").err(), "lets nothing run"),
+            (number("-1").err(), "is not in 0..100000"),
+            (number("some").err(), "`some` is not"),
+            (money("-1").err(), "more than $0"),
+            (money("$0").err(), "more than $0"),
+            (money("much").err(), "much"),
+            (money("$99999999999").err(), "is not in"),
+            (image(Provider::Aws, "nope").err(), "`nope` is not"),
+            (image(Provider::Gce, "a b").err(), "`a b` is not"),
+            (fits(Part::Loop, "fleet", "a b").err(), "`a b` is not"),
+        ] {
+            let wrong = wrong.unwrap();
+            assert!(wrong.contains(why), "{wrong}");
+        }
+        assert_eq!(number("3"), Ok(3));
+        assert_eq!(money("$5"), Ok(Money::from_micros(5_000_000)));
+        for provider in [Provider::Aws, Provider::Gce] {
+            for has_gpu in [true, false] {
+                image(provider, draft::image(provider, has_gpu)).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn a_person_is_not_asked_for_nothing() {
+        let mut found = Found::default();
+        let mut asker = Asker::new(true);
+        asker.needs(&found);
+        assert!(asker.asks_in_vain());
+        let told = asker.finish().unwrap_err().to_string();
+        assert!(told.contains("a ClearML server that answers") && told.contains("credentials of a cloud"), "{told}");
+        found.queues = Some(vec![Offered { name: "gpu".to_owned(), waiting: 2 }]);
+        found.cloud = Some(super::super::found::CloudFound { provider: Provider::Aws, region: "us-east-1".to_owned() });
+        let mut asker = Asker::new(true);
+        asker.needs(&found);
+        assert!(!asker.asks_in_vain());
+        // An option that is wrong is told before anything is asked.
+        asker.queues(&["gpo".to_owned()], &found).unwrap();
+        assert!(asker.asks_in_vain());
     }
 
     #[test]

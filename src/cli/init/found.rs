@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use crate::cli::live;
 use crate::model::ids::Revision;
 use crate::model::settings::{Provider, Settings};
+use crate::model::snapshot::ErrorClass;
 use crate::store::settings::parse;
 use crate::world::World;
+use crate::world::cloud::CloudError;
 
 /// Where machines are rented if nobody says otherwise.
 const AWS_REGION: &str = "us-east-1";
@@ -28,11 +30,30 @@ pub(super) struct CloudFound {
     pub region: String,
 }
 
+/// Whether something is as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    Fine,
+    /// It works, and is not safe.
+    Unsafe,
+    Wrong,
+}
+
+impl Mark {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fine => "ok",
+            Self::Unsafe => "warn",
+            Self::Wrong => "not yet",
+        }
+    }
+}
+
 /// What was found.
 #[derive(Debug, Default)]
 pub(super) struct Found {
     /// Lines to be told, each with whether it is as it should be.
-    said: Vec<(bool, String)>,
+    said: Vec<(Mark, String)>,
     /// `None`: the server could not be asked.
     pub queues: Option<Vec<Offered>>,
     pub cloud: Option<CloudFound>,
@@ -47,13 +68,13 @@ impl Found {
         match live::credentials(&settings) {
             Ok(credentials) => {
                 let (server, from) = (&credentials.server, &credentials.console.from);
-                found.say(true, format!("clearml: {server}, with the credentials of {from}"));
+                found.say(Mark::Fine, format!("clearml: {server}, with the credentials of {from}"));
                 if let Some(warning) = credentials.warning() {
                     found.agents = true;
-                    found.say(true, format!("clearml: {warning}"));
+                    found.say(Mark::Unsafe, format!("clearml: {warning}"));
                 }
             }
-            Err(error) => found.say(false, format!("clearml: {error}")),
+            Err(error) => found.say(Mark::Wrong, format!("clearml: {error}")),
         }
         if let Ok((world, _)) = live::world(&settings, None) {
             found.ask(&world).await;
@@ -63,11 +84,11 @@ impl Found {
             let Some(cloud) = clouds.get(&provider) else { continue };
             match cloud.check(&region).await {
                 Ok(said) => {
-                    found.say(true, said);
+                    found.say(Mark::Fine, said);
                     found.cloud = Some(CloudFound { provider, region });
                     break;
                 }
-                Err(error) => found.say(false, format!("{} {region}: {error}", provider.word())),
+                Err(error) => found.say(Mark::Wrong, refused(provider, &region, &error)),
             }
         }
         found
@@ -76,22 +97,25 @@ impl Found {
     /// Tries the server, and asks for its queues.
     async fn ask(&mut self, world: &World) {
         match world.tracker.check().await {
-            Ok(said) => self.say(true, format!("clearml: {said}")),
-            Err(error) => self.say(false, format!("clearml: {error}")),
+            Ok(said) => self.say(Mark::Fine, format!("clearml: {said}")),
+            Err(error) => self.say(Mark::Wrong, format!("clearml: {error}")),
         }
-        if let Ok(queues) = world.tracker.queues().await {
-            let mut queues: Vec<_> = queues
-                .into_iter()
-                .map(|queue| Offered { name: queue.name.to_string(), waiting: queue.entries.len() })
-                .collect();
-            // Where something waits, there it is needed.
-            queues.sort_by_key(|queue| (std::cmp::Reverse(queue.waiting), queue.name.clone()));
-            self.queues = Some(queues);
+        match world.tracker.queues().await {
+            Ok(queues) => {
+                let mut queues: Vec<_> = queues
+                    .into_iter()
+                    .map(|queue| Offered { name: queue.name.to_string(), waiting: queue.entries.len() })
+                    .collect();
+                // Where something waits, there it is needed.
+                queues.sort_by_key(|queue| (std::cmp::Reverse(queue.waiting), queue.name.clone()));
+                self.queues = Some(queues);
+            }
+            Err(error) => self.say(Mark::Wrong, format!("clearml: its queues cannot be read: {error}")),
         }
     }
 
-    fn say(&mut self, ok: bool, text: String) {
-        self.said.push((ok, text));
+    fn say(&mut self, mark: Mark, text: String) {
+        self.said.push((mark, text));
     }
 
     /// Whether a task on a machine could act as the console's user.
@@ -100,10 +124,24 @@ impl Found {
     }
 
     pub(super) fn told(&self) -> String {
-        self.said.iter().fold(String::new(), |mut text, (ok, said)| {
-            let _ = writeln!(text, "{} {said}", if *ok { "ok     " } else { "not yet" });
+        self.said.iter().fold(String::new(), |mut text, (mark, said)| {
+            let _ = writeln!(text, "{:<7} {said}", mark.word());
             text
         })
+    }
+}
+
+/// Why a cloud does not take the credentials. Without a code of the cloud's nobody was asked: there are none.
+fn refused(provider: Provider, region: &str, error: &CloudError) -> String {
+    let cloud = provider.word();
+    if error.class != ErrorClass::Credentials || error.code.is_some() {
+        return format!("{cloud} {region}: {error}");
+    }
+    match provider {
+        Provider::Aws => format!(
+            "{cloud} {region}: no credentials: `aws configure`, AWS_PROFILE, or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        ),
+        _ => format!("{cloud} {region}: no credentials: `gcloud auth application-default login` ({})", error.message),
     }
 }
 
@@ -144,4 +182,26 @@ fn has_google() -> bool {
 fn blank() -> Settings {
     let text = "[loop]\nfleet = \"init\"\n";
     parse(text, std::path::Path::new("init")).unwrap_or_else(|_| Settings::blank(Revision::new("")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_missing_and_what_is_unsafe_is_told_as_such() {
+        let mut found = Found::default();
+        found.say(Mark::Fine, "a".to_owned());
+        found.say(Mark::Unsafe, "b".to_owned());
+        found.say(Mark::Wrong, "c".to_owned());
+        assert_eq!(found.told(), "ok      a\nwarn    b\nnot yet c\n");
+        let none = CloudError {
+            class: ErrorClass::Credentials,
+            ..CloudError::refused("DescribeInstances: dispatch failure: other: x".to_owned())
+        };
+        let told = refused(Provider::Aws, "us-east-1", &none);
+        assert!(told.starts_with("aws us-east-1: no credentials: `aws configure`"), "{told}");
+        let bad = CloudError { code: Some("AuthFailure".to_owned()), ..none };
+        assert!(refused(Provider::Aws, "us-east-1", &bad).contains("AuthFailure (credentials): Describe"));
+    }
 }

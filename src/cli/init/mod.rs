@@ -15,8 +15,9 @@ use super::live::price_table;
 use super::looks::Looks;
 use super::say::{has_person, say};
 use crate::model::ids::QueueName;
-use crate::model::money::Money;
+use crate::model::money::{Exact, Money};
 use crate::model::settings::Provider;
+use crate::model::settings::key::Part;
 use crate::store::settings::{create, default_place, parse};
 use asked::Asker;
 use draft::Draft;
@@ -80,7 +81,7 @@ impl Init {
         say(&format!(
             "\nWritten to {shown}: {written}.\nNothing is started: the loop is a dry run until you arm it (`A`).\n"
         ))?;
-        if self.no_console || !has_person() {
+        if self.no_console || !has_person() || super::console::can_show(looks).is_err() {
             return say(&format!("Next: `tidegate check --config {shown}`, then `tidegate --config {shown}`.\n"));
         }
         let place =
@@ -91,6 +92,9 @@ impl Init {
     /// Asks what is to be asked, and writes the settings; what they are in short.
     async fn write(&self, path: &Path) -> Result<String, Failure> {
         let mut asker = Asker::new(has_person());
+        self.region
+            .as_deref()
+            .map_or(Ok(()), |region| asked::given("--region", asked::fits(Part::Pool, "region", region)))?;
         let found = Found::look(self.provider.map(CloudName::provider), self.region.as_deref()).await;
         say(&found.told())?;
         let draft = self.answers(&mut asker, &found)?;
@@ -98,7 +102,9 @@ impl Init {
         let draft = draft.ok_or_else(|| Failure::Failed("nothing was chosen".to_owned()))?;
         let text = draft.text();
         // What is written is settings in any case.
-        parse(&text, path).map_err(|problems| Failure::Settings(problems.to_string()))?;
+        parse(&text, path).map_err(|problems| {
+            Failure::Settings(format!("nothing was written, for these answers would be no settings:\n{problems}"))
+        })?;
         let failed = |error: std::io::Error| Failure::Failed(format!("{}: {error}", path.display()));
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             std::fs::create_dir_all(folder).map_err(failed)?;
@@ -109,11 +115,16 @@ impl Init {
 
     /// `None`: something is missing, which the asker tells.
     fn answers(&self, asker: &mut Asker, found: &Found) -> Result<Option<Draft>, Failure> {
-        let queues = asker.queues(&self.queues, found)?;
-        let Some(cloud) = &found.cloud else {
-            asker.lacks("credentials of a cloud: `aws configure`, or `gcloud auth application-default login`");
+        asker.needs(found);
+        if let Some(cloud) = &found.cloud {
+            self.check_given(cloud.provider)?;
+        }
+        // Nobody answers questions for nothing.
+        if asker.asks_in_vain() {
             return Ok(None);
-        };
+        }
+        let queues = asker.queues(&self.queues, found)?;
+        let Some(cloud) = found.cloud.as_ref().filter(|_| !asker.asks_in_vain()) else { return Ok(None) };
         let catalogue = price_table()?;
         let types = asker.types(&self.types, cloud.provider, &cloud.region, &catalogue)?;
         let has_gpu = types.first().is_some_and(|kind| draft::gpus(&catalogue, cloud.provider, kind) > 0);
@@ -137,6 +148,25 @@ impl Init {
             budget,
             agents_warned: found.warns_of_agents(),
         }))
+    }
+}
+
+impl Init {
+    /// Refuses options that would be no settings, before anything is asked.
+    fn check_given(&self, provider: Provider) -> Result<(), Failure> {
+        for kind in &self.types {
+            asked::given("--type", asked::fits(Part::Pool, "types", kind))?;
+        }
+        if let Some(image) = &self.image {
+            asked::given("--image", asked::image(provider, image))?;
+        }
+        if let Some(max) = self.max {
+            asked::given("--max", asked::number(&max.to_string()))?;
+        }
+        if let Some(budget) = self.budget {
+            asked::given("--budget", asked::money(&Exact(budget).to_string()))?;
+        }
+        self.fleet.as_ref().map_or(Ok(()), |fleet| asked::given("--fleet", asked::fits(Part::Loop, "fleet", fleet)))
     }
 }
 

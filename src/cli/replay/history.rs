@@ -209,7 +209,11 @@ fn text(trace: &str, points: &[Point]) -> String {
                 format!("{:.2}", point.score.overhead_usd),
                 format!("{:.0}s", point.score.wait_mean_s),
                 format!("{:.0}s", point.score.wait_p95_s),
-                note.to_owned(),
+                match (point.score.unfinished, note) {
+                    (0, note) => note.to_owned(),
+                    (jobs, "") => format!("{jobs} jobs unfinished"),
+                    (jobs, note) => format!("{note}, {jobs} jobs unfinished"),
+                },
             ]
         })
         .collect();

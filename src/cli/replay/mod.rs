@@ -122,7 +122,7 @@ fn text(contest: &Contest) -> String {
                 seconds(score.wait_p99_s),
                 format!("{:.3}", score.fairness),
                 seconds(score.worst_user_wait_s),
-                format!("{:.2}", score.score_usd),
+                score.score_usd.map_or_else(|| "-".to_owned(), |score| format!("{score:.2}")),
                 format!("{:.0}", score.launches),
                 format!("{:.0}", score.clearml_calls),
                 score.busy_kills.to_string(),

@@ -46,7 +46,7 @@ type Stamp = (i64, i64, u64, u64);
 pub(super) struct Runner {
     name: Arc<str>,
     path: PathBuf,
-    /// It is live: others may not write it, and the loop does not wait for long.
+    /// It is live: the loop does not wait for long.
     live: bool,
     stamp: Option<Stamp>,
     state: State,
@@ -121,10 +121,9 @@ impl Runner {
         if !metadata.is_file() {
             return Err("it is no file".to_owned());
         }
-        // Whoever can write a live policy says what is bought; it may come to be so while it runs.
-        if self.live {
-            refuse_exposed(&self.path).map_err(|error| error.to_string())?;
-        }
+        // Whoever can write it runs it as whoever runs this, and of a live one says what is bought; it may come to be so while
+        // it runs.
+        refuse_exposed(&self.path).map_err(|error| error.to_string())?;
         Ok((metadata.mtime(), metadata.mtime_nsec(), metadata.len(), metadata.ino()))
     }
 
@@ -133,7 +132,7 @@ impl Runner {
         let environment = environment(|name| ENVIRONMENT.iter().any(|kept| name == *kept));
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let manner =
-            Manner { folder, environment: &environment, longest_line: LONGEST_LINE, grace: GRACE, guarded: self.live };
+            Manner { folder, environment: &environment, longest_line: LONGEST_LINE, grace: GRACE, guarded: true };
         let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
         let started = Program::start(&path, manner, move |line| {
             // A runner that is gone hears nothing.

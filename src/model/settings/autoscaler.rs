@@ -145,8 +145,15 @@ pub const STANDINGS: &[Standing] = &[
     standing(
         "",
         &["api_server", "web_server", "files_server", "access_key", "secret_key", "auth_token", "session"],
-        &["clearml.api_server", "clearml.credentials", "clearml.agents.credentials", "pool.*.agent_credentials"],
-        "the machines get a token that lives as long as a boot, or fetch their key with their role; no key is in user data",
+        &[
+            "clearml.api_server",
+            "pool.*.extra_clearml_conf",
+            "clearml.credentials",
+            "clearml.agents.credentials",
+            "pool.*.agent_credentials",
+        ],
+        "web and files servers are for the tasks' clearml.conf; the machines get a token that lives as long as a boot, or fetch \
+         their key with their role; no key is in user data",
     ),
     standing("Workers Prefix", &["workers_prefix"], &["loop.fleet"], "a worker is `FLEET:POOL:TYPE:CLOUD ID`"),
     standing("Polling Interval", &["polling_interval_time_min"], &["loop.poll"], "in seconds, not minutes"),

@@ -39,8 +39,8 @@ pub(super) fn gates(traces: &[Trace], judge: Judge, watch: &Watch<'_>) -> Result
 /// S of each choice on a trace, against the peer tuned.
 fn scores(trace: &Trace, judge: Judge, watch: &Watch<'_>) -> Result<Vec<f64>, String> {
     let cloud = CloudModel::default();
-    let tuned = play(trace, TUNED, &cloud, judge, watch)?.score_usd;
-    CHOICES.iter().map(|choice| Ok(play(trace, choice, &cloud, judge, watch)?.score_usd / tuned)).collect()
+    let tuned = play(trace, TUNED, &cloud, judge, watch)?.score();
+    CHOICES.iter().map(|choice| Ok(play(trace, choice, &cloud, judge, watch)?.score() / tuned)).collect()
 }
 
 /// The price that is best on the other traces, against the best on the one that is left out.
@@ -59,7 +59,7 @@ fn left_out(traces: &[Trace], judge: Judge, watch: &Watch<'_>) -> Result<Option<
             continue;
         };
         let best = here.iter().copied().fold(f64::INFINITY, f64::min);
-        if score / best > worst.0 {
+        if (score / best).is_nan() || score / best > worst.0 {
             worst = (score / best, format!("{chosen} on {}", trace.name));
         }
     }
@@ -76,9 +76,9 @@ fn made_up(judge: Judge, watch: &Watch<'_>) -> Result<Gate, String> {
     let mut worst = (0.0, "");
     for (name, habits) in generate::kinds() {
         let week = generate::week(name, &habits, 1);
-        let score = |policy| Ok::<_, String>(play(&week, policy, &cloud, judge, watch)?.score_usd);
+        let score = |policy| Ok::<_, String>(play(&week, policy, &cloud, judge, watch)?.score());
         let ratio = score(OWN)? / score(TUNED)?;
-        if ratio > worst.0 {
+        if ratio.is_nan() || ratio > worst.0 {
             worst = (ratio, name);
         }
     }

@@ -26,9 +26,6 @@ pub trait Policy {
     fn restart(&mut self, week: &Week<'_>);
 }
 
-/// A trace that is not over so long after its last job came is given up.
-const PATIENCE: Millis = 30 * 86_400_000;
-
 /// In milliseconds.
 const FIRST_LOOK: u32 = 300_000;
 
@@ -42,14 +39,21 @@ fn restart_at(week: &Week<'_>) -> Option<Millis> {
     (week.cloud.fault == Some(Fault::Restart)).then_some(middle)
 }
 
-/// Plays a whole trace under a policy.
+/// Plays a whole trace under a policy, or until there is nothing more to be waited for.
 pub fn play(week: &mut Week<'_>, policy: &mut dyn Policy) {
-    let end = week.trace.jobs.last().map_or(0, |job| job.submitted) + PATIENCE;
     // The loop ran before the week began: its first look comes at any moment.
     let mut next = first_look(week);
     let mut restarts = restart_at(week);
-    while !week.is_over() && next < end {
-        week.advance(next);
+    while !week.is_over() {
+        let until = next.min(week.given_up());
+        week.advance(until);
+        if until < next {
+            // What has happened up to here may be a reason to wait for more.
+            if week.given_up() <= week.now() {
+                break;
+            }
+            continue;
+        }
         if restarts.take_if(|at| *at <= next).is_some() {
             policy.restart(week);
         }
@@ -160,5 +164,91 @@ mod tests {
             })
             .fold((0.0, 0.0), |sum, waits| (sum.0 + waits.0, sum.1 + waits.1));
         assert!(own < peer, "{own} against {peer}");
+    }
+
+    /// Launches one machine for the first queue and keeps it, or none at all.
+    struct Stubborn {
+        keeps: bool,
+        looks: usize,
+    }
+
+    impl Policy for Stubborn {
+        fn act(&mut self, week: &mut Week<'_>) -> Millis {
+            self.looks += 1;
+            if self.keeps && week.machines().is_empty() {
+                week.launch(0, 0);
+            }
+            week.now() + 60_000
+        }
+
+        fn restart(&mut self, _week: &Week<'_>) {}
+    }
+
+    /// Three jobs of ten minutes, at once.
+    fn short() -> Trace {
+        let job = Job { submitted: 0, duration: 600_000, queue: 0, user: 0, project: None };
+        let queues = vec![TraceQueue { name: "small".to_owned(), gpus: 1 }];
+        let (users, jobs) = (vec![String::new()], vec![job; 3]);
+        Trace { name: "short".to_owned(), queues, users, projects: Vec::new(), jobs }
+    }
+
+    fn stubborn(keeps: bool) -> Tally {
+        let (trace, cloud) = (short(), CloudModel::default());
+        let mut week = Week::new(&trace, &cloud, 0);
+        let mut policy = Stubborn { keeps, looks: 0 };
+        play(&mut week, &mut policy);
+        assert!(policy.looks < 2_000, "{} looks", policy.looks);
+        week.into_tally()
+    }
+
+    #[test]
+    fn a_machine_that_is_kept_costs_a_tail_and_not_a_month() {
+        let kept = stubborn(true);
+        let short = short();
+        assert_eq!((kept.unfinished, kept.waits.len()), (0, short.jobs.len()));
+        assert!((3 * HOUR..5 * HOUR).contains(&kept.lasted), "{}", kept.lasted);
+    }
+
+    #[test]
+    fn jobs_that_nobody_runs_are_given_up_after_a_day_and_have_waited_for_it() {
+        let vetoed = stubborn(false);
+        assert_eq!((vetoed.unfinished, vetoed.lasted), (3, 24 * HOUR));
+        assert_eq!(vetoed.waits, [24 * HOUR; 3]);
+        assert_eq!(vetoed.overhead(), crate::model::money::Money::ZERO);
+        let (waiting, money) = (Rate::from_micros_per_hour(2_000_000), 0.0);
+        let score = crate::replay::score::Score::new("veto".to_owned(), &[vetoed], money, waiting, 0.0);
+        assert_eq!((score.score_usd, score.unfinished), (None, 3));
+    }
+
+    /// However long it takes: what runs is waited for.
+    #[test]
+    fn a_long_job_is_no_standstill() {
+        let mut trace = short();
+        for job in &mut trace.jobs {
+            job.duration = 50 * HOUR;
+        }
+        let cloud = CloudModel::default();
+        let mut week = Week::new(&trace, &cloud, 0);
+        play(&mut week, &mut Stubborn { keeps: true, looks: 0 });
+        let tally = week.into_tally();
+        assert_eq!(tally.unfinished, 0);
+        assert!(tally.lasted > 150 * HOUR);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test's own file")]
+    fn a_policy_that_others_can_write_is_not_tried_either() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let cloud = CloudModel::default();
+        let terms = crate::replay::contest::Terms { cloud: &cloud, seeds: 1, waiting: Rate::from_micros_per_hour(1) };
+        for (kind, text, mode) in [("script", "()", 0o666), ("exec", "#!/bin/sh\nread line\n", 0o777)] {
+            let file = folder.path().join(kind);
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            let spec = format!("{kind}:{}", file.display()).parse().unwrap();
+            let why = crate::replay::contest::played(&short(), &spec, 0, terms).unwrap_err();
+            assert!(why.contains(&format!("can be written by others (mode {mode:o})")), "{why}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! A trace, played on a cloud: jobs arrive, agents take them, machines cost money. It knows no policy; a policy sees
 //! it through its methods and acts through them.
 
+mod ending;
 mod machine;
 mod tally;
 
@@ -67,6 +68,7 @@ struct Progress {
     waited: Millis,
     /// What is done of it and saved.
     saved: Millis,
+    done: bool,
 }
 
 /// The world while a trace is played.
@@ -85,6 +87,9 @@ pub struct Week<'a> {
     /// When the cloud has capacity again, once it had none.
     drought: Option<Millis>,
     unfinished: usize,
+    /// Jobs that run now, and when one last began or ended.
+    running: usize,
+    moved: Millis,
     alive: u32,
     tally: Tally,
     deeds: Vec<(Millis, usize, Deed)>,
@@ -120,6 +125,8 @@ impl<'a> Week<'a> {
             jobs: trace.jobs.iter().map(|job| Progress { since: job.submitted, ..Progress::default() }).collect(),
             drought: None,
             unfinished: trace.jobs.len(),
+            running: 0,
+            moved: 0,
             alive: 0,
             tally: Tally::default(),
             deeds: Vec::new(),
@@ -314,6 +321,7 @@ impl<'a> Week<'a> {
             line.idle.retain(|idle| *idle != number);
         }
         let Doing::Running(job) = doing else { return false };
+        (self.running, self.moved) = (self.running - 1, now);
         if let Some(progress) = self.jobs.get_mut(job) {
             let done = progress.saved + now - progress.since;
             let saved = done - done % self.cloud.checkpoint.max(1);
@@ -376,7 +384,11 @@ impl<'a> Week<'a> {
                 let Some(machine) = self.machines.get(number).filter(|machine| machine.run == run) else { return };
                 if let Doing::Running(job) = machine.doing {
                     self.unfinished -= 1;
-                    let waited = self.jobs.get(job).map_or(0, |progress| progress.waited);
+                    (self.running, self.moved) = (self.running - 1, self.now);
+                    let waited = self.jobs.get_mut(job).map_or(0, |progress| {
+                        progress.done = true;
+                        progress.waited
+                    });
                     self.tally.done(self.trace.jobs.get(job), waited);
                     self.becomes_idle(number);
                 }
@@ -454,6 +466,9 @@ impl<'a> Week<'a> {
             started.push((job, *number, machine.run));
             false
         });
+        if !started.is_empty() {
+            (self.running, self.moved) = (self.running + started.len(), now);
+        }
         for (job, machine, run) in started {
             let duration = self.trace.jobs.get(job).map_or(0, |job| job.duration);
             let Some(progress) = self.jobs.get_mut(job) else { continue };
@@ -471,17 +486,5 @@ impl<'a> Week<'a> {
         self.now += 1;
         self.expect_look(queue);
         self.now -= 1;
-    }
-
-    /// What came of it. Machines that still run are billed up to now.
-    pub fn into_tally(mut self) -> Tally {
-        let running: Vec<_> = (0..self.machines.len()).collect();
-        for machine in running {
-            self.terminate(machine);
-        }
-        self.tally.unfinished = self.unfinished;
-        self.tally.lasted = self.now;
-        self.tally.finish(self.trace, self.cloud);
-        self.tally
     }
 }

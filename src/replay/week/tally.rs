@@ -65,7 +65,7 @@ impl Fared {
 }
 
 impl Tally {
-    /// A job was done that waited for so long.
+    /// A job was done, or is given up, that waited for so long.
     #[expect(clippy::cast_precision_loss, reason = "a statistic")]
     pub(super) fn done(&mut self, job: Option<&Job>, waited: Millis) {
         self.waits.push(waited);
@@ -117,14 +117,16 @@ impl Tally {
         self.money.lost += cost(rate, millis);
     }
 
-    pub(super) fn finish(&mut self, trace: &Trace, cloud: &CloudModel) {
+    /// `worked`: how much of each job is done.
+    pub(super) fn finish(&mut self, trace: &Trace, cloud: &CloudModel, worked: &[Millis]) {
         self.waits.sort_unstable();
         self.compute = trace
             .jobs
             .iter()
-            .filter_map(|job| {
+            .zip(worked)
+            .filter_map(|(job, worked)| {
                 let class = cloud.classes.get(cloud.class_of(trace.queues.get(job.queue)?))?;
-                Some(cost(cloud.rate(class), job.duration))
+                Some(cost(cloud.rate(class), *worked))
             })
             .sum();
     }

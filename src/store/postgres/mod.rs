@@ -121,7 +121,7 @@ impl PostgresStore {
     fn silent(&mut self) -> StoreError {
         self.connection = None;
         let (host, port) = (self.options.get_host(), self.options.get_port());
-        StoreError::Shared { message: format!("{host}:{port} does not answer") }
+        StoreError::Unreached { message: format!("{host}:{port} does not answer") }
     }
 
     async fn read(&mut self) -> Result<Memory, StoreError> {

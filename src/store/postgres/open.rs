@@ -35,7 +35,7 @@ pub(super) fn schema(fleet: &FleetId) -> String {
 pub(super) async fn connect(options: &PgConnectOptions, schema: &str) -> Result<PgConnection, StoreError> {
     let (host, port) = (options.get_host(), options.get_port());
     let failed =
-        |error: sqlx::Error| StoreError::Shared { message: format!("{host}:{port} cannot be reached: {error}") };
+        |error: sqlx::Error| StoreError::Unreached { message: format!("{host}:{port} cannot be reached: {error}") };
     let mut connection = options.connect().await.map_err(failed)?;
     let path = format!("SET search_path TO {schema}");
     connection.execute(AssertSqlSafe(path)).await.map_err(failed)?;

@@ -1,7 +1,7 @@
 //! The screen in a real terminal: this test program starts itself in a pseudo-terminal, with a loop that is played.
 
 use std::io::{Read, Write};
-use std::process::Command as Process;
+use std::process::{Command as Process, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -16,9 +16,14 @@ use crate::example::view;
 use crate::tui::{Link, Options, run};
 
 const VARIABLE: &str = "TIDEGATE_PLAY_SCREEN";
+/// Arguments of this program that are the screen alone.
+const ITSELF: [&str; 3] = ["tui::tests::pty::the_screen_itself", "--exact", "--nocapture"];
+/// A file for how it ended, where nothing can be printed.
+const TOLD: &str = "TIDEGATE_PLAY_TOLD";
 
 /// Not a test by itself: the other half of those below.
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test's own file")]
 fn the_screen_itself() {
     let Ok(mode) = std::env::var(VARIABLE) else { return };
     let (requests, asked) = mpsc::channel(64);
@@ -33,8 +38,12 @@ fn the_screen_itself() {
         view().at
     };
     let options = Options::new("ann".into(), Arc::new(now));
-    let ending = run(Link { requests, events }, &options).unwrap();
-    println!("left: {ending:?}");
+    let ending = run(Link { requests, events }, &options);
+    match std::env::var(TOLD) {
+        Ok(file) => std::fs::write(file, ending.map_or_else(|error| error.to_string(), |ending| format!("{ending:?}"))),
+        Err(_) => writeln!(std::io::stdout(), "left: {:?}", ending.unwrap()),
+    }
+    .unwrap();
 }
 
 /// A loop: shows the example, ends when it is told to; some orders break it.
@@ -69,7 +78,7 @@ impl Played {
         let size = PtySize { rows: 24, cols: 80, pixel_width: 0, pixel_height: 0 };
         let pair = native_pty_system().openpty(size).unwrap();
         let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
-        command.args(["tui::tests::pty::the_screen_itself", "--exact", "--nocapture"]);
+        command.args(ITSELF);
         command.env(VARIABLE, mode);
         command.env("LANG", "C.UTF-8");
         command.env_remove("LC_ALL");
@@ -162,4 +171,42 @@ fn a_panic_elsewhere_is_a_message_and_one_here_gives_the_terminal_back() {
     played.press("y");
     played.wait_for("panic", |screen| screen.contents().contains("the clock broke"));
     played.is_restored("panic", false);
+}
+
+/// Starts the screen in a terminal, and closes that once it shows its rows.
+const CUT: &str = "
+import fcntl, os, pty, struct, sys, termios
+process, master = pty.fork()
+if process == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    os.environ['TERM'] = 'xterm-256color'
+    os.execv(sys.argv[1], sys.argv[1:])
+seen = b''
+while b'i-busy' not in seen:
+    seen += os.read(master, 65536)
+os.close(master)
+os.waitpid(process, 0)
+";
+
+/// Nobody is left to complain to, on standard error either.
+#[test]
+fn a_terminal_that_is_gone_ends_it_without_a_word() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let mut command = Process::new("python3");
+    command.args(["-c", CUT]).arg(std::env::current_exe().unwrap()).args(ITSELF);
+    assert!(command.env(VARIABLE, "dry").env(TOLD, &told).status().unwrap().success());
+    assert_eq!(std::fs::read_to_string(told).unwrap(), "Ended");
+}
+
+#[test]
+fn where_there_is_no_terminal_it_says_so_and_draws_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = folder.path().join("told");
+    let mut command = Process::new(std::env::current_exe().unwrap());
+    command.args(ITSELF);
+    let output = command.env(VARIABLE, "dry").env(TOLD, &told).stdin(Stdio::null()).output().unwrap();
+    assert!(!output.stdout.contains(&0x1b), "{output:?}");
+    let told = std::fs::read_to_string(told).unwrap();
+    assert!(told.starts_with("the screen needs a terminal, and standard output is none"), "{told}");
 }

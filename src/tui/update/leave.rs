@@ -64,6 +64,10 @@ pub(super) fn signalled(state: &mut State, signal: Signal, effects: &mut Vec<Eff
         return;
     }
     effects.push(Effect::CloseScreen);
+    // A terminal that is gone is told of by the system, by its keys and by a frame that fails.
+    if signal == Signal::Hup && state.leaving.is_some() {
+        return;
+    }
     if state.setup.attached.is_some() {
         effects.push(Effect::Leave(Ending::Detached));
     } else if state.leaving.is_some() || state.loop_gone {

@@ -74,6 +74,16 @@ impl Exec {
         self.call::<wire::Nothing>(call, site, body).await.map(drop)
     }
 
+    /// What the program itself lists for a fleet, before that is sifted by its tags: for a check of the program.
+    ///
+    /// # Errors
+    /// As [`Cloud::list`].
+    pub async fn told(&self, fleet: &FleetId, site: &str) -> Result<Vec<String>, CloudError> {
+        let body = wire::List { fleet, region: site::parts(site).1 };
+        let answer: wire::Listed = self.call(Call::List, site, body).await?;
+        Ok(answer.ids())
+    }
+
     async fn launched(&self, order: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
         let machine = |place| {
             let intent = order.intent(place);

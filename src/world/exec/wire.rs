@@ -145,6 +145,11 @@ enum State {
 }
 
 impl Listed {
+    /// Of all that are listed, whosever they are.
+    pub(super) fn ids(self) -> Vec<String> {
+        self.machines.into_iter().map(|one| one.id).collect()
+    }
+
     /// One machine that cannot be read spoils the listing, for it must not be missed.
     pub(super) fn read(self, fleet: &FleetId, site: &str) -> Result<Vec<CloudInstance>, CloudError> {
         let mut seen = BTreeSet::new();

@@ -104,3 +104,38 @@ fn a_connection_that_is_cut_ends_it_and_nothing_spins() {
         assert!(last - before < 300, "{arguments:?} spun for {} ticks", last - before);
     }
 }
+
+/// The same, and closes the terminal itself; prints how the program ended.
+const CLOSER: &str = "
+import fcntl, os, pty, struct, sys, termios
+process, master = pty.fork()
+if process == 0:
+    fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack('HHHH', 24, 80, 0, 0))
+    os.environ['TERM'] = 'xterm-256color'
+    os.execv(sys.argv[1], sys.argv[1:])
+seen = b''
+while b'cpu-small' not in seen:
+    seen += os.read(master, 65536)
+os.close(master)
+print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+";
+
+#[test]
+fn a_terminal_that_is_closed_is_an_end_like_any_other() {
+    let output = Command::new("python3")
+        .args(["-c", CLOSER, env!("CARGO_BIN_EXE_tidegate"), "demo", "--seed", "7"])
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "0\n", "{output:?}");
+}
+
+#[test]
+fn without_a_terminal_it_says_what_needs_none() {
+    for arguments in [&["demo"][..], &["attach"], &["attach", "gate.example.com", "--ssh", "/bin/false"]] {
+        let output =
+            Command::new(env!("CARGO_BIN_EXE_tidegate")).args(arguments).stdin(Stdio::null()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{told}");
+        assert!(told.contains("needs a terminal") && told.contains("--plain"), "{told}");
+    }
+}

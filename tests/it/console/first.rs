@@ -187,7 +187,7 @@ fn a_person_chooses_and_ends_in_the_console_which_does_nothing_yet() {
     terminal.line("");
     terminal.until("a number", |text| text.contains("Machines at most [2]:"));
     terminal.line("some");
-    terminal.until("a refusal", |text| text.contains("`some`:"));
+    terminal.until("a refusal", |text| text.contains("`some` is not"));
     terminal.line("1");
     terminal.until("money", |text| text.contains("Money for a day at most [$20.00]:"));
     terminal.line("$5");

@@ -217,7 +217,7 @@ fn the_port_of_an_autoscaler_holds_its_resources_and_its_budget() {
     let answer = |world: &World| {
         let mut settings = world.settings.clone();
         settings.the_loop.policy = Some(format!("exec:{}", example("autoscaler.py").display()));
-        // A checkout may be a group's, and a loaded machine slow.
+        // A loaded machine is slow.
         let mut told = Advisors::default().advise(&world.snapshot, &settings, &Ledger::default(), world.now);
         match told.remove("train") {
             Some(Advised::Wants(advice)) => advice,
@@ -234,4 +234,8 @@ fn the_port_of_an_autoscaler_holds_its_resources_and_its_budget() {
     let advice = answer(&world);
     assert_eq!((advice.capacity, advice.pools), (Some(3), Some(vec!["spot".into()])));
     assert_eq!(advice.said, "3 of 9 tasks in ['spot'], 85% of the budget");
+    // Of no money all is spent.
+    let text = text.replace("limit = \"$100\"\nalready_spent = \"$85\"", "limit = \"$0\"");
+    world.settings = tidegate::store::settings::parse(&text, Path::new("t.toml")).unwrap();
+    assert_eq!(answer(&world).said, "3 of 9 tasks in ['spot'], 100% of the budget");
 }

@@ -114,7 +114,12 @@ fn what_was_learned_beats_the_peer_tuned_on_weeks_that_nobody_tuned_it_to() {
         let trace = generate::week(name, &habits, 11);
         let scores =
             ["tidegate", "clearml:poll=30s,idle=60s"].map(|policy| score(&trace, policy, &CloudModel::default()));
-        assert!(scores[0].score_usd < scores[1].score_usd, "{name}: {} {}", scores[0].score_usd, scores[1].score_usd);
+        assert!(
+            scores[0].score_usd < scores[1].score_usd,
+            "{name}: {:?} {:?}",
+            scores[0].score_usd,
+            scores[1].score_usd
+        );
         assert!(scores[0].clearml_calls < 60_000.0, "{name}: {}", scores[0].clearml_calls);
     }
 }

@@ -4,7 +4,7 @@ use super::super::values;
 use super::{Becomes, Row, row};
 use crate::model::settings::key::Part;
 
-use Becomes::{Comment, Dropped, Refused, Script, Secret, Setting, Template};
+use Becomes::{Address, Comment, Dropped, Refused, Script, Secret, Setting, Template};
 use Part::{Clearml, Pool};
 
 const PORTS: &str = "no Services are made and no pod is numbered for one: give the pods of sessions their Service by a label of the pod_template";
@@ -60,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
         &["pod_clearml_conf"],
         Comment("put its text into extra_clearml_conf, without its keys: a pod gets a token of its own"),
     ),
-    row(&["debug", "k8s_glue_extra_args"], Dropped("`tidegate log` says what is done")),
+    row(&["debug", "k8s_glue_extra_args"], Dropped("`tidegate journal` says what is done")),
     row(&["clearml_k8s_glue_kind", "k8s_glue_kind"], Dropped(ALWAYS)),
     row(
         &["runtime_cb"],
@@ -110,15 +110,8 @@ pub(super) const ROWS: &[Row] = &[
         Comment("put its text into extra_clearml_conf, without its keys: a pod gets a token of its own"),
     ),
     row(&["agentk8sglue_apiserverurlreference", "clearml_api_host"], Setting(Clearml, "api_server", values::text)),
-    row(
-        &[
-            "agentk8sglue_webserverurlreference",
-            "agentk8sglue_fileserverurlreference",
-            "clearml_web_host",
-            "clearml_files_host",
-        ],
-        Comment("the console needs the API server only; tasks have theirs from it"),
-    ),
+    row(&["agentk8sglue_webserverurlreference", "clearml_web_host"], Address("web_server")),
+    row(&["agentk8sglue_fileserverurlreference", "clearml_files_host"], Address("files_server")),
     row(
         &["agentk8sglue_clearmlcheckcertificate"],
         Dropped("certificates are checked; a private authority belongs into the host's store"),
