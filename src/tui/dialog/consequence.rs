@@ -137,6 +137,9 @@ fn replacement(instance: &Instance, view: &View) -> String {
         return format!("The loop will replace it: pool.{}.min is {}.", pool.name, pool.min);
     }
     let queue = charged(instance);
+    if !view.snapshot.knows_clearml() {
+        return "Whether the loop replaces it is not known: ClearML has not answered yet.".to_owned();
+    }
     let waiting =
         view.plan.outlooks.iter().find(|outlook| outlook.queue == *queue).map_or(0, |outlook| outlook.waiting);
     if waiting > 0 {
@@ -249,9 +252,14 @@ fn launch(view: &View, pool: &PoolName, queue: &QueueName) -> Question {
     });
     let waiting =
         view.plan.outlooks.iter().find(|outlook| outlook.queue == *queue).map_or(0, |outlook| outlook.waiting);
+    let waits = if view.snapshot.knows_clearml() {
+        format!("{waiting} wait there")
+    } else {
+        "what waits there is not known yet".to_owned()
+    };
     let lines = vec![
         offer.unwrap_or_else(|| format!("One machine of pool {pool}.")),
-        format!("It serves {queue} first and is charged to it; {waiting} wait there."),
+        format!("It serves {queue} first and is charged to it; {waits}."),
         "Limits and budgets hold; what does not fit is refused, with the reason in the journal.".to_owned(),
         "Unused, it is drained after the keep-alive.".to_owned(),
     ];

@@ -129,6 +129,7 @@ pub(super) fn totals(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Ti
             let old = if view.snapshot.stale(state.shown_at(now)).is_some() { " STALE" } else { "" };
             let errors = state.errors.len();
             let errors = if errors > 0 { format!(" {}", plural(errors, "error", "errors")) } else { String::new() };
+            let waiting = if view.snapshot.knows_clearml() { waiting.to_string() } else { "-".to_owned() };
             format!("{}{old} {} {waiting} wait {up} up{errors} {}", view.mode.word(), view.spend.rate, view.fleet)
         }
     };
