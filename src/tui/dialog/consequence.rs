@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::deed::Deed;
+use super::edits;
 use super::several::{self, names};
 use crate::engine::event::{Leader, View};
 use crate::model::breaker::{Breaker, Reset};
@@ -80,15 +81,9 @@ pub(super) fn of(deed: &Deed, view: &View, keys: &Keymap, now: Timestamp) -> Res
         Deed::Arm => Ok(begin("Arm the loop?", "The loop acts from now on", "arm", view)),
         Deed::Disarm => Ok(disarm(view)),
         Deed::StopAll => Ok(stop_all(view)),
-        Deed::Set { edits, back, proof, .. } => {
-            let lines = edits.iter().map(|edit| match &edit.value {
-                Some(value) => format!("{} = {value}", edit.key),
-                None => format!("{}: back to the default", edit.key),
-            });
-            let proof = proof.clone().map_or(Proof::Yes, Proof::Type);
-            let (title, verb) = if back.is_some() { ("Set this?", "set") } else { ("Take the edit back?", "undo") };
-            Ok(Question { title: title.to_owned(), lines: lines.collect(), verb, proof })
-        }
+        Deed::Set { edits, .. } => Ok(edits::set(edits, view)),
+        Deed::TakeBack { undone, .. } => Ok(edits::take_back(undone, view)),
+        Deed::Write(whole) => Ok(whole.question()),
         Deed::Tasks { queue, tasks, deed } => Ok(several::tasks(queue, tasks, *deed)),
         Deed::ResetBackOff(what) => Ok(plain(format!("Try {what} again?"), back_offs_ended(what, view, now), "try")),
         Deed::Quit(_) | Deed::Detach | Deed::Suspend => Err("this is asked elsewhere".to_owned()),

@@ -2,6 +2,7 @@
 
 pub(crate) mod consequence;
 pub(crate) mod deed;
+pub(crate) mod edits;
 pub(crate) mod fields;
 pub(crate) mod form;
 pub(crate) mod palette;

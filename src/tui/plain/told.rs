@@ -274,8 +274,8 @@ fn choices(picker: &Picker) -> Vec<String> {
 
 fn fields(form: &Form) -> Vec<String> {
     let fields = form.fields.iter().map(|field| {
-        let text = if field.text().is_empty() { "default" } else { field.text() };
-        let was = if field.changed() { format!(", was {}", field.was) } else { String::new() };
+        let text = field.told(field.text());
+        let was = if field.changed() { format!(", was {}", field.told(&field.was)) } else { String::new() };
         let used = field.used.as_ref().map(|used| format!(", used {used}")).unwrap_or_default();
         let error = field.error().map(|error| format!(" Wrong: {error}.")).unwrap_or_default();
         format!("{} {text}{was}{used}; {}.{error}", field.label, field.range)

@@ -1,5 +1,6 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
+mod agreed;
 mod answers;
 mod back;
 mod chance;

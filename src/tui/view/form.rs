@@ -78,11 +78,10 @@ fn entry(form: &Form, at: usize, has_focus: bool) -> Line {
         (format!("{mark} {:<LABEL$}", fit(&field.label, LABEL - 1)), Tone::Strong),
         (format!("{shown:<INPUT$}"), tone),
     ]);
-    let shown = |text: &str| if text.is_empty() { "default".to_owned() } else { text.to_owned() };
     let mut notes = Vec::new();
     match &field.began {
-        Some(began) => notes.push(format!("was {}, another hand: {}", shown(began), shown(&field.was))),
-        None if field.changed() => notes.push(format!("was {}", shown(&field.was))),
+        Some(began) => notes.push(format!("was {}, another hand: {}", field.told(began), field.told(&field.was))),
+        None if field.changed() => notes.push(format!("was {}", field.told(&field.was))),
         None => {}
     }
     notes.extend(field.used.as_ref().map(|used| format!("used {used}")));
