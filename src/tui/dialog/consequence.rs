@@ -15,7 +15,7 @@ use crate::model::settings::{OnExit, OnLost};
 use crate::model::snapshot::Stray;
 use crate::tui::commands::{Id, Keymap};
 use crate::tui::list::{charged, notes, state_of};
-use crate::tui::words::{plural, short};
+use crate::tui::words::{plural, short, time_or_day};
 
 /// What a person must do to agree. Enter alone never agrees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -161,7 +161,12 @@ fn drain(instance: &Instance, view: &View, now: Timestamp) -> Result<Question, S
         Some(task) => format!("It takes no more tasks. Waited for: {task}{eta}."),
         None => "It takes no more tasks; it shows none now.".to_owned(),
     };
-    let lines = vec![first, "Then it is stopped.".to_owned(), less(instance.rate), replacement(instance, view)];
+    let then = if instance.is_held(now) { "Then it is stopped, once the hold is over." } else { "Then it is stopped." };
+    let mut lines = vec![first, then.to_owned(), less(instance.rate), replacement(instance, view)];
+    if let Some(hold) = instance.hold.as_ref().filter(|_| instance.is_held(now)) {
+        let until = time_or_day(hold.until, now, &view.settings.the_loop.time_zone);
+        lines.insert(0, format!("It is held until {until} by {}: {}. It is drained all the same.", hold.by, hold.why));
+    }
     Ok(plain(format!("Drain {}?", instance.id), lines, "drain"))
 }
 

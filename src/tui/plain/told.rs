@@ -248,7 +248,7 @@ fn dialog(state: &State, now: Timestamp) -> Option<Vec<String>> {
 }
 
 fn question(state: &State, confirm: &Confirm, now: Timestamp) -> Option<Vec<String>> {
-    let Question { title, lines, verb, proof } = confirm.deed.question(state.live.as_ref()?, &state.keys, now).ok()?;
+    let Question { title, lines, verb, proof } = confirm.question(state.live.as_ref()?, &state.keys, now).ok()?;
     let proof = match proof {
         Proof::Yes => "y".to_owned(),
         Proof::Type(text) => text,
@@ -281,7 +281,7 @@ fn fields(form: &Form) -> Vec<String> {
         format!("{} {text}{was}{used}; {}.{error}", field.label, field.range)
     });
     let refused = form.refused.iter().map(|why| format!("Refused: {why}."));
-    let head = std::iter::once(format!("{}.", form.title()));
+    let head = std::iter::once(format!("{}.", form.title())).chain(form.note.clone());
     let how = "Type a field's name and its value, as in `max 8`; `apply` sends, `cancel` leaves.".to_owned();
     head.chain(fields).chain(refused).chain([how]).collect()
 }

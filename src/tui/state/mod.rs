@@ -331,4 +331,13 @@ impl State {
         }
         self.dialog = Some(Dialog::confirm(deed));
     }
+
+    /// The same, of what is marked: those that no row shows are told.
+    pub(crate) fn ask_of_marked(&mut self, deed: Deed) {
+        let hidden = self.hidden_told();
+        self.ask_person(deed);
+        if let Some(Dialog::Confirm(confirm)) = &mut self.dialog {
+            confirm.note = hidden;
+        }
+    }
 }

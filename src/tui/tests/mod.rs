@@ -25,6 +25,7 @@ mod spoken;
 mod stored;
 mod table;
 mod triples;
+mod unseen;
 mod watching;
 
 use std::sync::Arc;

@@ -62,7 +62,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
 fn recheck(state: &mut State, now: Timestamp) {
     let Some(view) = &state.live else { return };
     let why = match &state.dialog {
-        Some(Dialog::Confirm(confirm)) => confirm.deed.question(view, &state.keys, now).err(),
+        Some(Dialog::Confirm(confirm)) => confirm.question(view, &state.keys, now).err(),
         Some(Dialog::Form(form)) => form.gone(view),
         _ => None,
     };

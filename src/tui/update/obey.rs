@@ -263,12 +263,12 @@ fn machine(state: &mut State, id: Id, now: Timestamp) {
     let marked = state.marked_machines();
     if !marked.is_empty() {
         match id {
-            Id::Drain => state.ask_person(Deed::DrainThese(marked)),
-            Id::CancelDrain => state.ask_person(Deed::CancelAll(marked)),
+            Id::Drain => state.ask_of_marked(Deed::DrainThese(marked)),
+            Id::CancelDrain => state.ask_of_marked(Deed::CancelAll(marked)),
             Id::Stop => {
                 // What each has is read anew when a person agrees.
                 let machines = marked.into_iter().map(|id| (id, false)).collect();
-                state.ask_person(Deed::StopThese(machines));
+                state.ask_of_marked(Deed::StopThese(machines));
             }
             Id::Hold | Id::Replace => note(state, id, marked, now),
             _ => {}
@@ -293,10 +293,13 @@ fn note(state: &mut State, id: Id, machines: Vec<InstanceId>, now: Timestamp) {
     let (with, without): (Vec<InstanceId>, Vec<InstanceId>) =
         machines.into_iter().partition(|id| state.machine(id).is_some_and(has));
     match (id, without.is_empty()) {
-        (Id::Hold, true) => state.ask_person(Deed::Release(with)),
-        (Id::Hold, false) => state.dialog = Some(Dialog::Form(Box::new(Form::hold(without)))),
-        (_, true) => state.ask_person(Deed::LetBe(with)),
-        (_, false) => state.ask_person(Deed::Replace(without)),
+        (Id::Hold, true) => state.ask_of_marked(Deed::Release(with)),
+        (Id::Hold, false) => {
+            let form = Form { note: state.hidden_told(), ..Form::hold(without) };
+            state.dialog = Some(Dialog::Form(Box::new(form)));
+        }
+        (_, true) => state.ask_of_marked(Deed::LetBe(with)),
+        (_, false) => state.ask_of_marked(Deed::Replace(without)),
     }
 }
 

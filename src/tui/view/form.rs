@@ -5,9 +5,10 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use super::dialog::{inner_width, open};
+use super::dialog::open;
 use crate::engine::event::{BudgetState, Foresight};
 use crate::tui::dialog::form::{Form, Purpose};
+use crate::tui::dialog::room::inner_width;
 use crate::tui::doc::Line;
 use crate::tui::state::State;
 use crate::tui::theme::{Theme, Tone};
@@ -19,7 +20,8 @@ const INPUT: usize = 14;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, form: &Form) {
     let width = inner_width(area);
-    let mut lines = Vec::new();
+    let note = form.note.iter().flat_map(|note| wrap(note, width));
+    let mut lines: Vec<Line> = note.map(|line| Line(vec![(line, Tone::Warn)])).collect();
     let mut focused = 0;
     for (at, field) in form.fields.iter().enumerate() {
         let has_focus = at == form.focus;

@@ -44,7 +44,10 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
         x = canvas.put(area, x, 0, &format!("   {wrong}"), canvas.theme.style(Tone::Bad));
     }
     if state.marked_here() > 0 {
-        x = canvas.put(area, x, 0, &format!("   {} marked", state.marked_here()), canvas.theme.style(Tone::Key));
+        let hidden = state.hidden_marks().len();
+        let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
+        let text = format!("   {} marked{hidden}", state.marked_here());
+        x = canvas.put(area, x, 0, &text, canvas.theme.style(Tone::Key));
     }
     if let Some(from) = &state.range_from {
         let text = format!("   range from {}: {} ends it", from.name(), state.keys.first(Id::MarkRange));
