@@ -1,14 +1,17 @@
 //! What can be asked of the engine: by the screen, by the command line, over the socket.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::breaker::Reset;
 use crate::model::ids::{Actor, InstanceId, QueueName, Revision, TaskId};
 use crate::model::journal::JournalFilter;
 pub use crate::model::settings::Edit;
-use crate::model::settings::OnExit;
+use crate::model::settings::{OnExit, Settings};
 use crate::model::snapshot::Ask;
 use crate::model::tasks::{NamedTask, TaskDeed};
+use crate::store::settings;
 
 /// A command with its sender. The engine answers each with the same `id`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,4 +100,10 @@ impl Command {
             | Self::Quit { .. } => false,
         }
     }
+}
+
+/// The settings that a text says; `None` where it does not run. What is wrong with it is told when it is to be written.
+#[must_use]
+pub fn settings_of(text: &str) -> Option<Settings> {
+    settings::parse(text, Path::new("settings")).ok()
 }

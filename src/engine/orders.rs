@@ -13,8 +13,8 @@ use crate::model::ids::{Actor, InstanceId, Revision};
 use crate::model::journal::EntryKind;
 use crate::model::plan::Rule;
 use crate::model::record::Record;
-use crate::model::settings::Settings;
 use crate::model::settings::key::Key;
+use crate::model::settings::{Settings, change};
 use crate::model::snapshot::{Ask, Order};
 use crate::store::settings::EditError;
 
@@ -200,6 +200,7 @@ impl Loop {
         if let Err(error) = self.may_change() {
             return Ok(Err(error));
         }
+        let before = self.setup.settings.settings();
         let settings = match self.setup.settings.rewrite(text, was) {
             Ok(settings) => settings,
             Err(EditError::Overtaken { .. }) => {
@@ -210,9 +211,10 @@ impl Loop {
         };
         let now = self.setup.clock.now();
         let told = format!("the settings were edited as a whole: revision {}", settings.revision);
-        let line = line(now, EntryKind::Edited, told.as_str()).by(by).revision(&settings.revision).record();
+        let changes = differences(&before, &settings);
+        let line = line(now, EntryKind::Edited, told.as_str()).because(&changes).by(by).revision(&settings.revision);
         self.live_by(settings).await;
-        self.commit(vec![line]).await;
+        self.commit(vec![line.record()]).await;
         self.replan(Vec::new()).await?;
         self.publish();
         Ok(Ok(Answer::Said(told)))
@@ -305,6 +307,21 @@ impl Loop {
 fn said(edit: &Edit) -> String {
     match &edit.value {
         Some(value) => format!("{} = {value}", edit.key),
-        None => format!("{} is back to its default", edit.key),
+        None => {
+            let unset = Key::parse(&edit.key).map(|key| change::words(&key, None));
+            format!("{}: {}", edit.key, unset.unwrap_or_else(|_| "the default".to_owned()))
+        }
     }
+}
+
+/// What a text changed, in one sentence.
+fn differences(before: &Settings, after: &Settings) -> String {
+    const TOLD: usize = 20;
+    let changes = change::told(before, &change::between(before, after), "was");
+    let more = changes.len().saturating_sub(TOLD);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    if changes.is_empty() {
+        return "no value is another one".to_owned();
+    }
+    changes.into_iter().take(TOLD).chain(more).collect::<Vec<_>>().join("; ")
 }

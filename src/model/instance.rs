@@ -1,5 +1,7 @@
 //! One machine of the fleet, as the loop and the screen see it: cloud, ClearML and memory joined.
 
+use std::ops::RangeInclusive;
+
 use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use crate::model::drift::{self, Drift};
 use crate::model::ids::{Actor, InstanceId, IntentId, MachineType, PoolName, QueueName, TaskId, WorkerId, Zone};
 use crate::model::money::{Money, Rate};
 use crate::model::settings::{Market, Provider};
+use crate::model::span;
 
 /// Where in its life a machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -365,4 +368,17 @@ pub struct Hold {
     pub until: Timestamp,
     pub by: Actor,
     pub why: String,
+}
+
+impl Hold {
+    /// A person may hold a machine for so long.
+    pub const LASTS: RangeInclusive<SignedDuration> =
+        SignedDuration::from_mins(1)..=SignedDuration::from_hours(30 * 24);
+
+    /// How long a machine is to be held, as a person writes it; `Err`: why it cannot be.
+    pub fn read_span(text: &str) -> Result<SignedDuration, String> {
+        let (least, most) = (span::Exact(*Self::LASTS.start()), span::Exact(*Self::LASTS.end()));
+        let lasts = span::parse(text).map_err(|error| error.to_string())?;
+        if Self::LASTS.contains(&lasts) { Ok(lasts) } else { Err(format!("`{text}` is not in {least}..{most}")) }
+    }
 }

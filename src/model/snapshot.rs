@@ -77,6 +77,12 @@ impl Snapshot {
         self.queues.iter().find(|queue| queue.name == *name)
     }
 
+    /// Whether ClearML has ever answered: before that nothing is known of its queues.
+    #[must_use]
+    pub fn knows_clearml(&self) -> bool {
+        self.sources.iter().any(|source| source.name == Source::CLEARML && source.last_good.is_some())
+    }
+
     /// The first source that is too old to act on, if any.
     #[must_use]
     pub fn stale(&self, now: Timestamp) -> Option<&Source> {

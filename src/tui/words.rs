@@ -107,6 +107,7 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
             (format!("hold: retry {}", short(breaker.until.duration_since(now))), Tone::Warn)
         }
         Reason::Canary { .. } => ("hold: canary".to_owned(), Tone::Warn),
+        Reason::Stale { age: None, .. } => ("no answer yet".to_owned(), Tone::Bad),
         Reason::Stale { .. } => ("hold: STALE".to_owned(), Tone::Bad),
         Reason::Faulty { .. } => ("hold: fault".to_owned(), Tone::Bad),
         Reason::NoGuard { .. } | Reason::BroughtOver { .. } => ("hold: no guard".to_owned(), Tone::Warn),

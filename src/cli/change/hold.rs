@@ -17,8 +17,8 @@ use crate::model::span;
 pub(in crate::cli) struct Hold {
     /// The machine's id, as the cloud names it
     instance: String,
-    /// How long, such as `90m` or `2d`
-    #[arg(long = "for", value_name = "DURATION", value_parser = span::parse, default_value = "1h")]
+    /// How long, such as `90m` or `2d`, from 1m to 30d
+    #[arg(long = "for", value_name = "DURATION", value_parser = Held::read_span, default_value = "1h")]
     lasts: SignedDuration,
     /// For the journal, and for others who see the machine held
     #[arg(long, value_name = "TEXT", default_value = "no reason given")]

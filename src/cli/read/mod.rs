@@ -72,13 +72,24 @@ mod tests {
     fn the_tables() {
         let view = view();
         insta::assert_snapshot!("status", status::text(&view));
-        insta::assert_snapshot!("queues", queues::text(&queues::rows(&view)));
+        insta::assert_snapshot!("queues", queues::text(&queues::rows(&view), true));
         insta::assert_snapshot!("instances", instances::text(&instances::rows(&view)));
         insta::assert_snapshot!("plan", plan::text(&view));
         for name in ["train", "eval", "i-busy", "i-stuck", "i-held", "p4d"] {
             insta::assert_snapshot!(format!("why_{name}"), why::text(&why::explain(&view, Some(name)).unwrap()));
         }
         insta::assert_snapshot!("why", why::text(&why::explain(&view, None).unwrap()));
+    }
+
+    #[test]
+    fn before_clearmls_first_answer_nobody_is_told_what_waits() {
+        let mut view = view();
+        std::sync::Arc::make_mut(&mut view.snapshot).sources[0].last_good = None;
+        let why = why::text(&why::explain(&view, Some("train")).unwrap());
+        let queues = queues::text(&queues::rows(&view), view.snapshot.knows_clearml());
+        assert!(why.contains("ClearML has not answered yet") && why.starts_with("queue train: ClearML"), "{why}");
+        assert_eq!(queues.lines().nth(1).and_then(|line| line.split_whitespace().nth(1)), Some("-"), "{queues}");
+        assert!(status::text(&view).contains("waiting not known, ClearML has not answered yet"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ impl Queues {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let view = view(place).await?;
         let rows = rows(&view);
-        tell(&self.form, &view, "queues", &rows, &text(&rows))
+        tell(&self.form, &view, "queues", &rows, &text(&rows, view.snapshot.knows_clearml()))
     }
 }
 
@@ -99,7 +99,8 @@ pub(super) fn rows(view: &View) -> Vec<Row> {
     view.plan.outlooks.iter().map(row).collect()
 }
 
-pub(super) fn text(rows: &[Row]) -> String {
+/// Who was never answered by ClearML does not know what waits.
+pub(super) fn text(rows: &[Row], knows_clearml: bool) -> String {
     let head = [
         ("QUEUE", Side::Left),
         ("WAITING", Side::Right),
@@ -118,7 +119,7 @@ pub(super) fn text(rows: &[Row]) -> String {
         .map(|row| {
             [
                 row.queue.to_string(),
-                row.waiting.to_string(),
+                or_dash(knows_clearml.then_some(row.waiting)),
                 or_dash(row.oldest_seconds.map(|seconds| short(jiff::SignedDuration::from_secs(seconds)))),
                 row.running.to_string(),
                 row.idle.to_string(),

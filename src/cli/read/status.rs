@@ -268,9 +268,14 @@ pub(super) fn text(view: &View) -> String {
         clock(view.at)
     );
     let Summary { tasks_waiting, tasks_running, .. } = &summary;
+    let waiting = if view.snapshot.knows_clearml() {
+        format!("{tasks_waiting} waiting")
+    } else {
+        "waiting not known, ClearML has not answered yet".to_owned()
+    };
     let spend = &view.spend;
     let figures = format!(
-        "tasks      {tasks_waiting} waiting, {tasks_running} running\n\
+        "tasks      {waiting}, {tasks_running} running\n\
          instances  {}\n\
          spend      {}, today {}, this month {}, in all {}\n",
         instances(view, &summary),

@@ -110,19 +110,17 @@ fn of_unseen_queue(view: &View, name: &str) -> Explained {
 
 fn of_queue(view: &View, outlook: &Outlook) -> Explained {
     let oldest = outlook.oldest.map(|oldest| format!(", the oldest for {}", short(view.at.duration_since(oldest))));
+    let waiting = if view.snapshot.knows_clearml() {
+        format!("{} waiting{}", outlook.waiting, oldest.unwrap_or_default())
+    } else {
+        "ClearML has not answered yet, so that nobody knows what waits".to_owned()
+    };
     Explained {
         name: outlook.queue.to_string(),
         kind: "queue",
         state: format!(
-            "{} waiting{}; {} running, {} idle, {} starting, {} draining, {} with a fault; {} more needed",
-            outlook.waiting,
-            oldest.unwrap_or_default(),
-            outlook.running,
-            outlook.idle,
-            outlook.starting,
-            outlook.draining,
-            outlook.faults,
-            outlook.need
+            "{waiting}; {} running, {} idle, {} starting, {} draining, {} with a fault; {} more needed",
+            outlook.running, outlook.idle, outlook.starting, outlook.draining, outlook.faults, outlook.need
         ),
         reason: outlook.next.as_ref().map(ToString::to_string),
         remedy: outlook.next.as_ref().and_then(crate::model::reason::Reason::remedy),

@@ -87,6 +87,7 @@ impl Ground<'_> {
             Action::Hold { instance, hold } => {
                 let known = self.memory.known.get(instance)?;
                 let set = Record::HoldSet { instance: instance.clone(), hold: Some(hold.clone()) };
+                let told = told.because(&format!("{}: {}", planned.reason, hold.why));
                 Some(Decision { records: vec![set, told.about_machine(known).record()], deed: None })
             }
             Action::Release { instance } => {
@@ -431,6 +432,19 @@ pub(in crate::engine) mod tests {
             let known = &fleet.memory.known["i-1"];
             assert_eq!(Held::of(known, &fleet.facts, &fleet.settings).unwrap().may_end(fleet.now), !held, "{kill}");
         }
+    }
+
+    #[test]
+    fn a_hold_is_in_the_journal_with_its_reason() {
+        let fleet = fleet();
+        let hold = Hold { until: fleet.now, by: "ann".into(), why: "driver bug".to_owned() };
+        let decision = decided(&fleet, Action::Hold { instance: "i-1".into(), hold }).unwrap();
+        let reasons: Vec<&str> = decision
+            .records
+            .iter()
+            .filter_map(|record| if let Record::Journal(entry) = record { Some(entry.reason.as_str()) } else { None })
+            .collect();
+        assert!(matches!(&reasons[..], [one] if one.ends_with(": driver bug")), "{reasons:?}");
     }
 
     #[test]

@@ -216,4 +216,5 @@ async fn settings_that_are_edited_as_a_whole_are_lived_by_with_who_did_it() {
     assert_eq!(trial.view().settings.limits.max_vcpu, Some(7000));
     let told = trial.journal.iter().find(|entry| entry.text.contains("edited as a whole")).unwrap();
     assert!(told.kind == EntryKind::Edited && told.by.as_str() != "loop", "{told:?}");
+    assert_eq!(told.reason, "limits.max_vcpu = 7000, was not limited");
 }

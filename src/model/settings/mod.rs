@@ -4,6 +4,7 @@
 mod account;
 mod agent;
 pub mod autoscaler;
+pub mod change;
 pub mod check;
 pub mod discount;
 mod exec;

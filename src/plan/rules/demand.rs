@@ -230,7 +230,8 @@ pub(in crate::plan) fn count(pass: &mut Pass<'_>) {
         advise(pass, queue, need);
     }
     for queue in index.queues.iter().filter(|queue| queue.state.is_some()) {
-        if let Some(missing) = queue.missing() {
+        // Who never answered has not said that there is no such queue.
+        if let Some(missing) = queue.missing().filter(|_| index.clearml_seen().is_some()) {
             pass.refuse(Rule::Demand, &About::queue(&queue.settings.name), missing.clone());
             if let Some(decided) = pass.decided.get_mut(queue.place) {
                 *decided = Some(missing);
@@ -719,6 +720,16 @@ mod tests {
         world.expect(&["NOT demand train: the server has no queue `train`; it is not created"]);
         let next = world.plan().outlooks[0].next.clone().unwrap();
         assert_eq!(next.remedy().unwrap(), "did you mean `training`?");
+    }
+
+    #[test]
+    fn before_clearmls_first_answer_no_queue_is_said_to_be_missing() {
+        let mut world = World::new().waiting("train", 0);
+        world.snapshot.queues[0].id = None;
+        world.snapshot.sources[0].last_good = None;
+        world.expect(&[]);
+        let next = world.plan().outlooks[0].next.clone().unwrap();
+        assert_eq!(next.to_string(), "clearml has not answered yet");
     }
 
     fn advised(world: World, advice: Advice) -> World {

@@ -196,6 +196,7 @@ impl Command {
         match (self.id, mode) {
             (Id::Pause, Some(mode)) if mode.paused => Some("resume"),
             (Id::Arm, Some(mode)) if mode.armed => Some("disarm"),
+            (Id::Hold, _) if state.releases() => Some("release"),
             _ => self.hint,
         }
     }

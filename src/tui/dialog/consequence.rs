@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::deed::Deed;
+use super::edits;
 use super::several::{self, names};
 use crate::engine::event::{Leader, View};
 use crate::model::breaker::{Breaker, Reset};
@@ -14,7 +15,7 @@ use crate::model::settings::{OnExit, OnLost};
 use crate::model::snapshot::Stray;
 use crate::tui::commands::{Id, Keymap};
 use crate::tui::list::{charged, notes, state_of};
-use crate::tui::words::{plural, short};
+use crate::tui::words::{plural, short, time_or_day};
 
 /// What a person must do to agree. Enter alone never agrees.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,15 +81,9 @@ pub(super) fn of(deed: &Deed, view: &View, keys: &Keymap, now: Timestamp) -> Res
         Deed::Arm => Ok(begin("Arm the loop?", "The loop acts from now on", "arm", view)),
         Deed::Disarm => Ok(disarm(view)),
         Deed::StopAll => Ok(stop_all(view)),
-        Deed::Set { edits, back, proof, .. } => {
-            let lines = edits.iter().map(|edit| match &edit.value {
-                Some(value) => format!("{} = {value}", edit.key),
-                None => format!("{}: back to the default", edit.key),
-            });
-            let proof = proof.clone().map_or(Proof::Yes, Proof::Type);
-            let (title, verb) = if back.is_some() { ("Set this?", "set") } else { ("Take the edit back?", "undo") };
-            Ok(Question { title: title.to_owned(), lines: lines.collect(), verb, proof })
-        }
+        Deed::Set { edits, .. } => Ok(edits::set(edits, view)),
+        Deed::TakeBack { undone, .. } => Ok(edits::take_back(undone, view)),
+        Deed::Write(whole) => Ok(whole.question()),
         Deed::Tasks { queue, tasks, deed } => Ok(several::tasks(queue, tasks, *deed)),
         Deed::ResetBackOff(what) => Ok(plain(format!("Try {what} again?"), back_offs_ended(what, view, now), "try")),
         Deed::Quit(_) | Deed::Detach | Deed::Suspend => Err("this is asked elsewhere".to_owned()),
@@ -137,6 +132,9 @@ fn replacement(instance: &Instance, view: &View) -> String {
         return format!("The loop will replace it: pool.{}.min is {}.", pool.name, pool.min);
     }
     let queue = charged(instance);
+    if !view.snapshot.knows_clearml() {
+        return "Whether the loop replaces it is not known: ClearML has not answered yet.".to_owned();
+    }
     let waiting =
         view.plan.outlooks.iter().find(|outlook| outlook.queue == *queue).map_or(0, |outlook| outlook.waiting);
     if waiting > 0 {
@@ -163,7 +161,12 @@ fn drain(instance: &Instance, view: &View, now: Timestamp) -> Result<Question, S
         Some(task) => format!("It takes no more tasks. Waited for: {task}{eta}."),
         None => "It takes no more tasks; it shows none now.".to_owned(),
     };
-    let lines = vec![first, "Then it is stopped.".to_owned(), less(instance.rate), replacement(instance, view)];
+    let then = if instance.is_held(now) { "Then it is stopped, once the hold is over." } else { "Then it is stopped." };
+    let mut lines = vec![first, then.to_owned(), less(instance.rate), replacement(instance, view)];
+    if let Some(hold) = instance.hold.as_ref().filter(|_| instance.is_held(now)) {
+        let until = time_or_day(hold.until, now, &view.settings.the_loop.time_zone);
+        lines.insert(0, format!("It is held until {until} by {}: {}. It is drained all the same.", hold.by, hold.why));
+    }
     Ok(plain(format!("Drain {}?", instance.id), lines, "drain"))
 }
 
@@ -249,9 +252,14 @@ fn launch(view: &View, pool: &PoolName, queue: &QueueName) -> Question {
     });
     let waiting =
         view.plan.outlooks.iter().find(|outlook| outlook.queue == *queue).map_or(0, |outlook| outlook.waiting);
+    let waits = if view.snapshot.knows_clearml() {
+        format!("{waiting} wait there")
+    } else {
+        "what waits there is not known yet".to_owned()
+    };
     let lines = vec![
         offer.unwrap_or_else(|| format!("One machine of pool {pool}.")),
-        format!("It serves {queue} first and is charged to it; {waiting} wait there."),
+        format!("It serves {queue} first and is charged to it; {waits}."),
         "Limits and budgets hold; what does not fit is refused, with the reason in the journal.".to_owned(),
         "Unused, it is drained after the keep-alive.".to_owned(),
     ];

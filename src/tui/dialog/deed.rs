@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::consequence::{self, Question};
+use super::edits::{Undone, Whole};
 use super::several;
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::View;
@@ -13,7 +14,7 @@ use crate::model::settings::OnExit;
 use crate::model::snapshot::Ask;
 use crate::model::tasks::{NamedTask, TaskDeed};
 use crate::tui::commands::Keymap;
-use crate::tui::state::Undo;
+use crate::tui::state::{Draft, Undo};
 
 /// Something that a person may order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,13 +49,19 @@ pub(crate) enum Deed {
     Arm,
     Disarm,
     StopAll,
-    /// Edits that need more than an Apply, or that are taken back.
     Set {
         edits: Vec<Edit>,
+        /// What would set them back.
+        back: Vec<Edit>,
         seen: Option<Revision>,
-        back: Option<Vec<Edit>>,
-        proof: Option<String>,
     },
+    /// Edits that are taken back.
+    TakeBack {
+        undone: Undone,
+        seen: Option<Revision>,
+    },
+    /// The settings as a whole text.
+    Write(Box<Whole>),
     ResetBackOff(Reset),
     Tasks {
         queue: QueueName,
@@ -134,6 +141,13 @@ impl Deed {
             Self::Set { edits, seen, .. } => {
                 return Some(Command::Set { edits: edits.clone(), seen: seen.clone() });
             }
+            Self::TakeBack { undone, seen } => {
+                return Some(Command::Set { edits: undone.back.clone(), seen: seen.clone() });
+            }
+            Self::Write(whole) => {
+                let Draft { was, text } = whole.draft.clone();
+                return Some(Command::Write { text, was });
+            }
             Self::Tasks { queue, tasks, deed } => {
                 return Some(Command::TaskDeed { queue: queue.clone(), tasks: tasks.clone(), deed: *deed });
             }
@@ -150,7 +164,7 @@ impl Deed {
             Self::Drain(instance) => Some(Undo::Drain(vec![instance.clone()])),
             Self::DrainAll(machines) | Self::DrainThese(machines) => Some(Undo::Drain(machines.clone())),
             Self::Tasks { queue, tasks, deed: TaskDeed::TakeOut } => Some(Undo::Tasks(queue.clone(), tasks.clone())),
-            Self::Set { back: Some(back), .. } => Some(Undo::Edits(back.clone())),
+            Self::Set { edits, back, .. } => Some(Undo::Edits { back: back.clone(), done: edits.clone() }),
             _ => None,
         }
     }
@@ -180,6 +194,8 @@ impl Deed {
             Self::Disarm => "disarm".to_owned(),
             Self::StopAll => "emergency stop".to_owned(),
             Self::Set { edits, .. } => in_words(edits),
+            Self::TakeBack { undone, .. } => in_words(&undone.back),
+            Self::Write(_) => "write the settings".to_owned(),
             Self::Tasks { queue, tasks, deed } => {
                 let (verb, place) = deed.words();
                 let what = match tasks.as_slice() {

@@ -3,11 +3,10 @@
 use super::form::Field;
 use crate::engine::command::Edit;
 use crate::engine::event::View;
-use crate::model::ids::BudgetName;
+use crate::model::instance::Hold;
 use crate::model::settings::fields::{self as table, Unset};
 use crate::model::settings::key::{Key, Section};
 use crate::model::settings::{BudgetScope, Settings};
-use crate::model::span;
 use crate::tui::state::place::Subject;
 use crate::tui::usage::Usage;
 use crate::tui::words::rate;
@@ -16,17 +15,29 @@ use crate::tui::words::rate;
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Check {
     Setting(&'static table::Field),
-    Span,
+    /// How long a machine is held.
+    Held,
     Text,
 }
 
 impl Check {
+    /// What nothing typed means.
+    pub(crate) fn unset(self) -> &'static str {
+        match self {
+            Self::Setting(field) => match field.unset {
+                Unset::Is(meaning) | Unset::Means(meaning) => meaning,
+                Unset::Required => "nothing",
+            },
+            Self::Held | Self::Text => "nothing",
+        }
+    }
+
     /// Why the text cannot be; nothing typed is the default.
     pub(crate) fn wrong(self, text: &str) -> Option<String> {
         match self {
             Self::Setting(field) if text.is_empty() && field.unset != Unset::Required => None,
             Self::Setting(field) => field.read(text).err().map(|wrong| wrong.to_string()),
-            Self::Span => span::parse(text).err().map(|error| error.to_string()),
+            Self::Held => Hold::read_span(text).err(),
             Self::Text => None,
         }
     }
@@ -100,19 +111,19 @@ fn lines(settings: &Settings, section: &Section, more: &[&str], used: &[String])
 }
 
 pub(crate) fn range(field: &table::Field) -> String {
+    allowed(field, "empty")
+}
+
+/// What a field takes, with the word that stands for its default.
+fn allowed(field: &table::Field, unset: &str) -> String {
     let unit = field.kind.unit();
     let unit = if unit.is_empty() { String::new() } else { format!(" {unit}") };
     let empty = match field.unset {
         Unset::Required => String::new(),
-        Unset::Is(text) => format!("; empty: {text}"),
-        Unset::Means(meaning) => format!("; empty: {meaning}"),
+        Unset::Is(text) => format!("; {unset}: {text}"),
+        Unset::Means(meaning) => format!("; {unset}: {meaning}"),
     };
     format!("{}{unit}{empty}", field.kind.allowed())
-}
-
-/// The key of a budget's limit.
-pub(super) fn budget_limit(name: &BudgetName) -> String {
-    format!("{}.limit", Section::Budget(name.clone()))
 }
 
 /// Every setting's key, for completion.
@@ -121,20 +132,29 @@ pub(crate) fn keys(settings: &Settings) -> Vec<Key> {
     sections.iter().flat_map(|section| table::of(section.part()).map(|field| section.key(field))).collect()
 }
 
-/// An edit as it was typed, checked, and what would take it back.
-pub(crate) fn edit(settings: &Settings, key: &str, value: &str) -> Result<(Edit, Edit), String> {
-    let key = Key::parse(key).map_err(|error| error.to_string())?;
-    if let Some(wrong) = Check::Setting(key.field).wrong(value) {
-        return Err(wrong);
+/// An edit as it was typed, checked, and what would take it back; `None`: the default.
+pub(crate) fn edit(settings: &Settings, key: &Key, value: Option<&str>) -> Result<(Edit, Edit), String> {
+    match value {
+        Some(value) => {
+            key.field.read(value).map_err(|wrong| wrong.to_string())?;
+        }
+        None if key.field.unset == Unset::Required => return Err("it has no default: type a value".to_owned()),
+        None => {}
     }
-    let line = table::form(settings, &key.section).into_iter().find(|line| line.key == key);
+    let line = table::form(settings, &key.section).into_iter().find(|line| line.key == *key);
     let was = line.filter(|line| !line.is_default).map(|line| line.text);
-    let value = Some(value.to_owned()).filter(|value| !value.is_empty());
     let back = Edit { key: key.to_string(), value: was };
-    Ok((Edit { key: key.to_string(), value }, back))
+    Ok((Edit { key: key.to_string(), value: value.map(str::to_owned) }, back))
 }
 
-/// What a key takes, for the palette.
+/// What a key takes, for the palette, where its default is typed as this.
+pub(crate) const DEFAULT: &str = "default";
+
+pub(crate) fn takes(key: &Key) -> String {
+    allowed(key.field, DEFAULT)
+}
+
+/// The same, with what it is for.
 pub(crate) fn doc(key: &Key) -> String {
-    format!("{}. {}", range(key.field), key.field.doc)
+    format!("{}. {}", takes(key), key.field.doc)
 }

@@ -1,7 +1,7 @@
 //! Fields to fill in: the limits and budgets of something, or how long a machine is held. What is typed is checked at
 //! each letter, and what the loop would do with it is shown before it is applied.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tui_input::Input;
 
 use super::fields::{self, Check};
@@ -9,9 +9,7 @@ use super::several::called;
 use crate::engine::command::Edit;
 use crate::engine::event::{Foresight, View};
 use crate::model::ids::{InstanceId, Revision};
-use crate::model::instance::Instance;
-use crate::model::money::Money;
-use crate::model::span;
+use crate::model::instance::{Hold, Instance};
 use crate::tui::state::place::Subject;
 
 /// What a form is for.
@@ -45,6 +43,11 @@ pub(crate) struct Field {
 impl Field {
     pub(crate) fn text(&self) -> &str {
         self.input.value().trim()
+    }
+
+    /// A text of it as it is told; where there is none, what that means.
+    pub(crate) fn told<'a>(&self, text: &'a str) -> &'a str {
+        if text.is_empty() { self.check.unset() } else { text }
     }
 
     pub(crate) fn changed(&self) -> bool {
@@ -100,6 +103,8 @@ pub(crate) struct Form {
     pub applying: bool,
     /// Why the last try was refused, or what another hand changed.
     pub refused: Option<String>,
+    /// Of those that it goes to, which are not seen.
+    pub note: Option<String>,
 }
 
 impl Form {
@@ -123,7 +128,7 @@ impl Form {
             check,
         };
         let fields = vec![
-            field("for", "How long the loop leaves it alone.", "such as 90m or 2d", "1h", Check::Span),
+            field("for", "How long the loop leaves it alone.", "such as 90m or 2d, from 1m to 30d", "1h", Check::Held),
             field("why", "For the journal, and for others who see it held.", "any text", "", Check::Text),
         ];
         Self::new(Purpose::Hold(machines), fields, None)
@@ -139,6 +144,7 @@ impl Form {
             preview: Preview::None,
             applying: false,
             refused: None,
+            note: None,
         }
     }
 
@@ -247,24 +253,10 @@ impl Form {
         }
     }
 
-    /// The amount to be typed as proof, where a hard budget is raised.
-    pub(crate) fn proof(&self, view: &View) -> Option<String> {
-        let raised = self.fields.iter().find(|field| {
-            let amount = |text: &str| text.parse::<Money>().ok();
-            let hard = view
-                .settings
-                .budgets
-                .iter()
-                .any(|budget| budget.hard && field.key == fields::budget_limit(&budget.name));
-            hard && amount(field.text()) > amount(&field.was)
-        });
-        raised.map(|field| field.text().to_owned())
-    }
-
     /// When a hold would end, and why it is held.
     pub(crate) fn held(&self, now: Timestamp) -> Option<(Timestamp, String)> {
         let text = |key: &str| self.fields.iter().find(|field| field.key == key).map(Field::text);
-        let lasts: SignedDuration = span::parse(text("for")?).ok()?;
+        let lasts = Hold::read_span(text("for")?).ok()?;
         let why = text("why").filter(|why| !why.is_empty()).unwrap_or("no reason given");
         Some((now.checked_add(lasts).ok()?, why.to_owned()))
     }

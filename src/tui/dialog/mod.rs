@@ -2,14 +2,20 @@
 
 pub(crate) mod consequence;
 pub(crate) mod deed;
+pub(crate) mod edits;
 pub(crate) mod fields;
 pub(crate) mod form;
 pub(crate) mod palette;
 pub(crate) mod picker;
+pub(crate) mod room;
 pub(crate) mod several;
 
+use jiff::Timestamp;
 use tui_input::Input;
 
+use super::commands::Keymap;
+use crate::engine::event::View;
+use consequence::Question;
 use deed::Deed;
 use form::Form;
 use palette::Palette;
@@ -41,7 +47,16 @@ impl Dialog {
 
 impl Confirm {
     pub(crate) fn new(deed: Deed) -> Self {
-        Self { deed, typed: Input::default(), hint: None, form: None }
+        Self { deed, typed: Input::default(), hint: None, form: None, note: None }
+    }
+
+    /// What its deed would do by the newest view, after what there is to know of whom it goes to.
+    pub(crate) fn question(&self, view: &View, keys: &Keymap, now: Timestamp) -> Result<Question, String> {
+        let mut question = self.deed.question(view, keys, now)?;
+        if let Some(note) = &self.note {
+            question.lines.insert(0, note.clone());
+        }
+        Ok(question)
     }
 }
 
@@ -55,4 +70,6 @@ pub(crate) struct Confirm {
     pub hint: Option<String>,
     /// The form that it comes from, and goes back to.
     pub form: Option<Box<Form>>,
+    /// Of those that it goes to, which are not seen.
+    pub note: Option<String>,
 }

@@ -5,7 +5,9 @@ use tui_input::Input;
 
 use super::fields;
 use crate::engine::command::Edit;
+use crate::model::settings::fields::Unset;
 use crate::model::settings::key::Key;
+use crate::model::settings::{Settings, change};
 use crate::tui::commands::{Id, TABLE};
 use crate::tui::list::Filter;
 use crate::tui::state::State;
@@ -42,6 +44,8 @@ pub(crate) enum What {
     Type(String),
     /// The edit, and what takes it back.
     Set(Edit, Edit),
+    /// Only says this.
+    Say(String),
     Nothing,
 }
 
@@ -132,27 +136,13 @@ fn settings(state: &State, rest: &str) -> Vec<Offer> {
     let Some(view) = state.live.as_deref() else { return Vec::new() };
     let (key, value) = split(rest.trim_start());
     if let Some(value) = value {
-        let (what, off) = match (fields::edit(&view.settings, key, value), state.can_order()) {
-            (_, Err(why)) => (What::Nothing, Some(why)),
-            (Err(wrong), _) => (What::Nothing, Some(wrong)),
-            (Ok((edit, back)), Ok(_)) => (What::Set(edit, back), None),
+        return match Key::parse(key) {
+            Ok(key) => values(state, &view.settings, &key, value),
+            Err(error) => {
+                let off = Some(format!("no such setting: {error}"));
+                vec![Offer { label: key.to_owned(), keys: String::new(), doc: String::new(), off, what: What::Nothing }]
+            }
         };
-        let shown = if value.is_empty() { "its default" } else { value };
-        let now = fields::edit(&view.settings, key, "").ok().and_then(|(_, back)| back.value);
-        let known = Key::parse(key).ok();
-        let range = known.as_ref().map(|key| format!("; {}", fields::range(key.field))).unwrap_or_default();
-        let doc = format!("now {}{range}", now.as_deref().unwrap_or("the default"));
-        let own = Offer { label: format!("{key} = {shown}"), keys: String::new(), doc, off, what };
-        // Words that begin with what is typed are as good as typed.
-        let words = known.map(|key| key.field.kind.words()).unwrap_or_default();
-        let more = words.iter().filter(|word| word.starts_with(value) && **word != value).map(|word| Offer {
-            label: format!("{key} = {word}"),
-            keys: String::new(),
-            doc: String::new(),
-            off: None,
-            what: What::Type(format!("{SET}{key} {word}")),
-        });
-        return std::iter::once(own).chain(more).collect();
     }
     let mut filter = Filter::new(key);
     let mut scored: Vec<_> = fields::keys(&view.settings)
@@ -173,6 +163,43 @@ fn settings(state: &State, rest: &str) -> Vec<Offer> {
             what: What::Type(format!("{SET}{known} ")),
         })
         .collect()
+}
+
+/// What a key can be set to: what is typed, words that begin with it, and last its default.
+fn values(state: &State, settings: &Settings, key: &Key, value: &str) -> Vec<Offer> {
+    let there = change::present(settings, key);
+    let now = change::words(key, there.as_ref());
+    let unset = change::words(key, None);
+    let takes = fields::takes(key);
+    let offer = |label: String, doc: String, what, off| Offer { label, keys: String::new(), doc, off, what };
+    let set = |value: Option<&str>| match (fields::edit(settings, key, value), state.can_order()) {
+        (_, Err(why)) | (Err(why), _) => (What::Nothing, Some(why)),
+        (Ok((edit, back)), Ok(_)) => (What::Set(edit, back), None),
+    };
+    // A field may take the word itself.
+    let is_default = value == fields::DEFAULT && key.field.read(value).is_err();
+    let is_needed = key.field.unset == Unset::Required;
+    let own = if value.is_empty() {
+        let or = if is_needed { String::new() } else { format!(", or `{}`", fields::DEFAULT) };
+        let hint = format!("now {now}; type a value{or}: {takes}");
+        offer(format!("{key} is {now}"), hint.clone(), What::Say(format!("{key} is {hint}")), None)
+    } else {
+        let (what, off) = set(Some(value).filter(|_| !is_default));
+        let label = if is_default && !is_needed { format!("{key}: {unset}") } else { format!("{key} = {value}") };
+        offer(label, format!("now {now}; {takes}"), what, off)
+    };
+    // Words that begin with what is typed are as good as typed.
+    let words = key.field.kind.words().iter().filter(|word| word.starts_with(value) && **word != value);
+    let more = words.map(|word| {
+        let typed = What::Type(format!("{SET}{key} {word}"));
+        offer(format!("{key} = {word}"), String::new(), typed, None)
+    });
+    let resets = value.is_empty() && there.is_some() && !is_needed;
+    let default = resets.then(|| {
+        let (what, off) = set(None);
+        offer(format!("{key}: {unset}"), format!("now {now}"), what, off)
+    });
+    std::iter::once(own).chain(more).chain(default).collect()
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::model::clear::ToClear;
 use crate::model::ids::{PoolName, QueueName};
 use crate::model::journal::Entry;
 use crate::model::plan::Outlook;
+use crate::model::snapshot::QueueState;
 use crate::tui::list::{notes, state_of, steps_about};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
@@ -95,8 +96,12 @@ fn queue_stands(view: &View, outlook: &Outlook, now: Timestamp) -> String {
     let of = view.settings.queue(&outlook.queue).and_then(|queue| queue.limits.max);
     let of = of.map(|max| format!(" of {max}")).unwrap_or_default();
     let used = Usage::of(view, &Subject::Queue(outlook.queue.clone())).instances;
-    let mut parts =
-        vec![format!("{} wait{}, {used}{of} up or on the way", outlook.waiting, oldest.unwrap_or_default())];
+    let waits = if view.snapshot.knows_clearml() {
+        format!("{} wait{}", outlook.waiting, oldest.unwrap_or_default())
+    } else {
+        "ClearML has not answered yet, so that nobody knows what waits".to_owned()
+    };
+    let mut parts = vec![format!("{waits}, {used}{of} up or on the way")];
     for (count, word) in [
         (outlook.running, "running"),
         (outlook.idle, "idle"),
@@ -131,7 +136,9 @@ fn to_clear(cost: &ToClear, queue: &QueueName) -> String {
 fn decides(view: &View, name: &QueueName, width: usize) -> Vec<Line> {
     let Some(outlook) = outlook(view, name) else { return Vec::new() };
     let Some(reason) = &outlook.next else {
-        return vec![Line::of("Nothing waits and nothing changes.", Tone::Dim), Line::default()];
+        let knows = view.snapshot.knows_clearml();
+        let text = if knows { "Nothing waits and nothing changes." } else { "Nothing is known of it yet." };
+        return vec![Line::of(text, Tone::Dim), Line::default()];
     };
     let mut lines = wrapped(&reason.to_string(), Tone::Strong, width);
     if let Some(remedy) = reason.remedy() {
@@ -145,7 +152,8 @@ fn decides(view: &View, name: &QueueName, width: usize) -> Vec<Line> {
 pub(crate) fn in_short(view: &View, name: &QueueName, now: Timestamp, width: usize) -> Vec<Line> {
     let Some(outlook) = outlook(view, name) else { return Vec::new() };
     let mut lines = wrapped(&queue_stands(view, outlook, now), Tone::Plain, width);
-    let missing = view.snapshot.queue(name).filter(|queue| queue.id.is_none());
+    let is_missing = |queue: &&QueueState| queue.id.is_none() && view.snapshot.knows_clearml();
+    let missing = view.snapshot.queue(name).filter(is_missing);
     if let Some(missing) = missing {
         let nearest = missing.nearest.as_ref().map(|near| format!(" Did you mean {near}?")).unwrap_or_default();
         lines.extend(wrapped(

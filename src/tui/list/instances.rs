@@ -123,8 +123,17 @@ pub(crate) fn tasks_told(instance: &Instance) -> Option<String> {
 /// In one line: how far its drain has come, what it runs, and what else a person should know of it.
 pub(crate) fn told(instance: &Instance, view: &View, now: Timestamp) -> String {
     let progress = view.progress(instance, now).and_then(|progress| progress.in_short(now));
-    let parts = progress.into_iter().chain(tasks_told(instance)).chain(notes(instance, view, now));
-    parts.collect::<Vec<_>>().join("; ")
+    let does: Vec<String> = progress.into_iter().chain(tasks_told(instance)).collect();
+    // What it does is long, and the hold is not to be cut off behind it.
+    let held = instance.hold.as_ref().filter(|_| instance.is_held(now) && !does.is_empty());
+    let held = held.map(|hold| format!("held {}", short(hold.until.duration_since(now))));
+    held.into_iter().chain(does).chain(notes(instance, view, now)).collect::<Vec<_>>().join("; ")
+}
+
+/// Who holds it, for how long and why.
+pub(crate) fn held_told(instance: &Instance, now: Timestamp) -> Option<String> {
+    let hold = instance.hold.as_ref().filter(|_| instance.is_held(now))?;
+    Some(format!("held by {} for {} more: {}", hold.by, short(hold.until.duration_since(now)), hold.why))
 }
 
 /// What a person should know of a machine besides its state and the progress of its drain.
@@ -145,9 +154,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
         };
         notes.push(format!("{order} by {}", drain.by));
     }
-    if let Some(hold) = instance.hold.as_ref().filter(|_| instance.is_held(now)) {
-        notes.push(format!("held by {} for {} more: {}", hold.by, short(hold.until.duration_since(now)), hold.why));
-    }
+    notes.extend(held_told(instance, now));
     notes.extend(instance.replaced_told());
     match instance.origin {
         Origin::Launched => {}

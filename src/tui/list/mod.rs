@@ -25,7 +25,7 @@ use crate::model::money::Rate;
 use crate::model::tasks::QueuedTask;
 
 pub(crate) use filter::Filter;
-pub(crate) use instances::{notes, state_of, told};
+pub(crate) use instances::{held_told, notes, state_of, told};
 pub(crate) use pools::detail as pool_detail;
 pub(crate) use steps::{Step, about as steps_about};
 use typed::Unit;

@@ -31,6 +31,8 @@ pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
     let outlook = data.view.plan.outlooks.get(at)?;
     Some(match column {
         "QUEUE" => Cell::text(&outlook.queue).toned(Tone::Strong),
+        // Nobody has said how many wait.
+        "WAIT" if !data.view.snapshot.knows_clearml() => Cell::none(),
         "WAIT" => Cell::count(outlook.waiting),
         "OLDEST" => outlook.oldest.map_or_else(Cell::none, |oldest| {
             let waited = data.now.duration_since(oldest);
@@ -65,6 +67,9 @@ fn bounds(data: &Data<'_>, outlook: &Outlook) -> Cell {
 }
 
 fn next(data: &Data<'_>, outlook: &Outlook) -> Cell {
+    if !data.view.snapshot.knows_clearml() {
+        return Cell::text("no answer yet").toned(Tone::Bad);
+    }
     let missing = data.view.snapshot.queue(&outlook.queue).is_some_and(|QueueState { id, .. }| id.is_none());
     if missing {
         return Cell::text("no such queue").toned(Tone::Bad);

@@ -58,7 +58,7 @@ pub(super) fn said(state: &State, line: &str) -> Said {
 /// Only the agreed word agrees; anything else is Cancel.
 fn confirming(state: &State, confirm: &Confirm, line: &str) -> Said {
     let question =
-        state.live.as_ref().and_then(|view| confirm.deed.question(view, &state.keys, state.shown_at(view.at)).ok());
+        state.live.as_ref().and_then(|view| confirm.question(view, &state.keys, state.shown_at(view.at)).ok());
     if let (Deed::Quit(chosen), Some(wanted)) = (&confirm.deed, exit_of_word(line)) {
         return choose_exit(state, *chosen, wanted);
     }

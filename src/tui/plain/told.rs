@@ -248,7 +248,7 @@ fn dialog(state: &State, now: Timestamp) -> Option<Vec<String>> {
 }
 
 fn question(state: &State, confirm: &Confirm, now: Timestamp) -> Option<Vec<String>> {
-    let Question { title, lines, verb, proof } = confirm.deed.question(state.live.as_ref()?, &state.keys, now).ok()?;
+    let Question { title, lines, verb, proof } = confirm.question(state.live.as_ref()?, &state.keys, now).ok()?;
     let proof = match proof {
         Proof::Yes => "y".to_owned(),
         Proof::Type(text) => text,
@@ -274,14 +274,14 @@ fn choices(picker: &Picker) -> Vec<String> {
 
 fn fields(form: &Form) -> Vec<String> {
     let fields = form.fields.iter().map(|field| {
-        let text = if field.text().is_empty() { "default" } else { field.text() };
-        let was = if field.changed() { format!(", was {}", field.was) } else { String::new() };
+        let text = field.told(field.text());
+        let was = if field.changed() { format!(", was {}", field.told(&field.was)) } else { String::new() };
         let used = field.used.as_ref().map(|used| format!(", used {used}")).unwrap_or_default();
         let error = field.error().map(|error| format!(" Wrong: {error}.")).unwrap_or_default();
         format!("{} {text}{was}{used}; {}.{error}", field.label, field.range)
     });
     let refused = form.refused.iter().map(|why| format!("Refused: {why}."));
-    let head = std::iter::once(format!("{}.", form.title()));
+    let head = std::iter::once(format!("{}.", form.title())).chain(form.note.clone());
     let how = "Type a field's name and its value, as in `max 8`; `apply` sends, `cancel` leaves.".to_owned();
     head.chain(fields).chain(refused).chain([how]).collect()
 }

@@ -107,9 +107,48 @@ impl State {
         tasks.collect()
     }
 
+    /// All that a hold would go to are held already: it ends.
+    pub(crate) fn releases(&self) -> bool {
+        let marked = self.marked_machines();
+        let meant = match self.subject() {
+            _ if !marked.is_empty() => marked,
+            Some(Subject::Instance(id)) => vec![id],
+            _ => return false,
+        };
+        let held = |id| self.live.as_ref().is_some_and(|view| self.machine(id).is_some_and(|one| one.is_held(view.at)));
+        meant.iter().all(held)
+    }
+
     /// How many marked things orders go to here.
     pub(crate) fn marked_here(&self) -> usize {
         self.marked_machines().len() + self.marked_tasks().len()
+    }
+
+    /// Those of them that no row shows: a filter hides them, or they are on another page.
+    pub(crate) fn hidden_marks(&self) -> Vec<&Subject> {
+        if self.marked_here() == 0 {
+            return Vec::new();
+        }
+        let shown: BTreeSet<&Subject> = self.list.rows.iter().map(|row| &row.subject).collect();
+        let tasks = self.marked_tasks();
+        let is_meant = |mark: &&Subject| match mark {
+            Subject::Instance(_) => self.place.page == Page::Instances,
+            Subject::Task(_, id) => tasks.contains(id),
+            _ => false,
+        };
+        self.marks.iter().filter(is_meant).filter(|mark| !shown.contains(mark)).collect()
+    }
+
+    /// `2 marked, 2 of them not shown: i-1, i-2.`
+    pub(crate) fn hidden_told(&self) -> Option<String> {
+        const NAMED: usize = 6;
+        let hidden = self.hidden_marks();
+        let names: Vec<String> = hidden.iter().take(NAMED).map(|mark| mark.name()).collect();
+        let more = hidden.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let told =
+            format!("{} marked, {} of them not shown: {}{more}.", self.marked_here(), hidden.len(), names.join(", "));
+        (!hidden.is_empty()).then_some(told)
     }
 
     /// How many columns stand before the first cell.

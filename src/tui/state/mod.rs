@@ -67,8 +67,11 @@ pub(crate) enum Asked {
     History,
     /// The settings as the file has them.
     SettingsText,
-    /// A text that came from the editor.
-    Write(Draft),
+    /// A text that came from the editor, or one that takes such a text back.
+    Write {
+        draft: Draft,
+        is_back: bool,
+    },
     Quit,
 }
 
@@ -84,7 +87,13 @@ pub(crate) struct Draft {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Undo {
     /// Sets the settings back.
-    Edits(Vec<Edit>),
+    Edits {
+        back: Vec<Edit>,
+        /// What was set.
+        done: Vec<Edit>,
+    },
+    /// Writes the text that was there before this one.
+    Text(Draft),
     /// Cancels a drain.
     Drain(Vec<InstanceId>),
     /// Puts tasks back into their queue.
@@ -321,5 +330,14 @@ impl State {
             return;
         }
         self.dialog = Some(Dialog::confirm(deed));
+    }
+
+    /// The same, of what is marked: those that no row shows are told.
+    pub(crate) fn ask_of_marked(&mut self, deed: Deed) {
+        let hidden = self.hidden_told();
+        self.ask_person(deed);
+        if let Some(Dialog::Confirm(confirm)) = &mut self.dialog {
+            confirm.note = hidden;
+        }
     }
 }

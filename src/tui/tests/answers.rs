@@ -21,7 +21,7 @@ fn of(asked: &Asked) -> Option<Answer> {
         Asked::Journal { .. } => Answer::Journal(entries()),
         Asked::History => Answer::History(Vec::new()),
         Asked::SettingsText => Answer::Text("[loop]\n".to_owned()),
-        Asked::Write(_) => Answer::Said("written".to_owned()),
+        Asked::Write { .. } => Answer::Said("written".to_owned()),
         Asked::Quit => return None,
     })
 }

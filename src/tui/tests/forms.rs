@@ -39,9 +39,12 @@ fn a_limit_is_edited_previewed_applied_and_undone() {
     person.press("<C-s>");
     answer(&mut person, Ok(Answer::Done));
     assert!(person.state.dialog.is_none());
+    let mut raised = armed();
+    std::sync::Arc::make_mut(&mut raised.settings).queues[1].limits.max = Some(99);
+    person.see(raised);
     person.press("u");
     let asked = person.screen(80, 24);
-    assert!(asked.contains("Take the edit back?") && asked.contains("queue.train.max = 6"), "{asked}");
+    assert!(asked.contains("Take the edit back?") && asked.contains("queue.train.max = 6, now 99 "), "{asked}");
     person.press("y");
     let back = Command::Set { edits: vec![set("queue.train.max", Some("6"))], seen };
     assert_eq!(orders(&person).last(), Some(&back));
@@ -59,7 +62,14 @@ fn a_wrong_value_is_told_under_its_field_and_not_sent() {
     assert_eq!(orders(&person), []);
     person.press("<C-u>");
     assert!(!person.screen(80, 24).contains("is not a whole number"));
+    // Without a text there is no limit: that is asked about.
     person.press("<C-s>");
+    let shown = person.screen(80, 24);
+    assert!(shown.contains("Set this?") && shown.contains("queue.train.max: not limited, now 6"), "{shown}");
+    person.press("<Enter>");
+    assert_eq!(orders(&person), []);
+    assert!(person.screen(80, 24).contains("Limits and budgets of train"), "back in the form");
+    person.press("<C-s>y");
     assert_eq!(orders(&person).len(), 1);
     assert!(matches!(&orders(&person)[0], Command::Set { edits, .. } if *edits == [set("queue.train.max", None)]));
 }
@@ -124,8 +134,39 @@ fn a_hold_has_its_time_and_its_reason() {
     let mut person = Person::seeing(armed());
     person.press("2h<C-u>2<C-s>");
     assert!(person.screen(80, 24).contains("`2` is not a duration"));
-    person.press("h<Tab>driver bug<C-s>");
+    for (keys, wrong) in [
+        ("<C-u>0s<C-s>", "`0s` is not in 1m..30d"),
+        ("<C-u>9999d<C-s>", "`9999d` is not in 1m..30d"),
+        ("<C-u>999999999999d<C-s>", "`999999999999d` is not in 1m..30d"),
+        ("<C-u>99999999999999999999d<C-s>", "is not a duration"),
+    ] {
+        person.press(keys);
+        assert!(person.screen(80, 24).contains(wrong), "{}", person.screen(80, 24));
+        assert_eq!(orders(&person), [], "{keys}");
+    }
+    person.press("<C-u>2h<Tab>driver bug<C-s>");
     let until = person.now.checked_add(jiff::SignedDuration::from_hours(2)).unwrap();
     let hold = crate::model::instance::Hold { until, by: "ann".into(), why: "driver bug".to_owned() };
     assert_eq!(orders(&person), [ask(Ask::Hold { instance: "i-busy".into(), hold })]);
+}
+
+#[test]
+fn a_hard_budget_is_made_soft_only_by_typing_its_amount() {
+    let mut person = Person::seeing(super::seen::rich());
+    person.press("6e<Up>");
+    let place = person.state.place.clone();
+    assert_eq!(place.page, crate::tui::state::place::Page::Settings);
+    person.press("<Esc>");
+    for keys in [":set budget.\"team month\".hard false<Enter>", ":set budget.\"team month\".limit $9000<Enter>"] {
+        let amount = if keys.contains("hard") { "$2500" } else { "$9000" };
+        person.press(keys);
+        let shown = person.screen(100, 30);
+        assert!(shown.contains("Set this?") && shown.contains(&format!("Type {amount} to set:")), "{shown}");
+        person.press("y<Enter>");
+        assert_eq!(orders(&person), [], "{keys}");
+        person.press("<Esc>");
+    }
+    person.press(":set budget.\"team month\".hard false<Enter>$2500<Enter>");
+    let edit = set("budget.\"team month\".hard", Some("false"));
+    assert!(matches!(&orders(&person)[..], [Command::Set { edits, .. }] if *edits == [edit]));
 }

@@ -1,5 +1,6 @@
 //! The screen without a terminal: keys in, effects and cells out.
 
+mod agreed;
 mod answers;
 mod back;
 mod chance;
@@ -24,6 +25,7 @@ mod spoken;
 mod stored;
 mod table;
 mod triples;
+mod unseen;
 mod watching;
 
 use std::sync::Arc;

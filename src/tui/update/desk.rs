@@ -159,7 +159,7 @@ pub(super) fn obey(state: &mut State, id: Id, effects: &mut Vec<Effect>) {
     };
     let deed = Deed::Tasks { queue, tasks, deed };
     if matches!(id, Id::TakeOut | Id::PutIn) {
-        state.ask_person(deed);
+        state.ask_of_marked(deed);
     } else {
         order::perform(state, &deed, effects);
     }

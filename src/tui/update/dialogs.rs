@@ -13,7 +13,9 @@ use crate::tui::commands::{self, Key, pressed};
 use crate::tui::dialog::consequence::Proof;
 use crate::tui::dialog::deed::Deed;
 use crate::tui::dialog::picker::{Choice, Item, Picker};
+use crate::tui::dialog::room::lay;
 use crate::tui::dialog::{Confirm, Dialog};
+use crate::tui::doc::is_log;
 use crate::tui::message::Effect;
 use crate::tui::state::State;
 
@@ -36,7 +38,10 @@ pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects:
         Dialog::Picker(picker) => picking(state, picker, event.code, now, effects),
         Dialog::Filter { mut input, before } => {
             if event.code == KeyCode::Enter {
-                log::search(state, now);
+                // Rows are filtered as it is typed.
+                if is_log(&state.place) {
+                    log::search(state, now);
+                }
                 return;
             }
             input.handle_event(&TerminalEvent::Key(event));
@@ -70,13 +75,23 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
         }
         return;
     };
-    let question = match confirm.deed.question(&view, &state.keys, now) {
+    let question = match confirm.question(&view, &state.keys, now) {
         Ok(question) => question,
         Err(why) => {
             state.inform(why);
             return;
         }
     };
+    // Line by line it is told, and needs no room.
+    if !state.keys.is_spoken() && lay(&question, confirm.typed.value(), state.size).is_none() {
+        if pressed(event) == Some(Key::of('n')) {
+            state.dialog = confirm.form.map(Dialog::Form);
+            state.inform("nothing was done");
+        } else {
+            state.dialog = Some(Dialog::Confirm(confirm));
+        }
+        return;
+    }
     if let (Deed::Quit(on_exit), KeyCode::Tab) = (&confirm.deed, event.code) {
         let next = match on_exit.unwrap_or(view.settings.the_loop.on_exit) {
             OnExit::Leave => OnExit::StopIdle,

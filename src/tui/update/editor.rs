@@ -5,17 +5,19 @@ use super::order;
 use crate::engine::command::Command;
 use crate::engine::event::Answer;
 use crate::tui::dialog::Dialog;
+use crate::tui::dialog::deed::Deed;
+use crate::tui::dialog::edits::Whole;
 use crate::tui::dialog::picker::{Choice, Item, Picker};
 use crate::tui::merge;
 use crate::tui::message::Effect;
-use crate::tui::state::{Asked, Draft, State};
+use crate::tui::state::{Asked, Draft, State, Undo};
 
 /// More lines of a change are not worth a dialog.
 const SHOWN: usize = 6;
 
 /// Goes on with what was not taken, or begins with the settings as they are.
 pub(super) fn begin(state: &mut State, effects: &mut Vec<Effect>) {
-    if state.asked.values().any(|asked| matches!(asked, Asked::SettingsText | Asked::Write(_))) {
+    if state.asked.values().any(|asked| matches!(asked, Asked::SettingsText | Asked::Write { .. })) {
         state.inform("edit-file: the last text is on its way");
         return;
     }
@@ -58,18 +60,34 @@ pub(super) fn edited(state: &mut State, result: Result<String, String>, effects:
     }
 }
 
+/// What lets more be spent is asked about first.
 pub(super) fn write(state: &mut State, draft: Draft, effects: &mut Vec<Effect>) {
+    // It is gone on with where it is not written.
+    state.draft = Some(draft.clone());
+    let Some(view) = state.live.clone() else { return };
+    let whole = Whole::new(draft, &view.settings, false);
+    if whole.is_asked() {
+        state.ask_person(Deed::Write(Box::new(whole)));
+    } else {
+        send(state, &whole, effects);
+    }
+}
+
+pub(super) fn send(state: &mut State, whole: &Whole, effects: &mut Vec<Effect>) {
+    let (draft, is_back) = (whole.draft.clone(), whole.is_back);
     let Draft { was, text } = draft.clone();
-    order::send(state, Command::Write { text, was }, Asked::Write(draft.clone()), effects);
-    state.draft = Some(draft);
+    order::send(state, Command::Write { text, was }, Asked::Write { draft, is_back }, effects);
 }
 
 /// The loop has taken the text, or not.
-pub(super) fn written(state: &mut State, draft: Draft, result: Result<Answer, String>) {
+pub(super) fn written(state: &mut State, draft: Draft, is_back: bool, result: Result<Answer, String>) {
     match result {
         Ok(Answer::Overtaken(now)) => state.dialog = Some(Dialog::Picker(met(&draft, &now))),
         Ok(answer) => {
-            state.draft = None;
+            if !is_back {
+                state.draft = None;
+                state.undo.push(Undo::Text(draft));
+            }
             state.inform(match answer {
                 Answer::Said(text) if !text.is_empty() => text,
                 _ => "the settings were written".to_owned(),

@@ -7,8 +7,10 @@ use tui_input::backend::crossterm::EventHandler;
 use super::{dialogs, order};
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::Answer;
+use crate::model::settings::change::Weight;
 use crate::tui::commands::{Key, pressed};
 use crate::tui::dialog::deed::{Deed, in_words};
+use crate::tui::dialog::edits::weight;
 use crate::tui::dialog::form::{Form, Preview, Purpose};
 use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::message::Effect;
@@ -96,10 +98,13 @@ fn apply(state: &mut State, mut form: Box<Form>, now: Timestamp, effects: &mut V
     }
     match &form.purpose {
         Purpose::Hold(machines) => {
-            if let Some((until, why)) = form.held(now) {
-                let deed = Deed::hold(machines.clone(), until, state.setup.by.clone(), why);
-                order::perform(state, &deed, effects);
-            }
+            let Some((until, why)) = form.held(now) else {
+                form.refused = Some("no clock goes so far: hold it for less".to_owned());
+                state.dialog = Some(Dialog::Form(form));
+                return;
+            };
+            let deed = Deed::hold(machines.clone(), until, state.setup.by.clone(), why);
+            order::perform(state, &deed, effects);
         }
         Purpose::Edit(_) => set(state, form, effects),
     }
@@ -120,12 +125,13 @@ fn set(state: &mut State, mut form: Box<Form>, effects: &mut Vec<Effect>) {
         }
     };
     let (seen, back) = (form.seen.clone(), form.back());
-    if let Some(proof) = form.proof(view) {
-        let deed = Deed::Set { edits, seen, back: Some(back), proof: Some(proof) };
+    // To apply the form agrees to a higher limit, but not to none.
+    if weight(view, &edits) >= Weight::Lifted {
+        let deed = Deed::Set { edits, seen, back };
         state.dialog = Some(Dialog::Confirm(Confirm { form: Some(form), ..Confirm::new(deed) }));
         return;
     }
-    let undo = Undo::Edits(back);
+    let undo = Undo::Edits { back, done: edits.clone() };
     order::send(state, Command::Set { edits, seen }, Asked::Apply { undo }, effects);
     form.applying = true;
     state.dialog = Some(Dialog::Form(form));

@@ -62,7 +62,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
 fn recheck(state: &mut State, now: Timestamp) {
     let Some(view) = &state.live else { return };
     let why = match &state.dialog {
-        Some(Dialog::Confirm(confirm)) => confirm.deed.question(view, &state.keys, now).err(),
+        Some(Dialog::Confirm(confirm)) => confirm.question(view, &state.keys, now).err(),
         Some(Dialog::Form(form)) => form.gone(view),
         _ => None,
     };
@@ -100,7 +100,7 @@ fn answered(state: &mut State, asked: Asked, result: Result<Answer, String>, eff
         (Asked::Deed { what, .. }, Err(error)) => state.complain(format!("{what}: {error}")),
         (Asked::Apply { undo }, result) => form::applied(state, undo, result),
         (Asked::SettingsText, result) => editor::told(state, result, effects),
-        (Asked::Write(draft), result) => editor::written(state, draft, result),
+        (Asked::Write { draft, is_back }, result) => editor::written(state, draft, is_back, result),
         (Asked::Preview { edits }, result) => form::previewed(state, edits, result, effects),
         (Asked::BootLog(id), Ok(Answer::BootLog(text))) => desk::boot_log(state, id, Ok(text)),
         (Asked::BootLog(id), Ok(_)) => desk::boot_log(state, id, Ok(String::new())),

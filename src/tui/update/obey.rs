@@ -1,24 +1,28 @@
 //! Commands: what each does to the state, or asks first.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use super::{desk, editor, hear, leave, log, order, pickers};
-use crate::engine::command::Command;
-use crate::model::ids::InstanceId;
+use crate::engine::command::{Command, Edit};
+use crate::model::ids::{Actor, InstanceId};
 use crate::model::instance::Instance;
+use crate::model::journal::{Entry, EntryKind};
 use crate::model::tasks::TaskDeed;
 use crate::model::which::Which;
 use crate::tui::chart;
 use crate::tui::commands::Id;
 use crate::tui::dialog::Dialog;
 use crate::tui::dialog::deed::Deed;
+use crate::tui::dialog::edits::{Undone, Whole};
 use crate::tui::dialog::form::Form;
 use crate::tui::dialog::palette::Palette;
 use crate::tui::dialog::several::is_open;
 use crate::tui::list;
 use crate::tui::message::Effect;
 use crate::tui::state::place::{Page, Place, Subject};
-use crate::tui::state::{Asked, Move, State, Undo};
+use crate::tui::state::{Asked, Draft, Move, State, Undo};
 
 /// Does a command that is enabled.
 pub(super) fn obey(state: &mut State, id: Id, now: Timestamp, effects: &mut Vec<Effect>) {
@@ -259,12 +263,12 @@ fn machine(state: &mut State, id: Id, now: Timestamp) {
     let marked = state.marked_machines();
     if !marked.is_empty() {
         match id {
-            Id::Drain => state.ask_person(Deed::DrainThese(marked)),
-            Id::CancelDrain => state.ask_person(Deed::CancelAll(marked)),
+            Id::Drain => state.ask_of_marked(Deed::DrainThese(marked)),
+            Id::CancelDrain => state.ask_of_marked(Deed::CancelAll(marked)),
             Id::Stop => {
                 // What each has is read anew when a person agrees.
                 let machines = marked.into_iter().map(|id| (id, false)).collect();
-                state.ask_person(Deed::StopThese(machines));
+                state.ask_of_marked(Deed::StopThese(machines));
             }
             Id::Hold | Id::Replace => note(state, id, marked, now),
             _ => {}
@@ -289,10 +293,13 @@ fn note(state: &mut State, id: Id, machines: Vec<InstanceId>, now: Timestamp) {
     let (with, without): (Vec<InstanceId>, Vec<InstanceId>) =
         machines.into_iter().partition(|id| state.machine(id).is_some_and(has));
     match (id, without.is_empty()) {
-        (Id::Hold, true) => state.ask_person(Deed::Release(with)),
-        (Id::Hold, false) => state.dialog = Some(Dialog::Form(Box::new(Form::hold(without)))),
-        (_, true) => state.ask_person(Deed::LetBe(with)),
-        (_, false) => state.ask_person(Deed::Replace(without)),
+        (Id::Hold, true) => state.ask_of_marked(Deed::Release(with)),
+        (Id::Hold, false) => {
+            let form = Form { note: state.hidden_told(), ..Form::hold(without) };
+            state.dialog = Some(Dialog::Form(Box::new(form)));
+        }
+        (_, true) => state.ask_of_marked(Deed::LetBe(with)),
+        (_, false) => state.ask_of_marked(Deed::Replace(without)),
     }
 }
 
@@ -321,9 +328,15 @@ fn ask_mode(state: &mut State, deed: impl FnOnce(bool, bool) -> Deed) {
 fn undo(state: &mut State) {
     while let Some(undo) = state.undo.last().cloned() {
         match undo {
-            Undo::Edits(back) => {
-                let seen = state.revision();
-                state.ask_person(Deed::Set { edits: back, seen, back: None, proof: None });
+            Undo::Edits { back, done } => {
+                let (since, seen) = (set_since(state, &done), state.revision());
+                state.ask_person(Deed::TakeBack { undone: Undone { back, done, since }, seen });
+                return;
+            }
+            Undo::Text(Draft { was, text }) => {
+                let Some(view) = state.live.clone() else { return };
+                let back = Draft { was: text, text: was };
+                state.ask_person(Deed::Write(Box::new(Whole::new(back, &view.settings, true))));
                 return;
             }
             Undo::Tasks(queue, tasks) => {
@@ -349,6 +362,25 @@ fn undo(state: &mut State) {
         state.undo.pop();
     }
     state.inform("undo: what was done last has run its course");
+}
+
+/// Who changed each of these keys last, where the journal tells it and it was another person, or not this value.
+fn set_since(state: &State, done: &[Edit]) -> BTreeMap<String, Actor> {
+    let names = |text: &str, key: &str| {
+        let after = |at: usize| text.get(at + key.len()..).unwrap_or_default();
+        let ends = |at: usize| after(at).starts_with([' ', ':']);
+        text.match_indices(key).any(|(at, _)| ends(at))
+    };
+    let last = |edit: &Edit| {
+        let told = |entry: &&Entry| {
+            entry.kind == EntryKind::Edited && (names(&entry.text, &edit.key) || names(&entry.reason, &edit.key))
+        };
+        let entry = state.journal.iter().find(told)?;
+        let own = edit.value.as_ref().map(|value| format!("{} = {value}", edit.key));
+        let own = own.map_or_else(|| entry.text.starts_with(&format!("{}: ", edit.key)), |own| entry.text == own);
+        (!own).then(|| (edit.key.clone(), entry.by.clone()))
+    };
+    done.iter().filter_map(last).collect()
 }
 
 /// The dearest first, and the cursor on it.

@@ -24,6 +24,10 @@ pub(super) fn perform(state: &mut State, deed: &Deed, effects: &mut Vec<Effect>)
         }
         Deed::Suspend => effects.push(Effect::Suspend),
         Deed::Quit(on_exit) => super::leave::end_loop(state, *on_exit, effects),
+        Deed::Write(whole) => {
+            forget_undone(state, deed);
+            super::editor::send(state, whole, effects);
+        }
         deed => {
             if let Some(command) = deed.command() {
                 forget_undone(state, deed);
@@ -46,7 +50,12 @@ fn forget_undone(state: &mut State, deed: &Deed) {
             machines.iter().all(|machine| drained.contains(machine))
         }
         (Deed::Tasks { tasks, deed: TaskDeed::PutIn, .. }, Some(Undo::Tasks(_, taken))) => tasks == taken,
-        (Deed::Set { edits, back: None, .. }, Some(Undo::Edits(back))) => edits == back,
+        (Deed::TakeBack { undone, .. }, Some(Undo::Edits { back, done })) => {
+            (&undone.back, &undone.done) == (back, done)
+        }
+        (Deed::Write(whole), Some(Undo::Text(written))) => {
+            whole.is_back && (&whole.draft.was, &whole.draft.text) == (&written.text, &written.was)
+        }
         _ => false,
     };
     if undoes {

@@ -5,13 +5,15 @@ use jiff::Timestamp;
 use tui_input::backend::crossterm::EventHandler;
 
 use super::{dialogs, obey, order};
-use crate::engine::command::Command;
+use crate::engine::command::Edit;
+use crate::model::settings::change::Weight;
 use crate::tui::dialog::Dialog;
-use crate::tui::dialog::deed::in_words;
+use crate::tui::dialog::deed::Deed;
+use crate::tui::dialog::edits::weight;
 use crate::tui::dialog::palette::{Palette, What, offers};
 use crate::tui::dialog::picker::Choice;
 use crate::tui::message::Effect;
-use crate::tui::state::{Asked, State, Undo};
+use crate::tui::state::State;
 
 pub(super) fn press(
     state: &mut State,
@@ -29,7 +31,7 @@ pub(super) fn press(
             if let Some(offer) = chosen {
                 let text = match &offer.what {
                     What::Type(text) => text.clone(),
-                    What::Set(..) | What::Nothing => palette.input.value().to_owned(),
+                    What::Set(..) | What::Say(_) | What::Nothing => palette.input.value().to_owned(),
                     What::Command(_) | What::Visit(_) => offer.label.clone(),
                 };
                 palette = Palette { input: text.as_str().into(), at: 0 };
@@ -51,11 +53,10 @@ pub(super) fn press(
                 What::Type(text) => {
                     state.dialog = Some(Dialog::Palette(Palette { input: text.as_str().into(), at: 0 }));
                 }
-                What::Set(edit, back) => {
-                    let what = in_words(std::slice::from_ref(&edit));
-                    let asked = Asked::Deed { what, undo: Some(Undo::Edits(vec![back])) };
-                    let seen = state.revision();
-                    order::send(state, Command::Set { edits: vec![edit], seen }, asked, effects);
+                What::Set(edit, back) => set(state, edit, back, effects),
+                What::Say(hint) => {
+                    state.inform(hint);
+                    state.dialog = Some(Dialog::Palette(palette));
                 }
                 What::Nothing => {}
             }
@@ -67,4 +68,15 @@ pub(super) fn press(
         }
     }
     state.dialog = Some(Dialog::Palette(palette));
+}
+
+/// What lets more be spent is asked about first, as it stands beside what is there now.
+fn set(state: &mut State, edit: Edit, back: Edit, effects: &mut Vec<Effect>) {
+    let Some(view) = state.live.clone() else { return };
+    let deed = Deed::set(vec![edit.clone()], vec![back], &view);
+    if weight(&view, &[edit]) > Weight::Light {
+        state.ask_person(deed);
+    } else {
+        order::perform(state, &deed, effects);
+    }
 }

@@ -130,8 +130,12 @@ fn machine(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
     let text = match &subject {
         Subject::Instance(id) => {
             let Some(instance) = data.view.snapshot.instance(id) else { return Vec::new() };
-            lines = drain_lines(instance, data.view, &state.keys, width, data.now);
-            let notes = list::notes(instance, data.view, data.now);
+            // What does not fit is cut: who holds it comes first.
+            let held = list::held_told(instance, data.now);
+            lines = held.iter().flat_map(|held| wrapped(held, Tone::Warn, width)).collect();
+            lines.extend(drain_lines(instance, data.view, &state.keys, width, data.now));
+            let mut notes = list::notes(instance, data.view, data.now);
+            notes.retain(|note| Some(note) != held.as_ref());
             let notes = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
             format!(
                 "{id}: {} {} in {}, pool {}, home {}{notes}",

@@ -7,6 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::canvas::Canvas;
 use crate::tui::dialog::consequence::{Proof, Question, exit_word};
 use crate::tui::dialog::picker::Picker;
+use crate::tui::dialog::room::{self, inner_width};
 use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::doc::Line;
 use crate::tui::state::{Leaving, State, lasting};
@@ -30,7 +31,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Time
 
 /// A box at the bottom, above the footer, as high as its lines: the row that is acted on stays seen. The room inside.
 pub(super) fn open(canvas: &mut Canvas<'_>, area: Rect, title: &str, lines: usize, tone: Tone) -> Rect {
-    let width = area.width.min(78);
+    let width = area.width.min(room::WIDEST);
     let height = u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
     let frame = Rect {
         x: area.x + (area.width - width) / 2,
@@ -55,34 +56,34 @@ pub(super) fn open(canvas: &mut Canvas<'_>, area: Rect, title: &str, lines: usiz
     Rect { x: frame.x + 2, y: frame.y + 1, width: width - 4, height: height - 2 }
 }
 
-pub(super) fn inner_width(area: Rect) -> usize {
-    usize::from(area.width.min(78).saturating_sub(4)).max(1)
-}
-
 fn confirming(canvas: &mut Canvas<'_>, area: Rect, state: &State, confirm: &Confirm, now: Timestamp) {
-    let width = inner_width(area);
     let question = match &state.live {
-        Some(view) => confirm.deed.question(view, &state.keys, now),
+        Some(view) => confirm.question(view, &state.keys, now),
         None => Err("the loop has not looked yet".to_owned()),
     };
-    let Ok(Question { title, lines, verb, proof }) = question else { return };
-    let mut shown: Vec<Line> =
-        lines.iter().flat_map(|line| wrap(line, width)).map(|line| Line(vec![(line, Tone::Plain)])).collect();
-    // The keys stay visible on a small screen.
-    shown.truncate(usize::from(area.height).saturating_sub(5).max(1));
+    let Ok(question) = question else { return };
+    let Some(laid) = room::lay(&question, confirm.typed.value(), area) else { return too_small(canvas, area) };
+    let Question { title, verb, proof, .. } = question;
+    let mut shown: Vec<Line> = laid.said.into_iter().map(|line| Line(vec![(line, Tone::Plain)])).collect();
     shown.push(Line::default());
-    shown.push(match &proof {
-        Proof::Yes => Line(vec![
-            ("> Cancel".to_owned(), Tone::Strong),
-            (" (Enter, Esc)      ".to_owned(), Tone::Dim),
-            ("y".to_owned(), Tone::Key),
-            (format!(" {verb}"), Tone::Plain),
-        ]),
-        Proof::Type(text) => Line(vec![
-            (format!("Type {text} to {verb}: "), Tone::Plain),
-            (format!("{}_", confirm.typed.value()), Tone::Key),
-        ]),
-    });
+    let (mut first, mut last) = match &proof {
+        Proof::Yes => (
+            Line(vec![(room::CANCEL.to_owned(), Tone::Strong), (room::BY.to_owned(), Tone::Dim)]),
+            Line(vec![("y".to_owned(), Tone::Key), (format!(" {verb}"), Tone::Plain)]),
+        ),
+        Proof::Type(text) => (
+            Line(vec![(format!("Type {text} to {verb}:"), Tone::Plain)]),
+            Line(vec![(end(&format!("{}_", confirm.typed.value()), room::inner_width(area)), Tone::Key)]),
+        ),
+    };
+    if laid.is_split {
+        shown.extend([first, last]);
+    } else {
+        let gap = if proof == Proof::Yes { room::GAP } else { " " };
+        first.0.push((gap.to_owned(), Tone::Plain));
+        first.0.append(&mut last.0);
+        shown.push(first);
+    }
     let hint = match (&confirm.hint, &proof) {
         (Some(hint), _) => Line(vec![(hint.clone(), Tone::Warn)]),
         (None, Proof::Type(_)) => Line(vec![("Esc, or Enter with nothing typed: cancel".to_owned(), Tone::Dim)]),
@@ -93,6 +94,26 @@ fn confirming(canvas: &mut Canvas<'_>, area: Rect, state: &State, confirm: &Conf
     let inside = open(canvas, area, &title, shown.len(), tone);
     for (y, line) in (0..inside.height).zip(&shown) {
         canvas.line(inside, y, line);
+    }
+}
+
+/// The end of a text that is too wide: there it is typed.
+fn end(text: &str, width: usize) -> String {
+    let mut tail = text;
+    while tail.width() > width {
+        let mut letters = tail.chars();
+        letters.next();
+        tail = letters.as_str();
+    }
+    tail.to_owned()
+}
+
+/// Nothing is agreed to here: what would be asked cannot be read.
+fn too_small(canvas: &mut Canvas<'_>, area: Rect) {
+    canvas.clear(area);
+    let lines = wrap("too small to ask: Esc cancels", usize::from(area.width));
+    for (y, line) in (0..area.height).zip(&lines) {
+        canvas.text(area, y, line, Tone::Warn);
     }
 }
 

@@ -5,9 +5,10 @@ use jiff::tz::TimeZone;
 use ratatui::layout::Rect;
 
 use super::canvas::Canvas;
-use super::dialog::{inner_width, open};
+use super::dialog::open;
 use crate::engine::event::{BudgetState, Foresight};
 use crate::tui::dialog::form::{Form, Purpose};
+use crate::tui::dialog::room::inner_width;
 use crate::tui::doc::Line;
 use crate::tui::state::State;
 use crate::tui::theme::{Theme, Tone};
@@ -19,7 +20,8 @@ const INPUT: usize = 14;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, form: &Form) {
     let width = inner_width(area);
-    let mut lines = Vec::new();
+    let note = form.note.iter().flat_map(|note| wrap(note, width));
+    let mut lines: Vec<Line> = note.map(|line| Line(vec![(line, Tone::Warn)])).collect();
     let mut focused = 0;
     for (at, field) in form.fields.iter().enumerate() {
         let has_focus = at == form.focus;
@@ -78,11 +80,10 @@ fn entry(form: &Form, at: usize, has_focus: bool) -> Line {
         (format!("{mark} {:<LABEL$}", fit(&field.label, LABEL - 1)), Tone::Strong),
         (format!("{shown:<INPUT$}"), tone),
     ]);
-    let shown = |text: &str| if text.is_empty() { "default".to_owned() } else { text.to_owned() };
     let mut notes = Vec::new();
     match &field.began {
-        Some(began) => notes.push(format!("was {}, another hand: {}", shown(began), shown(&field.was))),
-        None if field.changed() => notes.push(format!("was {}", shown(&field.was))),
+        Some(began) => notes.push(format!("was {}, another hand: {}", field.told(began), field.told(&field.was))),
+        None if field.changed() => notes.push(format!("was {}", field.told(&field.was))),
         None => {}
     }
     notes.extend(field.used.as_ref().map(|used| format!("used {used}")));

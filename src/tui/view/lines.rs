@@ -44,7 +44,10 @@ pub(super) fn crumbs(canvas: &mut Canvas<'_>, area: Rect, state: &State) {
         x = canvas.put(area, x, 0, &format!("   {wrong}"), canvas.theme.style(Tone::Bad));
     }
     if state.marked_here() > 0 {
-        x = canvas.put(area, x, 0, &format!("   {} marked", state.marked_here()), canvas.theme.style(Tone::Key));
+        let hidden = state.hidden_marks().len();
+        let hidden = if hidden > 0 { format!(", {hidden} hidden") } else { String::new() };
+        let text = format!("   {} marked{hidden}", state.marked_here());
+        x = canvas.put(area, x, 0, &text, canvas.theme.style(Tone::Key));
     }
     if let Some(from) = &state.range_from {
         let text = format!("   range from {}: {} ends it", from.name(), state.keys.first(Id::MarkRange));
@@ -129,6 +132,7 @@ pub(super) fn totals(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Ti
             let old = if view.snapshot.stale(state.shown_at(now)).is_some() { " STALE" } else { "" };
             let errors = state.errors.len();
             let errors = if errors > 0 { format!(" {}", plural(errors, "error", "errors")) } else { String::new() };
+            let waiting = if view.snapshot.knows_clearml() { waiting.to_string() } else { "-".to_owned() };
             format!("{}{old} {} {waiting} wait {up} up{errors} {}", view.mode.word(), view.spend.rate, view.fleet)
         }
     };

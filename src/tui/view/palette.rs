@@ -4,8 +4,9 @@ use ratatui::layout::Rect;
 use unicode_width::UnicodeWidthStr;
 
 use super::canvas::Canvas;
-use super::dialog::{inner_width, open};
+use super::dialog::open;
 use crate::tui::dialog::palette::{Palette, offers};
+use crate::tui::dialog::room::inner_width;
 use crate::tui::doc::Line;
 use crate::tui::state::State;
 use crate::tui::theme::{Theme, Tone};

@@ -31,7 +31,9 @@ fn the_demo_is_used_line_by_line_in_a_terminal_and_nothing_is_drawn_over() {
     terminal.line("y");
     terminal.until("the drain", |text| text.contains("drain"));
     terminal.line("set queue.cpu-small.max 7");
-    terminal.until("the setting", |text| text.contains("queue.cpu-small.max = 7"));
+    terminal.until("the question", |text| text.contains("queue.cpu-small.max = 7, now 4"));
+    terminal.line("y");
+    terminal.until("the setting", |text| text.lines().any(|line| line.trim() == "queue.cpu-small.max = 7"));
     terminal.line("nonsense");
     terminal.until("help", |text| text.contains("Nothing is called `nonsense`"));
     terminal.line("quit");
