@@ -131,11 +131,12 @@ impl Loop {
         self.looking = Some(look.id());
     }
 
-    /// Where tasks wait for their pods.
+    /// Where tasks wait for their pods, and did when those were made that there are.
     fn pending_queues(&self) -> Vec<QueueName> {
         let pools = self.settings.pools.iter().filter(|pool| pool.provider == Provider::Kubernetes);
-        let names: BTreeSet<&str> = pools.map(|pool| pool.launch.kubernetes.pending_queue.as_str()).collect();
-        names.into_iter().map(QueueName::new).collect()
+        let named = pools.map(|pool| pool.launch.kubernetes.pending_queue.as_str());
+        let kept = self.memory.attempts.values().filter_map(|attempt| Some(attempt.pending.as_ref()?.as_str()));
+        named.chain(kept).collect::<BTreeSet<&str>>().into_iter().map(QueueName::new).collect()
     }
 
     /// Machines whose drain is carried out by a hold task.

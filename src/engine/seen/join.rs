@@ -453,7 +453,7 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
                         worker: worker.clone(),
                         instance: name.instance,
                         started: task.started,
-                        requeues: memory.requeues.get(&task.id).copied().unwrap_or_default(),
+                        requeues: memory.requeues_of(&task.id),
                     });
                 }
             }
@@ -486,7 +486,7 @@ fn stopped_by_machines<'a>(
         mailbox.requeues().filter_map(move |(task, queue)| {
             let queue = facts.queues.by_id(&queue).map(|queue| queue.name.clone())?;
             let ours = settings.queue(&queue).is_some() && is_gone(&mailbox.instance, sights, memory);
-            let requeues = memory.requeues.get(&task).copied().unwrap_or_default();
+            let requeues = memory.requeues_of(&task);
             let open = ours && !memory.requeueing.contains_key(&task);
             open.then(|| Stray::StoppedByMachine { task, queue, instance: mailbox.instance.clone(), requeues })
         })
