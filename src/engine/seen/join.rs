@@ -12,6 +12,7 @@ use crate::engine::seen::fault::{Seen, fault};
 use crate::engine::seen::making::Making;
 use crate::engine::seen::pods;
 use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, our_workers};
+use crate::engine::seen::word;
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::Courses;
@@ -440,7 +441,8 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
                 let worker = task.last_worker.as_ref().filter(|worker| {
                     WorkerName::parse(worker).is_some_and(|name| {
                         let ours = name.fleet == settings.the_loop.fleet || memory.gone.contains_key(&name.instance);
-                        ours && is_gone(&name.instance, sights, memory)
+                        let gone = ours && is_gone(&name.instance, sights, memory);
+                        gone && word::is_fresh(&name.instance, facts, sights, memory)
                     })
                 });
                 if let Some(worker) = worker

@@ -71,6 +71,25 @@ async fn a_lost_task_that_another_has_claimed_is_asked_about_again_until_it_is_b
     assert_eq!(decided.iter().filter(|line| line.contains("enqueue task t0 again")).count(), 1, "{decided:?}");
 }
 
+/// What its agent reports last, and its machine's end, come between two whole looks.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ended_just_before_its_machine_is_not_lost() {
+    let (mut trial, machine) = Trial::idle().await;
+    trial.world.runs(&machine, "t0");
+    trial.world.facts().tasks.push(in_progress("t0", &machine));
+    trial.pass(4 * 60).await;
+    {
+        let mut facts = trial.world.facts();
+        facts.tasks.clear();
+        facts.workers.clear();
+        let shown = facts.machines.get_mut(machine.as_str()).unwrap();
+        (shown.state, shown.ended) = (CloudState::Terminated, Some(trial.clock.now()));
+    }
+    trial.pass(5 * 60).await;
+    assert_eq!(trial.world.calls("requeue_lost"), 0);
+    assert!(!trial.journal.iter().any(|line| line.text.contains("enqueue task")), "{:?}", trial.journal);
+}
+
 pub(super) fn in_progress(task: &str, machine: &str) -> TaskRecord {
     TaskRecord {
         id: task.into(),
