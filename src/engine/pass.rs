@@ -19,6 +19,7 @@ use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::observe::{DEADLINE, Look, observe};
 use crate::engine::seen::sight::Sights;
+use crate::engine::seen::word;
 use crate::engine::spend::spend;
 use crate::engine::stance::Stance;
 use crate::engine::words::{line, refusal_key, refused};
@@ -121,7 +122,10 @@ impl Loop {
             attempts: self.memory.attempts.values().map(|attempt| attempt.task.clone()).collect(),
             owned: self.facts.owners.keys().cloned().collect(),
             pending: if deep { self.pending_queues() } else { Vec::new() },
-            tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
+            tasks: deep
+                || !self.snapshot.ghosts.is_empty()
+                || !self.memory.requeueing.is_empty()
+                || word::is_wanted(&self.facts, &self.sights, &self.memory),
         };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
         let look = self.work.spawn(async move {
@@ -131,11 +135,12 @@ impl Loop {
         self.looking = Some(look.id());
     }
 
-    /// Where tasks wait for their pods.
+    /// Where tasks wait for their pods, and did when those were made that there are.
     fn pending_queues(&self) -> Vec<QueueName> {
         let pools = self.settings.pools.iter().filter(|pool| pool.provider == Provider::Kubernetes);
-        let names: BTreeSet<&str> = pools.map(|pool| pool.launch.kubernetes.pending_queue.as_str()).collect();
-        names.into_iter().map(QueueName::new).collect()
+        let named = pools.map(|pool| pool.launch.kubernetes.pending_queue.as_str());
+        let kept = self.memory.attempts.values().filter_map(|attempt| Some(attempt.pending.as_ref()?.as_str()));
+        named.chain(kept).collect::<BTreeSet<&str>>().into_iter().map(QueueName::new).collect()
     }
 
     /// Machines whose drain is carried out by a hold task.

@@ -41,7 +41,7 @@ use crate::plan::pace::QUICK;
 use crate::store::StoreError;
 use crate::store::settings::{Watcher, watch};
 use crate::world::clock::{Clock, JumpWatch, Stopwatch};
-use crate::world::tracker::TrackerError;
+use crate::world::tracker::{Requeue, TrackerError};
 
 /// Why a loop cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -66,6 +66,8 @@ pub enum EngineError {
 pub(crate) const WHOLE_EVERY: SignedDuration = SignedDuration::from_mins(3);
 /// How often the guards are told that the console lives.
 pub(crate) const LEASED_EVERY: SignedDuration = SignedDuration::from_secs(60);
+/// Whether another has put back the task that it claimed is asked again after this.
+const CLAIMED_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 /// A look that ended badly is tried again after this.
 pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
@@ -384,6 +386,9 @@ impl Loop {
         let first = match &outcome.result {
             Ok(_) => {
                 note_done(&outcome.deed, &mut self.delivered, &mut self.retries, &mut self.facts, now);
+                if matches!(outcome.result, Ok(Done::Requeue(Requeue::Claimed))) {
+                    self.retries.rest(&outcome.deed, CLAIMED_AGAIN, now);
+                }
                 true
             }
             Err(failed) => {

@@ -75,7 +75,7 @@ impl Loop {
                         done.push(task.name.clone());
                         continue;
                     }
-                    Ok(Requeue::NotNeeded) => {
+                    Ok(Requeue::NotNeeded | Requeue::Waits | Requeue::Claimed) => {
                         let stands = if deed.wants_waiting() {
                             "it does not wait there any more"
                         } else {

@@ -114,7 +114,7 @@ pub(super) fn note_done(
             delivered.stops.insert(instance.clone(), (now, times));
         }
         Deed::SwitchOff { instance, .. } => drop(delivered.offs.insert(instance.clone(), now)),
-        Deed::Requeue { lost, .. } => facts.tasks.retain(|task| task.id != lost.task),
+        Deed::Requeue { lost } => facts.tasks.retain(|task| task.id != lost.task),
         Deed::Unregister { worker } => {
             facts.workers.retain(|known| known.id != *worker);
             retries.rest(deed, UNREGISTER_AGAIN, now);
@@ -242,8 +242,7 @@ impl Tending<'_> {
             deeds.extend(another);
         }
         for lost in self.memory.requeueing.values() {
-            let attempt = self.memory.requeues.get(&lost.task).copied().unwrap_or_default() + 1;
-            deeds.push(Deed::Requeue { lost: lost.clone(), attempt });
+            deeds.push(Deed::Requeue { lost: lost.clone() });
         }
         let heard = self.facts.mailboxes.keys().filter(|instance| self.is_heard(instance));
         // One that is off would read its old order when it comes back.

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::model::account::Owner;
-use crate::model::ids::{FleetId, InstanceId, IntentId, PoolName, QueueName, TaskId};
+use crate::model::ids::{FleetId, InstanceId, IntentId, PoolName, QueueId, QueueName, TaskId};
 
 /// A try at a task, from the decision until it is settled what became of the task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,6 +14,12 @@ pub struct Attempt {
     pub task: TaskId,
     /// The queue that the task waited in, and goes back to.
     pub queue: QueueName,
+    /// Its id, which it keeps when it is renamed; `None`: it was opened by a version that did not write this down.
+    #[serde(default)]
+    pub queue_id: Option<QueueId>,
+    /// Where its task waits for its pod, whatever becomes of the setting; `None`: as above.
+    #[serde(default)]
+    pub pending: Option<QueueName>,
     /// Counted from 1 for each task.
     pub number: u32,
     pub pool: PoolName,
@@ -24,6 +30,9 @@ pub struct Attempt {
     pub intent: Option<IntentId>,
     pub owner: Owner,
     pub opened: Timestamp,
+    /// Its task goes back to its queue, for the so-manieth time: that is decided, and counted, before it is done.
+    #[serde(default)]
+    pub goes_back: Option<u32>,
 }
 
 /// Longest name of a Job whose pods can be named after it.
@@ -84,6 +93,12 @@ pub fn waits_for(reason: &str) -> Option<(InstanceId, FleetId, QueueName)> {
 pub struct Pod {
     pub task: TaskId,
     pub queue: QueueName,
+    /// See [`Attempt::queue_id`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_id: Option<QueueId>,
+    /// See [`Attempt::pending`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<QueueName>,
     pub number: u32,
     /// Its Job waits for us: nothing of it runs before we let it.
     pub held: bool,

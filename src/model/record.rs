@@ -263,10 +263,12 @@ pub enum Record {
         task: TaskId,
         at: Timestamp,
     },
-    /// A lost machine's task was enqueued again, for the `count`-th time.
+    /// A lost machine's task goes back to its queue, for the `count`-th time: on disk before that is asked for, so that it
+    /// counts whatever comes of the call.
     Requeued {
         task: TaskId,
         count: u32,
+        at: Timestamp,
     },
     TaskTook {
         queue: QueueName,
@@ -305,6 +307,24 @@ pub enum Record {
     Journal(Entry),
 }
 
+/// How often a task went back to its queue, and when last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Requeues {
+    pub count: u32,
+    pub last: Timestamp,
+}
+
+impl Requeues {
+    /// They count for so long after what is told of them is forgotten: a task that is run again much later begins anew.
+    const OUTLIVE: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+    /// From when on they count, where lines are kept from `lines` on.
+    #[must_use]
+    pub fn kept_from(lines: Timestamp) -> Timestamp {
+        lines.saturating_sub(Self::OUTLIVE).unwrap_or(lines)
+    }
+}
+
 /// Everything that outlives a pass.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Memory {
@@ -315,7 +335,7 @@ pub struct Memory {
     pub known: BTreeMap<InstanceId, KnownInstance>,
     pub ledger: Ledger,
     pub requeueing: BTreeMap<TaskId, LostTask>,
-    pub requeues: BTreeMap<TaskId, u32>,
+    pub requeues: BTreeMap<TaskId, Requeues>,
     /// Tries at tasks on a cluster, by their Jobs.
     pub attempts: BTreeMap<InstanceId, Attempt>,
     /// What pods last cost, for when there is no node to tell it.
@@ -330,10 +350,18 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Forgets machines that were proved gone, and interruptions, before `instant`.
+    /// Forgets machines that were proved gone, and interruptions, before `instant`, and how often tasks went back to their
+    /// queues some time before that.
     pub fn forget_before(&mut self, instant: Timestamp) {
         self.gone.retain(|_, at| *at >= instant);
         self.interrupted.retain(|_, at| *at >= instant);
+        self.requeues.retain(|_, requeues| requeues.last >= Requeues::kept_from(instant));
+    }
+
+    /// How often a task went back to its queue.
+    #[must_use]
+    pub fn requeues_of(&self, task: &TaskId) -> u32 {
+        self.requeues.get(task).map_or(0, |requeues| requeues.count)
     }
 
     pub fn apply(&mut self, record: &Record) {
@@ -392,8 +420,8 @@ impl Memory {
             Record::Interrupted { task, at } => {
                 self.interrupted.insert(task.clone(), *at);
             }
-            Record::Requeued { task, count } => {
-                self.requeues.insert(task.clone(), *count);
+            Record::Requeued { task, count, at } => {
+                self.requeues.insert(task.clone(), Requeues { count: *count, last: *at });
             }
             Record::TaskTook { queue, duration } => {
                 self.learned.tasks.entry(queue.clone()).or_default().push(*duration);
@@ -433,6 +461,19 @@ impl Memory {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_that_is_run_again_much_later_has_its_requeues_again() {
+        let lines: Timestamp = "2026-11-02T08:00:00Z".parse().unwrap();
+        let mut memory = Memory::default();
+        for (task, days) in [("young", 6), ("old", 8)] {
+            let at = lines - SignedDuration::from_hours(24 * days);
+            memory.apply(&Record::Requeued { task: task.into(), count: 2, at });
+        }
+        memory.forget_before(lines);
+        assert_eq!((memory.requeues_of(&"young".into()), memory.requeues_of(&"old".into())), (2, 0));
+        assert_eq!(memory.requeues.len(), 1);
+    }
 
     #[test]
     fn the_p90_is_of_the_newest_two_hundred() {

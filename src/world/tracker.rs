@@ -181,8 +181,13 @@ fn no_pods(endpoint: &str, task: Option<&TaskId>) -> TrackerError {
 pub enum Requeue {
     /// The change was made.
     Enqueued,
+    /// A lost task waits in its queue already, since its lost run: by a call of ours whose answer was lost, or by another's.
+    Waits,
     /// Someone else did it, or the task went on: nothing was changed.
     NotNeeded,
+    /// Another has claimed a lost task a moment ago, and may be about to put it back: nothing was changed, and the task may
+    /// stand as it did. Ask again.
+    Claimed,
 }
 
 /// A ClearML server's no, or its silence.

@@ -109,8 +109,10 @@ impl Ground<'_> {
                     instance: instance.clone(),
                     started: *started,
                 };
-                let records = vec![Record::RequeueOpened(lost.clone()), told.about(planned.action.subject()).record()];
-                Some(Decision { records, deed: Some(Deed::Requeue { lost, attempt: *attempt }) })
+                let counted = Record::Requeued { task: task.clone(), count: *attempt, at: self.now };
+                let told = told.about(planned.action.subject()).record();
+                let records = vec![Record::RequeueOpened(lost.clone()), counted, told];
+                Some(Decision { records, deed: Some(Deed::Requeue { lost }) })
             }
             Action::Enqueue { task, queue } => {
                 let queue = self.facts.queues.named(queue)?.id.clone();
@@ -361,7 +363,8 @@ pub(in crate::engine) mod tests {
         let decision = decided(&fleet, requeue).unwrap();
         decision.records.iter().for_each(|record| fleet.memory.apply(record));
         assert!(fleet.memory.requeueing.contains_key("t"));
-        assert!(matches!(decision.deed, Some(Deed::Requeue { attempt: 1, .. })));
+        assert!(matches!(decision.deed, Some(Deed::Requeue { .. })));
+        assert_eq!(fleet.memory.requeues_of(&"t".into()), 1, "it counts whatever comes of the call");
     }
 
     /// A pool whose types the cloud chooses, and a launch of one machine in it.

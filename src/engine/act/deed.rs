@@ -73,7 +73,6 @@ pub(crate) enum Deed {
     },
     Requeue {
         lost: LostTask,
-        attempt: u32,
     },
     Enqueue {
         task: TaskId,
@@ -88,8 +87,6 @@ pub(crate) enum Deed {
         of: Box<Try>,
         /// Its task runs by its status, since then.
         started: Option<Timestamp>,
-        /// How often it was put back then.
-        count: u32,
         /// Why it is ended.
         give_up: Option<String>,
     },
@@ -254,7 +251,7 @@ impl Deed {
             | (Self::Start { instance, .. }, Self::Start { instance: other, .. })
             | (Self::CreateMailbox { instance }, Self::CreateMailbox { instance: other })
             | (Self::DeleteMailbox { instance }, Self::DeleteMailbox { instance: other }) => instance == other,
-            (Self::Requeue { lost, .. }, Self::Requeue { lost: other, .. }) => lost.task == other.task,
+            (Self::Requeue { lost }, Self::Requeue { lost: other }) => lost.task == other.task,
             (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
             (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
             (Self::RenewLease { .. }, Self::RenewLease { .. }) => true,
@@ -292,7 +289,7 @@ impl Deed {
             | Self::CreateMailbox { instance }
             | Self::DeleteMailbox { instance }
             | Self::BootLog { instance, .. } => Some(instance),
-            Self::Requeue { lost, .. } => Some(&lost.instance),
+            Self::Requeue { lost } => Some(&lost.instance),
             Self::Carry(one) | Self::Withdraw(one) | Self::PutBack { of: one, .. } => Some(&one.attempt.instance),
             Self::Launch(_)
             | Self::Enqueue { .. }
@@ -319,7 +316,7 @@ impl std::fmt::Display for Deed {
             Self::PlaceHold { instance, .. } => write!(f, "hold {instance} by a task"),
             Self::AskEnd { instance, .. } => write!(f, "ask {instance} to end its task"),
             Self::CancelDrain { instance, .. } => write!(f, "cancel the drain of {instance}"),
-            Self::Requeue { lost, .. } => write!(f, "enqueue task {} again", lost.task),
+            Self::Requeue { lost } => write!(f, "enqueue task {} again", lost.task),
             Self::Enqueue { task, .. } => write!(f, "enqueue task {task}"),
             Self::Carry(one) => write!(f, "let {} take task {}", one.attempt.instance, one.attempt.task),
             Self::Withdraw(one) => write!(f, "delete {}, which was not let go", one.attempt.instance),
@@ -432,7 +429,7 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
             world.cloud(of.provider)?.withdraw(&of.region, &of.attempt.instance).await?;
             Ok(Done::Nothing)
         }
-        Deed::PutBack { of, started, give_up, .. } => {
+        Deed::PutBack { of, started, give_up } => {
             Ok(Done::Requeue(tracker.put_back(&of.place, *started, give_up.as_deref()).await?))
         }
         Deed::Stop { provider, region, instance } => {
@@ -457,7 +454,7 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
             tracker.cancel_drain(instance).await?;
             if *hold { nothing(tracker.end_holds(instance).await) } else { Ok(Done::Nothing) }
         }
-        Deed::Requeue { lost, .. } => Ok(Done::Requeue(tracker.requeue_lost(lost).await?)),
+        Deed::Requeue { lost } => Ok(Done::Requeue(tracker.requeue_lost(lost).await?)),
         Deed::Enqueue { task, queue } => Ok(Done::Requeue(tracker.enqueue(task, queue).await?)),
         Deed::Unregister { worker } => nothing(tracker.unregister(worker).await),
         Deed::CreateMailbox { instance } => nothing(tracker.create_mailbox(instance).await),

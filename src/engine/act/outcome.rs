@@ -38,19 +38,18 @@ pub(in crate::engine) fn settle(
     let Outcome { deed, result } = outcome;
     match (deed, result) {
         (Deed::Launch(order), Ok(Done::Tried(tried))) => tried_all(order, tried, memory, breakers, now),
-        (Deed::PutBack { of, count, give_up, .. }, Ok(Done::Requeue(requeue))) => Consequence {
-            records: put_back(&of.attempt, *count, give_up.as_deref(), *requeue, now),
-            ..Consequence::default()
-        },
+        (Deed::PutBack { of, give_up, .. }, Ok(Done::Requeue(requeue))) => {
+            Consequence { records: put_back(&of.attempt, give_up.as_deref(), *requeue, now), ..Consequence::default() }
+        }
         (Deed::Launch(order), Ok(Done::Launched(launched))) => made(order, launched, memory, breakers, catalogue, now),
         (Deed::Launch(order), Err(failed)) => not_made(order, failed, memory, breakers, now),
-        (Deed::Requeue { lost, attempt }, Ok(Done::Requeue(requeue))) => {
+        (Deed::Requeue { lost }, Ok(Done::Requeue(requeue))) => {
             // What the machine's mailbox had to say is heard, once no other task of its is on the way.
             let of_mailbox = |other: &LostTask| other.worker.is_none() && other.instance == lost.instance;
             let more = memory.requeueing.values().any(|other| of_mailbox(other) && other.task != lost.task);
-            let heard = of_mailbox(lost) && !more;
+            let heard = of_mailbox(lost) && !more && *requeue != Requeue::Claimed;
             let heard = heard.then(|| Deed::DeleteMailbox { instance: lost.instance.clone() });
-            Consequence { records: requeued(lost, *attempt, *requeue, now), deeds: heard.into_iter().collect() }
+            Consequence { records: requeued(lost, *requeue, now), deeds: heard.into_iter().collect() }
         }
         (Deed::Start { instance, intent, .. }, Err(failed)) => {
             Consequence { records: not_started(instance, intent, failed, now), ..Consequence::default() }
@@ -115,20 +114,17 @@ fn of_task(task: &TaskId) -> Subject {
     Subject { task: Some(task.clone()), ..Subject::default() }
 }
 
-fn requeued(lost: &LostTask, attempt: u32, requeue: Requeue, now: Timestamp) -> Vec<Record> {
-    let closed = Record::RequeueClosed(lost.task.clone());
+fn requeued(lost: &LostTask, requeue: Requeue, now: Timestamp) -> Vec<Record> {
     let subject = Subject { instance: Some(lost.instance.clone()), ..of_task(&lost.task) };
-    match requeue {
-        Requeue::Enqueued => {
-            let line =
-                line(now, EntryKind::Done, format!("task {} waits in its queue again", lost.task)).about(subject);
-            vec![Record::Requeued { task: lost.task.clone(), count: attempt }, closed, line.record()]
-        }
-        Requeue::NotNeeded => {
-            let line = line(now, EntryKind::Seen, format!("task {} went on without us", lost.task)).about(subject);
-            vec![closed, line.record()]
-        }
-    }
+    let (kind, what) = match requeue {
+        Requeue::Enqueued => (EntryKind::Done, "waits in its queue again"),
+        Requeue::Waits => (EntryKind::Seen, "waits in its queue again"),
+        Requeue::NotNeeded => (EntryKind::Seen, "went on without us"),
+        // Another may be about to do it: it stands, and is asked again.
+        Requeue::Claimed => return Vec::new(),
+    };
+    let line = line(now, kind, format!("task {} {what}", lost.task)).about(subject);
+    vec![Record::RequeueClosed(lost.task.clone()), line.record()]
 }
 
 fn intents<'a>(order: &LaunchDeed, memory: &'a Memory) -> impl Iterator<Item = &'a Intent> {
@@ -427,21 +423,25 @@ mod tests {
             started: None,
         };
         let closed = Record::RequeueClosed("t".into());
-        let counted = Record::Requeued { task: "t".into(), count: 2 };
         for (result, first, records, told) in [
-            (Ok(Done::Requeue(Requeue::Enqueued)), true, vec![counted, closed.clone()], 1),
+            (Ok(Done::Requeue(Requeue::Enqueued)), true, vec![closed.clone()], 1),
+            (Ok(Done::Requeue(Requeue::Waits)), true, vec![closed.clone()], 1),
             (Ok(Done::Requeue(Requeue::NotNeeded)), true, vec![closed], 1),
+            // It stands, and nobody is told that it went on.
+            (Ok(Done::Requeue(Requeue::Claimed)), true, vec![], 0),
             (Err(failed(false)), true, vec![], 1),
             (Err(failed(true)), false, vec![], 0),
         ] {
-            let deed = Deed::Requeue { lost: lost.clone(), attempt: 2 };
+            let deed = Deed::Requeue { lost: lost.clone() };
             let (done, lines, deeds) = settled(&Fleet::new(), &mut Breakers::default(), first, deed, result);
             assert_eq!((done, lines.len(), deeds), (records, told, 0));
         }
         // Its mailbox told of it, and is not needed any more.
-        let deed = Deed::Requeue { lost: LostTask { worker: None, ..lost }, attempt: 1 };
-        let requeued = Ok(Done::Requeue(Requeue::Enqueued));
-        assert_eq!(settled(&Fleet::new(), &mut Breakers::default(), true, deed, requeued).2, 1);
+        for (requeue, heard) in [(Requeue::Enqueued, 1), (Requeue::Claimed, 0)] {
+            let deed = Deed::Requeue { lost: LostTask { worker: None, ..lost.clone() } };
+            let requeued = Ok(Done::Requeue(requeue));
+            assert_eq!(settled(&Fleet::new(), &mut Breakers::default(), true, deed, requeued).2, heard);
+        }
     }
 
     #[test]

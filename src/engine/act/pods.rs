@@ -26,6 +26,9 @@ use crate::world::tracker::{PodPlace, Requeue, Taken, TaskContainer};
 /// So many at once; the next pass has the others.
 const MOST_AT_ONCE: usize = 20;
 
+/// The task of a pod that is gone is back in its queue by then, or something keeps it from there.
+const COMES_BACK_WITHIN: SignedDuration = SignedDuration::from_mins(5);
+
 /// A try at a task, with what is needed to carry it through.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Try {
@@ -69,12 +72,15 @@ impl Ground<'_> {
                 instance: Attempt::name(&entry.task, number)?,
                 task: entry.task.clone(),
                 queue: launch.queue.clone(),
+                queue_id: Some(queue.id.clone()),
+                pending: Some(pool.launch.kubernetes.pending_queue.as_str().into()),
                 number,
                 pool: pool.name.clone(),
                 site: Some(pool.site()),
                 intent: Some(intent_of(&batch, place)),
                 owner: self.facts.owners.get(&entry.task).cloned().unwrap_or_default(),
                 opened: self.now,
+                goes_back: None,
             };
             let place = PodPlace {
                 task: entry.task.clone(),
@@ -110,14 +116,19 @@ impl Ground<'_> {
         Some(Decision { records, deed: Some(Deed::Launch(Box::new(deed))) })
     }
 
-    /// Attempts of the pool whose pods are gone and whose tasks are not settled yet.
+    /// Attempts of the pool whose pods are gone since a moment ago, and whose tasks are not settled yet. One that cannot be
+    /// settled keeps nobody's place for good.
     fn on_their_way_back(&self, pool: &PoolName) -> usize {
         let of_pool = self.memory.attempts.values().filter(|attempt| attempt.pool == *pool);
+        let lately = |attempt: &&Attempt| {
+            let since = self.memory.gone.get(&attempt.instance).copied().unwrap_or(attempt.opened);
+            self.now.duration_since(since) < COMES_BACK_WITHIN
+        };
         let stands = |attempt: &&Attempt| {
             self.memory.known.contains_key(&attempt.instance)
                 || attempt.intent.as_ref().is_some_and(|intent| self.memory.intents.contains_key(intent))
         };
-        of_pool.filter(|attempt| !stands(attempt)).count()
+        of_pool.filter(|attempt| !stands(attempt) && lately(attempt)).count()
     }
 
     /// Behind the entry a task waits that nobody tries.
@@ -249,30 +260,24 @@ pub(super) fn tried_all(
 }
 
 /// What follows when a task was put back, or ended.
-pub(super) fn put_back(
-    attempt: &Attempt,
-    count: u32,
-    give_up: Option<&str>,
-    requeue: Requeue,
-    now: Timestamp,
-) -> Vec<Record> {
-    if requeue == Requeue::NotNeeded {
+pub(super) fn put_back(attempt: &Attempt, give_up: Option<&str>, requeue: Requeue, now: Timestamp) -> Vec<Record> {
+    if requeue != Requeue::Enqueued {
         // Its next look says what became of it.
         return Vec::new();
     }
     let settled = Record::AttemptSettled(attempt.instance.clone());
     let subject = of_attempt(attempt);
-    match give_up {
+    let line = match give_up {
         None => {
             let text = format!("task {} waits at the front of its queue again", attempt.task);
-            let line = line(now, EntryKind::Done, text).about(subject);
-            vec![Record::Requeued { task: attempt.task.clone(), count }, settled, line.record()]
+            line(now, EntryKind::Done, text).about(subject)
         }
         Some(why) => {
-            let line = line(now, EntryKind::Alarm, format!("task {} was ended", attempt.task)).about(subject);
-            vec![settled, line.because(&why).record()]
+            let text = format!("task {} was ended", attempt.task);
+            line(now, EntryKind::Alarm, text).about(subject).because(&why)
         }
-    }
+    };
+    vec![settled, line.record()]
 }
 
 /// What a line is about that tells of an attempt.
@@ -282,5 +287,66 @@ pub(in crate::engine) fn of_attempt(attempt: &Attempt) -> Subject {
         pool: Some(attempt.pool.clone()),
         instance: Some(attempt.instance.clone()),
         task: Some(attempt.task.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::act::decide::tests::{decided, launch};
+    use crate::engine::seen::example::Fleet;
+    use crate::store::settings::parse;
+
+    const SETTINGS: &str = r#"
+[loop]
+fleet = "lab"
+[queue.train]
+pools = ["gpu"]
+[pool.gpu]
+provider = "kubernetes"
+namespace = "ml"
+pod_image = "python:3.12"
+pending_queue = "k8s_one"
+price = "$1/h"
+"#;
+
+    /// A cluster with room for one, and the pod of another task that went so many minutes ago and is not settled.
+    fn tried(minutes: i64) -> Vec<Attempt> {
+        let mut fleet = Fleet::new();
+        fleet.settings = parse(SETTINGS, std::path::Path::new("settings")).unwrap();
+        fleet.waiting = vec!["other"];
+        let gone = fleet.now - SignedDuration::from_mins(minutes);
+        let lost = Attempt {
+            instance: "clearml-t-1".into(),
+            task: "t".into(),
+            queue: "train".into(),
+            queue_id: None,
+            pending: None,
+            number: 1,
+            pool: "gpu".into(),
+            site: Some("current/ml".to_owned()),
+            intent: None,
+            owner: crate::model::account::Owner::default(),
+            opened: gone - SignedDuration::from_hours(1),
+            goes_back: None,
+        };
+        fleet.memory.apply(&Record::AttemptOpened(Box::new(lost)));
+        fleet.memory.apply(&Record::Gone { instance: "clearml-t-1".into(), at: gone });
+        fleet.look();
+        let records = decided(&fleet, launch(1)).map(|decision| decision.records).unwrap_or_default();
+        let opened = records.into_iter().filter_map(|record| match record {
+            Record::AttemptOpened(attempt) => Some(*attempt),
+            _ => None,
+        });
+        opened.collect()
+    }
+
+    #[test]
+    fn a_task_on_its_way_back_keeps_its_place_and_one_that_cannot_come_back_nobodys() {
+        assert_eq!(tried(4), []);
+        let tried = tried(5);
+        let [attempt] = tried.as_slice() else { panic!("{tried:?}") };
+        assert_eq!(attempt.task, "other".into());
+        assert_eq!((&attempt.queue_id, &attempt.pending), (&Some("q-train".into()), &Some("k8s_one".into())));
     }
 }

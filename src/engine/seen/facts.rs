@@ -168,6 +168,8 @@ pub struct Facts {
     pub machines: BTreeMap<InstanceId, CloudInstance>,
     /// What clusters last said of themselves, by site.
     pub clusters: Arc<BTreeMap<String, Cluster>>,
+    /// When those were last asked for that run or wait by their status.
+    pub tasks_asked: Option<Timestamp>,
     /// When ClearML last answered, trusted or not.
     pub asked: Option<Timestamp>,
     /// When the workers' reports were last listed, trusted or not.
@@ -253,6 +255,7 @@ impl Facts {
                 }
                 if let Some(tasks) = tasks {
                     self.tasks = tasks;
+                    self.tasks_asked = Some(observation.began);
                 }
                 self.clearml.good(observation.began);
             }

@@ -12,6 +12,7 @@ use crate::engine::seen::fault::{Seen, fault};
 use crate::engine::seen::making::Making;
 use crate::engine::seen::pods;
 use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, our_workers};
+use crate::engine::seen::word;
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::Courses;
@@ -440,7 +441,8 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
                 let worker = task.last_worker.as_ref().filter(|worker| {
                     WorkerName::parse(worker).is_some_and(|name| {
                         let ours = name.fleet == settings.the_loop.fleet || memory.gone.contains_key(&name.instance);
-                        ours && is_gone(&name.instance, sights, memory)
+                        let gone = ours && is_gone(&name.instance, sights, memory);
+                        gone && word::is_fresh(&name.instance, facts, sights, memory)
                     })
                 });
                 if let Some(worker) = worker
@@ -453,7 +455,7 @@ fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, 
                         worker: worker.clone(),
                         instance: name.instance,
                         started: task.started,
-                        requeues: memory.requeues.get(&task.id).copied().unwrap_or_default(),
+                        requeues: memory.requeues_of(&task.id),
                     });
                 }
             }
@@ -486,7 +488,7 @@ fn stopped_by_machines<'a>(
         mailbox.requeues().filter_map(move |(task, queue)| {
             let queue = facts.queues.by_id(&queue).map(|queue| queue.name.clone())?;
             let ours = settings.queue(&queue).is_some() && is_gone(&mailbox.instance, sights, memory);
-            let requeues = memory.requeues.get(&task).copied().unwrap_or_default();
+            let requeues = memory.requeues_of(&task);
             let open = ours && !memory.requeueing.contains_key(&task);
             open.then(|| Stray::StoppedByMachine { task, queue, instance: mailbox.instance.clone(), requeues })
         })

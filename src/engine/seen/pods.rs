@@ -151,12 +151,15 @@ pub(super) fn found(known: &Known<'_>) -> Vec<Record> {
             instance: machine.id.clone(),
             task: pod.task.clone(),
             queue: pod.queue.clone(),
+            queue_id: pod.queue_id.clone().or_else(|| Some(facts.queues.named(&pod.queue)?.id.clone())),
+            pending: pod.pending.clone(),
             number: pod.number,
             pool: machine.tags.pool.clone().unwrap_or_else(|| PoolName::new("unknown")),
             site: Some(machine.region.clone()),
             intent: machine.tags.intent.clone(),
             owner: Owner::default(),
             opened: *now,
+            goes_back: None,
         };
         let text = format!("{} is attempt {} at task {}", machine.id, pod.number, pod.task);
         records.extend([Record::AttemptOpened(Box::new(attempt)), line(*now, EntryKind::Seen, text).record()]);
@@ -185,12 +188,14 @@ pub(super) fn stranded(known: &Known<'_>, fresh: &Fresh) -> Vec<Record> {
         let pools = settings.queue(&queue).map(|queue| queue.pools.as_slice()).unwrap_or_default();
         let is_cluster =
             |pool: &&PoolName| settings.pool(pool).is_some_and(|pool| pool.provider == Provider::Kubernetes);
-        let (Some(pool), Some(number)) = (pools.iter().find(is_cluster), Attempt::number_in(&instance, &task.id))
-        else {
-            continue;
-        };
+        let number = Attempt::number_in(&instance, &task.id);
+        let home = facts.queues.named(&queue).map(|queue| queue.id.clone());
+        let (Some(pool), Some(number), Some(home)) = (pools.iter().find(is_cluster), number, home) else { continue };
         let attempt = Attempt {
             task: task.id.clone(),
+            queue_id: Some(home),
+            // What is written on it says that it waits for this pod, wherever that is.
+            pending: None,
             queue,
             number,
             pool: pool.clone(),
@@ -198,6 +203,7 @@ pub(super) fn stranded(known: &Known<'_>, fresh: &Fresh) -> Vec<Record> {
             intent: None,
             owner: Owner::default(),
             opened: *now,
+            goes_back: None,
             instance,
         };
         let text = format!("task {} waits for pod {}, of which there is nothing", attempt.task, attempt.instance);
@@ -235,6 +241,8 @@ mod tests {
         machine.pod = Some(Pod {
             task: TASK.into(),
             queue: "train".into(),
+            queue_id: Some("q-train".into()),
+            pending: Some("k8s_one".into()),
             number: 1,
             held: false,
             state: PodState::Unschedulable,

@@ -36,6 +36,8 @@ pub const SILENT_AFTER: SignedDuration = SignedDuration::from_secs(90);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sight {
     pub terminated: u32,
+    /// When it was first listed so.
+    pub terminated_since: Option<Timestamp>,
     pub absent: u32,
     /// When it was first missing from a complete listing.
     pub absent_since: Option<Timestamp>,
@@ -117,6 +119,13 @@ impl Sights {
         self.machines.get(instance).cloned().unwrap_or_default()
     }
 
+    /// When the machine was first seen to be terminated, or missing.
+    #[must_use]
+    pub fn ended_since(&self, instance: &InstanceId) -> Option<Timestamp> {
+        let sight = self.machines.get(instance)?;
+        sight.terminated_since.or(sight.absent_since)
+    }
+
     /// How often an intent's machine was absent from a complete listing, after [`ABSENT_AFTER`].
     #[must_use]
     pub fn absences(&self, intent: &IntentId) -> u32 {
@@ -174,10 +183,12 @@ impl Sights {
             match facts.machines.get(&id) {
                 Some(machine) if machine.state == CloudState::Terminated => {
                     sight.terminated += 1;
+                    sight.terminated_since.get_or_insert(fresh.at);
                     (sight.absent, sight.absent_since, sight.listed) = (0, None, Some(fresh.at));
                 }
                 Some(_) => {
-                    (sight.terminated, sight.absent, sight.absent_since) = (0, 0, None);
+                    (sight.terminated, sight.terminated_since) = (0, None);
+                    (sight.absent, sight.absent_since) = (0, None);
                     sight.listed = Some(fresh.at);
                 }
                 // Not listed is not ended: its worker works.

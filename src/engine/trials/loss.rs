@@ -50,6 +50,46 @@ async fn a_task_that_an_interrupted_machine_stopped_is_enqueued_once_and_its_mai
     assert_eq!((trial.world.calls("requeue_lost"), trial.world.calls("delete_mailbox")), (1, 1));
 }
 
+/// Another console with an older view may be at it: whatever became of it is not known yet.
+#[tokio::test(start_paused = true)]
+async fn a_lost_task_that_another_has_claimed_is_asked_about_again_until_it_is_back() {
+    let (mut trial, machine) = Trial::idle().await;
+    trial.world.facts().claimed = true;
+    trial.world.runs(&machine, "t0");
+    trial.pass(70).await;
+    give_up_half_done(&trial, &machine);
+    trial.pass(5 * 60).await;
+    let asked = trial.world.calls("requeue_lost");
+    assert!((3..=6).contains(&asked), "{asked}");
+    assert_eq!(trial.world.calls("delete_mailbox"), 0, "its last words are needed");
+    assert!(!trial.lines(EntryKind::Seen).iter().any(|line| line.contains("t0")), "{:?}", trial.journal);
+    trial.world.facts().claimed = false;
+    trial.pass(2 * 60).await;
+    assert_eq!((trial.world.calls("requeue_lost"), trial.world.calls("delete_mailbox")), (asked + 1, 1));
+    assert_eq!(trial.world.facts().waiting, ["t0".into()]);
+    let decided = trial.lines(EntryKind::Decided);
+    assert_eq!(decided.iter().filter(|line| line.contains("enqueue task t0 again")).count(), 1, "{decided:?}");
+}
+
+/// What its agent reports last, and its machine's end, come between two whole looks.
+#[tokio::test(start_paused = true)]
+async fn a_task_that_ended_just_before_its_machine_is_not_lost() {
+    let (mut trial, machine) = Trial::idle().await;
+    trial.world.runs(&machine, "t0");
+    trial.world.facts().tasks.push(in_progress("t0", &machine));
+    trial.pass(4 * 60).await;
+    {
+        let mut facts = trial.world.facts();
+        facts.tasks.clear();
+        facts.workers.clear();
+        let shown = facts.machines.get_mut(machine.as_str()).unwrap();
+        (shown.state, shown.ended) = (CloudState::Terminated, Some(trial.clock.now()));
+    }
+    trial.pass(5 * 60).await;
+    assert_eq!(trial.world.calls("requeue_lost"), 0);
+    assert!(!trial.journal.iter().any(|line| line.text.contains("enqueue task")), "{:?}", trial.journal);
+}
+
 pub(super) fn in_progress(task: &str, machine: &str) -> TaskRecord {
     TaskRecord {
         id: task.into(),

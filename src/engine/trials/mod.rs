@@ -1,6 +1,7 @@
 //! The running loop against a world that does what a test tells it to.
 
 mod checkpoint;
+mod fate;
 mod guardrails;
 mod holds;
 mod kept;

@@ -22,19 +22,7 @@ use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched};
 use crate::world::secret::Secret;
 use crate::world::tracker::{Requeue, Tracker, TrackerError};
 
-/// What becomes of a call that is not simply done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// Done, after this many seconds.
-    Slow(i64),
-    /// Never answered, not done.
-    Hangs,
-    /// Refused for certain.
-    Refused,
-    /// Done, and the answer is lost.
-    Lost,
-    Panics,
-}
+pub(super) use super::fate::Fate;
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -57,6 +45,8 @@ pub(super) struct Facts {
     /// By a gate.
     pub(super) gate: bool,
     pub(super) listed: bool,
+    /// Another has a young claim on every lost task.
+    pub(super) claimed: bool,
     calls: Vec<String>,
     fates: BTreeMap<&'static str, VecDeque<Fate>>,
     always: BTreeMap<&'static str, Fate>,
@@ -361,6 +351,9 @@ impl Tracker for Scripted {
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {
         self.asks("requeue_lost", |facts, _| {
+            if facts.claimed {
+                return Requeue::Claimed;
+            }
             facts.tasks.retain(|task| task.id != lost.task);
             facts.waiting.push(lost.task.clone());
             Requeue::Enqueued

@@ -289,7 +289,7 @@ impl World {
                     }
                 }
             }
-            Deed::Requeue { lost, .. } => {
+            Deed::Requeue { lost } => {
                 let task = self.tasks.values().find(|task| task.id == lost.task);
                 let lost_still = task.is_some_and(|task| lost.is_run(task.worker.as_ref(), task.started.map(stamp)));
                 let requeue =

@@ -6,7 +6,7 @@ use sqlx::Connection as _;
 use super::columns::{ColumnError, instant};
 use super::db::Connection;
 use crate::model::course::Rise;
-use crate::model::record::Samples;
+use crate::model::record::{Requeues, Samples};
 use crate::store::{Keep, Pruned};
 
 /// Rows of a kind that one step removes: nobody waits long for the tables meanwhile.
@@ -21,6 +21,9 @@ const OLD: [&str; 6] = [
     "DELETE FROM glance WHERE at IN (SELECT at FROM glance WHERE at < $1 LIMIT $2)",
     "DELETE FROM posted WHERE id IN (SELECT id FROM posted WHERE at < $1 LIMIT $2)",
 ];
+
+/// How often tasks went back to their queues, where that was last before the instant.
+const REQUEUES: &str = "DELETE FROM requeue WHERE task IN (SELECT task FROM requeue WHERE at < $1 LIMIT $2)";
 
 /// What newer rows have pushed out; the memory holds no more of a kind.
 const PUSHED_OUT: [(&str, usize); 2] = [
@@ -39,9 +42,11 @@ const PUSHED_OUT: [(&str, usize); 2] = [
 /// See `Store::prune`.
 pub(super) async fn prune(connection: &mut Connection, keep: Keep) -> Result<Pruned, ColumnError> {
     let before = instant(keep.lines)?;
+    let requeues = instant(Requeues::kept_from(keep.lines))?;
     let mut transaction = connection.begin().await?;
     let mut more = false;
-    for statement in OLD {
+    let old = OLD.into_iter().map(|statement| (statement, before));
+    for (statement, before) in old.chain([(REQUEUES, requeues)]) {
         let removed = sqlx::query(statement).bind(before).bind(AT_ONCE).execute(&mut *transaction).await?;
         more |= i64::try_from(removed.rows_affected()).is_ok_and(|removed| removed >= AT_ONCE);
     }

@@ -15,7 +15,7 @@ use crate::model::ids::{ProjectName, QueueName, Revision, TaskId, UserName};
 use crate::model::journal::{Entry, JournalFilter, Subject};
 use crate::model::ledger::{Interval, Ledger, Share};
 use crate::model::money::{Money, Rate};
-use crate::model::record::{Intent, KnownInstance, Learned, Memory};
+use crate::model::record::{Intent, KnownInstance, Learned, Memory, Requeues};
 use crate::model::waste::Standing;
 
 /// What could not be read, and why.
@@ -174,8 +174,9 @@ async fn requeues(connection: &mut Connection, memory: &mut Memory) -> Result<()
     for row in sqlx::query("SELECT task, facts FROM requeueing").fetch_all(&mut *connection).await? {
         memory.requeueing.insert(row.try_get::<String, _>("task")?.into(), of_json(row.try_get("facts")?)?);
     }
-    for row in sqlx::query("SELECT task, count FROM requeue").fetch_all(&mut *connection).await? {
-        memory.requeues.insert(row.try_get::<String, _>("task")?.into(), number(&row, "count")?);
+    for row in sqlx::query("SELECT task, count, at FROM requeue").fetch_all(&mut *connection).await? {
+        let requeues = Requeues { count: number(&row, "count")?, last: to_instant(row.try_get("at")?) };
+        memory.requeues.insert(row.try_get::<String, _>("task")?.into(), requeues);
     }
     for row in sqlx::query("SELECT task, at FROM interrupted").fetch_all(connection).await? {
         memory.interrupted.insert(row.try_get::<String, _>("task")?.into(), to_instant(row.try_get("at")?));

@@ -92,10 +92,10 @@ async fn write(connection: &mut Connection, record: &Record) -> Result<(), Colum
                                ON CONFLICT (task) DO UPDATE SET at = excluded.at";
             put(connection, interrupted, task.as_str(), instant(*at)?).await
         }
-        Record::Requeued { task, count } => {
-            let requeued = "INSERT INTO requeue (task, count) VALUES ($1, $2) \
-                            ON CONFLICT (task) DO UPDATE SET count = excluded.count";
-            put(connection, requeued, task.as_str(), i64::from(*count)).await
+        Record::Requeued { task, count, at } => {
+            let requeued = "INSERT INTO requeue (task, count, at) VALUES ($1, $2, $3) \
+                            ON CONFLICT (task) DO UPDATE SET count = excluded.count, at = excluded.at";
+            run(connection, sqlx::query(requeued).bind(task.as_str()).bind(i64::from(*count)).bind(instant(*at)?)).await
         }
         Record::TaskTook { queue, duration } => add_sample(connection, "task", queue.as_str(), *duration).await,
         Record::BootTook { pool, duration } => add_sample(connection, "boot", pool.as_str(), *duration).await,

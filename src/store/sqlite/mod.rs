@@ -299,6 +299,22 @@ mod tests {
     }
 
     #[test]
+    fn requeues_count_for_some_time_and_are_forgotten_then() {
+        let directory = tempfile::tempdir().unwrap();
+        wait(async {
+            let mut store = open(directory.path()).await;
+            let last = |days: i64| now() - SignedDuration::from_hours(24 * days);
+            for (task, days) in [("young", 6), ("old", 8)] {
+                store.commit(&[Record::Requeued { task: task.into(), count: 2, at: last(days) }]).await.unwrap();
+            }
+            store.prune(Keep { lines: now(), bills: None }).await.unwrap();
+            let memory = store.load().await.unwrap();
+            let kept: Vec<_> = memory.requeues.iter().map(|(task, of)| (task.as_str(), of.count, of.last)).collect();
+            assert_eq!(kept, [("young", 2, last(6))]);
+        });
+    }
+
+    #[test]
     fn another_programs_file_is_left_as_it_is() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join(FILE);

@@ -48,6 +48,8 @@ fn with_pods() -> View {
     instance.pod = Some(Pod {
         task: "t-1".into(),
         queue: instance.home.clone(),
+        queue_id: None,
+        pending: None,
         number: 1,
         held: false,
         state: PodState::NothingComes,

@@ -16,7 +16,7 @@ mod tell;
 mod token;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -59,6 +59,8 @@ pub struct Clearml {
     clock: Clock,
     /// The ids of hidden queues that were seen.
     hidden: Mutex<BTreeMap<QueueName, QueueId>>,
+    /// Claims of ours on lost tasks of which it is open what became of our calls.
+    claims: Mutex<BTreeSet<QueueName>>,
     /// The last answer held more workers than are all asked for.
     crowded: AtomicBool,
 }
@@ -74,6 +76,7 @@ impl Clearml {
             server,
             clock,
             hidden: Mutex::default(),
+            claims: Mutex::default(),
             crowded: AtomicBool::default(),
         })
     }

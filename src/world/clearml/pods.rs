@@ -21,17 +21,15 @@ pub(super) async fn take(server: &Clearml, place: &PodPlace) -> Result<Taken, Tr
     if task.status != TaskStatus::Queued {
         return Ok(Taken::NotWaiting);
     }
-    if task.queue.as_ref() == Some(&pending) {
+    if task.queue.as_ref() == Some(&pending) || is_marked(&task, place) {
         return Ok(Taken::Taken);
     }
     // Of all who take it out exactly one is told so: an agent that pulls at the same moment is another.
     if task.queue.as_ref() != Some(&place.queue) || !remove(server, &place.queue, &place.task).await? {
         return Ok(Taken::NotWaiting);
     }
-    match enqueue_saying(server, &place.task, &pending, &place.waits).await? {
-        Requeue::Enqueued => Ok(Taken::Taken),
-        Requeue::NotNeeded => Ok(Taken::NotWaiting),
-    }
+    let moved = enqueue_saying(server, &place.task, &pending, &place.waits).await?;
+    Ok(if moved == Requeue::Enqueued { Taken::Taken } else { Taken::NotWaiting })
 }
 
 /// Tasks that wait in these queues.
@@ -59,7 +57,7 @@ pub(super) async fn put_back(
         Standing::Settled => return Ok(Requeue::NotNeeded),
         Standing::Waits => {
             // One that is in no queue is put back all the same.
-            remove(server, &pending, &place.task).await?;
+            remove(server, task.queue.as_ref().unwrap_or(&pending), &place.task).await?;
             if let Some(why) = give_up {
                 return stop(server, &place.task, why).await;
             }
@@ -116,11 +114,16 @@ enum Standing {
 fn standing(task: &TaskRecord, pending: &QueueId, place: &PodPlace, started: Option<Timestamp>) -> Standing {
     let in_pending = task.queue.as_ref() == Some(pending);
     match task.status {
-        TaskStatus::Queued if in_pending => Standing::Waits,
+        // What is written on it names this pod, whatever queue it lies in.
+        TaskStatus::Queued if in_pending || is_marked(task, place) => Standing::Waits,
         TaskStatus::InProgress if in_pending && task.started == started => Standing::Runs,
         TaskStatus::Stopped if task.status_reason == reason(place) => Standing::Stopped,
         _ => Standing::Settled,
     }
+}
+
+fn is_marked(task: &TaskRecord, place: &PodPlace) -> bool {
+    task.queue.as_ref() != Some(&place.queue) && !place.waits.is_empty() && task.status_reason == place.waits
 }
 
 fn reason(place: &PodPlace) -> String {
@@ -138,7 +141,7 @@ mod tests {
             queue: "q".into(),
             pending: "k8s".into(),
             instance: "clearml-t-1".into(),
-            waits: String::new(),
+            waits: "waits for pod clearml-t-1".to_owned(),
         };
         let at = |second| Timestamp::from_second(second).ok();
         let task = |status, queue: &str, started, reason: &str| TaskRecord {
@@ -154,6 +157,8 @@ mod tests {
         for (task, stands) in [
             (task(TaskStatus::Queued, "p", None, ""), Standing::Waits),
             (task(TaskStatus::Queued, "q", None, ""), Standing::Settled),
+            (task(TaskStatus::Queued, "an older one", None, "waits for pod clearml-t-1"), Standing::Waits),
+            (task(TaskStatus::Queued, "an older one", None, "waits for pod clearml-t-2"), Standing::Settled),
             (task(TaskStatus::InProgress, "p", at(5), ""), Standing::Runs),
             (task(TaskStatus::InProgress, "p", at(6), ""), Standing::Settled),
             (task(TaskStatus::InProgress, "q", at(5), ""), Standing::Settled),

@@ -20,16 +20,16 @@ const CLAIM_LIFE: SignedDuration = SignedDuration::from_mins(10);
 const MOST_CLAIMS: u32 = 5;
 
 pub(super) async fn requeue_lost(server: &Clearml, lost: &LostTask) -> Result<Requeue, TrackerError> {
-    match standing(read(server, &lost.task).await?.as_ref(), lost) {
-        Standing::Settled => return Ok(Requeue::NotNeeded),
-        Standing::Stopped => return enqueue(server, &lost.task, &lost.queue).await,
-        Standing::Lost => {}
-    }
-    let Some(claim) = claim(server, lost).await? else { return Ok(Requeue::NotNeeded) };
-    let done = stop_and_enqueue(server, lost).await;
+    let done = match standing(read(server, &lost.task).await?.as_ref(), lost) {
+        Standing::Settled => Ok(Requeue::NotNeeded),
+        Standing::Waits => Ok(Requeue::Waits),
+        Standing::Stopped => enqueue(server, &lost.task, &lost.queue).await,
+        Standing::Lost if claim(server, lost).await? => stop_and_enqueue(server, lost).await,
+        Standing::Lost => return Ok(Requeue::Claimed),
+    };
     // A claim is kept only while it is open what became of our calls; the next reader decides by the status.
     if matches!(done, Ok(_) | Err(TrackerError::Refused { .. })) {
-        hidden::delete(server, &claim).await?;
+        release(server, lost).await;
     }
     done
 }
@@ -44,6 +44,7 @@ pub(super) async fn enqueue_stray(server: &Clearml, task: &TaskId, queue: &Queue
 async fn stop_and_enqueue(server: &Clearml, lost: &LostTask) -> Result<Requeue, TrackerError> {
     match standing(read(server, &lost.task).await?.as_ref(), lost) {
         Standing::Settled => return Ok(Requeue::NotNeeded),
+        Standing::Waits => return Ok(Requeue::Waits),
         Standing::Stopped => {}
         Standing::Lost => {
             let body = json!({ "task": lost.task.as_str(), "force": true, "status_reason": reason(lost) });
@@ -96,6 +97,8 @@ enum Standing {
     Lost,
     /// Someone stopped it for this very loss and did not come to enqueue it: one of us, or the machine itself.
     Stopped,
+    /// In its queue again, and nobody has begun it since.
+    Waits,
     /// It went on without us.
     Settled,
 }
@@ -107,6 +110,7 @@ fn standing(task: Option<&TaskRecord>, lost: &LostTask) -> Standing {
     match task.status {
         TaskStatus::InProgress if same_run => Standing::Lost,
         TaskStatus::Stopped if same_run && (by_machine || task.status_reason == reason(lost)) => Standing::Stopped,
+        TaskStatus::Queued if same_run && task.queue.as_ref() == Some(&lost.queue) => Standing::Waits,
         _ => Standing::Settled,
     }
 }
@@ -115,20 +119,47 @@ fn reason(lost: &LostTask) -> String {
     format!("vm {} lost", lost.instance)
 }
 
-/// Makes the claim on this very run ours, or says that another's is young enough to wait for.
-async fn claim(server: &Clearml, lost: &LostTask) -> Result<Option<QueueName>, TrackerError> {
+/// Makes the claim on this very run ours. `false`: another's is young enough to wait for.
+async fn claim(server: &Clearml, lost: &LostTask) -> Result<bool, TrackerError> {
     for attempt in 1..=MOST_CLAIMS {
         let name = claim_name(lost, attempt);
+        // One of before: the answer to what it was made for was lost.
+        if server.claims.lock().await.contains(&name) {
+            return Ok(true);
+        }
         if let Creation::Created(_) = hidden::create(&server.console, &name).await? {
-            return Ok(Some(name));
+            server.claims.lock().await.insert(name);
+            return Ok(true);
         }
         let claim: Option<wire::Hidden> = hidden::find(&server.console, &name).await?;
         let age = claim.and_then(|claim| claim.created).map(|at| server.clock.now().duration_since(at));
         if age.is_none_or(|age| age < CLAIM_LIFE) {
-            return Ok(None);
+            return Ok(false);
         }
     }
-    Ok(None)
+    let message = format!(
+        "`{}` and {} more claims on it were left unfinished: `tidegate cleanup` removes them",
+        claim_name(lost, 1),
+        MOST_CLAIMS - 1
+    );
+    Err(TrackerError::Refused {
+        endpoint: "queues.create".to_owned(),
+        code: 400,
+        subcode: subcode::NAME_TAKEN,
+        message,
+    })
+}
+
+/// Gives our claim back. One that stays is in nobody's way: it is for this one run.
+async fn release(server: &Clearml, lost: &LostTask) {
+    for attempt in 1..=MOST_CLAIMS {
+        let name = claim_name(lost, attempt);
+        if server.claims.lock().await.remove(&name)
+            && let Err(error) = hidden::delete(server, &name).await
+        {
+            tracing::warn!(%error, claim = %name, "a claim could not be removed");
+        }
+    }
 }
 
 /// One name for one run on one machine: a run that goes on elsewhere may keep its `started`.
@@ -141,7 +172,105 @@ fn claim_name(lost: &LostTask, attempt: u32) -> QueueName {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::world::clearml::credentials::{Credentials, User};
+    use crate::world::clock::Clock;
+    use crate::world::secret::Secret;
+    use crate::world::sim::clearml::http::{Face, Fault, Watch};
+    use crate::world::sim::clearml::{ClearmlServer, NewTask, Report, Said, lock};
+    use crate::world::tracker::Tracker as _;
     use jiff::Timestamp;
+
+    /// A server over HTTP, and one of its consoles.
+    async fn served(tasks: &mut tokio::task::JoinSet<()>) -> (Watch, impl Fn() -> Clearml) {
+        let server = ClearmlServer::new(Clock::Wall.now()).shared();
+        let face = Face::bind(server, Clock::Wall, "127.0.0.1:0".parse().unwrap()).await.unwrap();
+        let watch = face.watch();
+        tasks.spawn(async move { face.serve().await.unwrap() });
+        let url = watch.url();
+        let user = |name: &str| User {
+            key: Secret::new(format!("{}-KEY", name.to_uppercase())),
+            secret: Secret::new(format!("{name}-secret")),
+            from: "the test".to_owned(),
+        };
+        let credentials = move || Credentials {
+            server: url.clone(),
+            server_from: "the test".to_owned(),
+            console: user("console"),
+            agents: user("agents"),
+        };
+        (watch, move || Clearml::new(credentials(), Clock::Wall).unwrap())
+    }
+
+    /// A task that runs on a machine that is gone.
+    async fn lost_on(watch: &Watch, client: &Clearml) -> LostTask {
+        let (now, user) = (Clock::Wall.now(), ClearmlServer::console());
+        let (queue, task) = {
+            let mut server = lock(watch.server());
+            let queue = server.create_queue(now, "gpu", &[]).unwrap();
+            let task = server.create_task(now, NewTask::new("train", user.clone())).unwrap();
+            server.enqueue(now, &user, &task, &queue, Said::default(), false).unwrap();
+            server.next_task(now, &queue, None).unwrap().unwrap();
+            server.started(now, &ClearmlServer::agents(), &task, Said::message("pulled by agent"), true).unwrap();
+            let (queues, of) = (vec![queue.clone()], Some(queue.clone()));
+            let report = Report { queues, task: Some(task.clone()), queue: of, tags: Vec::new() };
+            server.status_report(now, &ClearmlServer::agents(), &"f:p:x:i-1".into(), report).unwrap();
+            (queue, task)
+        };
+        let seen = client.tasks(std::slice::from_ref(&queue), &[TaskStatus::InProgress]).await.unwrap().remove(0);
+        LostTask { task, queue, worker: Some("f:p:x:i-1".into()), instance: "i-1".into(), started: seen.started }
+    }
+
+    fn entries(watch: &Watch, lost: &LostTask) -> usize {
+        lock(watch.server()).queue(&lost.queue).unwrap().entries.len()
+    }
+
+    #[tokio::test]
+    async fn whose_claim_it_is_goes_on_at_once_and_another_is_told_to_ask_again() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let (watch, console) = served(&mut tasks).await;
+        let (ours, other) = (console(), console());
+        let lost = lost_on(&watch, &ours).await;
+        watch.spoil(|endpoint, _| (endpoint == "tasks.stopped").then_some(Fault::Answer(502)));
+        for _ in 0..2 {
+            let error = ours.requeue_lost(&lost).await.unwrap_err();
+            assert!(matches!(error, TrackerError::Unreachable { .. }), "{error}");
+        }
+        watch.heal();
+        assert_eq!(other.requeue_lost(&lost).await, Ok(Requeue::Claimed));
+        assert_eq!(entries(&watch, &lost), 0);
+        assert_eq!(ours.requeue_lost(&lost).await, Ok(Requeue::Enqueued));
+        assert_eq!(other.requeue_lost(&lost).await, Ok(Requeue::Waits));
+        assert_eq!(entries(&watch, &lost), 1);
+        assert!(!lock(watch.server()).queues(true).any(|queue| queue.name.as_str().starts_with("claim:")));
+    }
+
+    #[tokio::test]
+    async fn what_was_done_and_not_heard_of_is_found_done_and_leaves_no_claim() {
+        for endpoint in ["tasks.stopped", "tasks.enqueue"] {
+            let mut tasks = tokio::task::JoinSet::new();
+            let (watch, console) = served(&mut tasks).await;
+            let console = console();
+            let lost = lost_on(&watch, &console).await;
+            watch.spoil(move |called, _| (called == endpoint).then_some(Fault::Lost));
+            console.requeue_lost(&lost).await.unwrap_err();
+            watch.heal();
+            let done = if endpoint == "tasks.enqueue" { Requeue::Waits } else { Requeue::Enqueued };
+            assert_eq!(console.requeue_lost(&lost).await, Ok(done));
+            assert_eq!(entries(&watch, &lost), 1);
+            assert!(!lock(watch.server()).queues(true).any(|queue| queue.name.as_str().starts_with("claim:")));
+        }
+    }
+
+    /// What was done is done, whether or not the claim can be given back.
+    #[tokio::test]
+    async fn a_claim_that_cannot_be_removed_is_no_failure() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let (watch, console) = served(&mut tasks).await;
+        let console = console();
+        let lost = lost_on(&watch, &console).await;
+        watch.spoil(|endpoint, _| (endpoint == "queues.delete").then_some(Fault::Answer(400)));
+        assert_eq!(console.requeue_lost(&lost).await, Ok(Requeue::Enqueued));
+    }
 
     fn lost() -> LostTask {
         LostTask {
@@ -173,7 +302,7 @@ mod tests {
         for (task, wanted) in [
             (task(TaskStatus::Stopped, "user abort"), Standing::Stopped),
             (task(TaskStatus::InProgress, ""), Standing::Lost),
-            (task(TaskStatus::Queued, ""), Standing::Settled),
+            (task(TaskStatus::Queued, ""), Standing::Waits),
             (task(TaskStatus::Other, ""), Standing::Settled),
             (elsewhere, Standing::Settled),
         ] {
@@ -187,6 +316,9 @@ mod tests {
         let other_worker = TaskRecord { last_worker: Some("f:p:x:i-2".into()), ..task(TaskStatus::InProgress, "") };
         let other_run =
             TaskRecord { started: Some(Timestamp::from_second(6).unwrap()), ..task(TaskStatus::InProgress, "") };
+        let in_another_queue = TaskRecord { queue: Some("r".into()), ..task(TaskStatus::Queued, "") };
+        let begun_since =
+            TaskRecord { started: Some(Timestamp::from_second(6).unwrap()), ..task(TaskStatus::Queued, "") };
         for (task, wanted) in [
             (None, Standing::Settled),
             (Some(task(TaskStatus::InProgress, "")), Standing::Lost),
@@ -194,7 +326,9 @@ mod tests {
             (Some(other_run), Standing::Settled),
             (Some(task(TaskStatus::Stopped, "vm i-1 lost")), Standing::Stopped),
             (Some(task(TaskStatus::Stopped, "user abort")), Standing::Settled),
-            (Some(task(TaskStatus::Queued, "")), Standing::Settled),
+            (Some(task(TaskStatus::Queued, "")), Standing::Waits),
+            (Some(in_another_queue), Standing::Settled),
+            (Some(begun_since), Standing::Settled),
             (Some(task(TaskStatus::Other, "")), Standing::Settled),
         ] {
             assert_eq!(standing(task.as_ref(), &lost), wanted, "{task:?}");

@@ -13,6 +13,9 @@ use crate::world::cloud::PodOrder;
 pub(super) const FLEET: &str = "tidegate-fleet";
 pub(super) const POOL: &str = "tidegate-pool";
 pub(super) const QUEUE: &str = "tidegate-queue";
+pub(super) const QUEUE_ID: &str = "tidegate-queue-id";
+/// Where its task waits for it.
+pub(super) const PENDING: &str = "tidegate-pending-queue";
 pub(super) const INTENT: &str = "tidegate-intent";
 pub(super) const REVISION: &str = "tidegate-revision";
 pub(super) const TERM: &str = "tidegate-term";
@@ -52,6 +55,8 @@ pub(super) fn annotations(order: &PodOrder) -> BTreeMap<&'static str, String> {
         (FLEET, order.fleet.to_string()),
         (POOL, attempt.pool.to_string()),
         (QUEUE, attempt.queue.to_string()),
+        (QUEUE_ID, attempt.queue_id.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (PENDING, attempt.pending.as_ref().map(ToString::to_string).unwrap_or_default()),
         (INTENT, intent),
         (REVISION, order.revision.to_string()),
         (TERM, order.term.0.to_string()),

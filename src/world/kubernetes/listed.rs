@@ -105,6 +105,8 @@ pub(super) fn machine(
         pod: Some(Pod {
             task,
             queue: queue.clone(),
+            queue_id: name(label::QUEUE_ID).map(Into::into),
+            pending: name(label::PENDING).map(Into::into),
             number,
             held: label::is_held(object),
             state,
@@ -167,6 +169,7 @@ fn instant(text: &str) -> Option<Timestamp> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::ids::QueueId;
     use crate::world::kubernetes::job;
     use crate::world::kubernetes::recorded;
     use serde_json::json;
@@ -196,6 +199,12 @@ mod tests {
         assert_eq!(
             (held.tags.pool.as_ref().unwrap().as_str(), held.tags.intent.as_ref().unwrap().as_str()),
             ("gpu", "b.0")
+        );
+        let pod = held.pod.as_ref().unwrap();
+        let named = |queue: Option<&str>| queue.map(str::to_owned);
+        assert_eq!(
+            (named(pod.queue_id.as_ref().map(QueueId::as_str)), named(pod.pending.as_ref().map(QueueName::as_str))),
+            (named(Some("q-train")), named(Some("k8s_one")))
         );
         let failed = listed("job/failed_node_pressure", false);
         assert_eq!((failed.state, failed.is_interrupted()), (CloudState::Terminated, true));

@@ -41,12 +41,15 @@ fn pod(order: &LaunchOrder, folder: Option<&Path>) -> Result<serde_json::Value, 
         instance: format!("clearml-{NOBODY}-0").into(),
         task: NOBODY.into(),
         queue: order.launch.queue.clone(),
+        queue_id: None,
+        pending: Some(pool.launch.kubernetes.pending_queue.as_str().into()),
         number: 0,
         pool: pool.name.clone(),
         site: Some(pool.site()),
         intent: Some(order.intent(0)),
         owner: Owner::default(),
         opened: Timestamp::UNIX_EPOCH,
+        goes_back: None,
     };
     let template = job::template(pool.launch.kubernetes.template.as_deref(), folder)?;
     let order = PodOrder {

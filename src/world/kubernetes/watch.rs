@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
-use crate::world::clock::Clock;
+use crate::world::clock::{Clock, Stopwatch};
 
 /// Objects in one page of a listing.
 const PAGE: u32 = 500;
@@ -23,6 +23,8 @@ const SILENT: Duration = Duration::from_secs(150);
 const LASTS: u32 = 280;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+/// A watch that ends sooner, by whatever is in between, is begun again after a pause: a server is not to be asked on and on.
+const SHORT: SignedDuration = SignedDuration::from_secs(5);
 /// A right that is not there comes seldom.
 const ASIDE_PAUSE: Duration = Duration::from_mins(5);
 /// What was deleted is told of for so long.
@@ -160,9 +162,19 @@ enum End {
 impl Watcher {
     async fn run(mut self) {
         loop {
+            let began = Stopwatch::start(Clock::Wall);
             match self.round().await {
-                Ok(End::Usual) => self.pause = FIRST_PAUSE,
-                Ok(End::TooOld) => self.version = None,
+                Ok(end) => {
+                    self.pause = FIRST_PAUSE;
+                    if let End::TooOld = end {
+                        // What is there is not known until it is listed.
+                        self.version = None;
+                        self.tell.send_replace(Standing::Starting);
+                    }
+                    if began.at_least() < SHORT {
+                        sleep(FIRST_PAUSE).await;
+                    }
+                }
                 Err(error) => {
                     self.tell.send_replace(Standing::Broken(error.to_string()));
                     sleep(self.pause).await;
@@ -268,4 +280,68 @@ enum Broken {
     Refused(#[from] Error),
     #[error("the API server has been silent for {} s", SILENT.as_secs())]
     Silent,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::kubernetes::site::Kind;
+    use axum::Router;
+    use axum::extract::State;
+    use axum::http::Uri;
+    use serde_json::json;
+
+    /// Every call, as `list` or `watch`.
+    type Calls = Arc<Mutex<Vec<&'static str>>>;
+
+    /// A server that ends each watch at once, and first so many of them with 410.
+    async fn watched(too_old: usize, tasks: &mut tokio::task::JoinSet<()>) -> (Watch, Calls) {
+        let calls = Calls::default();
+        let answer = move |State(calls): State<Calls>, asked: Uri| async move {
+            let mut calls = calls.lock().unwrap();
+            if asked.query().is_some_and(|query| query.contains("watch=")) {
+                calls.push("watch");
+                let gone = calls.iter().filter(|call| **call == "watch").count() <= too_old;
+                let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                    "message": "too old", "reason": "Expired", "code": 410 });
+                return if gone { json!({ "type": "ERROR", "object": status }).to_string() } else { String::new() };
+            }
+            calls.push("list");
+            json!({ "kind": "JobList", "apiVersion": "batch/v1", "metadata": { "resourceVersion": "7" }, "items": [] })
+                .to_string()
+        };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let app = Router::new().fallback(answer).with_state(Arc::clone(&calls));
+        tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
+        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
+        let api = Api::namespaced_with(client, "ml", &Kind::Job.resource("v1"));
+        (Watch::start(api, Of::all(slim)), calls)
+    }
+
+    #[tokio::test]
+    async fn a_server_that_ends_watches_at_once_is_not_asked_on_and_on() {
+        for (too_old, listed) in [(0, 1), (1, 2)] {
+            let mut tasks = tokio::task::JoinSet::new();
+            let (watch, calls) = watched(too_old, &mut tasks).await;
+            watch.ready().await.unwrap();
+            sleep(Duration::from_millis(1_200)).await;
+            let calls = calls.lock().unwrap().clone();
+            let count = |kind| calls.iter().filter(|call| **call == kind).count();
+            assert!((2..=4).contains(&count("watch")), "{calls:?}");
+            assert_eq!(count("list"), listed, "{calls:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_too_old_to_go_on_from_is_not_taken_for_what_is_there() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let (watch, calls) = watched(usize::MAX, &mut tasks).await;
+        while calls.lock().unwrap().iter().filter(|call| **call == "watch").count() < 2 {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let mut standing = watch.standing.clone();
+        let starting = standing.wait_for(|standing| *standing == Standing::Starting);
+        timeout(Duration::from_secs(10), starting).await.unwrap().unwrap();
+    }
 }

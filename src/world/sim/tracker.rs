@@ -363,6 +363,7 @@ impl State {
                 stopped.map_err(|no| refused("tasks.stopped", no))?;
             }
             Status::Stopped if same_run && (lost.worker.is_none() || task.status_reason == reason) => {}
+            Status::Queued if same_run && task.queue.as_ref() == Some(&lost.queue) => return Ok(Requeue::Waits),
             _ => return Ok(Requeue::NotNeeded),
         }
         self.enqueue_again(&lost.task, &lost.queue)

@@ -95,7 +95,7 @@ async fn a_lost_task_is_claimed_stopped_and_enqueued() {
 #[tokio::test]
 async fn a_task_that_went_on_is_left_alone() {
     let settled = [
-        task("queued", "", "f:p:x:i-1"),
+        task("queued", "", "f:p:x:i-2"),
         task("in_progress", "", "f:p:x:i-2"),
         task("completed", "", "f:p:x:i-1"),
         task("stopped", "user abort", "f:p:x:i-1"),
@@ -112,6 +112,16 @@ async fn a_task_that_went_on_is_left_alone() {
 }
 
 #[tokio::test]
+async fn a_task_that_waits_in_its_queue_again_is_said_to() {
+    let waits = task("queued", "", "f:p:x:i-1");
+    let (done, calls) = run(Script { reads: vec![waits.clone()], ..Script::default() }).await;
+    assert_eq!((done, calls.len()), (Ok(Requeue::Waits), 0));
+    let reads = vec![task("in_progress", "", "f:p:x:i-1"), waits];
+    let (done, calls) = run(Script { reads, ..Script::default() }).await;
+    assert_eq!((done, calls.join(" ").as_str()), (Ok(Requeue::Waits), "create delete"));
+}
+
+#[tokio::test]
 async fn what_was_stopped_for_this_loss_is_taken_up_at_the_enqueue() {
     let reads = vec![task("stopped", "vm i-1 lost", "f:p:x:i-1")];
     let (done, calls) = run(Script { reads, ..Script::default() }).await;
@@ -122,13 +132,17 @@ async fn what_was_stopped_for_this_loss_is_taken_up_at_the_enqueue() {
 async fn a_young_claim_of_another_is_respected_and_an_old_one_taken_over() {
     let young = Script { claims: 1, claim_age: SignedDuration::from_secs(599), ..Script::default() };
     let (done, calls) = run(young).await;
-    assert_eq!((done, calls.join(" ").as_str()), (Ok(Requeue::NotNeeded), "create"));
+    assert_eq!((done, calls.join(" ").as_str()), (Ok(Requeue::Claimed), "create"));
     let old = Script { claims: 2, claim_age: SignedDuration::from_secs(601), ..Script::default() };
     let (done, calls) = run(old).await;
     assert_eq!(
         (done, calls.join(" ").as_str()),
         (Ok(Requeue::Enqueued), "create create create stopped enqueue delete")
     );
+    let all = Script { claims: 5, claim_age: SignedDuration::from_secs(601), ..Script::default() };
+    let (done, calls) = run(all).await;
+    assert!(matches!(done, Err(TrackerError::Refused { subcode: 801, .. })), "{done:?}");
+    assert_eq!(calls.join(" "), "create create create create create");
 }
 
 #[tokio::test]

@@ -128,7 +128,7 @@ async fn a_machine_ends_with_its_life_and_its_task_goes_back_exactly_once() {
         assert_eq!(console.tracker().requeue_lost(&stale).await, Ok(Requeue::NotNeeded));
     }
     assert_eq!(console.tracker().requeue_lost(&lost).await, Ok(Requeue::Enqueued));
-    assert_eq!(console.tracker().requeue_lost(&lost).await, Ok(Requeue::NotNeeded));
+    assert_eq!(console.tracker().requeue_lost(&lost).await, Ok(Requeue::Waits));
     assert_eq!(console.waiting().await, 1);
     console.wait(600).await;
     assert!(console.worker().await.is_none(), "ten minutes after its last report it is forgotten");

@@ -148,17 +148,20 @@ prop_compose! {
 
 prop_compose! {
     pub(super) fn attempt()(instance in name(), task in name(), number in 1_u32..9, site in option::of(name()), intent in option::of(name()), user in option::of(name()),
-        opened in instant()) -> Attempt {
+        opened in instant(), (queue_id, pending, goes_back) in (option::of(name()), option::of(name()), option::of(1_u32..4))) -> Attempt {
         Attempt {
             instance: instance.into(),
             task: task.into(),
             queue: "q".into(),
+            queue_id: queue_id.map(Into::into),
+            pending: pending.map(Into::into),
             number,
             pool: "p".into(),
             site,
             intent: intent.map(Into::into),
             owner: Owner { project: None, user: user.map(Into::into) },
             opened,
+            goes_back,
         }
     }
 }
@@ -232,7 +235,11 @@ pub(super) fn record() -> impl Strategy<Value = Record> {
         name().prop_map(|id| Record::AttemptSettled(id.into())),
         lost().prop_map(Record::RequeueOpened),
         name().prop_map(|task| Record::RequeueClosed(task.into())),
-        (name(), any::<u32>()).prop_map(|(task, count)| Record::Requeued { task: task.into(), count }),
+        (name(), any::<u32>(), instant()).prop_map(|(task, count, at)| Record::Requeued {
+            task: task.into(),
+            count,
+            at
+        }),
         (name(), instant()).prop_map(|(task, at)| Record::Interrupted { task: task.into(), at }),
         (name(), span.clone()).prop_map(|(queue, duration)| Record::TaskTook { queue: queue.into(), duration }),
         (name(), span.clone()).prop_map(|(pool, duration)| Record::BootTook { pool: pool.into(), duration }),
