@@ -305,13 +305,11 @@ impl Loop {
 }
 
 fn said(edit: &Edit) -> String {
-    match &edit.value {
-        Some(value) => format!("{} = {value}", edit.key),
-        None => {
-            let unset = Key::parse(&edit.key).map(|key| change::words(&key, None));
-            format!("{}: {}", edit.key, unset.unwrap_or_else(|_| "the default".to_owned()))
-        }
+    if let Some(value) = &edit.value {
+        return format!("{} = {value}", edit.key);
     }
+    let unset = Key::parse(&edit.key).map(|key| change::words(&key, None));
+    format!("{}: {}", edit.key, unset.unwrap_or_else(|_| "the default".to_owned()))
 }
 
 /// What a text changed, in one sentence.

@@ -147,11 +147,12 @@ pub(crate) fn edit(settings: &Settings, key: &Key, value: Option<&str>) -> Resul
     Ok((Edit { key: key.to_string(), value: value.map(str::to_owned) }, back))
 }
 
-/// What a key takes, for the palette, where its default is typed as this.
+/// Typed in the palette for a key's default.
 pub(crate) const DEFAULT: &str = "default";
 
+/// What a key takes, for the palette.
 pub(crate) fn takes(key: &Key) -> String {
-    allowed(key.field, DEFAULT)
+    allowed(key.field, &format!("or `{DEFAULT}`"))
 }
 
 /// The same, with what it is for.

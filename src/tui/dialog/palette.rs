@@ -180,8 +180,7 @@ fn values(state: &State, settings: &Settings, key: &Key, value: &str) -> Vec<Off
     let is_default = value == fields::DEFAULT && key.field.read(value).is_err();
     let is_needed = key.field.unset == Unset::Required;
     let own = if value.is_empty() {
-        let or = if is_needed { String::new() } else { format!(", or `{}`", fields::DEFAULT) };
-        let hint = format!("now {now}; type a value{or}: {takes}");
+        let hint = format!("now {now}; type {takes}");
         offer(format!("{key} is {now}"), hint.clone(), What::Say(format!("{key} is {hint}")), None)
     } else {
         let (what, off) = set(Some(value).filter(|_| !is_default));

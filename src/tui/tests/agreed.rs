@@ -59,10 +59,11 @@ fn enter_on_a_key_without_a_value_sets_nothing() {
     let mut person = Person::seeing(limited(Some(4), Some(6)));
     person.press(":set queue.train.max<Enter>");
     let shown = person.screen(100, 30);
-    assert!(shown.contains(">") && shown.contains("queue.train.max is 6"), "{shown}");
+    assert!(shown.contains("> queue.train.max is 6"), "{shown}");
     person.press("<Enter><Enter>");
     let shown = person.screen(100, 30);
-    assert!(shown.contains("now 6; type a value, or `default`:") && shown.contains("default: not limited"), "{shown}");
+    let hint = "now 6; type a whole number in 0..100000 instances; or `default`: not";
+    assert!(shown.contains(hint), "{shown}");
     assert!(shown.contains(":set queue.train.max _"), "{shown}");
     assert_eq!(orders(&person), []);
     // The default is an offer of its own, and is asked about.
@@ -206,4 +207,16 @@ fn what_the_editor_wrote_is_taken_back_unless_another_hand_wrote_since() {
     assert!(shown.contains("The file was changed by another hand") && shown.contains("apply both"), "{shown}");
     person.press("<Enter>y");
     assert_eq!(written(&person)[2], (theirs.replace("max = 3", "max = 4"), theirs));
+}
+
+#[test]
+fn what_the_editor_leaves_to_a_loop_that_ends_is_neither_asked_about_nor_written() {
+    let mut person = Person::seeing(rich());
+    person.press("E");
+    answer(&mut person, Ok(Answer::Text(TEXT.to_owned())));
+    person.tell(Message::Signal(crate::tui::message::Signal::Term));
+    person.tell(Message::Edited(Ok(TEXT.replace("max = 4", "max = 9"))));
+    assert!(person.state.dialog.is_none() && person.state.draft.is_some());
+    assert_eq!(written(&person), []);
+    assert_eq!(person.state.errors.front().map(String::as_str), Some("edit-file: the loop is ending"));
 }

@@ -21,7 +21,7 @@ fn a_question_without_room_takes_no_yes() {
             person.press(keys);
             let small = person.screen(width, height);
             assert!(!small.contains("Cancel"), "{small}");
-            assert!(small.contains("t"), "{small}");
+            assert!(small.contains('t'), "{small}");
             person.press(agree);
             assert_eq!(orders(&person), [], "{keys} at {width}x{height}");
             assert!(person.state.dialog.is_some());

@@ -1,6 +1,8 @@
 //! The settings in the person's own editor: what comes back is checked before it is applied, and never over another
 //! hand's change without a word.
 
+use std::sync::Arc;
+
 use super::order;
 use crate::engine::command::Command;
 use crate::engine::event::Answer;
@@ -64,8 +66,11 @@ pub(super) fn edited(state: &mut State, result: Result<String, String>, effects:
 pub(super) fn write(state: &mut State, draft: Draft, effects: &mut Vec<Effect>) {
     // It is gone on with where it is not written.
     state.draft = Some(draft.clone());
-    let Some(view) = state.live.clone() else { return };
-    let whole = Whole::new(draft, &view.settings, false);
+    let settings = match state.can_order() {
+        Ok(view) => Arc::clone(&view.settings),
+        Err(why) => return state.complain(format!("edit-file: {why}")),
+    };
+    let whole = Whole::new(draft, &settings, false);
     if whole.is_asked() {
         state.ask_person(Deed::Write(Box::new(whole)));
     } else {
