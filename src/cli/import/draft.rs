@@ -218,21 +218,14 @@ impl Desk {
                 let told = self.put(Part::Pool, field, Written::Text(text.replace("\r\n", "\n")), path, pools);
                 self.told(path, value, told, &left_out(&secrets), pools);
             }
-            Becomes::Setting(part, field, read) => match read(value) {
-                Some(written) => {
-                    let told = self.put(*part, field, written, path, pools);
-                    if told.is_err() && *field == "max" {
-                        self.no_count(path, value, pools);
-                    }
-                    self.told(path, value, told, "", pools);
+            Becomes::Setting(part, field, read) => {
+                let written = read(value).ok_or_else(|| "it is of another shape than theirs".to_owned());
+                let told = written.and_then(|written| self.put(*part, field, written, path, pools));
+                if told.is_err() && *field == "max" {
+                    self.no_count(path, value, pools);
                 }
-                None => {
-                    if *field == "max" {
-                        self.no_count(path, value, pools);
-                    }
-                    self.refuse(path, value, "it is of another shape than theirs", pools);
-                }
-            },
+                self.told(path, value, told, "", pools);
+            }
         }
     }
 

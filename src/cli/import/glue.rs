@@ -136,7 +136,7 @@ fn of_queue(settings: &Value, path: &str, old: &mut Old) -> OfQueue {
     for (name, value) in settings {
         let path = format!("{path}.{name}");
         match (name.as_str(), value.as_object()) {
-            ("queueSettings", Some(fields)) => of.fields = fields.clone(),
+            ("queueSettings", Some(fields)) => of.fields.clone_from(fields),
             ("templateOverrides", Some(parts)) => {
                 for (part, value) in parts.iter().filter(|(part, _)| !is_part(part)) {
                     let why = "it is no part of a pod that is known here: put it into the pool's pod_template";

@@ -66,7 +66,7 @@ impl Asker {
     pub(super) fn needs(&mut self, found: &Found) {
         match &found.queues {
             None => {
-                self.lacks("a ClearML server that answers: `clearml-init`, or CLEARML_API_HOST and the keys beside it")
+                self.lacks("a ClearML server that answers: `clearml-init`, or CLEARML_API_HOST and the keys beside it");
             }
             Some(queues) if queues.is_empty() => self.lacks("a queue on the ClearML server: it has none"),
             Some(_) => {}

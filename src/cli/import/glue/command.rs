@@ -99,34 +99,31 @@ impl Words {
         let mut at = 0;
         while at < lines.len() {
             let (taken, words) = statement(lines.get(at..).unwrap_or_default());
-            match words {
-                Some(words) => {
-                    for word in words {
-                        self.take(word, depth);
-                    }
+            if let Some(words) = words {
+                for word in words {
+                    self.take(&word, depth);
                 }
-                None => {
-                    // Lines of a text in quotes are counted by nobody.
-                    if depth == 0 {
-                        self.unread.push(at + 1);
-                    }
-                    let line = lines.get(at).copied().unwrap_or_default();
-                    let words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
-                    self.words.extend(words.map(|word| bare(word.trim_matches(['"', '\''])).to_owned()));
+            } else {
+                // Lines of a text in quotes are counted by nobody.
+                if depth == 0 {
+                    self.unread.push(at + 1);
                 }
+                let line = lines.get(at).copied().unwrap_or_default();
+                let words = line.split_whitespace().take_while(|word| !word.starts_with('#'));
+                self.words.extend(words.map(|word| bare(word.trim_matches(['"', '\''])).to_owned()));
             }
             at += taken;
         }
     }
 
     /// A word; a script in quotes is more of them.
-    fn take(&mut self, word: String, depth: usize) {
+    fn take(&mut self, word: &str, depth: usize) {
         let is_script = word.contains(char::is_whitespace) && word.to_ascii_lowercase().contains(PROGRAM);
         let is_field = word.starts_with("--") || word.split_once('=').is_some_and(|(name, _)| is_of_environment(name));
         if is_script && !is_field && depth < DEEPEST {
-            self.of(&word, depth + 1);
+            self.of(word, depth + 1);
         } else {
-            self.words.push(bare(&word).to_owned());
+            self.words.push(bare(word).to_owned());
         }
     }
 }
