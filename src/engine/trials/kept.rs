@@ -152,7 +152,10 @@ async fn the_mailbox_of_a_machine_that_somebody_started_stays_while_the_cloud_is
     }
     trial.world.registers();
     trial.pass(120).await;
-    let there = |trial: &Trial| (trial.world.facts().mailboxes.len(), trial.world.facts().workers.len());
+    let there = |trial: &Trial| {
+        let facts = trial.world.facts();
+        (facts.mailboxes.len(), facts.workers.len())
+    };
     assert_eq!(there(&trial), (1, 1));
     trial.world.always("list", None);
     trial.pass(60).await;

@@ -214,7 +214,7 @@ mod tests {
         world.clone().last_heard("aws us-east-1", 61).expect(&[stale]);
         let mut started = world.intent("gpu", "train");
         started.snapshot.intents[0].starts = Some("i-1".into());
-        started.expect(&["NOT recover i-1: i-1 may have a task"]);
+        assert_eq!(started.told()[0], "NOT recover i-1: i-1 may have a task");
     }
 
     #[test]
