@@ -1,6 +1,6 @@
 //! What the back-off learns from the world, and from people.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -17,7 +17,7 @@ use crate::model::settings::Settings;
 /// What these records, which are not written yet, say about launches: a machine that ended leaves its quota to
 /// others, one that never registered is a strike of its pool.
 pub(super) fn heed(records: &[Record], memory: &Memory, settings: &Settings, breakers: &mut Breakers, now: Timestamp) {
-    let mut failed: BTreeSet<&PoolName> = BTreeSet::new();
+    let mut failed: BTreeMap<&PoolName, usize> = BTreeMap::new();
     for record in records {
         match record {
             Record::Closed { instance, .. } => {
@@ -27,18 +27,19 @@ pub(super) fn heed(records: &[Record], memory: &Memory, settings: &Settings, bre
                     breakers.ended(&account, known.machine_type.quota_family(), known.market);
                 }
             }
-            Record::BootFailed { pool, .. } => drop(failed.insert(pool)),
+            Record::BootFailed { pool, .. } => {
+                let before = || memory.boots_failed.get(pool).map_or(0, BTreeSet::len);
+                *failed.entry(pool).or_insert_with(before) += 1;
+            }
             Record::BootsForgiven(pool) => {
-                failed.remove(pool);
+                failed.insert(pool, 0);
                 breakers.registered(pool);
             }
             _ => {}
         }
     }
-    for name in failed {
-        let new = records.iter().filter(|record| matches!(record, Record::BootFailed { pool, .. } if pool == name));
-        let before = memory.boots_failed.get(name).map_or(0, BTreeSet::len);
-        let failed = u32::try_from(before + new.count()).unwrap_or(u32::MAX);
+    for (name, failed) in failed {
+        let failed = u32::try_from(failed).unwrap_or(u32::MAX);
         if let Some(pool) = settings.pool(name).filter(|_| failed >= BOOTS_FAILED) {
             breakers.boots_failed(pool, failed, now);
         }

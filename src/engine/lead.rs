@@ -3,6 +3,7 @@
 //! that shows no new sign of life for a minute, by the watcher's own clock, is followed by the next term.
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::task::Id;
 
 use crate::engine::act::fence::Fence;
 use crate::engine::event::Leader;
@@ -82,7 +83,8 @@ pub(super) struct Lead {
     /// Since when this console leads.
     pub(super) since: Option<Timestamp>,
     next: Timestamp,
-    asking: bool,
+    /// The task that asks, while it does.
+    asking: Option<Id>,
     /// The server was asked, and answered or did not.
     asked: bool,
 }
@@ -179,7 +181,7 @@ fn next(term: Term) -> Term {
 impl Lead {
     pub(super) fn new(candidate: Candidate, now: Timestamp) -> Self {
         let (highest, watched, beats, claim, signed, since) = (Term(0), None, 0, None, None, None);
-        Self { candidate, highest, watched, beats, claim, signed, since, next: now, asking: false, asked: false }
+        Self { candidate, highest, watched, beats, claim, signed, since, next: now, asking: None, asked: false }
     }
 
     /// Keeps the time since the leader's last sign of life.
@@ -205,7 +207,7 @@ impl Loop {
 
     /// Until the lead is asked about again.
     pub(super) fn until_beat(&self) -> Option<SignedDuration> {
-        let lead = self.lead.as_ref().filter(|lead| !lead.asking)?;
+        let lead = self.lead.as_ref().filter(|lead| lead.asking.is_none())?;
         let left = lead.next.duration_since(self.setup.clock.now());
         Some(left.clamp(SignedDuration::ZERO, lead.candidate.times.beat))
     }
@@ -213,7 +215,7 @@ impl Loop {
     /// A beat is due: what looks and deeds have shown, and what was written lately, is neither asked nor written again.
     pub(super) fn keep_lead(&mut self) {
         let is_told = self.leads() && self.fence.is_fresh();
-        let Some(lead) = self.lead.as_ref().filter(|lead| !lead.asking) else { return };
+        let Some(lead) = self.lead.as_ref().filter(|lead| lead.asking.is_none()) else { return };
         match lead.signed.clone().filter(|_| is_told) {
             Some((claim, at)) if at.at_most() >= lead.candidate.times.fresh() => self.sign(claim),
             Some(_) => self.next_beat(),
@@ -232,9 +234,8 @@ impl Loop {
     fn note(&mut self) -> Option<ClaimNote> {
         let (now, leads) = (self.setup.clock.now(), self.leads());
         self.next_beat();
-        let lead = self.lead.as_mut().filter(|lead| !lead.asking)?;
+        let lead = self.lead.as_mut().filter(|lead| lead.asking.is_none())?;
         lead.beats += 1;
-        lead.asking = true;
         Some(ClaimNote {
             console: lead.candidate.console.clone(),
             holder: lead.candidate.holder.clone(),
@@ -251,18 +252,32 @@ impl Loop {
         let Some(note) = self.note() else { return };
         let Some(answer) = self.lead.as_ref().map(|lead| lead.candidate.times.answer()) else { return };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
-        self.work.spawn(async move {
+        let task = self.work.spawn(async move {
             let at = Stopwatch::start(clock);
             let written = clock.deadline(answer, world.tracker.write_claim(&claim, &note)).await;
             let late = || Err(TrackerError::Deadline { endpoint: "the sign of life".to_owned() });
             Work::Signed(written.unwrap_or_else(late).map(|exists| exists.then_some((claim, at))))
         });
+        self.asks(task.id());
+    }
+
+    fn asks(&mut self, task: Id) {
+        if let Some(lead) = &mut self.lead {
+            lead.asking = Some(task);
+        }
+    }
+
+    /// This task ended badly: if it asked about the lead, the next beat asks again.
+    pub(super) fn asked_in_vain(&mut self, task: Id) {
+        if let Some(lead) = self.lead.as_mut().filter(|lead| lead.asking == Some(task)) {
+            lead.asking = None;
+        }
     }
 
     /// A sign of life was written, or its claim exists no more.
     pub(super) fn signed(&mut self, signed: Result<Option<(QueueId, Stopwatch)>, TrackerError>) {
         let Some(lead) = &mut self.lead else { return };
-        lead.asking = false;
+        lead.asking = None;
         match signed {
             Ok(Some(signed)) => lead.signed = Some(signed),
             Ok(None) => self.beat(),
@@ -290,18 +305,19 @@ impl Loop {
         let (highest, silent, answer) = (lead.highest, lead.silent(), lead.candidate.times.answer());
         let attempt = Try { fleet: self.settings.the_loop.fleet.clone(), ours, highest, silent, note };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
-        self.work.spawn(async move {
+        let task = self.work.spawn(async move {
             let stand = clock.deadline(answer, attempt.make(&world, clock)).await;
             let late = || Err(TrackerError::Deadline { endpoint: "the question who leads".to_owned() });
             Work::Stood(stand.unwrap_or_else(late))
         });
+        self.asks(task.id());
     }
 
     /// The server said who leads.
     pub(super) async fn stood(&mut self, stand: Result<Stand, TrackerError>) -> Result<(), EngineError> {
         let clock = self.setup.clock;
         let Some(lead) = &mut self.lead else { return Ok(()) };
-        (lead.asking, lead.asked) = (false, true);
+        (lead.asking, lead.asked) = (None, true);
         lead.signed = match &stand {
             Ok(Stand::Leads { claim, asked, .. }) => Some((claim.clone(), *asked)),
             _ => None,

@@ -90,6 +90,7 @@ impl Loop {
         self.fence.doubt();
         self.beat();
         self.delivered.rebase(now);
+        self.touched.clear();
         self.waits_told.forget_all();
         (self.leased_at, self.looked_deep_at, self.pruned_at) = (None, None, None);
         if let Some(ending) = &mut self.ending {

@@ -11,7 +11,7 @@ use crate::engine::act::breakers::Breakers;
 use crate::engine::act::crash::{Crashed, Point};
 use crate::engine::act::deed::{Deed, Done, Failed, Outcome, perform};
 use crate::engine::act::fence::Fence;
-use crate::engine::act::outcome::settle;
+use crate::engine::act::outcome::{kept_back, settle};
 use crate::engine::act::retry::Retries;
 use crate::engine::advise::Advisors;
 use crate::engine::command::Request;
@@ -28,20 +28,20 @@ use crate::engine::seen::facts::{Facts, Observation};
 use crate::engine::seen::sight::Sights;
 use crate::engine::start::Setup;
 use crate::engine::tell::Waits;
-use crate::engine::tend::{Delivered, note_done};
+use crate::engine::tend::{Delivered, note};
 use crate::engine::words::line;
 use crate::model::course::Courses;
 use crate::model::ids::{Actor, InstanceId, QueueId, Term};
 use crate::model::journal::EntryKind;
 use crate::model::plan::Plan;
-use crate::model::record::{IntentEnd, Memory, Record};
+use crate::model::record::{Memory, Record};
 use crate::model::settings::Settings;
 use crate::model::snapshot::{ErrorClass, Snapshot, Surplus};
 use crate::plan::pace::QUICK;
 use crate::store::StoreError;
 use crate::store::settings::{Watcher, watch};
 use crate::world::clock::{Clock, JumpWatch, Stopwatch};
-use crate::world::tracker::{Requeue, TrackerError};
+use crate::world::tracker::TrackerError;
 
 /// Why a loop cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -66,8 +66,6 @@ pub enum EngineError {
 pub(crate) const WHOLE_EVERY: SignedDuration = SignedDuration::from_mins(3);
 /// How often the guards are told that the console lives.
 pub(crate) const LEASED_EVERY: SignedDuration = SignedDuration::from_secs(60);
-/// Whether another has put back the task that it claimed is asked again after this.
-const CLAIMED_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 /// A look that ended badly is tried again after this.
 pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 
@@ -346,6 +344,7 @@ impl Loop {
             self.looking = None;
             self.look_within(AGAIN);
         }
+        self.asked_in_vain(error.id());
         let Some(act) = self.under_way.iter().find(|act| act.task == error.id()) else { return Ok(()) };
         let failed = Failed {
             class: ErrorClass::Unknown,
@@ -378,31 +377,14 @@ impl Loop {
         if let Ok(Done::KeptBack(why)) = &outcome.result {
             return self.kept_back(&outcome.deed, &why.to_string()).await;
         }
-        if let Deed::Enqueue { task, .. } = &outcome.deed {
-            // Whatever came of it, what is known of the task is too old to act on again.
-            self.facts.tasks.retain(|known| known.id != *task);
-            self.sights.forget_nowhere(task);
+        if let Err(failed) = &outcome.result {
+            tracing::warn!(deed = %outcome.deed, error = %failed.message, "a deed failed");
+            if let Deed::TellWaiting { name, .. } = &outcome.deed {
+                self.waits_told.forget(name);
+            }
         }
-        let first = match &outcome.result {
-            Ok(_) => {
-                note_done(&outcome.deed, &mut self.delivered, &mut self.retries, &mut self.facts, now);
-                if matches!(outcome.result, Ok(Done::Requeue(Requeue::Claimed))) {
-                    self.retries.rest(&outcome.deed, CLAIMED_AGAIN, now);
-                }
-                true
-            }
-            Err(failed) => {
-                tracing::warn!(deed = %outcome.deed, error = %failed.message, "a deed failed");
-                if let Deed::TellWaiting { name, .. } = &outcome.deed {
-                    self.waits_told.forget(name);
-                }
-                if let Deed::Start { instance, .. } = &outcome.deed {
-                    self.sights.refuse_start(instance, now);
-                }
-                // Launches back off by their kind, starts by their machine.
-                matches!(outcome.deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&outcome.deed, now)
-            }
-        };
+        let (delivered, retries) = (&mut self.delivered, &mut self.retries);
+        let first = note(&outcome, delivered, retries, &mut self.facts, &mut self.sights, now);
         let consequence = settle(&outcome, &self.memory, &mut self.breakers, first, &self.setup.catalogue, now);
         self.commit(consequence.records).await;
         if let Some(kind) = kind {
@@ -424,11 +406,7 @@ impl Loop {
         let now = self.setup.clock.now();
         let text = format!("did not {deed}");
         let mut records = vec![line(now, EntryKind::Failed, text).because(&why).record()];
-        if let Deed::Launch(order) = deed {
-            let batch = self.memory.intents.values().filter(|intent| intent.batch == order.batch);
-            records.extend(batch.map(|one| Record::IntentClosed { id: one.id.clone(), end: IntentEnd::Refused }));
-            records.extend(order.tries.iter().map(|one| Record::AttemptSettled(one.attempt.instance.clone())));
-        }
+        records.extend(kept_back(deed, &self.memory));
         self.retries.failed(deed, now);
         self.commit(records).await;
         self.beat();

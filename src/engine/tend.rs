@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::engine::act::deed::Deed;
+use crate::engine::act::deed::{Deed, Done, Outcome};
 use crate::engine::act::retry::Retries;
 use crate::engine::run::Loop;
 use crate::engine::seen::facts::{Facts, Region};
 use crate::engine::seen::hold::Held;
 use crate::engine::seen::join;
-use crate::engine::seen::sight::Sights;
+use crate::engine::seen::sight::{Sights, is_surely_off};
 use crate::engine::words::line;
 use crate::model::ids::InstanceId;
 use crate::model::instance::{Drain, Power};
@@ -24,6 +24,7 @@ use crate::model::record::{KnownInstance, Memory, Record};
 use crate::model::settings::{Market, PoolSettings, Settings};
 use crate::model::snapshot::{Snapshot, Stray};
 use crate::world::cloud::Sweep;
+use crate::world::tracker::Requeue;
 
 /// A machine that still runs so long after its stop was accepted was not stopped: it is told again, then at twice that.
 const STOP_TAKES: SignedDuration = SignedDuration::from_mins(3);
@@ -31,6 +32,9 @@ const STOP_TAKES_AT_MOST: SignedDuration = SignedDuration::from_hours(1);
 
 /// A worker's row that was removed is gone from the list at the next look; one that stays is not removed each time.
 const UNREGISTER_AGAIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// Whether another has put back the task that it claimed is asked again after this.
+const CLAIMED_AGAIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// What was left behind is looked for so often.
 const SWEEP_AGAIN: SignedDuration = SignedDuration::from_mins(15);
@@ -82,7 +86,7 @@ impl Delivered {
 
     /// The clock was set to `now`.
     pub(super) fn rebase(&mut self, now: Timestamp) {
-        let orders = self.orders.values_mut().chain(self.holds.values_mut());
+        let orders = self.orders.values_mut().chain(self.holds.values_mut()).chain(self.offs.values_mut());
         orders.chain(self.stops.values_mut().map(|(at, _)| at)).for_each(|at| *at = now);
     }
 }
@@ -90,14 +94,42 @@ impl Delivered {
 /// A gate reads its mailbox every 15 s, and before it pulls.
 const SURELY_READ: SignedDuration = SignedDuration::from_secs(60);
 
-/// A deed went well: what it has changed for certain need not be waited for until it is seen.
-pub(super) fn note_done(
-    deed: &Deed,
+/// Notes what became of a deed. Says whether it is to be told: it has not failed like this before.
+pub(super) fn note(
+    outcome: &Outcome,
     delivered: &mut Delivered,
     retries: &mut Retries,
     facts: &mut Facts,
+    sights: &mut Sights,
     now: Timestamp,
-) {
+) -> bool {
+    let Outcome { deed, result } = outcome;
+    match deed {
+        Deed::Enqueue { task, .. } => {
+            // Whatever came of it, what is known of the task is too old to act on again.
+            facts.tasks.retain(|known| known.id != *task);
+            sights.forget_nowhere(task);
+        }
+        // Its old mailbox was removed first, or is listed again.
+        Deed::Start { instance, .. } => facts.mailbox_removed(instance),
+        _ => {}
+    }
+    if let Ok(done) = result {
+        note_done(deed, delivered, retries, facts, now);
+        if matches!(done, Done::Requeue(Requeue::Claimed)) {
+            retries.rest(deed, CLAIMED_AGAIN, now);
+        }
+        return true;
+    }
+    if let Deed::Start { instance, .. } = deed {
+        sights.refuse_start(instance, now);
+    }
+    // Launches back off by their kind, starts by their machine.
+    matches!(deed, Deed::Launch(_) | Deed::Start { .. }) || retries.failed(deed, now)
+}
+
+/// A deed went well: what it has changed for certain need not be waited for until it is seen.
+fn note_done(deed: &Deed, delivered: &mut Delivered, retries: &mut Retries, facts: &mut Facts, now: Timestamp) {
     retries.done(deed);
     match deed {
         Deed::Drain { nonce, hold, .. } => {
@@ -246,7 +278,7 @@ impl Tending<'_> {
         }
         let heard = self.facts.mailboxes.keys().filter(|instance| self.is_heard(instance));
         // One that is off would read its old order when it comes back.
-        let off = |instance: &&InstanceId| self.memory.known.get(*instance).is_some_and(|known| known.power.is_off());
+        let off = |instance: &&InstanceId| is_surely_off(instance, self.facts, self.memory);
         let off = self.facts.mailboxes.keys().filter(off);
         deeds.extend(off.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
         deeds.extend(heard.map(|instance| Deed::DeleteMailbox { instance: instance.clone() }));
@@ -376,4 +408,102 @@ fn ended(nonce: &str) -> String {
 /// How a cancelled order is remembered beside the order.
 fn cancelled(nonce: &str) -> String {
     format!("run:{nonce}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::act::deed::Done;
+    use crate::engine::seen::example::{Fleet, intent};
+    use crate::model::observed::Mailbox;
+    use crate::model::record::Intent;
+    use crate::model::settings::Provider;
+
+    /// The deeds that are begun when a fleet looks like this.
+    fn deeds(fleet: &Fleet) -> Vec<String> {
+        let (snapshot, delivered) = (fleet.snapshot(), Delivered::default());
+        let plan = crate::plan::plan(&snapshot, &fleet.settings, &fleet.memory.ledger, fleet.now);
+        let tending = Tending {
+            memory: &fleet.memory,
+            facts: &fleet.facts,
+            sights: &fleet.sights,
+            settings: &fleet.settings,
+            delivered: &delivered,
+            snapshot: &snapshot,
+            plan: &plan,
+            now: fleet.now,
+        };
+        tending.tended().deeds.iter().map(ToString::to_string).collect()
+    }
+
+    /// A machine that is off, with the order that switched it off.
+    fn off() -> Fleet {
+        let mut fleet = Fleet::idle();
+        fleet.memory.apply(&Record::PowerSet { instance: "i-1".into(), power: Power::SwitchingOff { at: fleet.now } });
+        let now = fleet.now;
+        (fleet.last().state, fleet.last().ended) = (CloudState::Stopped, Some(now));
+        let metadata = [("want".to_owned(), "drain:n".to_owned())].into();
+        fleet.mailboxes = vec![Mailbox { queue: "m".into(), instance: "i-1".into(), created: now, metadata }];
+        fleet.live(10);
+        assert!(fleet.memory.known[&InstanceId::from("i-1")].power.is_off());
+        fleet
+    }
+
+    #[test]
+    fn the_mailbox_and_the_row_of_what_may_run_again_stay() {
+        let ghosts = |fleet: &Fleet| fleet.snapshot().ghosts.len();
+        let mut fleet = off();
+        assert_eq!((deeds(&fleet), ghosts(&fleet)), (vec!["remove the mailbox of i-1".to_owned()], 1));
+        // Somebody starts it, and the cloud does not answer: what is seen now may be of its new life.
+        fleet.cloud_down = true;
+        fleet.live(10);
+        assert_eq!((deeds(&fleet), ghosts(&fleet)), (vec![], 0));
+        fleet.cloud_down = false;
+        fleet.live(10);
+        assert_eq!((deeds(&fleet).len(), ghosts(&fleet)), (1, 1));
+        // The clock jumped: nothing that was seen before tells how it is now.
+        fleet.facts.distrust();
+        assert_eq!((deeds(&fleet), ghosts(&fleet)), (vec![], 0));
+        fleet.live(10);
+        // We start it.
+        let starts = Intent { starts: Some("i-1".into()), ..intent("b2.0", fleet.now) };
+        fleet.memory.apply(&Record::IntentOpened(starts));
+        assert_eq!((deeds(&fleet), ghosts(&fleet)), (vec![], 0));
+    }
+
+    #[test]
+    fn a_mailbox_that_a_start_removed_was_not_lost() {
+        let mut fleet = off();
+        let (mut delivered, mut retries) = (Delivered::default(), Retries::default());
+        let (provider, region, instance) = (Provider::Aws, "us-east-1".to_owned(), InstanceId::from("i-1"));
+        let deed = Deed::Start { provider, region, instance: instance.clone(), intent: "b2.0".into() };
+        let outcome = Outcome { deed, result: Ok(Done::Nothing) };
+        note(&outcome, &mut delivered, &mut retries, &mut fleet.facts, &mut fleet.sights, fleet.now);
+        fleet.mailboxes.clear();
+        fleet.live(10);
+        assert!(!fleet.facts.lost_mailbox(&instance));
+    }
+
+    #[test]
+    fn after_the_clock_was_set_back_a_switch_off_is_asked_for_in_time() {
+        let mut fleet = Fleet::idle();
+        fleet.memory.apply(&Record::PowerSet { instance: "i-1".into(), power: Power::SwitchingOff { at: fleet.now } });
+        let known = fleet.memory.known[&InstanceId::from("i-1")].clone();
+        let mut delivered = Delivered::default();
+        delivered.offs.insert(known.id.clone(), fleet.now + SignedDuration::from_hours(8));
+        delivered.rebase(fleet.now);
+        let (snapshot, now) = (fleet.snapshot(), fleet.now + STOP_TAKES + SignedDuration::from_secs(1));
+        let plan = crate::plan::plan(&snapshot, &fleet.settings, &fleet.memory.ledger, now);
+        let tending = Tending {
+            memory: &fleet.memory,
+            facts: &fleet.facts,
+            sights: &fleet.sights,
+            settings: &fleet.settings,
+            delivered: &delivered,
+            snapshot: &snapshot,
+            plan: &plan,
+            now,
+        };
+        assert!(tending.open_switch_off(&known).is_some());
+    }
 }

@@ -177,7 +177,7 @@ pub enum Reason {
         /// So many of them wait in the queue.
         tasks: u32,
     },
-    /// A hard budget covers it, and nobody knows what it costs.
+    /// A budget that is hard or acts by steps covers it, and nobody knows what it costs.
     NoPrice {
         pool: PoolName,
         machine_type: String,
@@ -418,7 +418,7 @@ impl fmt::Display for Reason {
                 counted(u64::from(*tasks), "waiting task")
             ),
             Self::NoPrice { pool, machine_type, budget } => {
-                write!(f, "no price is known for {machine_type} of pool {pool}, and hard budget \"{budget}\" covers it")
+                write!(f, "no price is known for {machine_type} of pool {pool}, and budget \"{budget}\" covers it")
             }
             Self::Unmeasured { pool, machine_type, scope, limit } => write!(
                 f,

@@ -1,5 +1,6 @@
 //! Budgets: what of each is spent and committed. A hard one governs launches: what is spent, what is committed and the
-//! new reservation are together at most the limit.
+//! new reservation are together at most the limit. Under one that is hard or acts by steps nothing is launched that nobody
+//! knows the cost of.
 
 use jiff::Timestamp;
 
@@ -146,18 +147,27 @@ impl<'a> Budgets<'a> {
         self.over_all.iter().chain(own).copied()
     }
 
+    fn covering(&self, queue: usize, pool: usize) -> impl Iterator<Item = &Purse<'a>> {
+        self.places(queue, pool).filter_map(|place| self.purses.get(place))
+    }
+
     /// The budget that leaves room for the fewest launches in a pool for a queue, and for how many.
     pub(super) fn tightest(&self, queue: usize, pool: usize, reservation: Money) -> Option<(u32, &Purse<'a>)> {
-        let covering = self.places(queue, pool).filter_map(|place| self.purses.get(place));
-        let hard = covering.filter(|purse| purse.budget.hard);
+        let hard = self.covering(queue, pool).filter(|purse| purse.budget.hard);
         hard.map(|purse| (purse.room(reservation), purse)).min_by_key(|(room, _)| *room)
+    }
+
+    /// A budget over launches in a pool for a queue that decides anything: what nobody knows the cost of would never bring
+    /// it to its limit, or to a step.
+    pub(super) fn governing(&self, queue: usize, pool: usize, reservation: Money) -> Option<&Purse<'a>> {
+        let tightest = self.tightest(queue, pool, reservation).map(|(_, purse)| purse);
+        tightest.or_else(|| self.covering(queue, pool).next())
     }
 
     /// The budget with the furthest step among those over a pool's machines for a queue. A machine of another pool or
     /// queue than the settings name is in those over everything alone.
     pub(super) fn furthest(&self, queue: Option<usize>, pool: Option<usize>) -> Option<(Step, &Purse<'a>)> {
-        let places = self.places(queue.unwrap_or(usize::MAX), pool.unwrap_or(usize::MAX));
-        let purses = places.filter_map(|place| self.purses.get(place));
+        let purses = self.covering(queue.unwrap_or(usize::MAX), pool.unwrap_or(usize::MAX));
         purses.filter_map(|purse| Some((purse.step()?, purse))).max_by_key(|(step, _)| *step)
     }
 

@@ -407,11 +407,21 @@ impl<'a> Judge<'a> {
             if *left < Money::ZERO {
                 found.push((Invariant::Budgets, format!("budget \"{budget}\" falls short by {left}")));
             }
-            if launch.rate.is_none() {
-                found.push((Invariant::Budgets, format!("no price, under budget \"{budget}\"")));
-            }
         }
         self.left = Some(left);
+        if launch.rate.is_none() {
+            found.extend(self.without_price(launch));
+        }
+    }
+
+    /// A budget that stops launches, or acts by steps, must see what they cost.
+    fn without_price(&self, launch: &Launch) -> Option<(Invariant, String)> {
+        let acts = |budget: &Budget| budget.hard || budget.at.rungs().iter().any(|rung| rung.step != Step::Warn);
+        let over = self.settings.budgets.iter().find(|budget| {
+            let covers = || budget.scope.among(&self.settings.pools).of_launch(&launch.pool, &launch.queue);
+            acts(budget) && budget.scope.holds_launches() && covers()
+        });
+        over.map(|budget| (Invariant::Budgets, format!("no price, under budget \"{}\"", budget.name)))
     }
 
     /// What is left of each hard budget before this plan, of those that launches are held to.
@@ -677,7 +687,14 @@ mod tests {
             (launch.vcpu, launch.gpu, launch.rate) = (64, 8, None);
             launch.machine_type = "u1.huge".into();
         });
-        assert_eq!(judged(&all, "loop", &[unpriced]), [(0, 2)]);
+        assert_eq!(judged(&all, "loop", std::slice::from_ref(&unpriced)), [(0, 2)]);
+        for (step, broken) in [("warn", vec![]), ("cheapest-only", vec![(0, 2)]), ("drain", vec![(0, 2)])] {
+            let soft = all.clone().set(|settings| {
+                let rungs = [("90%".to_owned(), step.to_owned())].into();
+                (settings.budgets[0].hard, settings.budgets[0].at) = (false, Ladder::read(&rungs).unwrap());
+            });
+            assert_eq!(judged(&soft, "loop", std::slice::from_ref(&unpriced)), broken, "{step}");
+        }
     }
 
     fn silence(machine: &mut Instance, seconds: i64, ordered: i64) {

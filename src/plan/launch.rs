@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::budgets::Purse;
 use super::index::{Index, Kind, Pool, Queue};
 use super::learned::keep_alive;
 use super::limits::Candidate;
@@ -97,10 +98,11 @@ impl Pass<'_> {
         if let Some(step) = self.forbidden_by_step(queue.place, place, false) {
             return Some(step);
         }
+        let candidate = Candidate { queue: queue.place, pool: place, offer: kind.offer };
+        if let Some(purse) = self.forbids_unpriced(&candidate, reservation) {
+            return Some(purse.no_price(&pool.settings.name, kind.machine_type.as_str()));
+        }
         match self.budgets().tightest(queue.place, place, reservation) {
-            Some((_, purse)) if kind.offer.rate.is_none() => {
-                Some(purse.no_price(&pool.settings.name, kind.machine_type.as_str()))
-            }
             Some((0, purse)) => Some(purse.reason(reservation)),
             _ if self.unproved_room(place, pool) == 0 => self.caution(place, pool, kind),
             _ => None,
@@ -134,7 +136,7 @@ impl Pass<'_> {
     /// Machines of the pool that are switched off are started before others are launched, within the same limits and
     /// budgets; what these forbid the launches will say. Says how many.
     fn start_kept(&mut self, want: &Want<'_>, queue: &Queue<'_>, pool: &Pool<'_>) -> u32 {
-        let now = self.index.now;
+        let (now, site) = (self.index.now, pool.settings.site());
         let may_start = |machine: &Machine<'_>| {
             let again = machine.seen.no_start_until.is_none_or(|until| until <= now);
             // A worker's row of before would be taken for a new one.
@@ -147,7 +149,7 @@ impl Pass<'_> {
                 && machine.pool == Some(want.pool)
                 // It counts in the limits of its home queue, by its tag too.
                 && machine.home == Some(want.queue)
-                && machine.seen.region == pool.settings.region
+                && machine.seen.region == site
                 && machine.seen.worker.is_none()
         };
         let kept = self.machines.iter().enumerate().filter(|(_, machine)| may_start(machine)).map(|(place, _)| place);
@@ -234,15 +236,15 @@ impl Pass<'_> {
     pub(super) fn narrow_room(&self, pool: &Pool<'_>, kind: &Kind<'_>) -> u32 {
         let Some(breaker) = kind.narrowed else { return u32::MAX };
         let settings = pool.settings;
-        let region = (settings.provider, &settings.region);
-        let same = |provider, region_of, market| (provider, region_of) == region && market == kind.market;
+        let site = settings.site();
+        let same = |provider, of: &str, market| provider == settings.provider && of == site && market == kind.market;
         let intents = self.index.snapshot.intents.iter();
         let intents = intents.filter(|one| same(one.provider, &one.region, one.market));
         let intents = intents.filter(|one| one.may_be(kind.machine_type)).count();
         let now = self.actions.iter().filter_map(|planned| match &planned.action {
             Action::Launch(launch) => {
                 let of = self.index.pools.get(self.index.pool_place(&launch.pool)?)?.settings;
-                let same = same(of.provider, &of.region, launch.market) && launch.may_be(kind.machine_type);
+                let same = same(of.provider, &of.site(), launch.market) && launch.may_be(kind.machine_type);
                 same.then_some(launch.count)
             }
             _ => None,
@@ -260,6 +262,12 @@ impl Pass<'_> {
         kind.narrowed.map(|breaker| back_off(pool, breaker))
     }
 
+    /// The budget under which a machine is not launched since nobody knows what it costs.
+    fn forbids_unpriced(&self, candidate: &Candidate, reservation: Money) -> Option<&Purse<'_>> {
+        let budgets = || self.budgets().governing(candidate.queue, candidate.pool, reservation);
+        if candidate.offer.rate.is_some() { None } else { budgets() }
+    }
+
     /// How many more may be launched, and what keeps it from being more.
     pub(super) fn room(
         &self,
@@ -272,18 +280,17 @@ impl Pass<'_> {
         let limit = self.usage.tightest(self.index, candidate);
         let by_limits = limit.map_or(u32::MAX, |limit| limit.room);
         let purse = self.budgets().tightest(candidate.queue, candidate.pool, reservation);
-        let by_budgets = match purse {
-            None => u32::MAX,
-            Some(_) if kind.offer.rate.is_none() => 0,
-            Some((room, _)) => room,
+        let unpriced = self.forbids_unpriced(candidate, reservation);
+        let by_budgets = match (unpriced, purse) {
+            (Some(_), _) => 0,
+            (None, Some((room, _))) => room,
+            (None, None) => u32::MAX,
         };
-        let why = match (purse, limit) {
+        let why = match (unpriced, purse, limit) {
             _ if !explain => None,
-            (Some((_, purse)), _) if by_budgets <= by_limits => Some(match kind.offer.rate {
-                None => purse.no_price(&pool.settings.name, kind.machine_type.as_str()),
-                Some(_) => purse.reason(reservation),
-            }),
-            (_, Some(limit)) => limit.reason(self.index, candidate, kind.machine_type.as_str()),
+            (Some(purse), ..) => Some(purse.no_price(&pool.settings.name, kind.machine_type.as_str())),
+            (None, Some((_, purse)), _) if by_budgets <= by_limits => Some(purse.reason(reservation)),
+            (.., Some(limit)) => limit.reason(self.index, candidate, kind.machine_type.as_str()),
             _ => None,
         };
         (by_limits.min(by_budgets), why)
@@ -322,11 +329,13 @@ pub(super) fn reservation(index: &Index<'_>, queue: &Queue<'_>, pool: &Pool<'_>,
 
 #[cfg(test)]
 mod tests {
+    use crate::model::breaker::{Breaker, Offering};
     use crate::model::instance::{DrainCause, Instance, Origin, Phase};
     use crate::model::money::{Money, Rate};
     use crate::model::plan::Action;
     use crate::model::record::{Learned, Samples};
-    use crate::model::settings::{BudgetScope, Limits, Per, Period, Settings};
+    use crate::model::settings::{BudgetScope, Ladder, Limits, Market, Per, Period, Settings};
+    use crate::model::snapshot::ErrorClass;
     use crate::plan::example::{World, ago, budget, drain, instance, interval, pool, queue, secs};
 
     fn waiting(count: usize) -> World {
@@ -462,6 +471,52 @@ mod tests {
         assert_eq!(outcome(&world.set(|settings| settings.the_loop.time_zone = zone)).0, 0);
     }
 
+    /// A soft budget counts what has no price as $0: it would never come to its step.
+    #[test]
+    fn without_a_price_nothing_is_launched_under_a_soft_budget_that_acts() {
+        let under = |rungs: &[(&str, &str)]| {
+            let rungs = rungs.iter().map(|(percent, step)| ((*percent).to_owned(), (*step).to_owned())).collect();
+            let world = waiting(1).set(|settings| {
+                settings.pools[0].types = vec!["u1.huge".into()];
+                settings.budgets = vec![budget("day", BudgetScope::All, "$100")];
+                (settings.budgets[0].hard, settings.budgets[0].at) = (false, Ladder::read(&rungs).unwrap());
+            });
+            let priced = world.clone().set(|settings| settings.pools[0].price = Some(Rate::ZERO));
+            assert_eq!(outcome(&priced), (1, vec![]));
+            outcome(&world)
+        };
+        let no = "no price is known for u1.huge of pool gpu, and budget \"day\" covers it";
+        assert_eq!(under(&[("100%", "stop-launching")]), (0, vec![no.to_owned()]));
+        assert_eq!(under(&[("50%", "warn"), ("80%", "cheapest-only")]), (0, vec![no.to_owned()]));
+        assert_eq!(under(&[("50%", "warn")]), (1, vec![]), "it only tells");
+        assert_eq!(under(&[]), (1, vec![]));
+    }
+
+    #[test]
+    fn a_quota_of_an_account_is_asked_for_what_it_holds() {
+        let launched = |region: &str| {
+            let mut world = waiting(5).set(|settings| settings.pools[0].account = Some("lab".into()));
+            world.snapshot.breakers = vec![Breaker {
+                on: Offering {
+                    machine_type: Some("g5.xlarge".into()),
+                    market: Some(Market::OnDemand),
+                    ..Offering::of_account("aws lab@us-east-1")
+                },
+                since: ago(60),
+                until: ago(-60),
+                class: ErrorClass::Quota,
+                strikes: 1,
+                at_most: 2,
+                quota: None,
+                message: "full".to_owned(),
+            }];
+            let mut world = world.intent("gpu", "train").last_heard("aws lab@us-east-1", 0);
+            region.clone_into(&mut world.snapshot.intents[0].region);
+            outcome(&world).0
+        };
+        assert_eq!((launched("lab@us-east-1"), launched("us-east-1")), (1, 2), "one of two is asked for already");
+    }
+
     #[test]
     fn without_a_price_nothing_is_launched_under_a_hard_budget() {
         let world = waiting(2).set(|settings| {
@@ -470,7 +525,7 @@ mod tests {
         });
         world.expect(&[
             "grow: launch 2 x m5.large in gpu for train: 2 waiting - 0 idle - 0 starting - 0 foreign idle = 2 needed",
-            "NOT grow train gpu: no price is known for u1.huge of pool gpu, and hard budget \"day\" covers it",
+            "NOT grow train gpu: no price is known for u1.huge of pool gpu, and budget \"day\" covers it",
         ]);
         let free = world.set(|settings| settings.budgets.clear());
         assert!(free.told()[0].contains("2 x u1.huge"), "nothing asks for its price");

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::engine::act::crash::{CrashPoints, Crashed, DeedKind, Point};
 use crate::engine::act::fence::{Fence, KeptBack};
 use crate::engine::act::pods::{self, Tried, Try};
+use crate::engine::act::start::start;
 use crate::model::ids::{
     FleetId, InstanceId, IntentId, MachineType, PoolName, QueueId, QueueName, Revision, TaskId, Term, WorkerId,
 };
@@ -248,9 +249,12 @@ impl Deed {
             )
             | (Self::Stop { instance, .. }, Self::Stop { instance: other, .. })
             | (Self::SwitchOff { instance, .. }, Self::SwitchOff { instance: other, .. })
-            | (Self::Start { instance, .. }, Self::Start { instance: other, .. })
-            | (Self::CreateMailbox { instance }, Self::CreateMailbox { instance: other })
-            | (Self::DeleteMailbox { instance }, Self::DeleteMailbox { instance: other }) => instance == other,
+            // What a start removes must not be removed once more when the machine is up.
+            | (
+                Self::Start { instance, .. } | Self::DeleteMailbox { instance },
+                Self::Start { instance: other, .. } | Self::DeleteMailbox { instance: other },
+            )
+            | (Self::CreateMailbox { instance }, Self::CreateMailbox { instance: other }) => instance == other,
             (Self::Requeue { lost }, Self::Requeue { lost: other }) => lost.task == other.task,
             (Self::Enqueue { task, .. }, Self::Enqueue { task: other, .. }) => task == other,
             (Self::Unregister { worker }, Self::Unregister { worker: other }) => worker == other,
@@ -440,10 +444,7 @@ async fn call(world: &World, deed: &Deed) -> Result<Done, Failed> {
             world.cloud(*provider)?.stop(region, std::slice::from_ref(instance)).await?;
             Ok(Done::Nothing)
         }
-        Deed::Start { provider, region, instance, .. } => {
-            world.cloud(*provider)?.start(region, std::slice::from_ref(instance)).await?;
-            Ok(Done::Nothing)
-        }
+        Deed::Start { provider, region, instance, .. } => start(world, *provider, region, instance).await,
         Deed::Drain { instance, nonce, hold } => {
             tracker.order_drain(instance, nonce).await?;
             if *hold { nothing(tracker.place_hold(instance, nonce).await) } else { Ok(Done::Nothing) }

@@ -11,3 +11,4 @@ pub mod naming;
 pub(super) mod outcome;
 pub(crate) mod pods;
 pub(super) mod retry;
+mod start;

@@ -69,6 +69,20 @@ pub(in crate::engine) fn settle(
     }
 }
 
+/// A deed was not begun, since this console may not lead any more: what was written down for it holds no place.
+#[must_use]
+pub(in crate::engine) fn kept_back(deed: &Deed, memory: &Memory) -> Vec<Record> {
+    match deed {
+        Deed::Launch(order) => {
+            let refused = intents(order, memory).map(|intent| close(&intent.id, IntentEnd::Refused));
+            let settled = order.tries.iter().map(|one| Record::AttemptSettled(one.attempt.instance.clone()));
+            refused.chain(settled).collect()
+        }
+        Deed::Start { intent, .. } => vec![close(intent, IntentEnd::Refused)],
+        _ => Vec::new(),
+    }
+}
+
 fn left_behind(leftover: &Leftover, region: &str, now: Timestamp) -> Record {
     let (kind, text) = match leftover {
         Leftover::Disk { id, gigabytes, deleted_at } => {
@@ -308,6 +322,19 @@ mod tests {
             _ => None,
         };
         records.iter().filter_map(end).collect()
+    }
+
+    #[test]
+    fn what_is_kept_back_holds_no_place() {
+        let (mut fleet, deed) = launching();
+        assert_eq!(ends(&kept_back(&deed, &fleet.memory)), [IntentEnd::Refused; 2]);
+        let starts = crate::engine::seen::example::intent("s.0", fleet.now);
+        fleet.memory.apply(&Record::IntentOpened(starts));
+        let (provider, region) = (crate::model::settings::Provider::Aws, "us-east-1".to_owned());
+        let start = Deed::Start { provider, region, instance: "i-1".into(), intent: "s.0".into() };
+        let closed = Record::IntentClosed { id: "s.0".into(), end: IntentEnd::Refused };
+        assert_eq!(kept_back(&start, &fleet.memory), [closed]);
+        assert_eq!(kept_back(&Deed::Unregister { worker: "w".into() }, &fleet.memory), []);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::engine::seen::facts::Facts;
 use crate::engine::seen::fault::{Seen, fault};
 use crate::engine::seen::making::Making;
 use crate::engine::seen::pods;
-use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, our_workers};
+use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, is_surely_off, our_workers};
 use crate::engine::seen::word;
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
@@ -414,9 +414,8 @@ fn is_gone(instance: &InstanceId, sights: &Sights, memory: &Memory) -> bool {
 }
 
 fn ghosts(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings) -> Vec<Ghost> {
-    let is_off = |id: &InstanceId| memory.known.get(id).is_some_and(|known| known.power.is_off());
     our_workers(facts, &settings.the_loop.fleet)
-        .filter(|(name, _)| is_gone(&name.instance, sights, memory) || is_off(&name.instance))
+        .filter(|(name, _)| is_gone(&name.instance, sights, memory) || is_surely_off(&name.instance, facts, memory))
         .map(|(name, worker)| Ghost {
             worker: worker.id.clone(),
             instance: name.instance,

@@ -1,7 +1,7 @@
 //! What a look at the world changes in the memory: machines that appear, register, take and end tasks, answer a drain,
 //! end, and are gone. Pure: facts in, records out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -15,7 +15,7 @@ use crate::engine::seen::sight::{ABSENT_PROOFS, SeenTask, Sights, restarted};
 use crate::engine::words::line;
 use crate::model::attempt::PodState;
 use crate::model::catalogue::Catalogue;
-use crate::model::ids::{InstanceId, IntentId, MachineType, TaskId, Zone};
+use crate::model::ids::{InstanceId, IntentId, MachineType, PoolName, TaskId, Zone};
 use crate::model::instance::{Origin, Power};
 use crate::model::journal::EntryKind;
 use crate::model::ledger::{Interval, Share};
@@ -48,7 +48,11 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
     if known.memory.ledger.whole_since.is_none() {
         records.push(Record::LedgerWholeSince(known.now));
     }
+    records.extend(pods::set_back(known));
     records.extend(known.memory.intents.values().flat_map(|intent| known.of_intent(intent, fresh)));
+    // How many boots in a row have failed, with those of this look.
+    let boots = known.memory.boots_failed.iter();
+    let mut boots_failed: BTreeMap<&PoolName, usize> = boots.map(|(pool, failed)| (pool, failed.len())).collect();
     let rows = Rows::new(known.facts, &known.settings.the_loop.fleet);
     for machine in known.memory.known.values() {
         if fresh.clearml
@@ -56,7 +60,11 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
             && let rows = rows.of(&machine.id)
             && !rows.is_empty()
         {
-            records.extend(known.of_workers(machine, rows));
+            let told = known.of_workers(machine, rows);
+            if told.iter().any(|record| matches!(record, Record::BootsForgiven(_))) {
+                boots_failed.remove(&machine.pool);
+            }
+            records.extend(told);
         }
         if fresh.clearml {
             records.extend(known.of_drain(machine, rows.of(&machine.id)));
@@ -67,7 +75,7 @@ pub(in crate::engine) fn notice(known: &Known<'_>, fresh: &Fresh) -> Vec<Record>
         if machine.provider == Provider::Kubernetes {
             records.extend(pods::charged(known, machine));
         } else if fresh.clearml && rows.of(&machine.id).is_empty() {
-            records.extend(known.of_boot(machine));
+            records.extend(known.of_boot(machine, boots_failed.entry(&machine.pool).or_default()));
         }
     }
     records.extend(pods::found(known));
@@ -160,7 +168,7 @@ impl Known<'_> {
         let absent = self.sights.absences(&intent.id) >= ABSENT_PROOFS;
         if asked && absent && !self.calling.contains(&intent.id) {
             let text = format!("no machine of launch {} appeared: it is given up", intent.id);
-            let after = Short(self.now.duration_since(intent.opened));
+            let after = Short(self.now.duration_since(intent.opened).max(SignedDuration::ZERO));
             let why = match intent.provider {
                 Provider::Kubernetes => format!("there is no Job of it, {after} after the call"),
                 _ => format!("absent from {ABSENT_PROOFS} listings, {after} after the call"),
@@ -710,5 +718,12 @@ mod tests {
         assert_eq!(ends(&fleet.live(300)), []);
         assert_eq!(ends(&fleet.live(10)), []);
         assert_eq!(ends(&fleet.live(10)), [("b.0".to_owned(), IntentEnd::NeverAppeared)]);
+        // The clock is set back by hours: its launch is not waited for until it comes there again.
+        fleet.memory.apply(&Record::IntentOpened(intent("b.2", fleet.now)));
+        fleet.sights = Sights::default();
+        assert_eq!(ends(&fleet.live(-4 * 3_600)), []);
+        assert_eq!(ends(&fleet.live(300)), []);
+        assert_eq!(ends(&[fleet.live(10), fleet.live(10)].concat()), []);
+        assert_eq!(ends(&fleet.live(10)), [("b.2".to_owned(), IntentEnd::NeverAppeared)]);
     }
 }

@@ -80,6 +80,13 @@ fn running(attempt: &Attempt, record: Option<&TaskRecord>) -> RunningTask {
     }
 }
 
+/// Attempts that are dated later than now: the clock was set back since. Each would wait until it comes there again.
+pub(super) fn set_back(known: &Known<'_>) -> impl Iterator<Item = Record> {
+    let now = known.now;
+    let ahead = known.memory.attempts.values().filter(move |attempt| attempt.opened > now);
+    ahead.map(move |attempt| Record::AttemptOpened(Box::new(Attempt { opened: now, ..attempt.clone() })))
+}
+
 /// vCPUs and GPUs of a pod, as its pool has them now.
 pub(super) fn size(machine: &CloudInstance, pool: &PoolName, settings: &Settings) -> Option<(u32, u32)> {
     machine.pod.as_ref()?;
@@ -333,6 +340,17 @@ mod tests {
         fleet.memory.apply(&of_cluster("b.1", opened));
         assert!(!ends(&fleet.live(60)) && !ends(&fleet.live(59)));
         assert!(!ends(&fleet.live(10)) && !ends(&fleet.live(10)) && ends(&fleet.live(10)));
+    }
+
+    #[test]
+    fn an_attempt_of_before_the_clock_was_set_back_is_of_now() {
+        let mut fleet = waiting();
+        fleet.live(0);
+        let before = fleet.memory.attempts.values().next().cloned().unwrap();
+        let told = fleet.live(-3_600);
+        let expected = Attempt { opened: fleet.now, ..before };
+        assert!(told.contains(&Record::AttemptOpened(Box::new(expected.clone()))), "{told:?}");
+        assert_eq!(fleet.memory.attempts.into_values().collect::<Vec<_>>(), [expected]);
     }
 
     #[test]

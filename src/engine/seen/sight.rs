@@ -228,7 +228,7 @@ impl Sights {
                 Provider::Kubernetes if inherited => (CALL_ENDS_AFTER, ABSENT_PROOFS),
                 provider => (absent_after(provider), 1),
             };
-            let late = fresh.at.duration_since(intent.opened) > after;
+            let late = self.age(intent.opened, fresh.at) > after;
             let looked = fresh.saw(&Region { provider: intent.provider, name: intent.region.clone() });
             let starts = |id: &InstanceId| memory.known.get(id).is_some_and(|known| restarted(known, facts).is_some());
             let shown = shown.contains(&intent.id) || intent.starts.as_ref().is_some_and(starts);
@@ -240,6 +240,13 @@ impl Sights {
                 (*absences, *last) = (absences.saturating_add(proofs), fresh.at);
             }
         }
+    }
+
+    /// How long ago something was that is dated later than now where the clock was set back since: then our own looks say
+    /// how long at least.
+    fn age(&self, dated: Timestamp, now: Timestamp) -> SignedDuration {
+        let since = if dated > now { self.began.unwrap_or(now) } else { dated };
+        now.duration_since(since)
     }
 
     fn watch_tasks(&mut self, fresh: &Fresh, rows: &Rows<'_>) {
@@ -367,6 +374,18 @@ pub fn restarted<'a>(known: &KnownInstance, facts: &'a Facts) -> Option<&'a Clou
     let shown = facts.machines.get(&known.id).filter(|_| known.power.is_off())?;
     let off = matches!(shown.state, CloudState::Stopping | CloudState::Stopped);
     (!off && shown.launched > known.launched).then_some(shown)
+}
+
+/// Whether a machine that we switched off is surely off: the cloud lists it so, in a listing no older than what ClearML said,
+/// and nobody starts it. What else is known of it may be of a new boot.
+#[must_use]
+pub fn is_surely_off(instance: &InstanceId, facts: &Facts, memory: &Memory) -> bool {
+    let Some(known) = memory.known.get(instance).filter(|known| known.power.is_off()) else { return false };
+    let region = Region { provider: known.provider, name: known.region.clone() };
+    let listed = facts.seen_at(&region).zip(facts.asked).is_some_and(|(listed, asked)| listed >= asked);
+    let off = facts.machines.get(instance).is_some_and(|shown| shown.state == CloudState::Stopped);
+    let starts = memory.intents.values().any(|intent| intent.starts.as_ref() == Some(instance));
+    listed && off && !starts
 }
 
 /// What is not listed may have been made a moment ago.

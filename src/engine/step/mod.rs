@@ -14,7 +14,7 @@ use crate::engine::act::breakers::Breakers;
 use crate::engine::act::decide::{Decision, Ground};
 use crate::engine::act::deed::{Deed, Done, Failed, Outcome};
 use crate::engine::act::naming::Naming;
-use crate::engine::act::outcome::{Consequence, settle};
+use crate::engine::act::outcome::{Consequence, kept_back, settle};
 use crate::engine::act::retry::Retries;
 use crate::engine::backoff::heed;
 use crate::engine::pass::{is_adoption, stale_after};
@@ -26,12 +26,12 @@ use crate::engine::seen::sight::Sights;
 use crate::engine::seen::word;
 use crate::engine::spend::spend;
 use crate::engine::stance::Stance;
-use crate::engine::tend::{Delivered, Tended, Tending, note_done};
+use crate::engine::tend::{Delivered, Tended, Tending, note};
 use crate::model::catalogue::Catalogue;
 use crate::model::course::Courses;
 use crate::model::ids::{InstanceId, IntentId, TaskId, Term, WorkerId};
 use crate::model::plan::Plan;
-use crate::model::record::{IntentEnd, KnownInstance, Memory, Record};
+use crate::model::record::{KnownInstance, Memory, Record};
 use crate::model::settings::Settings;
 use crate::model::snapshot::{Ask, Order, Snapshot, Surplus};
 use crate::plan::check::{Broken, check};
@@ -371,29 +371,13 @@ impl Stepper {
         let Some(place) = self.under_way.iter().position(|(begun, _)| *begun == number) else { return Vec::new() };
         let (_, deed) = self.under_way.swap_remove(place);
         if matches!(result, Ok(Done::KeptBack(_))) {
-            if let Deed::Launch(order) = &deed {
-                let batch = self.memory.intents.values().filter(|intent| intent.batch == order.batch);
-                let closed = |id: &IntentId| Record::IntentClosed { id: id.clone(), end: IntentEnd::Refused };
-                let records = batch.map(|intent| closed(&intent.id)).collect();
-                self.commit(records);
-            }
+            self.commit(kept_back(&deed, &self.memory));
             self.retries.failed(&deed, now);
             return Vec::new();
         }
-        if let Deed::Enqueue { task, .. } = &deed {
-            self.facts.tasks.retain(|known| known.id != *task);
-            self.sights.forget_nowhere(task);
-        }
-        let first = if result.is_ok() {
-            note_done(&deed, &mut self.delivered, &mut self.retries, &mut self.facts, now);
-            true
-        } else {
-            if let Deed::Start { instance, .. } = &deed {
-                self.sights.refuse_start(instance, now);
-            }
-            matches!(deed, Deed::Launch(_) | Deed::Start { .. }) || self.retries.failed(&deed, now)
-        };
         let outcome = Outcome { deed, result };
+        let (delivered, retries) = (&mut self.delivered, &mut self.retries);
+        let first = note(&outcome, delivered, retries, &mut self.facts, &mut self.sights, now);
         let Consequence { records, deeds } =
             settle(&outcome, &self.memory, &mut self.breakers, first, &self.catalogue, now);
         self.commit(records);

@@ -8,6 +8,7 @@ use crate::engine::lead::{Candidate, Times};
 use crate::model::claim::ClaimNote;
 use crate::model::ids::Term;
 use crate::model::journal::EntryKind;
+use crate::model::observed::CloudState;
 use crate::model::record::Record;
 use crate::model::snapshot::Ask;
 use crate::store::Store;
@@ -21,15 +22,21 @@ fn note(console: &str) -> ClaimNote {
 impl Trial {
     /// An armed loop that may lead, and after a moment does.
     async fn leading(waiting: usize) -> Self {
+        Self::leading_with(SettingsFile::in_memory(SETTINGS).unwrap(), waiting, &[]).await
+    }
+
+    /// The first questions who leads meet these fates.
+    async fn leading_with(settings: SettingsFile, waiting: usize, fates: &[Fate]) -> Self {
         let disk = Disk::default();
         disk.clone().commit(&[Record::Armed(true)]).await.unwrap();
         let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
         let world = Scripted::new(clock, waiting);
-        let mut setup = Self::setup(&world, &disk, clock, SettingsFile::in_memory(SETTINGS).unwrap());
+        world.next("claims", fates);
+        let mut setup = Self::setup(&world, &disk, clock, settings);
         setup.leader = Leader::Other("nobody yet".to_owned());
         setup.candidate = Some(Candidate { console: "a".to_owned(), holder: "a".to_owned(), times: Times::default() });
         let mut trial = Self::start_with(setup, world, disk, clock);
-        trial.pass(2).await;
+        trial.pass(if fates.is_empty() { 2 } else { 30 }).await;
         assert_eq!(trial.view().leader, Leader::Us(Term(1)));
         trial
     }
@@ -51,6 +58,34 @@ async fn before_every_act_the_server_is_asked_who_leads() {
     trial.pass(600).await;
     assert_eq!(trial.world.calls("launch"), 1, "b has shown no sign of life for a minute");
     assert_eq!(trial.view().leader, Leader::Us(Term(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_is_kept_back_holds_no_place() {
+    let mut trial = Trial::leading_with(super::kept::keeping(), 1, &[]).await;
+    trial.pass(15).await;
+    trial.world.registers();
+    trial.world.takes_all_tasks();
+    trial.pass(20 * 60).await;
+    assert_eq!(trial.world.state("i-0"), Some(CloudState::Stopped));
+    // Nothing has told this loop yet that another leads.
+    trial.world.facts().claims.insert(Term(2), note("b"));
+    trial.world.facts().waiting = vec!["t".into()];
+    trial.ask(Command::Refresh).await.unwrap();
+    trial.pass(1).await;
+    assert_eq!((trial.world.calls("start"), trial.lines(EntryKind::Failed)), (0, vec!["did not start i-0 again"]));
+    assert_eq!(trial.view().snapshot.intents, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_a_question_who_leads_or_in_a_sign_of_life_is_not_the_last_one() {
+    let mut trial = Trial::leading_with(SettingsFile::in_memory(SETTINGS).unwrap(), 0, &[Fate::Panics]).await;
+    trial.world.next("write_claim", &[Fate::Panics]);
+    trial.pass(60).await;
+    let before = trial.world.calls("write_claim");
+    trial.pass(120).await;
+    assert!(trial.world.calls("write_claim") > before);
+    assert_eq!(trial.view().leader, Leader::Us(Term(1)));
 }
 
 #[tokio::test(start_paused = true)]

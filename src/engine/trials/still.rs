@@ -51,9 +51,10 @@ async fn a_clock_that_is_set_back_by_hours_delays_no_look_no_lease_and_no_retry(
     let lease = Deed::RenewLease { fleet: "lab".into(), value: String::new() };
     the_loop.retries.failed(&lease, later);
     the_loop.leased_at = Some(later);
+    the_loop.touched.insert("clearml-t-1".into(), later);
     the_loop.jumped(SignedDuration::from_hours(-8)).await;
     assert!(the_loop.facts.sources(limit).iter().all(|source| source.is_stale(now)));
-    assert!(!the_loop.retries.blocks(&lease, now) && the_loop.leased_at.is_none());
+    assert!(!the_loop.retries.blocks(&lease, now) && the_loop.leased_at.is_none() && the_loop.touched.is_empty());
 }
 
 /// A loop whose first look ends; `noticed`: the clock jumped meanwhile, and it noticed.

@@ -140,6 +140,18 @@ mod tests {
              2 waiting - 0 idle - 1 starting - 0 foreign idle = 1 needed"]);
     }
 
+    #[test]
+    fn what_an_account_keeps_is_started_there_alone() {
+        let here = |region: &str| {
+            let world = keeping(2).waiting("train", 1).with(Instance { region: region.to_owned(), ..off("i-1", 60) });
+            let world = world.set(|settings| settings.pools[0].account = Some("lab".into()));
+            let world = world.last_heard("aws lab@us-east-1", 0);
+            world.told().iter().any(|told| told.starts_with("grow: start i-1"))
+        };
+        assert!(here("lab@us-east-1"));
+        assert!(!here("us-east-1") && !here("other@us-east-1") && !here("lab@eu-west-1"));
+    }
+
     /// Gaps of 170 s are worth three minutes of idling where a boot follows, and none where a start of what was kept does.
     #[test]
     fn a_machine_that_will_be_kept_idles_for_as_long_as_a_start_is_worth() {

@@ -56,10 +56,14 @@ fn alive(pass: &Pass<'_>, instance: &InstanceId) -> Option<Reason> {
     machine.is_there().then(|| Reason::Busy { instance: instance.clone(), task })
 }
 
-/// One that is off has no worker.
+/// One that is off has no worker, unless somebody starts it, or may have since it was last seen.
 fn runs(pass: &Pass<'_>, instance: &InstanceId) -> Option<Reason> {
-    let off = pass.machines.get(pass.index.instance_place(instance)?)?.seen.phase == Phase::Stopped;
-    if off { None } else { alive(pass, instance) }
+    let machine = pass.machines.get(pass.index.instance_place(instance)?)?;
+    let seen = machine.seen;
+    if seen.phase == Phase::Stopped && !machine.started {
+        return pass.index.stale_region(seen.provider, &seen.region);
+    }
+    alive(pass, instance)
 }
 
 fn answer(pass: &Pass<'_>, stray: &Stray) -> Result<(Action, Reason), Reason> {
@@ -99,9 +103,9 @@ fn answer(pass: &Pass<'_>, stray: &Stray) -> Result<(Action, Reason), Reason> {
 mod tests {
     use crate::model::instance::Phase;
     use crate::model::plan::Action;
-    use crate::model::settings::OnLost;
+    use crate::model::settings::{OnIdle, OnLost};
     use crate::model::snapshot::{Ghost, Stray};
-    use crate::plan::example::{World, ago, instance};
+    use crate::plan::example::{World, ago, instance, off};
 
     fn lost(task: &str, requeues: u32) -> Stray {
         Stray::OfGoneMachine {
@@ -192,6 +196,25 @@ mod tests {
             "NOT recover train i-old: clearml has not answered for 1m01, more than 1m00",
             "NOT recover i-old: clearml has not answered for 1m01, more than 1m00",
         ]);
+    }
+
+    #[test]
+    fn the_row_of_what_is_off_goes_unless_it_may_run_again() {
+        let mut world = world(Vec::new()).with(off("i-1", 60)).set(|settings| {
+            (settings.pools[0].on_idle, settings.pools[0].max_stopped) = (OnIdle::Stop, 1);
+        });
+        world.snapshot.ghosts.push(Ghost {
+            worker: "lab:gpu:g5.xlarge:i-1".into(),
+            instance: "i-1".into(),
+            task: None,
+            last_report: None,
+        });
+        world.expect(&["recover: unregister lab:gpu:g5.xlarge:i-1: its machine i-1 does not run"]);
+        let stale = "NOT recover i-1: aws us-east-1 has not answered for 1m01, more than 1m00";
+        world.clone().last_heard("aws us-east-1", 61).expect(&[stale]);
+        let mut started = world.intent("gpu", "train");
+        started.snapshot.intents[0].starts = Some("i-1".into());
+        assert_eq!(started.told()[0], "NOT recover i-1: i-1 may have a task");
     }
 
     #[test]

@@ -199,7 +199,7 @@ mod tests {
             settings.pools[0].types = vec!["u1.huge".into()];
             settings.budgets = vec![budget("day", BudgetScope::All, "$100")];
         });
-        let why = "no price is known for u1.huge of pool gpu, and hard budget \"day\" covers it";
+        let why = "no price is known for u1.huge of pool gpu, and budget \"day\" covers it";
         assert_eq!(unpriced.told()[0], format!("NOT replace i: {why}"));
     }
 

@@ -191,7 +191,7 @@ impl Machine {
         Self {
             id: InstanceId::new(format!("i-0{:016x}", boot.id)),
             fleet: order.fleet.clone(),
-            region: order.pool.region.clone(),
+            region: order.pool.site(),
             pool: order.launch.pool.clone(),
             home: order.launch.queue.clone(),
             machine_type: MachineType::from(offer.name.as_str()),
