@@ -20,3 +20,4 @@ pub(super) mod observe;
 mod pods;
 pub(super) mod rivals;
 pub mod sight;
+pub mod strays;
