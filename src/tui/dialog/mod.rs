@@ -6,6 +6,7 @@ pub(crate) mod fields;
 pub(crate) mod form;
 pub(crate) mod palette;
 pub(crate) mod picker;
+pub(crate) mod scroll;
 pub(crate) mod several;
 
 use tui_input::Input;
@@ -41,7 +42,7 @@ impl Dialog {
 
 impl Confirm {
     pub(crate) fn new(deed: Deed) -> Self {
-        Self { deed, typed: Input::default(), hint: None, form: None }
+        Self { deed, typed: Input::default(), hint: None, form: None, top: 0 }
     }
 }
 
@@ -55,4 +56,6 @@ pub(crate) struct Confirm {
     pub hint: Option<String>,
     /// The form that it comes from, and goes back to.
     pub form: Option<Box<Form>>,
+    /// The first line of it that is shown, where the screen has not room for all.
+    pub top: usize,
 }

@@ -86,6 +86,11 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
         state.dialog = Some(Dialog::confirm(Deed::Quit(Some(next))));
         return;
     }
+    if let Some(top) = confirm.scrolled(&question, event, state.size) {
+        confirm.top = top;
+        state.dialog = Some(Dialog::Confirm(confirm));
+        return;
+    }
     let agreed = match &question.proof {
         Proof::Yes => pressed(event) == Some(Key::of('y')),
         Proof::Type(text) => event.code == KeyCode::Enter && confirm.typed.value() == text,

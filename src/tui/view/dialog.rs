@@ -7,11 +7,14 @@ use unicode_width::UnicodeWidthStr;
 use super::canvas::Canvas;
 use crate::tui::dialog::consequence::{Proof, Question, exit_word};
 use crate::tui::dialog::picker::Picker;
+use crate::tui::dialog::scroll::WIDEST;
 use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::doc::Line;
 use crate::tui::state::{Leaving, State, lasting};
 use crate::tui::theme::{Theme, Tone};
-use crate::tui::words::wrap;
+use crate::tui::words::{fit, wrap};
+
+pub(super) use crate::tui::dialog::scroll::inner_width;
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Timestamp) {
     if let Some(leaving) = &state.leaving {
@@ -30,7 +33,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Time
 
 /// A box at the bottom, above the footer, as high as its lines: the row that is acted on stays seen. The room inside.
 pub(super) fn open(canvas: &mut Canvas<'_>, area: Rect, title: &str, lines: usize, tone: Tone) -> Rect {
-    let width = area.width.min(78);
+    let width = area.width.min(WIDEST);
     let height = u16::try_from(lines).unwrap_or(u16::MAX).saturating_add(2).min(area.height);
     let frame = Rect {
         x: area.x + (area.width - width) / 2,
@@ -55,22 +58,16 @@ pub(super) fn open(canvas: &mut Canvas<'_>, area: Rect, title: &str, lines: usiz
     Rect { x: frame.x + 2, y: frame.y + 1, width: width - 4, height: height - 2 }
 }
 
-pub(super) fn inner_width(area: Rect) -> usize {
-    usize::from(area.width.min(78).saturating_sub(4)).max(1)
-}
-
 fn confirming(canvas: &mut Canvas<'_>, area: Rect, state: &State, confirm: &Confirm, now: Timestamp) {
-    let width = inner_width(area);
     let question = match &state.live {
         Some(view) => confirm.deed.question(view, &state.keys, now),
         None => Err("the loop has not looked yet".to_owned()),
     };
-    let Ok(Question { title, lines, verb, proof }) = question else { return };
-    let mut shown: Vec<Line> =
-        lines.iter().flat_map(|line| wrap(line, width)).map(|line| Line(vec![(line, Tone::Plain)])).collect();
-    // The keys stay visible on a small screen.
-    shown.truncate(usize::from(area.height).saturating_sub(5).max(1));
-    shown.push(Line::default());
+    let Ok(question) = question else { return };
+    let seen = confirm.seen(&question, area);
+    let Question { title, lines: _, verb, proof } = question;
+    let mut shown: Vec<Line> = seen.lines.into_iter().map(|line| Line(vec![(line, Tone::Plain)])).collect();
+    shown.push(seen.mark.map_or_else(Line::default, |mark| Line(vec![(mark, Tone::Dim)])));
     shown.push(match &proof {
         Proof::Yes => Line(vec![
             ("> Cancel".to_owned(), Tone::Strong),
@@ -102,7 +99,13 @@ fn picking(canvas: &mut Canvas<'_>, area: Rect, picker: &Picker) {
     let items = picker.items.len().min(room);
     let mut said: Vec<String> = picker.lines.iter().flat_map(|line| wrap(line, width)).collect();
     // What can be chosen stays visible on a small screen.
-    said.truncate(room.saturating_sub(items));
+    let fits = room.saturating_sub(items);
+    if said.len() > fits {
+        said.truncate(fits);
+        if let Some(last) = said.last_mut() {
+            *last = format!("{} …more", fit(last, width.saturating_sub(6)));
+        }
+    }
     let inside = open(canvas, area, &picker.title, said.len() + items + 1, Tone::Plain);
     for (y, line) in (0..).zip(&said) {
         canvas.text(inside, y, line, Tone::Plain);
