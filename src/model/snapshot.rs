@@ -77,6 +77,12 @@ impl Snapshot {
         self.queues.iter().find(|queue| queue.name == *name)
     }
 
+    /// A source by its name.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
     /// The first source that is too old to act on, if any.
     #[must_use]
     pub fn stale(&self, now: Timestamp) -> Option<&Source> {

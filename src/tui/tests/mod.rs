@@ -23,6 +23,7 @@ mod seen;
 mod spoken;
 mod stored;
 mod table;
+mod told;
 mod triples;
 mod watching;
 
