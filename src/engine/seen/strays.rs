@@ -94,6 +94,7 @@ fn is_old(instance: &InstanceId, facts: &Facts, memory: &Memory, now: Timestamp)
 }
 
 /// Whether ClearML must be asked for the tasks before it can be said which of them were lost with their machines.
+#[must_use]
 pub fn must_ask(facts: &Facts, memory: &Memory, now: Timestamp) -> bool {
     let running = facts.tasks.iter().filter(|task| task.status == TaskStatus::InProgress && !memory.gone.is_empty());
     let mut machines = running.filter_map(|task| task.last_worker.as_ref().and_then(WorkerName::parse));
