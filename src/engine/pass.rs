@@ -19,7 +19,6 @@ use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::observe::{DEADLINE, Look, observe};
 use crate::engine::seen::sight::Sights;
-use crate::engine::seen::strays::must_ask;
 use crate::engine::spend::spend;
 use crate::engine::stance::Stance;
 use crate::engine::words::{line, refusal_key, refused};
@@ -122,10 +121,7 @@ impl Loop {
             attempts: self.memory.attempts.values().map(|attempt| attempt.task.clone()).collect(),
             owned: self.facts.owners.keys().cloned().collect(),
             pending: if deep { self.pending_queues() } else { Vec::new() },
-            tasks: deep
-                || !self.snapshot.ghosts.is_empty()
-                || !self.memory.requeueing.is_empty()
-                || must_ask(&self.facts, &self.memory, now),
+            tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
         };
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
         let look = self.work.spawn(async move {

@@ -125,8 +125,7 @@ fn requeued(lost: &LostTask, attempt: u32, requeue: Requeue, now: Timestamp) -> 
             vec![Record::Requeued { task: lost.task.clone(), count: attempt }, closed, line.record()]
         }
         Requeue::NotNeeded => {
-            let text = format!("task {} ended or went on by itself: it is not enqueued again", lost.task);
-            let line = line(now, EntryKind::Seen, text).about(subject);
+            let line = line(now, EntryKind::Seen, format!("task {} went on without us", lost.task)).about(subject);
             vec![closed, line.record()]
         }
     }

@@ -154,8 +154,6 @@ pub struct Facts {
     /// Mailboxes that were there once, and were not removed by us.
     mailboxes_known: BTreeSet<InstanceId>,
     pub tasks: Vec<TaskRecord>,
-    /// When those were last asked for.
-    pub tasks_asked: Option<Timestamp>,
     /// Tasks that are tried on a cluster, as they were when ClearML was last asked; `None`: there is no such task.
     pub attempts: BTreeMap<TaskId, Option<TaskRecord>>,
     /// Tasks that waited for pods when they were last asked for, until they are looked through.
@@ -253,7 +251,6 @@ impl Facts {
                     self.waiting = waiting;
                 }
                 if let Some(tasks) = tasks {
-                    self.tasks_asked = Some(observation.began);
                     self.tasks = tasks;
                 }
                 self.clearml.good(observation.began);

@@ -11,8 +11,7 @@ use crate::engine::seen::facts::Facts;
 use crate::engine::seen::fault::{Seen, fault};
 use crate::engine::seen::making::Making;
 use crate::engine::seen::pods;
-use crate::engine::seen::sight::{Sight, Sights, is_fresh, our_workers};
-use crate::engine::seen::strays::strays;
+use crate::engine::seen::sight::{Nowhere, Sight, Sights, is_fresh, our_workers};
 use crate::model::breaker::Breaker;
 use crate::model::catalogue::Catalogue;
 use crate::model::course::Courses;
@@ -23,7 +22,7 @@ use crate::model::nearest::nearest;
 use crate::model::observed::{CloudInstance, CloudState, Mailbox, QueueEntry, TaskRecord, TaskStatus};
 use crate::model::record::{KnownInstance, Memory};
 use crate::model::settings::{Market, Provider, Settings};
-use crate::model::snapshot::{ForeignWorker, Ghost, Order, Phantom, QueueState, Snapshot, Surplus};
+use crate::model::snapshot::{ForeignWorker, Ghost, Order, Phantom, QueueState, Snapshot, Stray, Surplus};
 use crate::model::span::Short;
 
 /// Everything that a snapshot is made of.
@@ -409,7 +408,7 @@ fn foreign(facts: &Facts, settings: &Settings) -> Vec<ForeignWorker> {
 }
 
 /// Whether a machine that we do not bill is proved gone.
-pub(super) fn is_gone(instance: &InstanceId, sights: &Sights, memory: &Memory) -> bool {
+fn is_gone(instance: &InstanceId, sights: &Sights, memory: &Memory) -> bool {
     memory.gone.contains_key(instance) || (!memory.known.contains_key(instance) && sights.of(instance).is_gone())
 }
 
@@ -426,6 +425,74 @@ fn ghosts(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings) 
         .collect()
 }
 
+/// How long a task must be in no queue, and at how many looks, before it is put back (GUARD.md section 4).
+const NOWHERE_FOR: SignedDuration = SignedDuration::from_secs(90);
+const NOWHERE_LOOKS: u32 = 2;
+
+fn strays(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings, now: Timestamp) -> Vec<Stray> {
+    let served = facts.queues.served(settings);
+    let name_of = |id| served.get(id).map(|queue| queue.name.clone());
+    let mut strays = Vec::new();
+    for task in &facts.tasks {
+        let Some(queue) = task.queue.as_ref().and_then(name_of) else { continue };
+        match task.status {
+            TaskStatus::InProgress if !memory.requeueing.contains_key(&task.id) => {
+                let worker = task.last_worker.as_ref().filter(|worker| {
+                    WorkerName::parse(worker).is_some_and(|name| {
+                        let ours = name.fleet == settings.the_loop.fleet || memory.gone.contains_key(&name.instance);
+                        ours && is_gone(&name.instance, sights, memory)
+                    })
+                });
+                if let Some(worker) = worker
+                    && let Some(name) = WorkerName::parse(worker)
+                {
+                    strays.push(Stray::OfGoneMachine {
+                        task: task.id.clone(),
+                        name: task.name.clone(),
+                        queue,
+                        worker: worker.clone(),
+                        instance: name.instance,
+                        started: task.started,
+                        requeues: memory.requeues.get(&task.id).copied().unwrap_or_default(),
+                    });
+                }
+            }
+            TaskStatus::Queued => {
+                let changed = task.status_changed.is_some_and(|at| now.duration_since(at) > NOWHERE_FOR);
+                let seen = sights.nowhere(&task.id);
+                let lasts =
+                    |seen: &Nowhere| seen.looks >= NOWHERE_LOOKS && seen.last.duration_since(seen.since) > NOWHERE_FOR;
+                if let Some(Nowhere { since, .. }) = seen.filter(lasts)
+                    && changed
+                {
+                    strays.push(Stray::QueuedNowhere { task: task.id.clone(), name: task.name.clone(), queue, since });
+                }
+            }
+            _ => {}
+        }
+    }
+    strays.extend(stopped_by_machines(facts, sights, memory, settings));
+    strays
+}
+
+/// Tasks that machines which are gone stopped and meant to enqueue again, by their mailboxes.
+fn stopped_by_machines<'a>(
+    facts: &'a Facts,
+    sights: &'a Sights,
+    memory: &'a Memory,
+    settings: &'a Settings,
+) -> impl Iterator<Item = Stray> + 'a {
+    facts.mailboxes.values().flat_map(move |mailbox| {
+        mailbox.requeues().filter_map(move |(task, queue)| {
+            let queue = facts.queues.by_id(&queue).map(|queue| queue.name.clone())?;
+            let ours = settings.queue(&queue).is_some() && is_gone(&mailbox.instance, sights, memory);
+            let requeues = memory.requeues.get(&task).copied().unwrap_or_default();
+            let open = ours && !memory.requeueing.contains_key(&task);
+            open.then(|| Stray::StoppedByMachine { task, queue, instance: mailbox.instance.clone(), requeues })
+        })
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -433,7 +500,6 @@ mod tests {
     use crate::model::instance::{Drain, DrainCause, Fault};
     use crate::model::record::Record;
     use crate::model::settings::GuardKind;
-    use crate::model::snapshot::Stray;
 
     fn drain(cancelled: bool) -> Record {
         let drain = Drain {

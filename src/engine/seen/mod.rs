@@ -20,4 +20,3 @@ pub(super) mod observe;
 mod pods;
 pub(super) mod rivals;
 pub mod sight;
-pub mod strays;

@@ -23,7 +23,6 @@ use crate::engine::seen::hold::Held;
 use crate::engine::seen::join::{Parts, join};
 use crate::engine::seen::notice::{Known, notice};
 use crate::engine::seen::sight::Sights;
-use crate::engine::seen::strays::must_ask;
 use crate::engine::spend::spend;
 use crate::engine::stance::Stance;
 use crate::engine::tend::{Delivered, Tended, Tending, note_done};
@@ -172,10 +171,7 @@ impl Stepper {
         };
         Asked {
             workers: (!deep).then(|| self.facts.known_workers()),
-            tasks: deep
-                || !self.snapshot.ghosts.is_empty()
-                || !self.memory.requeueing.is_empty()
-                || must_ask(&self.facts, &self.memory, now),
+            tasks: deep || !self.snapshot.ghosts.is_empty() || !self.memory.requeueing.is_empty(),
             held: self.memory.known.values().filter(held).map(|known| known.id.clone()).collect(),
             known: if deep { BTreeSet::new() } else { self.facts.statuses.keys().cloned().collect() },
         }
