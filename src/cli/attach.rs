@@ -66,9 +66,9 @@ impl Attach {
         }
         match &self.host {
             // A state directory that is named is the host's.
-            Some(host) => show(self.through(host, place), None, looked(looks)),
+            Some(host) => show(self.through(host, place), None, looked(looks, Clock::Wall)),
             None if self.stdio => carry(&state_dir(place)?),
-            None => show(Way::Here(state_dir(place)?), None, looked(looks)),
+            None => show(Way::Here(state_dir(place)?), None, looked(looks, Clock::Wall)),
         }
     }
 

@@ -16,7 +16,7 @@ use crate::world::clock::Clock;
 pub(super) fn run(place: &Place, looks: &Looks) -> Result<(), Failure> {
     let ground = Ground::find(place)?;
     let keys = ground.settings.settings().keys.clone();
-    let options = Options { keys, ..looked(looks) };
+    let options = Options { keys, ..looked(looks, Clock::Wall) };
     can_show(looks)?;
     match ground.take_lead()? {
         Lead::Ours(leading) => {
@@ -52,8 +52,8 @@ pub(super) fn options(clock: Clock) -> Options {
 }
 
 /// The same, as the arguments want it to look.
-pub(super) fn looked(looks: &Looks) -> Options {
-    Options { theme: looks.theme(), plain: looks.plain, ..options(Clock::Wall) }
+pub(super) fn looked(looks: &Looks, clock: Clock) -> Options {
+    Options { theme: looks.theme(), ascii: looks.ascii, plain: looks.plain, ..options(clock) }
 }
 
 /// The file of the state directory that has what the screen was like.

@@ -117,7 +117,7 @@ impl Demo {
     fn screenshot(&self, file: &std::path::Path) -> Result<(), Failure> {
         let (settings, catalogue, seed) = (settings(self.scale)?, super::live::price_table()?, self.seed);
         let make = |sim: Sim, clock| async move { setup(&sim, settings, catalogue, seed, clock).await };
-        self.take.run(file, scenario(self.scale)?, seed, self.looks.theme(), make)
+        self.take.run(file, scenario(self.scale)?, seed, &self.looks, make)
     }
 
     fn screen(&self) -> Result<(), Failure> {
@@ -135,12 +135,7 @@ impl Demo {
             setup(&sim, settings, catalogue, seed, clock).await
         })?;
         let clock = clock.recv().map_err(|_| Failure::Failed("the loop did not start".to_owned()))?;
-        let options = Options {
-            speed: Some(pace),
-            theme: self.looks.theme(),
-            plain: self.looks.plain,
-            ..super::console::options(clock)
-        };
+        let options = Options { speed: Some(pace), ..super::console::looked(&self.looks, clock) };
         super::console::show(handle, &options)
     }
 }

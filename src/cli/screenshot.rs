@@ -9,9 +9,9 @@ use jiff::SignedDuration;
 use tokio::sync::{broadcast, mpsc};
 
 use super::failure::Failure;
+use super::looks::Looks;
 use crate::engine::{self, Setup};
 use crate::model::span;
-use crate::tui::theme::Theme;
 use crate::tui::{Link, Options, Shot, picture};
 use crate::world::clock::Clock;
 use crate::world::sim::Sim;
@@ -52,7 +52,7 @@ impl Take {
         file: &Path,
         scenario: Scenario,
         seed: u64,
-        theme: Option<Theme>,
+        looks: &Looks,
         make: M,
     ) -> Result<(), Failure>
     where
@@ -74,7 +74,7 @@ impl Take {
             let events = broadcast::Sender::new(ON_THE_WAY);
             let link = Link { requests, events: events.subscribe() };
             let now = Arc::new(move || clock.now());
-            let options = Options { now, by: "ann".into(), theme, ..super::console::options(clock) };
+            let options = Options { now, by: "ann".into(), ..super::console::looked(looks, clock) };
             tokio::select! {
                 ended = engine::run(setup, heard, events) => {
                     ended?;
@@ -83,6 +83,7 @@ impl Take {
                 drawn = picture(link, &options, &shot) => drawn.map_err(|error| failed(&error)),
             }
         })?;
-        crate::store::whole::write(file, &drawn).map_err(|error| failed(&error))
+        let unwritten = |error| Failure::Failed(format!("{}: the picture cannot be written: {error}", file.display()));
+        crate::store::whole::write(file, &drawn).map_err(unwritten)
     }
 }

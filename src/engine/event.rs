@@ -160,7 +160,24 @@ pub struct Foresight {
     pub budgets: Vec<BudgetState>,
 }
 
+/// A warning of a loop that leads as far as it knows: ClearML does not answer who does.
+pub const UNSURE: &str = "ClearML does not confirm that this console leads: only stops by hand are done";
+/// How the warning of a loop begins that may change nothing; after it stands the file that says so.
+pub const READ_ONLY: &str = "read only, by the guardrails of ";
+
 impl View {
+    /// The file by which nothing may be changed from here.
+    #[must_use]
+    pub fn read_only(&self) -> Option<&str> {
+        self.warnings.iter().find_map(|warning| warning.strip_prefix(READ_ONLY))
+    }
+
+    /// Whether the loop launches nothing until ClearML confirms that it leads.
+    #[must_use]
+    pub fn is_unsure(&self) -> bool {
+        self.warnings.iter().any(|warning| warning == UNSURE)
+    }
+
     /// What charts keep of it.
     #[must_use]
     pub fn glance(&self) -> Glance {

@@ -7,6 +7,7 @@ pub mod act;
 pub mod advise;
 mod attempts;
 mod backoff;
+mod became;
 pub mod command;
 mod ending;
 pub mod event;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::engine::act::deed::Deed;
+use crate::engine::became::became;
 use crate::engine::command::{Command, Edit, Request};
 use crate::engine::event::{Answer, Leader};
 use crate::engine::pass::Undone;
@@ -153,7 +154,7 @@ impl Loop {
         let (mut done, mut refused) = (Vec::new(), Vec::new());
         for (index, planned) in asked {
             match undone.get(&index) {
-                None => done.push(planned.action.to_string()),
+                None => done.push(&planned.action),
                 Some(why) => refused.push(format!("{}: {why}", planned.action)),
             }
         }
@@ -165,6 +166,7 @@ impl Loop {
         // Of many machines the reason is often the same.
         let mut told = BTreeSet::new();
         refused.retain(|why| told.insert(why.clone()));
+        let done = became(&done, &self.settings.the_loop.time_zone, self.setup.clock.now());
         match (done.is_empty(), refused.is_empty()) {
             (true, false) => Err(refused.join("; ")),
             (false, false) => Ok(Answer::Said(format!("{}; refused: {}", done.join(", "), refused.join("; ")))),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::engine::event::{ActUnderWay, Event, Mode, View};
+use crate::engine::event::{ActUnderWay, Event, Mode, READ_ONLY, UNSURE, View};
 use crate::engine::run::Loop;
 use crate::engine::seen::rivals::rivals;
 use crate::engine::spend::spend;
@@ -95,13 +95,13 @@ impl Loop {
     /// What an administrator's file keeps lower than the settings.
     fn guardrails(&self) -> impl Iterator<Item = String> {
         let settings = &self.setup.settings;
-        let read_only = settings.read_only().map(|from| format!("read only, by the guardrails of {from}"));
+        let read_only = settings.read_only().map(|from| format!("{READ_ONLY}{from}"));
         settings.guarded().iter().map(ToString::to_string).chain(read_only)
     }
 
     fn warnings(&self) -> Vec<String> {
         let unsure = self.leads() && !self.fence.is_sure();
-        let unsure = unsure.then_some("ClearML does not confirm that this console leads: only stops by hand are done");
+        let unsure = unsure.then_some(UNSURE);
         let own = self.store_problem.iter().chain(&self.until_restart).chain(&self.strangers.text);
         self.setup
             .warnings

@@ -77,10 +77,16 @@ impl Snapshot {
         self.queues.iter().find(|queue| queue.name == *name)
     }
 
+    /// A source by its name.
+    #[must_use]
+    pub fn source(&self, name: &str) -> Option<&Source> {
+        self.sources.iter().find(|source| source.name == name)
+    }
+
     /// Whether ClearML has ever answered: before that nothing is known of its queues.
     #[must_use]
     pub fn knows_clearml(&self) -> bool {
-        self.sources.iter().any(|source| source.name == Source::CLEARML && source.last_good.is_some())
+        self.source(Source::CLEARML).is_some_and(|source| source.last_good.is_some())
     }
 
     /// The first source that is too old to act on, if any.

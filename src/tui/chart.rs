@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::commands::Id;
 use super::state::State;
 use super::theme::Tone;
 use super::words::{dollars, short, time_or_day};
@@ -206,12 +207,20 @@ pub(crate) fn zoom(state: &mut State, closer: bool) {
 }
 
 pub(crate) fn plot(state: &State, view: &View, which: Which) -> Plot {
-    match which {
+    let plot = match which {
         Which::Machines => machines(state, view),
         Which::Queues => queues(state, view),
         Which::Spend => spend(state, view),
-        Which::Boots => boots(view),
+        Which::Boots => return boots(view),
+    };
+    let (_, to) = window(state, view, which);
+    if to >= view.at {
+        return plot;
     }
+    // Nobody takes the past for the present.
+    let (until, ago) = (time_or_day(to, view.at, &view.settings.the_loop.time_zone), short(view.at.duration_since(to)));
+    let title = format!("Until {until}, {ago} ago ({}: now): {}", state.keys.first(Id::Bottom), plot.title);
+    Plot { title, ..plot }
 }
 
 /// The parts of a glance that are drawn, each with its name, what it is filled with, and its tone.

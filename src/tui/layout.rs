@@ -81,6 +81,14 @@ impl Layout {
     }
 }
 
+impl Layout {
+    /// Whether there is room for all of the charts at once; else the chosen one stands alone.
+    pub(crate) fn fits_all_charts(&self) -> bool {
+        const LEAST_OF_FOUR: u16 = 10;
+        self.class >= Class::Wide && self.main.height / 2 >= LEAST_OF_FOUR
+    }
+}
+
 /// How many lines of the body the page's own table or text takes.
 fn main_height(state: &State, body: u16) -> u16 {
     const HEAD: u16 = 1;

@@ -45,7 +45,7 @@ pub enum PictureError {
 /// Watches the loop, presses the keys, and takes the picture as SVG. Its time is the runtime's.
 pub async fn picture(link: Link, options: &Options, shot: &Shot) -> Result<String, PictureError> {
     let keys = typed_keys::keys(&shot.keys).map_err(PictureError::Keys)?;
-    let theme = options.theme.unwrap_or(Theme { palette: Palette::Dark, ascii: false });
+    let theme = options.theme.unwrap_or(Theme { palette: Palette::Dark, ascii: options.ascii });
     let size = Rect::new(0, 0, shot.size.0, shot.size.1);
     let mut camera = Camera {
         state: options.state(theme, Markers::Braille, size),

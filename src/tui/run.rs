@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use super::message::{Effect, Ending, Message};
 use super::panics::Watch;
 use super::state::{Setup, State};
 use super::terminal::{Terminal, lacking};
-use super::theme::Theme;
+use super::theme::{Abilities, Theme};
 use super::update::update;
 use super::view;
 use super::{kept, plain};
@@ -72,6 +72,8 @@ pub struct Options {
     pub by: Actor,
     /// `None`: what suits the terminal, `NO_COLOR` and the locale.
     pub theme: Option<Theme>,
+    /// Only signs that any terminal has, whatever the terminal has.
+    pub ascii: bool,
     /// Keys of commands, by their names, until the loop tells its settings.
     pub keys: BTreeMap<String, Keys>,
     /// The log's file, or the directory that has one for each day.
@@ -96,6 +98,7 @@ impl Options {
             now,
             by,
             theme: None,
+            ascii: false,
             keys: BTreeMap::new(),
             log: None,
             editor: "vi".to_owned(),
@@ -123,18 +126,22 @@ impl Options {
         state.charts.markers = markers;
         state.keys = Keymap::of(&self.keys);
         if let Some(Kept { text: Some(text), .. }) = &self.kept {
-            kept::take_up(&mut state, text, self.theme.is_some());
+            // What was chosen elsewhere is not for a terminal that cannot show it.
+            let can_less = Abilities::of(term().as_deref()) != Abilities::default();
+            kept::take_up(&mut state, text, self.theme.is_some() || can_less);
         }
+        state.theme.ascii |= self.ascii;
         state
     }
 }
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { now: _, by, theme, keys, log, editor, kept, speed, attached, plain } = self;
+        let Self { now: _, by, theme, ascii, keys, log, editor, kept, speed, attached, plain } = self;
         f.debug_struct("Options")
             .field("by", by)
             .field("theme", theme)
+            .field("ascii", ascii)
             .field("keys", keys)
             .field("log", log)
             .field("editor", editor)
@@ -171,8 +178,9 @@ pub fn ready() -> Result<(), ScreenError> {
 /// Shows a loop until the person leaves, the loop ends, or the system says so. The terminal is as before afterwards.
 pub fn run(link: Link, options: &Options) -> Result<Ending, ScreenError> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(ScreenError::System)?;
-    let ending = if options.plain {
-        runtime.block_on(plain::run(link, options))
+    let only_lines = only_lines(options);
+    let ending = if options.plain || only_lines.is_some() {
+        runtime.block_on(plain::run(link, options, only_lines))
     } else {
         ready()?;
         let theme = options.theme.unwrap_or_else(detect);
@@ -183,6 +191,24 @@ pub fn run(link: Link, options: &Options) -> Result<Ending, ScreenError> {
     ending
 }
 
+fn term() -> Option<String> {
+    std::env::var("TERM").ok()
+}
+
+/// What is told where a person sits at a terminal that has no screen. Who asks for colours or signs says that it has.
+fn only_lines(options: &Options) -> Option<String> {
+    let at_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+    let asked = options.plain || options.theme.is_some() || options.ascii;
+    if asked || !at_terminal {
+        return None;
+    }
+    let term = term().unwrap_or_default();
+    let why = if term.is_empty() { "TERM is not set".to_owned() } else { format!("TERM is {term}") };
+    Abilities::of(Some(&term))
+        .only_lines
+        .then(|| format!("{why}: this terminal has no screen, so it goes line by line."))
+}
+
 /// Asked before the alternate screen is entered.
 fn detect() -> Theme {
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -190,8 +216,11 @@ fn detect() -> Theme {
         ["LC_ALL", "LC_CTYPE", "LANG"].iter().find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
     let mut query = QueryOptions::default();
     query.timeout = COLOUR_PATIENCE;
+    let can = Abilities::of(term().as_deref());
+    let no_color = no_color || can.no_colour;
     let light = !no_color && matches!(theme_mode(query), Ok(ThemeMode::Light));
-    Theme::fitting(no_color, light, locale.as_deref())
+    let theme = Theme::fitting(no_color, light, locale.as_deref());
+    Theme { ascii: theme.ascii || can.few_signs, ..theme }
 }
 
 async fn screen(link: Link, options: &Options, theme: Theme) -> Result<Ending, ScreenError> {
@@ -199,8 +228,7 @@ async fn screen(link: Link, options: &Options, theme: Theme) -> Result<Ending, S
     let mut inbox = Inbox::open(link.events, panics).map_err(ScreenError::System)?;
     let mut terminal = Terminal::enter().map_err(ScreenError::Terminal)?;
     let size = terminal.size().map_err(ScreenError::Terminal)?;
-    let term = std::env::var("TERM").ok();
-    let mut state = options.state(theme, Markers::fitting(term.as_deref()), size);
+    let mut state = options.state(theme, Markers::fitting(term().as_deref()), size);
     loop {
         draw(&mut terminal, &mut state, &mut inbox, options);
         if let Some(ending) = between_frames(&mut inbox, &mut state, &mut terminal, &link.requests, options).await {

@@ -51,6 +51,26 @@ impl Palette {
     }
 }
 
+/// What a terminal cannot do, by its `TERM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Abilities {
+    /// It has no screen: nothing can be written over.
+    pub only_lines: bool,
+    pub no_colour: bool,
+    /// Its font has ASCII, and little else.
+    pub few_signs: bool,
+}
+
+impl Abilities {
+    pub(crate) fn of(term: Option<&str>) -> Self {
+        let term = term.unwrap_or_default();
+        let only_lines = matches!(term, "" | "dumb" | "unknown");
+        let old = term.starts_with("vt") || only_lines;
+        let no_colour = old || ["-m", "-mono"].iter().any(|end| term.ends_with(end));
+        Self { only_lines, no_colour, few_signs: old || matches!(term, "linux" | "cons25" | "ansi") }
+    }
+}
+
 /// Colours and glyphs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Theme {
@@ -216,6 +236,22 @@ mod tests {
             (false, false, None, Palette::Dark, true),
         ] {
             assert_eq!(Theme::fitting(no_color, light, locale), Theme { palette, ascii }, "{locale:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_terminal_cannot_do_is_known_by_its_name() {
+        for (term, only_lines, no_colour, few_signs) in [
+            (Some("xterm-256color"), false, false, false),
+            (Some("tmux"), false, false, false),
+            (Some("vt100"), false, true, true),
+            (Some("xterm-mono"), false, true, false),
+            (Some("linux"), false, false, true),
+            (Some("dumb"), true, true, true),
+            (Some(""), true, true, true),
+            (None, true, true, true),
+        ] {
+            assert_eq!(Abilities::of(term), Abilities { only_lines, no_colour, few_signs }, "{term:?}");
         }
     }
 

@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr;
 use super::theme::Tone;
 use crate::engine::event::BudgetState;
 use crate::model::money::{Money, Rate};
-use crate::model::reason::{LimitKind, Reason};
+use crate::model::reason::{LimitKind, LimitScope, Reason};
 use crate::model::span::Short;
 
 /// An amount without its `$`.
@@ -58,6 +58,16 @@ pub(crate) fn time_or_day(at: Timestamp, now: Timestamp, zone: &TimeZone) -> Str
     at.strftime(pattern).to_string()
 }
 
+/// What is neither spent nor committed of a budget: `$2.50 free of $80.00`, `$1.20 over $80.00`.
+pub(crate) fn left_of(budget: &BudgetState) -> String {
+    let left = budget.limit - (budget.spent + budget.committed);
+    if left < Money::ZERO {
+        format!("{} over {}", Money::ZERO - left, budget.limit)
+    } else {
+        format!("{left} free of {}", budget.limit)
+    }
+}
+
 /// Where a budget comes to if nothing changes.
 pub(crate) fn course(budget: &BudgetState, now: Timestamp, zone: &TimeZone) -> String {
     let forecast = budget.forecast(now);
@@ -94,9 +104,14 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
             let left = keep_alive.saturating_sub(*lasted).saturating_sub(passed);
             (format!("shrink {}", short(left)), Tone::Plain)
         }
-        Reason::Limit { limit, max, .. } => {
+        Reason::Limit { scope, limit, max, .. } => {
             let number = if *limit == LimitKind::Hourly { String::new() } else { format!(" {max}") };
-            (format!("hold: {}{number}", limit.field()), Tone::Warn)
+            // Beside it stands the queue's own limit: that of everything is another.
+            let text = match scope {
+                LimitScope::All => format!("{}{number}", scope.key(*limit)),
+                LimitScope::Queue(_) | LimitScope::Pool(_) => format!("hold: {}{number}", limit.field()),
+            };
+            (text, Tone::Warn)
         }
         Reason::Budget { .. } | Reason::OwnerSpent { .. } | Reason::Step { .. } => {
             ("hold: budget".to_owned(), Tone::Warn)
@@ -104,7 +119,8 @@ pub(crate) fn next_in_short(reason: &Reason, planned: Timestamp, now: Timestamp)
         Reason::Checkpoint { by, .. } => (format!("ends in {}", short(by.duration_since(now))), Tone::Warn),
         Reason::NoPrice { .. } => ("hold: no price".to_owned(), Tone::Warn),
         Reason::BackOff { breaker, .. } => {
-            (format!("hold: retry {}", short(breaker.until.duration_since(now))), Tone::Warn)
+            let left = breaker.until.duration_since(now).max(SignedDuration::ZERO);
+            (format!("retry {}", short(left)), Tone::Warn)
         }
         Reason::Canary { .. } => ("hold: canary".to_owned(), Tone::Warn),
         Reason::Stale { age: None, .. } => ("no answer yet".to_owned(), Tone::Bad),
@@ -217,6 +233,22 @@ mod tests {
         assert_eq!(fit_name("tidegate-2a0038c2-fa4c-4561-8510-c86a4dda665c-2", 21), "tidegate-2a00…a665c-2");
         assert_eq!(fit_name("i-02b664bf679d61ca0", 19), "i-02b664bf679d61ca0");
         assert_eq!((fit_name("abc", 2).as_str(), fit_name("abc", 0).as_str()), ("a…", ""));
+    }
+
+    #[test]
+    fn what_holds_a_queue_is_told_in_the_room_of_a_narrow_column() {
+        let at = Timestamp::UNIX_EPOCH;
+        let limit = |scope, limit| Reason::Limit { scope, limit, used: 14, each: 1, max: 14 };
+        let mut breaker = crate::example::view().snapshot.breakers[0].clone();
+        breaker.until = at + SignedDuration::from_secs(723);
+        for (reason, told) in [
+            (limit(LimitScope::All, LimitKind::Instances), "limits.max 14"),
+            (limit(LimitScope::Queue("train".into()), LimitKind::Instances), "hold: max 14"),
+            (limit(LimitScope::All, LimitKind::Hourly), "limits.max_hourly"),
+            (Reason::BackOff { pool: "gpu".into(), breaker: Box::new(breaker) }, "retry 12m03"),
+        ] {
+            assert_eq!(next_in_short(&reason, at, at).0, told);
+        }
     }
 
     #[test]

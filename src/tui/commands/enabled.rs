@@ -7,7 +7,8 @@ use crate::model::settings::Provider;
 use crate::model::tasks::{QueuedTask, TaskState};
 use crate::model::which::{Which, can_drain};
 use crate::tui::commands::Id;
-use crate::tui::dialog::several::is_open;
+use crate::tui::dialog::several::{is_ending, is_open};
+use crate::tui::layout::Layout;
 use crate::tui::list;
 use crate::tui::state::State;
 use crate::tui::state::place::{Page, Subject};
@@ -84,7 +85,9 @@ pub(super) fn cancel_drain(state: &State) -> Answer {
     if let Some(answer) = marked(state, is_open, "none of the marked machines has a drain that can be taken back") {
         return answer;
     }
-    match &machine(state)?.drain {
+    let machine = machine(state)?;
+    match &machine.drain {
+        Some(drain) if !drain.cancelled && is_ending(machine) => Err("it is being stopped: it is too late".to_owned()),
         Some(drain) if !drain.cancelled => Ok(()),
         Some(_) => Err("it is cancelled already".to_owned()),
         None => Err("it is not draining".to_owned()),
@@ -171,7 +174,8 @@ pub(super) fn next(state: &State) -> Answer {
 
 pub(super) fn opens(state: &State) -> Answer {
     if state.place.page == Page::Charts {
-        return Ok(());
+        let fits = Layout::of(state, state.size).is_some_and(|layout| layout.fits_all_charts());
+        return if fits { Ok(()) } else { Err("a larger screen shows all of the charts at once".to_owned()) };
     }
     match (state.place.page, state.subject()) {
         (Page::Queues | Page::Instances | Page::Why | Page::Journal | Page::Tasks, Some(_)) if state.is_table() => {

@@ -15,6 +15,7 @@ use crate::model::settings::{OnExit, OnLost};
 use crate::model::snapshot::Stray;
 use crate::tui::commands::{Id, Keymap};
 use crate::tui::list::{charged, notes, state_of};
+use crate::tui::state::read_only;
 use crate::tui::words::{plural, short, time_or_day};
 
 /// What a person must do to agree. Enter alone never agrees.
@@ -50,7 +51,10 @@ pub(super) fn of(deed: &Deed, view: &View, keys: &Keymap, now: Timestamp) -> Res
     if let Leader::Other(who) = &view.leader
         && !view.reaches_leader
     {
-        return Err(format!("{who} leads now: this console only watches"));
+        return Err(match view.read_only() {
+            Some(_) => read_only(view),
+            None => format!("{who} leads now: this console only watches"),
+        });
     }
     match deed {
         Deed::Drain(id) => drain(&machine(view, id)?, view, now),
@@ -188,6 +192,7 @@ fn cancel_drain(instance: &Instance) -> Result<Question, String> {
     match &instance.drain {
         None => Err(format!("{} is not draining", instance.id)),
         Some(drain) if drain.cancelled => Err(format!("the drain of {} is cancelled already", instance.id)),
+        Some(_) if several::is_ending(instance) => Err(format!("{} is being stopped: it is too late", instance.id)),
         Some(drain) => {
             let lines = vec![
                 format!("Ordered by {}. It takes tasks again.", drain.by),
@@ -361,7 +366,10 @@ fn quit(view: &View, on_exit: OnExit, keys: &Keymap) -> Question {
     }
     let mut lines = vec![format!("{first}.")];
     if let Leader::Other(who) = &view.leader {
-        lines.push(format!("{who} leads and goes on: this console stops nothing."));
+        lines.push(match view.read_only() {
+            Some(_) => format!("{}.", read_only(view)),
+            None => format!("{who} leads and goes on: this console stops nothing."),
+        });
         return plain("Quit?", lines, "quit");
     }
     let by = if on_exit == view.settings.the_loop.on_exit { "as loop.on_exit says" } else { "this time" };

@@ -62,7 +62,7 @@ pub(super) fn of(view: &View, subject: &Subject) -> Vec<Field> {
     let mut all = lines(settings, &section, more, &used(view, subject));
     for budget in settings.budgets.iter().filter(|budget| budget.scope == budgets) {
         let state = view.spend.budgets.iter().find(|state| state.name == budget.name);
-        let spent = state.map(|state| format!("{} spent, {} committed", state.spent, state.committed));
+        let spent = state.map(|state| format!("{}, {} more committed", state.spent, state.committed));
         let section = Section::Budget(budget.name.clone());
         for mut field in lines(settings, &section, &["limit"], &[]) {
             field.label = budget.name.to_string();

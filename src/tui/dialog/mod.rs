@@ -8,6 +8,7 @@ pub(crate) mod form;
 pub(crate) mod palette;
 pub(crate) mod picker;
 pub(crate) mod room;
+pub(crate) mod scroll;
 pub(crate) mod several;
 
 use jiff::Timestamp;
@@ -47,7 +48,7 @@ impl Dialog {
 
 impl Confirm {
     pub(crate) fn new(deed: Deed) -> Self {
-        Self { deed, typed: Input::default(), hint: None, form: None, note: None }
+        Self { deed, typed: Input::default(), hint: None, form: None, note: None, top: 0 }
     }
 
     /// What its deed would do by the newest view, after what there is to know of whom it goes to.
@@ -72,4 +73,6 @@ pub(crate) struct Confirm {
     pub form: Option<Box<Form>>,
     /// Of those that it goes to, which are not seen.
     pub note: Option<String>,
+    /// The first line of it that is shown, where the screen has not room for all.
+    pub top: usize,
 }

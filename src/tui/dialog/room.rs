@@ -23,8 +23,14 @@ pub(crate) fn inner_width(area: Rect) -> usize {
 /// A question as it is laid out in so much room.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Laid {
-    /// What it says, as far as there is room.
+    /// The part of what it says that there is room for.
     pub said: Vec<String>,
+    /// Which of how many lines that is, where it is not all.
+    pub mark: Option<String>,
+    /// So many lines are seen at a time.
+    pub page: usize,
+    /// The first line that is seen where the last one is.
+    pub last_top: usize,
     /// What agrees stands in a line of its own, after what cancels or what is to be typed.
     pub is_split: bool,
 }
@@ -33,8 +39,8 @@ pub(crate) const CANCEL: &str = "> Cancel";
 pub(crate) const BY: &str = " (Enter, Esc)";
 pub(crate) const GAP: &str = "      ";
 
-/// `None`: neither the question nor what agrees to it could be read.
-pub(crate) fn lay(question: &Question, typed: &str, area: Rect) -> Option<Laid> {
+/// From the line `top` on. `None`: neither the question nor what agrees to it could be read.
+pub(crate) fn lay(question: &Question, typed: &str, top: usize, area: Rect) -> Option<Laid> {
     let Question { title, lines, verb, proof } = question;
     let width = inner_width(area);
     let (first, last) = match proof {
@@ -51,18 +57,20 @@ pub(crate) fn lay(question: &Question, typed: &str, area: Rect) -> Option<Laid> 
     // A title that its frame cuts is said again.
     let head = if title.width() + FRAME_ROWS > width { wrap(title, width) } else { Vec::new() };
     let below = BLANK + usize::from(is_split) + 1;
-    let room = usize::from(area.height).checked_sub(FRAME_ROWS + below)?;
-    if room < head.len() + usize::from(!lines.is_empty()) {
+    let page = usize::from(area.height).checked_sub(FRAME_ROWS + below)?;
+    if page < head.len() + usize::from(!lines.is_empty()) {
         return None;
     }
-    let mut said = head;
-    said.extend(lines.iter().flat_map(|line| wrap(line, width)));
-    if said.len() > room {
-        let more = said.len() + 1 - room;
-        said.truncate(room.saturating_sub(1));
-        said.push(format!("... {more} lines more"));
-    }
-    Some(Laid { said, is_split })
+    let mut all = head;
+    all.extend(lines.iter().flat_map(|line| wrap(line, width)));
+    let (count, last_top) = (all.len(), all.len().saturating_sub(page));
+    let top = top.min(last_top);
+    let said: Vec<String> = all.into_iter().skip(top).take(page).collect();
+    let mark = (last_top > 0).then(|| {
+        let more = if top < last_top { "…more: " } else { "" };
+        format!("{more}lines {} to {} of {count} (Up, Down)", top + 1, top + said.len())
+    });
+    Some(Laid { said, mark, page, last_top, is_split })
 }
 
 #[cfg(test)]
@@ -76,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_question_is_only_asked_where_it_can_be_read() {
-        let fits = |proof: Proof, width, height| lay(&question(proof), "", Rect::new(0, 0, width, height)).is_some();
+        let fits = |proof: Proof, width, height| lay(&question(proof), "", 0, Rect::new(0, 0, width, height)).is_some();
         for (width, height, yes, typed) in [
             (80, 24, true, true),
             (40, 12, true, true),
@@ -95,9 +103,14 @@ mod tests {
 
     #[test]
     fn what_has_no_room_is_counted() {
-        let laid = |height| lay(&question(Proof::Yes), "", Rect::new(0, 0, 80, height)).unwrap().said;
-        assert_eq!(laid(24), ["One sentence of what it does.", "Another one."]);
-        assert_eq!(laid(6), ["... 2 lines more"]);
-        assert!(lay(&question(Proof::Yes), "", Rect::new(0, 0, 30, 24)).unwrap().is_split);
+        let laid = |height, top| {
+            let laid = lay(&question(Proof::Yes), "", top, Rect::new(0, 0, 80, height)).unwrap();
+            (laid.said, laid.mark)
+        };
+        let lines = ["One sentence of what it does.", "Another one."].map(str::to_owned);
+        assert_eq!(laid(24, 9), (lines.to_vec(), None));
+        assert_eq!(laid(6, 0), (lines[..1].to_vec(), Some("…more: lines 1 to 1 of 2 (Up, Down)".to_owned())));
+        assert_eq!(laid(6, 9), (lines[1..].to_vec(), Some("lines 2 to 2 of 2 (Up, Down)".to_owned())));
+        assert!(lay(&question(Proof::Yes), "", 0, Rect::new(0, 0, 30, 24)).unwrap().is_split);
     }
 }

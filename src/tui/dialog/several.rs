@@ -56,7 +56,13 @@ pub(super) fn cancel_all(ids: &[InstanceId], view: &View) -> Result<Question, St
 
 /// Its drain was not answered yet, nor taken back.
 pub(crate) fn is_open(machine: &Instance) -> bool {
-    machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_none() && !drain.cancelled)
+    let open = machine.drain.as_ref().is_some_and(|drain| drain.acknowledged.is_none() && !drain.cancelled);
+    open && !is_ending(machine)
+}
+
+/// Whether its drain cannot be taken back any more: the cloud was told to end it.
+pub(crate) fn is_ending(machine: &Instance) -> bool {
+    machine.phase == Phase::Stopping
 }
 
 /// Those of the machines that can be drained now.

@@ -1,8 +1,11 @@
 //! Help: made from the command table, so that it cannot lie.
 
+use unicode_width::UnicodeWidthStr;
+
 use super::{Line, heading, wrapped};
 use crate::tui::commands::{Command, Id, Keymap, Scope, TABLE};
 use crate::tui::theme::Tone;
+use crate::tui::words::wrap;
 
 /// Whether a command belongs in a section.
 type Holds = fn(&Command) -> bool;
@@ -26,7 +29,7 @@ pub(super) fn lines(keys: &Keymap, width: usize) -> Vec<Line> {
     for (title, holds) in sections {
         lines.push(heading(title));
         for command in TABLE.iter().filter(|command| holds(command)) {
-            lines.push(line(command, keys, width));
+            lines.extend(told(command, keys, width));
         }
         lines.push(Line::default());
     }
@@ -51,7 +54,11 @@ pub(super) fn lines(keys: &Keymap, width: usize) -> Vec<Line> {
         ),
         ("◇", "foreign: a worker of others; never acted on"),
     ] {
-        lines.push(Line::of(format!("{glyph} "), Tone::Key).and(word, Tone::Plain));
+        let parts = wrap(word, width.saturating_sub(2)).into_iter().enumerate();
+        lines.extend(parts.map(|(at, part)| {
+            let glyph = if at == 0 { glyph } else { " " };
+            Line::of(format!("{glyph} "), Tone::Key).and(part, Tone::Plain)
+        }));
     }
     lines
 }
@@ -79,11 +86,18 @@ fn is_page(command: &Command) -> bool {
     matches!(command.id, Id::Go(_))
 }
 
-fn line(command: &Command, keys: &Keymap, width: usize) -> Line {
+/// Its keys, its name where there is room, and what it does, wrapped under itself.
+fn told(command: &Command, keys: &Keymap, width: usize) -> Vec<Line> {
+    const NAMED: usize = 60;
     let keys = format!("{:<8} ", keys.all(command.id));
-    let line = Line::of(keys, Tone::Key);
-    if width < 60 {
-        return line.and(command.doc(), Tone::Plain);
-    }
-    line.and(format!("{:<16}", command.name), Tone::Strong).and(command.doc(), Tone::Plain)
+    let name = if width < NAMED { String::new() } else { format!("{:<16}", command.name) };
+    let room = width.saturating_sub(keys.width() + name.width());
+    let parts = wrap(command.doc(), room).into_iter().enumerate();
+    let line = |(at, part): (usize, String)| {
+        if at > 0 {
+            return Line::plain(format!("{}{part}", " ".repeat(keys.width() + name.width())));
+        }
+        Line::of(keys.clone(), Tone::Key).and(name.clone(), Tone::Strong).and(part, Tone::Plain)
+    };
+    parts.map(line).collect()
 }

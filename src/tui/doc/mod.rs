@@ -5,6 +5,7 @@ mod help;
 mod log;
 mod machine;
 mod spend;
+mod task;
 mod why;
 
 use jiff::Timestamp;
@@ -85,6 +86,7 @@ fn built(state: &State, now: Timestamp) -> Vec<Line> {
         (Page::Spend, Some(view)) => spend::lines(view, width),
         (Page::Machine, Some(view)) => machine::lines(view, state.place.about.as_ref(), &state.keys, width, now),
         (Page::Why, Some(view)) => match &state.place.about {
+            Some(Subject::Task(queue, id)) => task::lines(state, view, queue, id, width, now),
             Some(subject) => why::lines(view, subject, &state.journal, width, now),
             None => Vec::new(),
         },

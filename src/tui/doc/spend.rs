@@ -13,7 +13,7 @@ use crate::model::prices::PriceSource;
 use crate::model::report::NOBODY;
 use crate::model::settings::{BudgetScope, Per, Period};
 use crate::tui::theme::Tone;
-use crate::tui::words::{clock, day_and_minute, dollars, plural, time_or_day, wrap};
+use crate::tui::words::{cents, clock, day_and_minute, plural, time_or_day, wrap};
 
 /// Whose an account is, in one sense.
 type Named<'a> = dyn Fn(&Account) -> Option<String> + 'a;
@@ -265,6 +265,12 @@ fn hours(by_hour: &[Money], width: usize) -> Vec<Line> {
     ]
 }
 
+/// To the cent, as tables show it.
+fn amount(money: Money) -> String {
+    const CENT: Money = Money::from_micros(10_000);
+    if money < CENT { "<0.01".to_owned() } else { cents(money) }
+}
+
 /// Names with amounts, the dearest first, each with its part of the whole.
 fn shares(parts: impl Iterator<Item = (String, Money)>, width: usize) -> Vec<Line> {
     let mut parts: Vec<_> = parts.filter(|(_, money)| *money > Money::ZERO).collect();
@@ -276,7 +282,7 @@ fn shares(parts: impl Iterator<Item = (String, Money)>, width: usize) -> Vec<Lin
         .map(|(name, money)| {
             let (bar, ..) = bar(money, Money::ZERO, all, cells);
             let name = crate::tui::words::fit(&name, 16);
-            Line::of(format!("{name:<16} {:>9} ", dollars(money)), Tone::Plain).and(bar, Tone::Active)
+            Line::of(format!("{name:<16} {:>9} ", amount(money)), Tone::Plain).and(bar, Tone::Active)
         })
         .collect();
     if lines.is_empty() { vec![Line::of("nothing yet", Tone::Dim)] } else { lines }

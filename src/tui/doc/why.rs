@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use jiff::Timestamp;
 
 use super::{Line, heading, wrapped};
-use crate::engine::event::View;
+use crate::engine::event::{UNSURE, View};
 use crate::model::clear::ToClear;
 use crate::model::ids::{PoolName, QueueName};
 use crate::model::journal::Entry;
@@ -185,7 +185,8 @@ fn notes_of(view: &View, subject: &Subject, now: Timestamp) -> Vec<String> {
         Subject::Queue(name) => {
             let pools = view.settings.queue(name).map(|queue| queue.pools.clone()).unwrap_or_default();
             let pods = view.snapshot.pods_told(|instance| instance.home == *name);
-            phantoms(view, name).into_iter().chain(cautions(view, &pools, now)).chain(pods).collect()
+            let unsure = view.is_unsure().then(|| UNSURE.to_owned());
+            phantoms(view, name).into_iter().chain(unsure).chain(cautions(view, &pools, now)).chain(pods).collect()
         }
         _ => Vec::new(),
     }
@@ -225,12 +226,19 @@ pub(super) fn steps(view: &View, subject: &Subject, width: usize) -> Vec<Line> {
 }
 
 /// The journal's newest lines about it.
-fn before(view: &View, subject: &Subject, journal: &VecDeque<Entry>, width: usize, now: Timestamp) -> Vec<Line> {
+pub(super) fn before(
+    view: &View,
+    subject: &Subject,
+    journal: &VecDeque<Entry>,
+    width: usize,
+    now: Timestamp,
+) -> Vec<Line> {
     const SHOWN: usize = 12;
     let names = |entry: &Entry| match subject {
         Subject::Queue(name) => entry.subject.queue.as_ref() == Some(name),
         Subject::Pool(name) => entry.subject.pool.as_ref() == Some(name),
         Subject::Instance(id) => entry.subject.instance.as_ref() == Some(id),
+        Subject::Task(_, id) => entry.subject.task.as_ref() == Some(id),
         _ => false,
     };
     let zone = &view.settings.the_loop.time_zone;

@@ -73,6 +73,11 @@ impl Column {
         Self { unit, ..self }
     }
 
+    /// A name by which a filter can mean it: one of its words.
+    fn asked_by(&self) -> String {
+        self.name.split(',').next().unwrap_or_default().to_lowercase()
+    }
+
     /// Whether a filter means it by this name.
     fn is_called(&self, name: &str) -> bool {
         let name = name.to_lowercase();
@@ -80,6 +85,7 @@ impl Column {
             "cost" | "price" | "rate" => "$/h",
             "id" | "machine" => "instance",
             "note" | "task" => "task, note",
+            "worker" | "reason" => "worker, reason",
             "waiting" => "wait",
             "running" => "run",
             "starting" => "start",
@@ -216,7 +222,7 @@ pub(crate) fn sorts(place: &Place) -> bool {
 
 pub(crate) fn cell(place: &Place, data: &Data<'_>, row: &Row, column: &'static str) -> Cell {
     match place.page {
-        Page::Queues => queues::cell(data, row.at, column),
+        Page::Queues => queues::cell(data, row.at, column).map(|cell| queues::aged(data, column, cell)),
         Page::Instances => instances::cell(data, row, column),
         Page::Why => steps::cell(data, row.at, column),
         Page::Journal => journal::cell(data, row.at, column),

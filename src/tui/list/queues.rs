@@ -3,7 +3,8 @@
 use super::{Cell, Column, Data, FILL, Row, Unit};
 use crate::model::money::Money;
 use crate::model::plan::Outlook;
-use crate::model::snapshot::QueueState;
+use crate::model::reason::Reason;
+use crate::model::snapshot::{QueueState, Source};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::words::{age, cents, next_in_short, rate};
@@ -77,8 +78,42 @@ fn next(data: &Data<'_>, outlook: &Outlook) -> Cell {
     match &outlook.next {
         None => Cell::none(),
         Some(reason) => {
-            let (text, tone) = next_in_short(reason, data.view.plan.at, data.now);
+            let (text, tone) = match held(data, reason) {
+                Some(held) => (held.to_owned(), Tone::Bad),
+                None => next_in_short(reason, data.view.plan.at, data.now),
+            };
             Cell::text(&text).toned(tone)
         }
     }
+}
+
+/// What keeps a machine from being launched that the plan wants: ClearML is silent since it was made, or does not say who
+/// leads.
+fn held(data: &Data<'_>, reason: &Reason) -> Option<&'static str> {
+    let launches = matches!(
+        reason,
+        Reason::Waiting { .. }
+            | Reason::Advised(_)
+            | Reason::Warm { .. }
+            | Reason::Foreseen { .. }
+            | Reason::Rollback { .. }
+            | Reason::Retry { .. }
+    );
+    if !launches {
+        return None;
+    }
+    let stale = data.view.snapshot.source(Source::CLEARML).is_some_and(|clearml| clearml.is_stale(data.now));
+    match (stale, data.view.is_unsure()) {
+        (true, _) => Some("hold: STALE"),
+        (false, true) => Some("hold: ClearML"),
+        (false, false) => None,
+    }
+}
+
+/// A cell as it is shown while ClearML does not answer: what it told last is dim.
+pub(super) fn aged(data: &Data<'_>, column: &str, cell: Cell) -> Cell {
+    let of_clearml = matches!(column, "WAIT" | "OLDEST" | "RUN" | "IDLE");
+    let silent = |clearml: &Source| clearml.error.is_some() || clearml.is_stale(data.now);
+    let dims = of_clearml && data.view.snapshot.source(Source::CLEARML).is_some_and(silent);
+    if dims { cell.toned(Tone::Dim) } else { cell }
 }

@@ -1,12 +1,12 @@
 //! What is allowed: the limits of everything, of each queue and of each pool, with what is used of them; the budgets.
 
 use super::{Cell, Column, Data, FILL, Row, Unit};
-use crate::model::money::{Money, Rate};
+use crate::model::money::{Exact, Money, Rate};
 use crate::model::settings::{Limits, Market, OnLost};
 use crate::tui::state::place::Subject;
 use crate::tui::theme::Tone;
 use crate::tui::usage::Usage;
-use crate::tui::words::{dollars, rate};
+use crate::tui::words::rate;
 
 pub(super) const COLUMNS: [Column; 7] = [
     Column::left("OF", [0, 6, 8, 8]),
@@ -71,14 +71,12 @@ fn budget(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
     let budget = data.view.settings.budgets.get(at)?;
     let state = data.view.spend.budgets.iter().find(|state| state.name == budget.name);
     Some(match column {
-        "$/H" => {
-            let used = state.map_or(Money::ZERO, |state| state.spent + state.committed);
-            let cell = Cell::number(&format!("{} of {}", dollars(used), dollars(budget.limit)), used.micros());
-            cell.toned(full(used >= budget.limit))
-        }
         "MORE" => {
+            let used = state.map_or(Money::ZERO, |state| state.spent + state.committed);
             let (per, over) = (budget.per, budget.scope.words());
-            Cell::text(&format!("{per}, over {over}, {}", if budget.hard { "hard" } else { "soft" }))
+            let kind = if budget.hard { "hard" } else { "soft" };
+            let amounts = format!("{used} of {} spent or committed", Exact(budget.limit));
+            Cell::text(&format!("{amounts}, {per}, over {over}, {kind}")).toned(full(used >= budget.limit))
         }
         _ => Cell::none(),
     })

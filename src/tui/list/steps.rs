@@ -102,6 +102,7 @@ impl<'a> Step<'a> {
             Subject::Queue(queue) => names.queue.as_ref() == Some(queue),
             Subject::Pool(pool) => names.pool.as_ref() == Some(pool),
             Subject::Instance(instance) => names.instance.as_ref() == Some(instance),
+            Subject::Task(_, task) => names.task.as_ref() == Some(task),
             Subject::Budget(budget) => {
                 matches!(self.reason(), Reason::Budget { name, .. } | Reason::OwnerSpent { name, .. } | Reason::Step { name, .. } | Reason::Checkpoint { name, .. }
                     if name == budget)

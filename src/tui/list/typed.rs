@@ -32,6 +32,7 @@ enum Asks {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Term {
     column: usize,
+    is_money: bool,
     asks: Asks,
     /// Rows of which it is true are shut out.
     barred: bool,
@@ -58,7 +59,7 @@ impl Term {
         let Some((at, sign)) = found.min_by_key(|(at, sign)| (*at, usize::MAX - sign.len())) else { return Read::Word };
         let (name, value) = (word.get(..at).unwrap_or_default(), word.get(at + sign.len()..).unwrap_or_default());
         let Some((column, of)) = columns.iter().enumerate().find(|(_, column)| column.is_called(name)) else {
-            return Read::Word;
+            return unknown(word, name, sign, columns);
         };
         if value.is_empty() {
             return Read::Unfinished;
@@ -73,7 +74,9 @@ impl Term {
             _ => number().map(Asks::AtMost),
         };
         match asks {
-            Ok(asks) => Read::Term(Self { column, asks, barred: barred != (sign == "!=") }),
+            Ok(asks) => {
+                Read::Term(Self { column, is_money: of.unit == Unit::Money, asks, barred: barred != (sign == "!=") })
+            }
             Err(wants) => Read::Wrong(format!("{word}: {wants}")),
         }
     }
@@ -82,19 +85,36 @@ impl Term {
         let Some(cell) = cells.get(self.column) else { return false };
         // What is not known is neither more nor less than anything.
         let known = cell.number != i64::MIN;
+        let shown = if self.is_money && known { to_the_cent(cell.number) } else { cell.number };
         let is = match &self.asks {
             Asks::Is(text) => {
                 let cell = cell.text.to_lowercase();
                 cell == *text || without_sign(&cell) == text
             }
             Asks::Has(text) => cell.text.to_lowercase().contains(text),
-            Asks::Above(number) => known && cell.number > *number,
-            Asks::AtLeast(number) => known && cell.number >= *number,
-            Asks::Below(number) => known && cell.number < *number,
-            Asks::AtMost(number) => known && cell.number <= *number,
+            Asks::Above(number) => known && shown > *number,
+            Asks::AtLeast(number) => known && shown >= *number,
+            Asks::Below(number) => known && shown < *number,
+            Asks::AtMost(number) => known && shown <= *number,
         };
         is != self.barred
     }
+}
+
+/// What asks a column that is not there. Names of workers and times of the journal have colons, too.
+fn unknown(word: &str, name: &str, sign: &str, columns: &[Column]) -> Read {
+    let is_name = !name.is_empty() && name.chars().all(|letter| letter.is_alphabetic() || letter == '_');
+    if !is_name || sign == ":" || columns.is_empty() {
+        return Read::Word;
+    }
+    let names: Vec<String> = columns.iter().map(Column::asked_by).collect();
+    Read::Wrong(format!("{word}: there is no column {name}, but {}", names.join(", ")))
+}
+
+/// An amount as a cell shows it.
+fn to_the_cent(micros: i64) -> i64 {
+    const CENT: i64 = 10_000;
+    micros.saturating_add(CENT / 2).div_euclid(CENT).saturating_mul(CENT)
 }
 
 /// The word of a state without the shape before it.
@@ -158,10 +178,24 @@ mod tests {
             ("idle wait>3", false),
             // Still being typed.
             ("wait>", true),
-            // No column: a word like any other.
-            ("zone=a", false),
+            // As it is shown, to the cent.
+            ("cost<=2.50", true),
+            ("cost=2.50", true),
+            // No name of a column: words like any other.
+            ("lab:gpu", false),
+            ("a.b=c", false),
         ] {
             assert_eq!(Filter::of_rows(text, &COLUMNS).passes(&cells), passes, "{text}");
+        }
+    }
+
+    #[test]
+    fn amounts_are_asked_as_they_are_shown() {
+        let price = cells(Cell::number("0.19", 192_000));
+        for (text, passes) in
+            [("cost<=0.19", true), ("cost>0.19", false), ("cost>=0.19", true), ("cost<0.2", true), ("cost<0.19", false)]
+        {
+            assert_eq!(Filter::of_rows(text, &COLUMNS).passes(&price), passes, "{text}");
         }
     }
 
@@ -177,6 +211,7 @@ mod tests {
         for (text, says) in [
             ("age>old", "age>old: a span such as 90m or 1h30m"),
             ("cost>x", "cost>x: an amount such as 2 or $2.50"),
+            ("zone=a", "zone=a: there is no column zone, but state, age, $/h, wait"),
             ("state>busy", "state>busy: this column holds words: = and : ask it"),
         ] {
             let mut filter = Filter::of_rows(text, &COLUMNS);

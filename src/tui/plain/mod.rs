@@ -27,13 +27,16 @@ use told::Ear;
 const SIZE: Rect = Rect { x: 0, y: 0, width: 100, height: 40 };
 
 /// Reads lines and tells what comes of them, until the person leaves, the loop ends, or the system says so.
-pub(super) async fn run(link: Link, options: &Options) -> Result<Ending, ScreenError> {
+///
+/// `why`: where the terminal has no screen, and nobody asked for lines.
+pub(super) async fn run(link: Link, options: &Options, why: Option<String>) -> Result<Ending, ScreenError> {
     let (_watch, panics) = Watch::start(false);
     let inbox = Inbox::without_keys(link.events, panics).map_err(ScreenError::System)?;
     let mut begun = options.state(Theme { palette: Palette::Mono, ascii: false }, Markers::Ascii, SIZE);
     begun.keys = begun.keys.spoken();
     let mut linear =
         Linear { state: begun, inbox, requests: link.requests, options, ear: Ear::default(), ending: None };
+    linear.say(why.as_slice());
     linear.say(&["Tidegate, line by line. `help` tells the commands, an empty line tells where you are.".to_owned()]);
     let mut lines = Lines { reading: None, over: false };
     loop {
@@ -151,8 +154,18 @@ impl Linear<'_> {
         match said::said(&self.state, text) {
             Said::Messages(messages) => {
                 let before = self.state.place.clone();
+                // The same answer to another line is told again.
+                self.state.notice = None;
+                self.ear.forget_notice();
                 for message in messages {
                     self.tell(message);
+                }
+                // Each line is a command of its own.
+                if let Some(closes) = said::closes(&self.state) {
+                    self.tell(closes);
+                    if self.state.notice.is_none() {
+                        self.state.inform(said::MORE);
+                    }
                 }
                 if self.state.place != before && self.state.dialog.is_none() {
                     self.ear.turn();

@@ -35,6 +35,14 @@ fn escape() -> Said {
     Said::Messages(vec![key(KeyCode::Esc)])
 }
 
+/// What is said where a line was only the beginning of a command.
+pub(super) const MORE: &str = "type a command's whole line, as in `set limits.max 4`; `help` tells what there is";
+
+/// What closes the palette where a line was refused or did not end in it: the next line would be taken for Esc.
+pub(super) fn closes(state: &State) -> Option<Message> {
+    matches!(state.dialog, Some(Dialog::Palette(_))).then(|| key(KeyCode::Esc))
+}
+
 /// A text typed into the field that is open, in the place of what is there.
 fn field(text: &str) -> [Message; 3] {
     let clear = |letter| Message::Key(as_event(Key::ctrl(letter)));
@@ -171,4 +179,35 @@ fn by_name(state: &State, line: &str, at: usize) -> Vec<Message> {
     let downs = std::iter::repeat_n(KeyCode::Down, at).map(key);
     let typed = opens.into_iter().chain([Message::Paste(line.to_owned())]);
     typed.chain(downs).chain([key(KeyCode::Enter)]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tui::tests::Person;
+
+    fn line(person: &mut Person, line: &str) {
+        let Said::Messages(messages) = said(&person.state, line) else { panic!("{line}") };
+        for message in messages {
+            person.tell(message);
+        }
+        if let Some(closes) = closes(&person.state) {
+            person.tell(closes);
+        }
+    }
+
+    #[test]
+    fn the_line_after_a_refused_one_is_a_command_of_its_own() {
+        for refused in ["drain", "palette", "set"] {
+            let mut person = Person::seeing(crate::example::view());
+            line(&mut person, refused);
+            assert!(person.state.dialog.is_none(), "{refused}");
+            line(&mut person, "instances");
+            assert_eq!(person.state.place.crumbs(), ["Instances"], "{refused}");
+        }
+        let mut person = Person::seeing(crate::example::view());
+        line(&mut person, "drain");
+        let told = person.state.notice.map(|notice| notice.text);
+        assert!(told.is_some_and(|text| text.contains("select a machine first")));
+    }
 }

@@ -11,8 +11,8 @@ use crate::tui::dialog::picker::Picker;
 use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::list::{self, Row};
 use crate::tui::state::place::{Page, Place};
-use crate::tui::state::{State, lasting};
-use crate::tui::words::without_shapes;
+use crate::tui::state::{State, lasting, read_only};
+use crate::tui::words::{left_of, without_shapes};
 use crate::tui::{chart, doc};
 
 /// What was told last, so that only what is new is told.
@@ -41,6 +41,11 @@ impl Ear {
     /// The page is told in full.
     pub(super) fn turn(&mut self) {
         self.turned = true;
+    }
+
+    /// The next notice is told, be it the last one again.
+    pub(super) fn forget_notice(&mut self) {
+        self.notice = None;
     }
 
     /// What is new since it was asked last.
@@ -129,6 +134,7 @@ fn waits(state: &State) -> bool {
 fn leader(view: &View) -> String {
     match &view.leader {
         Leader::Us(_) => "and this console leads".to_owned(),
+        Leader::Other(_) if view.read_only().is_some() => read_only(view),
         Leader::Other(who) if view.reaches_leader => {
             format!("and {who} leads: this console watches, and what you order reaches who leads")
         }
@@ -140,12 +146,9 @@ fn leader(view: &View) -> String {
 fn page(state: &State, now: Timestamp) -> Vec<String> {
     let mut lines = vec![format!("{}.", state.place.crumbs().join(", "))];
     if let Some(view) = state.view() {
-        let tightest = view
-            .spend
-            .tightest()
-            .map(|budget| format!("; budget {}: {} of {}", budget.name, budget.spent + budget.committed, budget.limit));
+        let tightest = view.spend.tightest().map(|budget| format!("; budget {}: {}", budget.name, left_of(budget)));
         let (rate, today) = (view.spend.rate, view.spend.today);
-        lines.push(format!("Costs {rate}, today {today}{}.", tightest.unwrap_or_default()));
+        lines.push(format!("Costs {rate}, spent today {today}{}.", tightest.unwrap_or_default()));
     }
     if !state.look().filter.is_empty() {
         lines.push(format!("Filter {}: {} of {} rows.", state.look().filter, state.list.rows.len(), state.list.total));
@@ -188,7 +191,10 @@ fn table(state: &State, now: Timestamp) -> Vec<String> {
     let all = state.list.rows.len();
     let rows = state.list.rows.iter().enumerate().skip(top).take(height);
     let mut lines: Vec<String> = rows.map(|(at, row)| self::row(state, at, row, now)).collect();
-    if all == 0 {
+    let filter = list::Filter::of_rows(&state.look().filter, list::columns(&state.place));
+    if let Some(wrong) = filter.wrong() {
+        lines.push(format!("Wrong in the filter: {wrong}."));
+    } else if all == 0 {
         lines.push("There are no rows.".to_owned());
     } else if all > top + height {
         lines.push(format!("Rows {} to {} of {all}: `more` goes on.", top + 1, top + height));

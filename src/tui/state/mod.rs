@@ -303,6 +303,7 @@ impl State {
         let view = self.live.as_deref().ok_or_else(|| "the loop has not looked yet".to_owned())?;
         match &view.leader {
             Leader::Us(_) => Ok(view),
+            Leader::Other(_) if view.read_only().is_some() => Err(read_only(view)),
             Leader::Other(_) if view.reaches_leader => Ok(view),
             Leader::Other(who) => Err(format!("{who} leads: this console only watches")),
         }
@@ -340,4 +341,9 @@ impl State {
             confirm.note = hidden;
         }
     }
+}
+
+/// Why nothing is done from a console that may change nothing.
+pub(crate) fn read_only(view: &View) -> String {
+    format!("read only, by {}: nothing is done from here", view.read_only().unwrap_or("its guardrails"))
 }

@@ -67,12 +67,19 @@ fn what_the_editor_leaves_is_written_once_it_is_right() {
     {
         assert!(shown.contains(words), "{words}: {shown}");
     }
+    assert!(!shown.lines().any(|line| line.contains('│') && line.contains(" more")), "{shown}");
+    person.press("<Enter>");
+    leaves(&mut person, &bad);
+    let problems: Vec<String> = (1..=9).map(|line| format!("tidegate.toml:{line}:1: wrong")).collect();
+    answer(&mut person, Err(problems.join("\n")));
+    let shown = person.screen(80, 24);
+    assert!(shown.contains("toml:6:1") && !shown.contains("toml:7:1") && shown.contains("and 3 more"), "{shown}");
     // Again, with the text as it was left.
     person.press("<Enter>");
-    assert_eq!(edits(&person), [TEXT, &bad]);
+    assert_eq!(edits(&person), [TEXT, &bad, &bad]);
     let good = TEXT.replace("max = 4", "max = 5");
     leaves(&mut person, &good);
-    assert_eq!(written(&person)[1], (good, TEXT.to_owned()));
+    assert_eq!(written(&person)[2], (good, TEXT.to_owned()));
     answer(&mut person, Ok(Answer::Said("the settings were edited as a whole: revision x".to_owned())));
     assert!(person.screen(80, 24).contains("the settings were edited as a whole"));
     assert_eq!(person.state.draft, None);

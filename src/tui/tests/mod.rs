@@ -24,6 +24,7 @@ mod seen;
 mod spoken;
 mod stored;
 mod table;
+mod told;
 mod triples;
 mod unseen;
 mod watching;

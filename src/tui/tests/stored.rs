@@ -268,8 +268,12 @@ fn settings(view: &View) -> Expected {
     let all = [vec![("NAME", "everything".to_owned()), ("MAX", format!("{} of -", used(&|_| true, 1)))]];
     let budgets = view.settings.budgets.iter().map(|budget| {
         let state = view.spend.budgets.iter().find(|state| state.name == budget.name).unwrap();
-        let used = dollars((state.spent + state.committed).micros());
-        vec![("NAME", budget.name.to_string()), ("$/H", format!("{used} of {}", dollars(budget.limit.micros())))]
+        let used = state.spent + state.committed;
+        let (per, over) = (budget.per, budget.scope.words());
+        let kind = if budget.hard { "hard" } else { "soft" };
+        let limit = crate::model::money::Exact(budget.limit);
+        let more = format!("{used} of {limit} spent or committed, {per}, over {over}, {kind}");
+        vec![("NAME", budget.name.to_string()), ("$/H", "-".to_owned()), ("MORE", more)]
     });
     let queues = view.settings.queues.iter().map(|queue| {
         let intents = view.snapshot.intents.iter().filter(|intent| intent.queue == queue.name).count();

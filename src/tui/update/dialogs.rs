@@ -83,7 +83,7 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
         }
     };
     // Line by line it is told, and needs no room.
-    if !state.keys.is_spoken() && lay(&question, confirm.typed.value(), state.size).is_none() {
+    if !state.keys.is_spoken() && lay(&question, confirm.typed.value(), confirm.top, state.size).is_none() {
         if pressed(event) == Some(Key::of('n')) {
             state.dialog = confirm.form.map(Dialog::Form);
             state.inform("nothing was done");
@@ -99,6 +99,11 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
             OnExit::StopAll => OnExit::Leave,
         };
         state.dialog = Some(Dialog::confirm(Deed::Quit(Some(next))));
+        return;
+    }
+    if let Some(top) = confirm.scrolled(&question, event, state.size) {
+        confirm.top = top;
+        state.dialog = Some(Dialog::Confirm(confirm));
         return;
     }
     let agreed = match &question.proof {

@@ -104,8 +104,10 @@ pub(super) fn written(state: &mut State, draft: Draft, is_back: bool, result: Re
                 item("edit again", "your text is as you left it", Choice::Editor(draft)),
                 item("drop it", "the settings stay as they are", Choice::Drop),
             ];
-            let picker =
-                Picker { lines: lines.take(SHOWN + 1).collect(), ..Picker::of("The settings do not run", items) };
+            let more = why.lines().count().saturating_sub(SHOWN);
+            let more = (more > 0).then(|| format!("and {more} more"));
+            let lines = lines.take(SHOWN + 1).chain(more).collect();
+            let picker = Picker { lines, ..Picker::of("The settings do not run", items) };
             state.dialog = Some(Dialog::Picker(picker));
         }
     }

@@ -192,8 +192,11 @@ fn arrived(state: &mut State, effects: &mut Vec<Effect>) {
             desk::fetch_boot_log(state, id, effects);
         }
         (Page::Tasks | Page::TaskLog | Page::Charts, _) => {
-            if state.place.page == Page::TaskLog {
-                state.look_mut().top = usize::MAX;
+            match state.place.page {
+                Page::TaskLog => state.look_mut().top = usize::MAX,
+                // Who comes to the charts comes to the present.
+                Page::Charts => state.charts.cursor = None,
+                _ => {}
             }
             desk::read(state, effects);
         }

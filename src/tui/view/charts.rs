@@ -11,13 +11,11 @@ use unicode_width::UnicodeWidthStr;
 use super::canvas::Canvas;
 use crate::engine::event::View;
 use crate::tui::chart::{Markers, Plot, Which, plot};
-use crate::tui::layout::{Class, Layout};
+use crate::tui::layout::Layout;
 use crate::tui::state::State;
 use crate::tui::theme::Tone;
 use crate::tui::words::wrap;
 
-/// With less room for each the chosen one stands alone.
-const LEAST_OF_FOUR: u16 = 10;
 /// A chart that is lower says its values alone.
 const LEAST: u16 = 6;
 
@@ -28,7 +26,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, state: &State) {
         return;
     };
     let half = Rect { width: area.width / 2, height: area.height / 2, ..area };
-    if layout.class < Class::Wide || half.height < LEAST_OF_FOUR || state.charts.alone {
+    if !layout.fits_all_charts() || state.charts.alone {
         one(canvas, area, state, view, state.charts.which, true);
         return;
     }

@@ -12,7 +12,7 @@ use crate::tui::dialog::{Confirm, Dialog};
 use crate::tui::doc::Line;
 use crate::tui::state::{Leaving, State, lasting};
 use crate::tui::theme::{Theme, Tone};
-use crate::tui::words::wrap;
+use crate::tui::words::{fit, wrap};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Timestamp) {
     if let Some(leaving) = &state.leaving {
@@ -62,10 +62,12 @@ fn confirming(canvas: &mut Canvas<'_>, area: Rect, state: &State, confirm: &Conf
         None => Err("the loop has not looked yet".to_owned()),
     };
     let Ok(question) = question else { return };
-    let Some(laid) = room::lay(&question, confirm.typed.value(), area) else { return too_small(canvas, area) };
+    let Some(laid) = room::lay(&question, confirm.typed.value(), confirm.top, area) else {
+        return too_small(canvas, area);
+    };
     let Question { title, verb, proof, .. } = question;
     let mut shown: Vec<Line> = laid.said.into_iter().map(|line| Line(vec![(line, Tone::Plain)])).collect();
-    shown.push(Line::default());
+    shown.push(laid.mark.map_or_else(Line::default, |mark| Line(vec![(mark, Tone::Dim)])));
     let (mut first, mut last) = match &proof {
         Proof::Yes => (
             Line(vec![(room::CANCEL.to_owned(), Tone::Strong), (room::BY.to_owned(), Tone::Dim)]),
@@ -123,7 +125,13 @@ fn picking(canvas: &mut Canvas<'_>, area: Rect, picker: &Picker) {
     let items = picker.items.len().min(room);
     let mut said: Vec<String> = picker.lines.iter().flat_map(|line| wrap(line, width)).collect();
     // What can be chosen stays visible on a small screen.
-    said.truncate(room.saturating_sub(items));
+    let fits = room.saturating_sub(items);
+    if said.len() > fits {
+        said.truncate(fits);
+        if let Some(last) = said.last_mut() {
+            *last = format!("{} …more", fit(last, width.saturating_sub(6)));
+        }
+    }
     let inside = open(canvas, area, &picker.title, said.len() + items + 1, Tone::Plain);
     for (y, line) in (0..).zip(&said) {
         canvas.text(inside, y, line, Tone::Plain);

@@ -11,7 +11,7 @@ use crate::model::snapshot::Source;
 use crate::tui::layout::{Class, Layout};
 use crate::tui::state::State;
 use crate::tui::theme::Tone;
-use crate::tui::words::{fit, plural, short};
+use crate::tui::words::{fit, left_of, plural, short};
 
 /// A piece of the header; the highest rank drops out first, rank 0 never.
 struct Piece {
@@ -27,11 +27,18 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, layout: &Layout, state: &State, now:
         return;
     };
     let now = state.shown_at(now);
-    let facts: Vec<Piece> = sources(canvas, view, now).into_iter().chain(money(canvas, view, layout.class)).collect();
     let has_two_rows = layout.class == Class::Small && area.height > 1;
-    let stays: usize =
-        facts.iter().filter(|fact| fact.rank == 0 && !has_two_rows).map(|fact| fact.text.width() + 2).sum();
-    let who = who(canvas, state, view, now, usize::from(area.width).saturating_sub(stays));
+    let width = usize::from(area.width).saturating_sub(1);
+    let stay = |pieces: &[Piece], rank: u8| -> usize {
+        pieces.iter().filter(|piece| piece.rank <= rank).map(|piece| piece.text.width() + 2).sum()
+    };
+    // The fleet, its mode, what is stale and what all of it costs come first; the words of who leads get what is left.
+    let own = stay(&who(canvas, state, view, now, 0), 1);
+    let room = if has_two_rows { width } else { width.saturating_sub(own) };
+    let facts = sources(canvas, view, now, room).into_iter().chain(money(canvas, view, layout.class));
+    let facts: Vec<Piece> = facts.collect();
+    let stays = if has_two_rows { 0 } else { stay(&facts, MONEY) };
+    let who = who(canvas, state, view, now, (width + WATCHING.width()).saturating_sub(own + stays));
     if has_two_rows {
         place(canvas, Rect { height: 1, ..area }, who);
         place(canvas, Rect { y: area.y + 1, height: 1, ..area }, facts);
@@ -69,10 +76,22 @@ pub(super) fn mode_tone(mode: Mode) -> Tone {
     }
 }
 
-/// The least of who leads that is shown, in columns; the fleet's name gives way to it.
-const LEAST_OF_A_LEADER: usize = 12;
+const WATCHING: &str = "WATCHING";
+/// With less room nobody is named.
+const LEAST_OF_A_LEADER: usize = 6;
 
-/// In so many columns, where it must be cut.
+/// That another leads, and who, in so many columns.
+fn watching(who: &str, width: usize) -> String {
+    let whole = format!("{WATCHING}: {who} leads");
+    if whole.width() <= width {
+        return whole;
+    }
+    let room = width.saturating_sub(WATCHING.width() + 2);
+    // Where nobody can say who leads it is a sentence, with the error in it.
+    if room < LEAST_OF_A_LEADER { WATCHING.to_owned() } else { format!("{WATCHING}: {}", fit(who, room)) }
+}
+
+/// `width`: the room for the words of who leads.
 fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp, width: usize) -> Vec<Piece> {
     let theme = canvas.theme;
     let piece = |text: String, style, rank| Piece { text, style, rank };
@@ -82,16 +101,12 @@ fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp, width: u
     } else {
         (format!(" {} ", view.mode.word()), mode_tone(view.mode))
     };
-    let watching = if let Leader::Other(who) = &view.leader {
-        // Where nobody can say who leads it is a sentence, with the error in it.
-        let taken = [" ", &fleet, "  ", &badge, "  ", "WATCHING: ", " leads"].map(UnicodeWidthStr::width);
-        let room = width.saturating_sub(taken.iter().sum());
-        Some(format!("WATCHING: {} leads", fit(who, room.max(LEAST_OF_A_LEADER))))
-    } else {
-        None
-    };
     let mut pieces = vec![piece(fleet, theme.style(Tone::Strong), 1), piece(badge, theme.badge(tone), 0)];
-    pieces.extend(watching.map(|text| piece(text, theme.style(Tone::Warn), 0)));
+    match &view.leader {
+        _ if view.read_only().is_some() => pieces.push(piece(" READ ONLY ".to_owned(), theme.badge(Tone::Warn), 0)),
+        Leader::Other(who) => pieces.push(piece(watching(who, width), theme.style(Tone::Warn), 0)),
+        Leader::Us(_) => {}
+    }
     if let Some(host) = &state.setup.attached
         && matches!(view.leader, Leader::Us(_))
     {
@@ -126,15 +141,43 @@ fn who(canvas: &Canvas<'_>, state: &State, view: &View, now: Timestamp, width: u
 /// Credentials that end sooner than this are counted down.
 const COUNTDOWN: SignedDuration = SignedDuration::from_mins(15);
 
-fn sources(canvas: &Canvas<'_>, view: &View, now: Timestamp) -> Vec<Piece> {
+/// How much is said of sources that are stale.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    Ages,
+    Names,
+    Count,
+}
+
+/// Those that are stale in so many columns, beside what all of it costs.
+fn sources(canvas: &Canvas<'_>, view: &View, now: Timestamp, room: usize) -> Vec<Piece> {
+    let stale: Vec<&Source> = view.snapshot.sources.iter().filter(|source| source.is_stale(now)).collect();
+    let room = room.saturating_sub(view.spend.rate.to_string().width() + 2);
+    let fits = |says: &Says| {
+        let told = stale.iter().map(|source| source_text(source, now, *says).width() + 2);
+        told.sum::<usize>() <= room
+    };
+    match [Says::Ages, Says::Names].into_iter().find(fits) {
+        Some(says) => each(canvas, view, now, says),
+        None if stale.len() == 1 => each(canvas, view, now, Says::Names),
+        None => {
+            let fresh = each(canvas, view, now, Says::Count).into_iter().filter(|piece| piece.rank > 0);
+            let style = canvas.theme.style(Tone::Bad);
+            let count = Piece { text: format!("{} sources STALE", stale.len()), style, rank: 0 };
+            std::iter::once(count).chain(fresh).collect()
+        }
+    }
+}
+
+fn each(canvas: &Canvas<'_>, view: &View, now: Timestamp, says: Says) -> Vec<Piece> {
     let theme = canvas.theme;
     view.snapshot
         .sources
         .iter()
         .map(|source| {
-            let (text, stale) = source_text(source, now);
+            let text = source_text(source, now, says);
             let (tone, rank) = match source.credentials_warning(now) {
-                _ if stale => (Tone::Bad, 0),
+                _ if source.is_stale(now) => (Tone::Bad, 0),
                 Some(_) => (Tone::Warn, 1),
                 None => (Tone::Plain, 5),
             };
@@ -143,8 +186,11 @@ fn sources(canvas: &Canvas<'_>, view: &View, now: Timestamp) -> Vec<Piece> {
         .collect()
 }
 
-fn source_text(source: &Source, now: Timestamp) -> (String, bool) {
+fn source_text(source: &Source, now: Timestamp, says: Says) -> String {
     let stale = source.is_stale(now);
+    if stale && says != Says::Ages {
+        return format!("{} STALE", source.name);
+    }
     let age = source.age(now).map_or_else(|| "no answer yet".to_owned(), short);
     let mark = match (stale, &source.error) {
         (true, _) => " STALE",
@@ -153,19 +199,22 @@ fn source_text(source: &Source, now: Timestamp) -> (String, bool) {
     };
     let left = source.credentials_end.map(|end| end.duration_since(now)).filter(|left| *left < COUNTDOWN);
     let left = left.map(|left| format!(" (credentials {})", short(left.max(SignedDuration::ZERO)))).unwrap_or_default();
-    (format!("{} {age}{mark}{left}", source.name), stale)
+    format!("{} {age}{mark}{left}", source.name)
 }
+
+/// What all of it costs in an hour, as it is ranked.
+const MONEY: u8 = 2;
 
 fn money(canvas: &Canvas<'_>, view: &View, class: Class) -> Vec<Piece> {
     let theme = canvas.theme;
-    let rate = Piece { text: view.spend.rate.to_string(), style: theme.style(Tone::Strong), rank: 2 };
+    let rate = Piece { text: view.spend.rate.to_string(), style: theme.style(Tone::Strong), rank: MONEY };
     let budget = view.spend.tightest().map(|budget| {
         let used = budget.spent + budget.committed;
         let tone = if used >= budget.limit { Tone::Bad } else { Tone::Plain };
-        Piece { text: format!("{} {used} of {}", budget.name, budget.limit), style: theme.style(tone), rank: 3 }
+        Piece { text: format!("{} {}", budget.name, left_of(budget)), style: theme.style(tone), rank: 3 }
     });
     let today = Piece {
-        text: format!("today {}", view.spend.today),
+        text: format!("spent today {}", view.spend.today),
         style: theme.style(Tone::Plain),
         rank: if class >= Class::Wide { 4 } else { 9 },
     };

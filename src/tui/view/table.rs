@@ -11,7 +11,7 @@ use crate::tui::list::{self, Column, Data, Filter, Side};
 use crate::tui::state::State;
 use crate::tui::state::place::{Look, Page, Place, Subject};
 use crate::tui::theme::{Theme, Tone};
-use crate::tui::words::{fit, fit_name};
+use crate::tui::words::{fit, fit_name, wrap};
 
 pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &State, data: &Data<'_>) {
     let mark = state.mark_width();
@@ -21,6 +21,13 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, class: Class, state: &St
     let mut filter = Filter::of_rows(&look.filter, list::columns(&state.place));
     head(canvas, area, &columns, &look);
     if state.list.rows.is_empty() {
+        if let Some(wrong) = filter.wrong() {
+            let room = Rect { x: area.x + 1, width: area.width.saturating_sub(1), ..area };
+            for (y, line) in (1..area.height).zip(wrap(wrong, usize::from(room.width))) {
+                canvas.text(room, y, &line, Tone::Bad);
+            }
+            return;
+        }
         let text = match &state.place {
             _ if state.list.total > 0 => {
                 format!("No row passes the filter; {} clears it.", state.keys.first(Id::Leave))
