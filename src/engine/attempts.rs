@@ -363,7 +363,9 @@ price = "$1/h"
             now: fleet.now,
         };
         let Due { mut records, deed } = known.due(fleet.memory.attempts.values().next()?)?;
-        records.iter().for_each(|record| fleet.memory.apply(record));
+        for record in &records {
+            fleet.memory.apply(record);
+        }
         let text = |record: &Record| match record {
             Record::Journal(entry) => Some(entry.text.clone()),
             _ => None,

@@ -54,7 +54,7 @@ async fn a_task_that_an_interrupted_machine_stopped_is_enqueued_once_and_its_mai
 #[tokio::test(start_paused = true)]
 async fn a_lost_task_that_another_has_claimed_is_asked_about_again_until_it_is_back() {
     let (mut trial, machine) = Trial::idle().await;
-    trial.world.facts().claimed = true;
+    trial.world.facts().claimed.push("t0".into());
     trial.world.runs(&machine, "t0");
     trial.pass(70).await;
     give_up_half_done(&trial, &machine);
@@ -63,7 +63,7 @@ async fn a_lost_task_that_another_has_claimed_is_asked_about_again_until_it_is_b
     assert!((3..=6).contains(&asked), "{asked}");
     assert_eq!(trial.world.calls("delete_mailbox"), 0, "its last words are needed");
     assert!(!trial.lines(EntryKind::Seen).iter().any(|line| line.contains("t0")), "{:?}", trial.journal);
-    trial.world.facts().claimed = false;
+    trial.world.facts().claimed.clear();
     trial.pass(2 * 60).await;
     assert_eq!((trial.world.calls("requeue_lost"), trial.world.calls("delete_mailbox")), (asked + 1, 1));
     assert_eq!(trial.world.facts().waiting, ["t0".into()]);

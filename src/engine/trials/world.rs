@@ -45,8 +45,8 @@ pub(super) struct Facts {
     /// By a gate.
     pub(super) gate: bool,
     pub(super) listed: bool,
-    /// Another has a young claim on every lost task.
-    pub(super) claimed: bool,
+    /// Lost tasks on which another has a young claim.
+    pub(super) claimed: Vec<TaskId>,
     calls: Vec<String>,
     fates: BTreeMap<&'static str, VecDeque<Fate>>,
     always: BTreeMap<&'static str, Fate>,
@@ -351,7 +351,7 @@ impl Tracker for Scripted {
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {
         self.asks("requeue_lost", |facts, _| {
-            if facts.claimed {
+            if facts.claimed.contains(&lost.task) {
                 return Requeue::Claimed;
             }
             facts.tasks.retain(|task| task.id != lost.task);
