@@ -26,7 +26,7 @@ use crate::model::ledger::Ledger;
 use crate::model::nearest::did_you_mean;
 use crate::model::prices::{believed, priced};
 use crate::model::pseudonym::Pseudonyms;
-use crate::model::settings::{Market, PoolSettings, Provider, QueueSettings, Settings};
+use crate::model::settings::{Budget, Market, PoolSettings, Provider, QueueSettings, Settings};
 use crate::model::site;
 use crate::model::snapshot::{Snapshot, Source};
 use crate::world::World;
@@ -200,13 +200,13 @@ async fn ask_prices(world: &World, settings: &Settings, catalogue: &mut Catalogu
 
 /// Pools of which no price is known, where a hard budget would keep them from starting.
 fn prices(settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Vec<Finding> {
-    let hard = settings.budgets.iter().any(|budget| budget.hard);
+    let governed = settings.budgets.iter().any(Budget::governs);
     let offers = settings.pools.iter().flat_map(|pool| pool.types.iter().map(move |kind| (pool, kind)));
     let unpriced = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market, now).rate.is_none());
     unpriced
         .map(|(pool, kind)| Finding {
             what: format!("pool {}", pool.name),
-            ok: !hard,
+            ok: !governed,
             said: format!("no price is known for {kind} in {}: set pool.{}.price", pool.region, pool.name),
         })
         .collect()

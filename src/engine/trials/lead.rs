@@ -129,12 +129,13 @@ async fn a_leader_whose_claim_is_gone_claims_anew() {
 async fn a_claim_of_the_same_term_on_another_queue_is_another_s() {
     let mut trial = Trial::leading(0).await;
     trial.pass(30).await;
-    let mut facts = trial.world.facts();
-    facts.restored = 1;
-    facts.claims.clear();
-    facts.claims.insert(Term(1), note("b"));
-    facts.waiting = vec!["t".into()];
-    drop(facts);
+    {
+        let mut facts = trial.world.facts();
+        facts.restored = 1;
+        facts.claims.clear();
+        facts.claims.insert(Term(1), note("b"));
+        facts.waiting = vec!["t".into()];
+    }
     trial.pass(40).await;
     assert!(matches!(&trial.view().leader, Leader::Other(who) if who == "b (term 1)"), "{:?}", trial.view().leader);
     assert_eq!(trial.world.calls("launch"), 0);

@@ -197,6 +197,12 @@ pub struct Budget {
 }
 
 impl Budget {
+    /// Whether it ever keeps a launch back: what has no price would never bring it there.
+    #[must_use]
+    pub fn governs(&self) -> bool {
+        self.hard || self.at.rungs().iter().any(|rung| rung.step > ladder::Step::Warn)
+    }
+
     /// What was spent in the period that began at `start` before the ledger held every machine, as the settings say.
     /// `whole_since`: since when it does.
     #[must_use]

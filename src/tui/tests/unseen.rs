@@ -41,7 +41,10 @@ fn a_question_without_room_takes_no_yes() {
     let mut person = Person::seeing(armed());
     person.press("2d");
     let shown = person.screen(40, 8);
-    assert!(shown.contains("Drain i-busy?") && shown.contains("y drain") && shown.contains("…more: lines 1 to 3"), "{shown}");
+    assert!(
+        shown.contains("Drain i-busy?") && shown.contains("y drain") && shown.contains("…more: lines 1 to 3"),
+        "{shown}"
+    );
     person.press("y");
     assert_eq!(orders(&person), [ask(Ask::Drain("i-busy".into()))]);
 }

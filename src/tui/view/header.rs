@@ -162,8 +162,8 @@ fn sources(canvas: &Canvas<'_>, view: &View, now: Timestamp, room: usize) -> Vec
         None if stale.len() == 1 => each(canvas, view, now, Says::Names),
         None => {
             let fresh = each(canvas, view, now, Says::Count).into_iter().filter(|piece| piece.rank > 0);
-            let style = canvas.theme.style(Tone::Bad);
-            let count = Piece { text: format!("{} sources STALE", stale.len()), style, rank: 0 };
+            let text = format!("{} sources STALE", stale.len());
+            let count = Piece { text, style: canvas.theme.style(Tone::Bad), rank: 0 };
             std::iter::once(count).chain(fresh).collect()
         }
     }
