@@ -34,6 +34,8 @@ struct Look {
     underlined: bool,
 }
 
+const NO_BREAK_SPACE: &str = "\u{a0}";
+
 /// The whole frame.
 pub(super) fn svg(buffer: &Buffer, palette: Palette) -> String {
     let paper = if palette == Palette::Light { LIGHT } else { DARK };
@@ -42,7 +44,7 @@ pub(super) fn svg(buffer: &Buffer, palette: Palette) -> String {
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width}\" height=\"{height}\" viewBox=\"0 0 {width} {height}\">\n\
          <rect width=\"100%\" height=\"100%\" rx=\"8\" fill=\"{}\"/>\n\
-         <g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"15\" xml:space=\"preserve\">\n",
+         <g font-family=\"DejaVu Sans Mono, Menlo, Consolas, monospace\" font-size=\"15\">\n",
         paper.back
     );
     for y in 0..buffer.area.height {
@@ -84,9 +86,13 @@ fn run(out: &mut String, column: usize, row: usize, text: &str, look: &Look) {
     if let Some(back) = back {
         let _ = writeln!(out, "<rect x=\"{x}\" y=\"{y}\" width=\"{width}\" height=\"{}\" fill=\"{back}\"/>", CELL.1);
     }
-    if text.trim().is_empty() {
+    let letters = text.trim();
+    if letters.is_empty() {
         return;
     }
+    // Browsers make one space of several, and none of those at a text's ends.
+    let (before, width) = (text.width() - text.trim_start().width(), letters.width() * CELL.0);
+    let x = x + before * CELL.0;
     let mut style = String::new();
     if *bold {
         style.push_str(" font-weight=\"bold\"");
@@ -94,7 +100,7 @@ fn run(out: &mut String, column: usize, row: usize, text: &str, look: &Look) {
     if *underlined {
         style.push_str(" text-decoration=\"underline\"");
     }
-    let text = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let text = letters.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace(' ', NO_BREAK_SPACE);
     let base = y + BASE;
     let _ = writeln!(out, "<text x=\"{x}\" y=\"{base}\" textLength=\"{width}\" fill=\"{fore}\"{style}>{text}</text>");
 }
@@ -164,6 +170,12 @@ mod tests {
         );
         assert!(drawn.contains(&letters), "{drawn}");
         assert!(drawn.contains("<rect x=\"102\" y=\"31\" width=\"27\" height=\"19\" fill=\"#d7dce3\"/>"), "{drawn}");
+        // No browser is left a space to collapse: the first letter has its own place, and the others theirs.
+        buffer.set_string(2, 0, "  a  b ", Style::default());
+        let drawn = svg(&buffer, Palette::Dark);
+        let letters =
+            format!("<text x=\"{}\" y=\"26\" textLength=\"36\" fill=\"#d7dce3\">a\u{a0}\u{a0}b</text>", 12 + 36);
+        assert!(drawn.contains(&letters), "{drawn}");
         assert!(svg(&buffer, Palette::Light).contains("fill=\"#ffffff\"/>"));
     }
 }
