@@ -205,6 +205,10 @@ impl Facts {
     fn claim_queue(&self, term: Term) -> QueueId {
         QueueId::new(format!("q-claim-{term}-{}", self.restored))
     }
+
+    fn claim_on(&self, queue: &QueueId) -> Option<Term> {
+        self.claims.keys().copied().find(|term| self.claim_queue(*term) == *queue)
+    }
 }
 
 #[async_trait]
@@ -313,9 +317,8 @@ impl Tracker for Scripted {
 
     async fn claims(&self, _: &FleetId) -> Result<Vec<Claim>, TrackerError> {
         self.asks("claims", |facts, _| {
-            let claims = facts.claims.iter();
-            let queue = |term: &Term| facts.claim_queue(*term);
-            claims.map(|(term, note)| Claim { queue: queue(term), term: *term, note: note.clone() }).collect()
+            let read = |(term, note): (&Term, &ClaimNote)| (*term, facts.claim_queue(*term), note.clone());
+            facts.claims.iter().map(read).map(|(term, queue, note)| Claim { queue, term, note }).collect()
         })
         .await
     }
@@ -331,8 +334,7 @@ impl Tracker for Scripted {
 
     async fn write_claim(&self, claim: &QueueId, note: &ClaimNote) -> Result<bool, TrackerError> {
         self.asks("write_claim", |facts, _| {
-            let found = facts.claims.keys().copied().find(|term| facts.claim_queue(*term) == *claim);
-            found.map(|term| facts.claims.insert(term, note.clone())).is_some()
+            facts.claim_on(claim).map(|term| facts.claims.insert(term, note.clone())).is_some()
         })
         .await
     }
@@ -342,11 +344,7 @@ impl Tracker for Scripted {
     }
 
     async fn delete_hidden(&self, queue: &QueueId) -> Result<(), TrackerError> {
-        self.asks("delete_hidden", |facts, _| {
-            let gone = facts.claims.keys().copied().find(|term| facts.claim_queue(*term) == *queue);
-            gone.map(|term| facts.claims.remove(&term));
-        })
-        .await
+        self.asks("delete_hidden", |facts, _| drop(facts.claim_on(queue).map(|term| facts.claims.remove(&term)))).await
     }
 
     async fn requeue_lost(&self, lost: &LostTask) -> Result<Requeue, TrackerError> {
