@@ -71,11 +71,6 @@ impl Purse<'_> {
     }
 }
 
-/// Whether it acts by steps.
-pub(super) fn has_steps(budget: &Budget) -> bool {
-    budget.at.rungs().iter().any(|rung| rung.step > Step::Warn)
-}
-
 /// Every budget that decides anything, by what it covers.
 pub(super) struct Budgets<'a> {
     purses: Vec<Purse<'a>>,
@@ -96,7 +91,7 @@ impl<'a> Budgets<'a> {
             of_queue: vec![Vec::new(); index.queues.len()],
             of_owners: Vec::new(),
         };
-        let governs = |budget: &&Budget| budget.hard || has_steps(budget);
+        let governs = |budget: &&Budget| budget.governs();
         let governing: Vec<_> = index.settings.budgets.iter().filter(governs).collect();
         if governing.is_empty() {
             return budgets;

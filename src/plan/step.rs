@@ -1,13 +1,12 @@
 //! What a budget's step forbids a launch.
 
-use super::budgets::has_steps;
 use super::index::Queue;
 use super::machine::Machine;
 use super::pass::Pass;
 use crate::model::money::Rate;
 use crate::model::reason::Reason;
-use crate::model::settings::Market;
 use crate::model::settings::ladder::Step;
+use crate::model::settings::{Budget, Market};
 
 impl Pass<'_> {
     /// Why nothing is launched in a pool for a queue, if a budget's step says so.
@@ -27,7 +26,7 @@ impl Pass<'_> {
 
     /// The furthest step of the budgets over a machine.
     pub(super) fn step_over(&self, machine: &Machine<'_>) -> Option<Step> {
-        if !self.index.settings.budgets.iter().any(has_steps) {
+        if !self.index.settings.budgets.iter().any(Budget::has_steps) {
             return None;
         }
         self.budgets().furthest(machine.home, machine.pool).map(|(step, _)| step)

@@ -200,7 +200,13 @@ impl Budget {
     /// Whether it ever keeps a launch back: what has no price would never bring it there.
     #[must_use]
     pub fn governs(&self) -> bool {
-        self.hard || self.at.rungs().iter().any(|rung| rung.step > ladder::Step::Warn)
+        self.hard || self.has_steps()
+    }
+
+    /// Whether it acts by steps.
+    #[must_use]
+    pub fn has_steps(&self) -> bool {
+        self.at.rungs().iter().any(|rung| rung.step > ladder::Step::Warn)
     }
 
     /// What was spent in the period that began at `start` before the ledger held every machine, as the settings say.

@@ -18,7 +18,6 @@ use crate::model::advice::{Advice, MOST_AHEAD};
 use crate::model::plan::Rule;
 use crate::model::reason::{Kept, Reason, Wanted};
 use crate::model::settings::{Budget, MOST_AGENTS};
-use crate::plan::budgets::has_steps;
 use crate::plan::index::{Index, Map, Queue};
 use crate::plan::machine::State;
 use crate::plan::pass::{About, Pass};
@@ -316,7 +315,7 @@ fn advise(pass: &mut Pass<'_>, queue: &Queue<'_>, need: &mut Need) {
 /// Waiting tasks by queue whose project's or user's hard budget is spent, and the first of these budgets.
 fn barred(pass: &Pass<'_>) -> Map<usize, (u32, Reason)> {
     let (index, mut barred) = (pass.index, Map::default());
-    let acts = |budget: &&Budget| budget.hard || has_steps(budget);
+    let acts = |budget: &&Budget| budget.governs();
     if !index.settings.budgets.iter().filter(acts).any(|budget| !budget.scope.holds_launches()) {
         return barred;
     }

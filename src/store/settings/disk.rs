@@ -49,7 +49,7 @@ pub(super) fn replace(path: &Path, old: &str, text: &str) -> io::Result<bool> {
     if mode & OWNER_WRITES == 0 {
         return Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
-            format!("its owner keeps it from that (mode {mode:o})"),
+            format!("it is read-only (mode {mode:o}): run `chmod u+w {}`", real.display()),
         ));
     }
     let held = File::open(folder)?;
@@ -99,5 +99,16 @@ mod tests {
             });
             assert_eq!(done.iter().filter(|done| **done).count(), 1, "round {round}: {done:?}");
         }
+    }
+
+    #[test]
+    fn a_read_only_file_stays_as_it_is_and_what_to_do_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tidegate.toml");
+        create(&path, "old").unwrap();
+        fs::set_permissions(&path, Permissions::from_mode(0o444)).unwrap();
+        let refused = replace(&path, "old", "new").unwrap_err().to_string();
+        assert!(refused.contains("(mode 444)") && refused.contains("chmod u+w"), "{refused}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 }
