@@ -5,6 +5,7 @@ use kube::core::Status;
 
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::CloudError;
+use crate::world::kubernetes::told::cut;
 
 /// The first words of what a person reads, by what is wrong.
 const TEMPLATE: &str = "the pod's template is refused";
@@ -46,6 +47,8 @@ fn root(error: &dyn std::error::Error) -> String {
 
 pub(super) fn of_status(call: &str, status: &Status) -> CloudError {
     let Status { code, message, reason, details, .. } = status;
+    let from_before = is_from_before(reason);
+    let message = &if from_before || message.is_empty() { page(*code, message) } else { message.clone() };
     let causes = details.as_ref().map(|details| details.causes.as_slice()).unwrap_or_default();
     let fields: Vec<String> = causes
         .iter()
@@ -66,7 +69,7 @@ pub(super) fn of_status(call: &str, status: &Status) -> CloudError {
     };
     CloudError {
         class,
-        code: Some(reason.clone()).filter(|reason| !reason.is_empty()),
+        code: Some(reason.clone()).filter(|reason| !reason.is_empty() && !from_before),
         message: format!("{call}: {said}"),
         may_have_acted,
         quota: None,
@@ -74,9 +77,20 @@ pub(super) fn of_status(call: &str, status: &Status) -> CloudError {
     }
 }
 
-/// Whether what was asked for does not exist.
+/// Whether no API server says this but something before it, such as a load balancer: reasons of its own are one word.
+fn is_from_before(reason: &str) -> bool {
+    reason.contains(' ')
+}
+
+/// An answer that is no API server's, or says nothing, as one short line.
+fn page(code: u16, text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    cut(format!("HTTP {code}: {}", words.join(" ")).trim_end_matches([':', ' ']))
+}
+
+/// Whether the API server says that what was asked for does not exist.
 pub(super) fn is_missing(error: &Error) -> bool {
-    matches!(error, Error::Api(status) if status.code == 404)
+    matches!(error, Error::Api(status) if status.code == 404 && !is_from_before(&status.reason))
 }
 
 /// Whether something of that name, or a newer version of it, is there.
@@ -116,5 +130,27 @@ mod tests {
             assert_eq!((error.class, error.may_have_acted), (class, may_have_acted), "{file}: {error}");
             assert!(error.message.contains(words), "{file}: {error}");
         }
+    }
+
+    #[test]
+    fn a_load_balancer_s_page_is_one_line() {
+        let rule = "<hr>nginx\n".repeat(100);
+        let page = format!("<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n{rule}");
+        for (status, told) in [
+            // As kube tells of an answer that is no Status.
+            (Status::failure("", "Failed to parse error data").with_code(503), "watch: HTTP 503"),
+            (
+                Status::failure(&page, "Failed to parse error data").with_code(502),
+                "watch: HTTP 502: <html> <head><title>502 Bad Gateway</title></head> <hr>nginx",
+            ),
+            (Status { code: 500, reason: "InternalError".to_owned(), ..Status::default() }, "watch: HTTP 500"),
+        ] {
+            let error = of_status("watch", &status);
+            assert!(error.message.starts_with(told) && error.message.len() < 230, "{error}");
+            assert!(!error.to_string().contains("parse"), "{error}");
+            assert!(error.may_have_acted);
+        }
+        let lost = Status::failure("404 page not found", "Failed to parse error data").with_code(404);
+        assert!(!is_missing(&Error::Api(lost.boxed())), "the Job may be there");
     }
 }

@@ -42,7 +42,7 @@ use crate::world::kubernetes::error::{cloud_error, is_conflict, is_missing, unkn
 use crate::world::kubernetes::listed::{Job, machine, pods_by_job, whole};
 use crate::world::kubernetes::post::{Made, Way, post};
 use crate::world::kubernetes::site::{KUEUE, Kind, Site};
-use crate::world::kubernetes::told::when;
+use crate::world::kubernetes::told::turn;
 use crate::world::kubernetes::warned::Warned;
 use crate::world::kubernetes::watch::{Of, Watch, slim};
 
@@ -144,7 +144,8 @@ impl Kubernetes {
         let view = self.view(fleet, name).await?;
         for watch in [&view.jobs, &view.pods] {
             let ready = timeout(FIRST_LOOK, watch.ready()).await;
-            ready.unwrap_or_else(|_| Err("no answer".to_owned())).map_err(|error| unknown("watch", &error))?;
+            let ready = ready.unwrap_or_else(|_| Err("watch: no answer".to_owned()));
+            ready.map_err(|message| CloudError { message, ..unknown("watch", "") })?;
         }
         let pods: Vec<(Arc<DynamicObject>, bool)> = view.pods.with(|known| {
             let there = known.objects.values().map(|pod| (Arc::clone(pod), true));
@@ -167,7 +168,7 @@ impl Kubernetes {
             let pod = pods.map(|pods| pods.shown);
             let names = std::iter::once(id.as_str()).chain(pod.and_then(|pod| pod.metadata.name.as_deref()));
             let mut told: Vec<&Value> = names.filter_map(|name| events.get(name)).flatten().collect();
-            told.sort_by_key(|event| when(event));
+            told.sort_by_key(|event| turn(event));
             let node = pod.map(|pod| told::text(&pod.data, "/spec/nodeName")).and_then(|node| events.get(node));
             let of_node: Vec<&Value> = node.into_iter().flatten().collect();
             let workload = workloads.get(&id).unwrap_or(&Value::Null);
@@ -265,7 +266,7 @@ fn by_object(events: &[Arc<DynamicObject>]) -> BTreeMap<String, Vec<Value>> {
         by.entry(name).or_default().push(whole(event));
     }
     for events in by.values_mut() {
-        events.sort_by_key(when);
+        events.sort_by_key(turn);
         let old = events.len().saturating_sub(MOST_EVENTS);
         events.drain(..old);
     }

@@ -71,6 +71,14 @@ impl Kind {
     }
 }
 
+/// A client that hands on each answer as it comes.
+pub(super) fn client(mut config: Config) -> Result<Client, CloudError> {
+    config.connect_timeout = Some(CONNECTS);
+    // It would ask a server that is down again by itself, after pauses that double up to a quarter of an hour and are told nobody.
+    config.default_retry = false;
+    Client::try_from(config).map_err(|error| CloudError::refused(format!("no client for the cluster: {error}")))
+}
+
 impl Site {
     /// By the kubeconfig's context of that name; without a name by its current one, and where there is no kubeconfig as a pod
     /// of the cluster.
@@ -83,11 +91,8 @@ impl Site {
             }
             None => Config::infer().await.map_err(|error| error.to_string()),
         };
-        let mut config = config.map_err(|error| CloudError::refused(format!("no way to the cluster: {error}")))?;
-        config.connect_timeout = Some(CONNECTS);
-        let client = Client::try_from(config)
-            .map_err(|error| CloudError::refused(format!("no client for the cluster: {error}")))?;
-        Ok(Self { client, namespace: namespace.to_owned() })
+        let config = config.map_err(|error| CloudError::refused(format!("no way to the cluster: {error}")))?;
+        Ok(Self { client: client(config)?, namespace: namespace.to_owned() })
     }
 
     pub(super) fn api(&self, kind: Kind) -> Api<DynamicObject> {

@@ -1,5 +1,6 @@
 //! What a cluster says of a Job, its pod and their events, as one word and one line of why. Pure; it reads whatever it is given.
 
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::model::attempt::PodState;
@@ -24,6 +25,13 @@ const LONGEST: usize = 200;
 pub(super) fn when(event: &Value) -> String {
     let times = ["/series/lastObservedTime", "/lastTimestamp", "/eventTime", "/metadata/creationTimestamp"];
     times.iter().map(|path| text(event, path)).find(|time| !time.is_empty()).unwrap_or_default().to_owned()
+}
+
+/// In which order events happened. Most of their times are whole seconds: of one second the version tells, which grows with each
+/// write.
+pub(super) fn turn(event: &Value) -> (Option<i64>, u64) {
+    let at = when(event).parse::<Timestamp>().ok().map(Timestamp::as_second);
+    (at, text(event, "/metadata/resourceVersion").parse().unwrap_or_default())
 }
 
 /// A text of the object by its path.
@@ -241,6 +249,7 @@ mod tests {
     use super::*;
     use crate::world::kubernetes::recorded;
     use proptest::prelude::*;
+    use serde_json::json;
 
     /// The states that a recorded stream of pods goes through, with events that are all there already.
     fn states(pods: &str, events: Option<&str>) -> Vec<(PodState, String)> {
@@ -299,6 +308,22 @@ mod tests {
             let (state, why) = told(&Seen { job: &Value::Null, pod: &pod, events: &events, workload: &Value::Null });
             assert_eq!(format!("{}: {why}", state.word()), expected, "{file}");
         }
+    }
+
+    #[test]
+    fn of_one_second_the_later_write_is_the_last_word() {
+        let event = |name: &str, at: &str, version: &str| json!({ "metadata": { "name": name, "resourceVersion": version }, "lastTimestamp": at });
+        let second = "2026-11-30T12:00:00Z";
+        let mut events = [
+            event("third", second, "1000"),
+            event("fifth", "2026-11-30T12:00:02Z", "7"),
+            event("second", "2026-11-30T12:00:00.900000Z", "999"),
+            event("fourth", "2026-11-30T12:00:01Z", "8"),
+            event("first", second, "no number"),
+        ];
+        events.sort_by_key(turn);
+        let order = events.each_ref().map(|event| text(event, "/metadata/name"));
+        assert_eq!(order, ["first", "second", "third", "fourth", "fifth"]);
     }
 
     #[test]

@@ -285,10 +285,10 @@ enum Broken {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::kubernetes::site::Kind;
+    use crate::world::kubernetes::site::{self, Kind};
     use axum::Router;
     use axum::extract::State;
-    use axum::http::Uri;
+    use axum::http::{StatusCode, Uri};
     use serde_json::json;
 
     /// Every call, as `list` or `watch`.
@@ -307,16 +307,48 @@ mod tests {
                 return if gone { json!({ "type": "ERROR", "object": status }).to_string() } else { String::new() };
             }
             calls.push("list");
-            json!({ "kind": "JobList", "apiVersion": "batch/v1", "metadata": { "resourceVersion": "7" }, "items": [] })
-                .to_string()
+            nothing()
         };
+        let watch = watch_of(Router::new().fallback(answer).with_state(Arc::clone(&calls)), tasks).await;
+        (watch, calls)
+    }
+
+    /// The list of no Jobs.
+    fn nothing() -> String {
+        json!({ "kind": "JobList", "apiVersion": "batch/v1", "metadata": { "resourceVersion": "7" }, "items": [] })
+            .to_string()
+    }
+
+    /// A watch of what such a server has.
+    async fn watch_of(served: Router, tasks: &mut tokio::task::JoinSet<()>) -> Watch {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let app = Router::new().fallback(answer).with_state(Arc::clone(&calls));
-        tasks.spawn(async move { axum::serve(listener, app).await.unwrap() });
-        let client = kube::Client::try_from(kube::Config::new(url.parse().unwrap())).unwrap();
-        let api = Api::namespaced_with(client, "ml", &Kind::Job.resource("v1"));
-        (Watch::start(api, Of::all(slim)), calls)
+        tasks.spawn(async move { axum::serve(listener, served).await.unwrap() });
+        let client = site::client(kube::Config::new(url.parse().unwrap())).unwrap();
+        Watch::start(Api::namespaced_with(client, "ml", &Kind::Job.resource("v1")), Of::all(slim))
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_down_is_told_of_at_once_and_found_again_soon() {
+        for code in [429, 500, 503, 504] {
+            let mut tasks = tokio::task::JoinSet::new();
+            let calls = Arc::new(Mutex::new(0));
+            let answer = move |State(calls): State<Arc<Mutex<u32>>>, asked: Uri| async move {
+                let mut calls = calls.lock().unwrap();
+                *calls += 1;
+                if *calls <= 2 {
+                    return (StatusCode::from_u16(code).unwrap(), String::new());
+                }
+                let is_watch = asked.query().is_some_and(|query| query.contains("watch="));
+                (StatusCode::OK, if is_watch { String::new() } else { nothing() })
+            };
+            let watch = watch_of(Router::new().fallback(answer).with_state(Arc::clone(&calls)), &mut tasks).await;
+            let why = watch.ready().await.unwrap_err();
+            assert!(why.contains(&code.to_string()), "{why}");
+            let mut standing = watch.standing.clone();
+            let live = standing.wait_for(|standing| *standing == Standing::Live);
+            timeout(Duration::from_secs(10), live).await.unwrap().unwrap();
+        }
     }
 
     #[tokio::test]

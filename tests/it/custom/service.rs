@@ -4,7 +4,7 @@
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::path::PathBuf;
 use std::process::{Command, Output};
 use std::time::Duration;
@@ -111,8 +111,10 @@ impl Service {
 
     fn begin(&mut self, command: Command) {
         let mut group = Group::start("run --headless", command, &self.path("run.log"));
-        let status = || self.run(&["status", "--json"]).status.success();
-        group.wait_for("an answer", status);
+        // `status` would answer without a loop too.
+        let socket = self.path("state/tidegate.sock");
+        group.wait_for("the loop listens", || UnixStream::connect(&socket).is_ok());
+        group.wait_for("an answer", || self.run(&["status", "--json"]).status.success());
         self.group = Some(group);
     }
 

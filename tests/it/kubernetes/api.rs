@@ -153,7 +153,7 @@ impl State {
 
     /// An event about an object.
     pub(super) fn event(&mut self, kind: &str, about: &str, reason: &str, message: &str, source: &str) {
-        let name = format!("{about}.{}", uuid::Uuid::new_v4().simple());
+        let name = format!("{about}.{:x}", Clock::Wall.now().as_nanosecond());
         let own = self.real.as_ref().map_or(NAMESPACES[0], |real| real.namespace.as_str());
         // Events of what is in no namespace are in this one.
         let (namespace, of) = if ["Node", "NodeClaim"].contains(&kind) { ("default", None) } else { (own, Some(own)) };

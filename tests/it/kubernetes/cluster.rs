@@ -216,10 +216,14 @@ impl Kubelet {
             self.running.insert(name.clone(), group);
             set(json!({ "phase": "Running", "startTime": now(), "conditions": [
                 { "type": "Ready", "status": "True" }, { "type": "PodScheduled", "status": "True" }] }));
-        } else if phase == "Pending" && !has_scheduler && pod["status"]["conditions"].is_null() {
+        } else if phase == "Pending" && !has_scheduler {
             let mut state = self.state.lock().unwrap();
+            // A test may have changed or removed it meanwhile.
+            let Some(mut pod) = state.get("pods", &name) else { return };
+            if pod["status"]["phase"] != "Pending" || !pod["status"]["conditions"].is_null() {
+                return;
+            }
             let message = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available";
-            let mut pod = pod.clone();
             pod["status"]["conditions"] = json!([{ "type": "PodScheduled", "status": "False", "reason": "Unschedulable",
                 "message": message }]);
             state.put("pods", pod);
