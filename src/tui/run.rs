@@ -262,6 +262,10 @@ async fn between_frames(
             // It was stopped without being asked, and others have used the terminal since.
             let _ = terminal.reenter();
         }
+        if matches!(message, Message::Resize(..)) {
+            // One that was smaller for a moment has lost what it showed, whatever its size is by now.
+            terminal.damaged();
+        }
         if matches!(message, Message::Edited(_)) {
             inbox.take_keys();
             let _ = terminal.reenter();

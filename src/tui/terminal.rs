@@ -53,6 +53,7 @@ pub(super) struct Terminal {
     open: bool,
     /// The mouse is ours.
     mouse: bool,
+    is_damaged: bool,
 }
 
 /// Puts the terminal back, whoever holds it; safe to do twice.
@@ -66,7 +67,7 @@ pub(super) fn restore() -> io::Result<()> {
 impl Terminal {
     pub(super) fn enter() -> io::Result<Self> {
         let (screen, hushed) = Self::screen()?;
-        let mut terminal = Self { screen, hushed, open: false, mouse: false };
+        let mut terminal = Self { screen, hushed, open: false, mouse: false, is_damaged: false };
         terminal.open()?;
         Ok(terminal)
     }
@@ -80,12 +81,22 @@ impl Terminal {
         // From here on it must be put back, even if the next step fails.
         self.open = true;
         enable_raw_mode()?;
-        // A new one, which paints everything; `clear` would wait for the terminal to tell where its cursor is.
+        execute!(io::stdout(), EnterAlternateScreen, Hide, EnableBracketedPaste)?;
+        self.is_damaged = true;
+        self.take_mouse(self.mouse)
+    }
+
+    /// It may show something else than what was drawn last: the next frame paints everything.
+    pub(super) fn damaged(&mut self) {
+        self.is_damaged = true;
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        // A new one: its own `clear` would wait for the terminal to tell where its cursor is.
         let (screen, hushed) = Self::screen()?;
         self.hushed.set(true);
         (self.screen, self.hushed) = (screen, hushed);
-        execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), Hide, EnableBracketedPaste)?;
-        self.take_mouse(self.mouse)
+        execute!(io::stdout(), Clear(ClearType::All))
     }
 
     /// Takes the mouse, or leaves it to the terminal.
@@ -115,6 +126,9 @@ impl Terminal {
     }
 
     pub(super) fn draw(&mut self, frame: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
+        if std::mem::take(&mut self.is_damaged) {
+            self.clear()?;
+        }
         self.screen.draw(frame).map(|_| ())
     }
 

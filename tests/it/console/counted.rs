@@ -93,4 +93,8 @@ fn a_wrong_key_a_large_paste_and_any_size_are_survived() {
         terminal.until("something", |text| !text.trim().is_empty());
     }
     terminal.until("all of it", |text| text.contains("cpu-small"));
+    // Two changes are heard of as one, by the size that it had before; what it showed is lost all the same.
+    terminal.resize(20, 3);
+    terminal.resize(80, 24);
+    terminal.until("all of it again", |text| text.contains("cpu-small"));
 }
