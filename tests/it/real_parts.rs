@@ -26,5 +26,5 @@ fn moto_and_microburst_listen_until_they_are_dropped() {
     let (first, second) = (port(&moto.url), port(&proxy.url));
     assert!(listens(first) && listens(second));
     drop((proxy, moto));
-    eventually("both ports are free again", 200, || !listens(first) && !listens(second));
+    eventually("both ports are free again", 3_600, || !listens(first) && !listens(second));
 }

@@ -104,7 +104,7 @@ impl Played {
     }
 
     fn wait_for(&mut self, what: &str, holds: impl Fn(&vt100::Screen) -> bool) {
-        for _ in 0..1_500 {
+        for _ in 0..9_000 {
             if holds(self.parser.lock().unwrap().screen()) {
                 return;
             }

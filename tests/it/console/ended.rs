@@ -92,7 +92,7 @@ fn a_connection_that_is_cut_ends_it_and_nothing_spins() {
         holder.kill().unwrap();
         holder.wait().unwrap();
         let mut last = before;
-        for _ in 0..1_500 {
+        for _ in 0..9_000 {
             match ticks(&process) {
                 Some(now) => last = now,
                 None => break,

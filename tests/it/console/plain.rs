@@ -9,7 +9,8 @@ use super::terminal::Terminal;
 
 #[test]
 fn the_demo_is_used_line_by_line_in_a_terminal_and_nothing_is_drawn_over() {
-    let mut terminal = Terminal::of(&["demo", "--plain", "--seed", "1"], &[], "Tidegate, line by line");
+    let mut terminal =
+        Terminal::of(&["demo", "--plain", "--seed", "1", "--speed", "30"], &[], "Tidegate, line by line");
     terminal.until("the first page", |text| text.contains("Queues.") && text.contains("1. "));
     terminal.line("instances");
     // An empty line tells the page again; machines come with the tasks.
@@ -69,7 +70,7 @@ fn a_pipe_is_enough_and_its_end_ends_the_loop() {
         })
         .unwrap();
     let until = |what: &str| loop {
-        let line = lines.recv_timeout(Duration::from_secs(30)).unwrap_or_else(|_| panic!("no {what}"));
+        let line = lines.recv_timeout(Duration::from_mins(3)).unwrap_or_else(|_| panic!("no {what}"));
         if line.contains(what) {
             return line;
         }

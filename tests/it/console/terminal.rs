@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-/// How often the screen is looked at, and how many looks make half a minute.
+/// How often the screen is looked at, and how many looks make three minutes: a busy host is slow.
 const LOOK: Duration = Duration::from_millis(20);
-const HALF_A_MINUTE: u32 = 1_500;
+const PATIENCE: u32 = 9_000;
 
 pub(crate) struct Terminal {
     screen: Arc<Mutex<vt100::Parser>>,
@@ -74,7 +74,7 @@ impl Terminal {
 
     /// The text of the screen, once it is so.
     pub(crate) fn until(&mut self, what: &str, holds: impl Fn(&str) -> bool) -> String {
-        for _ in 0..HALF_A_MINUTE {
+        for _ in 0..PATIENCE {
             let text = self.text();
             if holds(&text) {
                 return text;
@@ -114,7 +114,7 @@ impl Terminal {
 
     /// Whether it ended well.
     pub(crate) fn ended(&mut self) -> bool {
-        for _ in 0..HALF_A_MINUTE {
+        for _ in 0..PATIENCE {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return status.success();
             }
@@ -134,7 +134,7 @@ impl Terminal {
     }
 
     pub(crate) fn until_given_back(&mut self, how: &str) {
-        for _ in 0..HALF_A_MINUTE {
+        for _ in 0..PATIENCE {
             if self.is_given_back() {
                 return;
             }

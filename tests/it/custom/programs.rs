@@ -24,11 +24,20 @@ struct Asked {
 
 impl Asked {
     fn new(lines: &str) -> Self {
+        Self::by(lines, Some(Clock::Wall))
+    }
+
+    /// One that waits for a loaded machine.
+    fn patient(lines: &str) -> Self {
+        Self::by(lines, None)
+    }
+
+    fn by(lines: &str, clock: Option<Clock>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = program(folder.path(), lines);
         let mut world = World::at(NOON, &[(60, "ann", "vision"); 3]);
         world.settings.the_loop.policy = Some(format!("exec:{}", file.display()));
-        Self { world, advisors: Advisors::new(None, Some(Clock::Wall)), folder }
+        Self { world, advisors: Advisors::new(None, clock), folder }
     }
 
     fn ask(&mut self) -> Option<Advised> {
@@ -67,7 +76,7 @@ fn is_running(process: &str) -> bool {
 
 #[test]
 fn one_process_is_asked_at_every_pass_and_told_the_world() {
-    let mut asked = Asked::new(
+    let mut asked = Asked::patient(
         "number = 0\nwhile True:\n    question = ask()\n    number += 1\n    world = question['world']\n    \
          here = world['queues']['train']\n    \
          say(question, {'capacity': here['waiting'], 'pools': ['gpu'], 'reason': f\"{number} {os.getpid()} {question['queues']} \" \
@@ -87,9 +96,9 @@ fn one_process_is_asked_at_every_pass_and_told_the_world() {
 
 #[test]
 fn one_that_answers_nothing_leaves_it_to_the_loop() {
-    let mut asked = Asked::new("while True: say(ask(), None)");
+    let mut asked = Asked::patient("while True: say(ask(), None)");
     assert_eq!(asked.ask(), None);
-    let mut asked = Asked::new("while True: print(json.dumps({'id': ask()['id']}), flush=True)");
+    let mut asked = Asked::patient("while True: print(json.dumps({'id': ask()['id']}), flush=True)");
     assert_eq!(asked.ask(), None);
 }
 
@@ -108,7 +117,7 @@ fn one_that_loops_for_ever_is_ended_by_the_deadline_with_all_that_it_started() {
     let again = asked.fails();
     assert_eq!(again, "rules.py: it did not answer within 1 s; it was ended; it is started anew in 1 s at most");
     assert!(since(begun) < SignedDuration::from_secs(30), "{:?}", since(begun));
-    eventually("its child ends", 200, || !is_running(&child));
+    eventually("its child ends", 3_600, || !is_running(&child));
 }
 
 #[test]
@@ -170,7 +179,7 @@ fn what_is_wrong_with_it_is_told_in_one_line() {
         ("say(ask(), {'pools': ['moon'], 'reason': 'x'})", "queue.train.pools does not name `moon`"),
         ("say(ask(), 7)", "it answered a whole number, not a table or ()"),
     ] {
-        let error = Asked::new(lines).fails();
+        let error = Asked::patient(lines).fails();
         assert!(error.contains(told) && !error.contains('\n'), "{lines}: {error}");
     }
 }
@@ -203,7 +212,7 @@ fn what_cannot_be_started_or_others_can_write_is_not_followed() {
 
 #[test]
 fn it_gets_none_of_the_loop_s_environment_but_what_a_program_needs() {
-    let mut asked = Asked::new("say(ask(), {'veto': True, 'reason': ' '.join(sorted(os.environ))})");
+    let mut asked = Asked::patient("say(ask(), {'veto': True, 'reason': ' '.join(sorted(os.environ))})");
     let names = asked.wants().said;
     // What its own interpreter's wrapper sets is there, too.
     let is_ours = |name: &str| name.starts_with("CARGO");

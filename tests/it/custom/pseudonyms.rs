@@ -15,7 +15,7 @@ use tidegate::world::sim::clearml::{ClearmlServer, NewTask, Report, Said, UserId
 
 use crate::custom::write;
 use crate::support::face::Served;
-use crate::support::process::{Group, eventually, free_port};
+use crate::support::process::{Group, clear_of_midnight, eventually, free_port};
 use crate::support::told::told;
 
 const SETTINGS: &str = r#"[clearml]
@@ -93,6 +93,7 @@ struct Team {
 
 impl Team {
     fn new() -> Self {
+        clear_of_midnight();
         let team = Self {
             served: Served::start(&["train"]),
             folder: tempfile::tempdir().unwrap(),
@@ -164,7 +165,7 @@ impl Team {
     fn stop(&mut self) {
         let mut group = self.running.take().unwrap();
         group.signal_leader("TERM");
-        eventually("the loop ends", 400, || group.ended().is_some());
+        eventually("the loop ends", 3_600, || group.ended().is_some());
     }
 
     /// A task of a user's, at the end of the queue.
@@ -185,7 +186,7 @@ impl Team {
 
     /// Waits until there are so many machines.
     fn until_machines(&self, count: usize) -> Vec<String> {
-        eventually("the machines", 600, || self.machines().len() >= count);
+        eventually("the machines", 3_600, || self.machines().len() >= count);
         self.machines()
     }
 
@@ -208,14 +209,16 @@ impl Team {
     }
 
     fn until_spent(&self) {
-        eventually("the budget is spent", 600, || self.spent() >= 5_000_000);
+        eventually("the budget is spent", 3_600, || self.spent() >= 5_000_000);
     }
 
     /// Her waiting task has no machine started for it, and his has.
     fn only_bob_gets_a_machine(&self) {
         let before = self.machines().len();
         self.task(ALICE, "second looking-glass");
-        eventually("her budget is what keeps her task waiting", 600, || self.text(&["why", "train"]).contains("grant"));
+        eventually("her budget is what keeps her task waiting", 3_600, || {
+            self.text(&["why", "train"]).contains("grant")
+        });
         assert_eq!(self.machines().len(), before);
         self.task(BOB, "tea party");
         assert_eq!(self.until_machines(before + 1).len(), before + 1);
@@ -290,7 +293,7 @@ fn no_name_is_stored_shown_or_told_and_the_budget_of_a_user_binds() {
     // What is written in the settings as a name is told as a pseudonym, in the journal too.
     let edited = team.text(&["set", "budget.\"grant\".scope", &format!("user:{BOB}")]);
     assert!(std::fs::read_to_string(team.path("tidegate.toml")).unwrap().contains(&format!("\"user:{BOB}\"")));
-    eventually("people hear of the budget", 400, || team.path("heard").exists());
+    eventually("people hear of the budget", 3_600, || team.path("heard").exists());
     let live: Vec<String> = [
         vec!["status", "--json"],
         vec!["queues", "--json"],
@@ -353,14 +356,14 @@ fn a_budget_counts_on_where_pseudonyms_begin_and_where_the_key_is_another() {
     let machine = team.machines().into_iter().find(|machine| !known.contains(machine)).unwrap();
     team.takes(&machine);
     let before = team.spent();
-    eventually("its first minute is charged", 600, || team.spent() >= before + 30_000_000);
+    eventually("its first minute is charged", 3_600, || team.spent() >= before + 30_000_000);
     let spent = team.spent();
     team.stop();
     // With another key her money is nobody's, which is an alarm; with the one before beside it nothing is lost.
     team.set_up("pseudonyms = \"file:OTHER\"");
     team.start();
     let alarmed = || team.text(&["journal", "--json", "--limit", "100"]).contains("under pseudonyms of another key");
-    eventually("the alarm", 400, alarmed);
+    eventually("the alarm", 3_600, alarmed);
     assert!(team.text(&["status", "--json"]).contains("another key"), "it stands");
     team.stop();
     team.set_up("pseudonyms = \"file:OTHER\"\npseudonyms_before = \"file:KEY\"");

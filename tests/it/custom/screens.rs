@@ -52,7 +52,10 @@ fn watched_for(span: Duration) -> String {
     let programs: Vec<u32> = std::iter::once(the_loop).chain(screens.iter().map(Terminal::process)).collect();
     let (over, by_loop) = (AtomicBool::new(false), Mutex::new(Seen::new()));
     let mut by_screen = vec![Seen::new(); NAMES.len()];
-    let (mut halfway, mut ticks) = (Vec::new(), Vec::new());
+    let sample = || -> (Vec<f64>, Vec<f64>) {
+        (programs.iter().map(|id| resident(*id)).collect(), programs.iter().map(|id| processor(*id)).collect())
+    };
+    let mut middle = None;
     let (mut come, mut told) = (0, Vec::new());
     std::thread::scope(|scope| {
         scope.spawn(|| look_at_loop(&service, &over, &by_loop));
@@ -66,13 +69,13 @@ fn watched_for(span: Duration) -> String {
                 come += 1;
             }
             look_at_screens(&screens, &mut by_screen);
-            if halfway.is_empty() && passed() >= span / 2 {
-                halfway = programs.iter().map(|id| resident(*id)).collect();
-                ticks = programs.iter().map(|id| processor(*id)).collect();
+            if passed() >= span / 2 {
+                middle.get_or_insert_with(sample);
             }
             std::thread::sleep(LOOK);
         }
         let half = span.as_secs_f64() / 2.0;
+        let (halfway, ticks) = middle.unwrap_or_else(sample);
         for (place, (id, name)) in programs.iter().zip(["the loop", "ann", "bo", "cy"]).enumerate() {
             let (now, share) = (resident(*id), (processor(*id) - ticks[place]) / TICKS / half * 100.0);
             let growth = now - halfway[place];
@@ -89,8 +92,10 @@ fn watched_for(span: Duration) -> String {
     for (name, seen) in NAMES.iter().zip(&by_screen) {
         told.push(lateness(name, &by_loop, seen));
     }
-    let rows: Vec<Option<String>> = screens.iter().map(|screen| row(&screen.text())).collect();
-    assert!(rows.iter().all(|row| *row == rows[0] && row.is_some()), "{rows:?}");
+    eventually("all show the same", 3_600, || {
+        let rows: Vec<Option<String>> = screens.iter().map(|screen| row(&screen.text())).collect();
+        rows.iter().all(|row| *row == rows[0] && row.is_some())
+    });
     order(&service, &mut screens);
     told.join("\n")
 }
@@ -105,7 +110,7 @@ fn order(service: &Service, screens: &mut [Terminal]) {
         screen.press("P");
         screen.until("the question", |shown| shown.contains(question));
         screen.press("y");
-        eventually("the order is in the journal under its name", 400, || {
+        eventually("the order is in the journal under its name", 3_600, || {
             let journal = service.json(&["journal", "--json", "--limit", "50"]);
             let mut lines = journal["journal"].as_array().unwrap().iter();
             lines.any(|line| line["text"] == text && line["by"] == *name)

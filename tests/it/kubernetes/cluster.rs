@@ -212,7 +212,7 @@ impl Kubelet {
             state.put("pods", pod);
         };
         if phase == "Pending" && self.running.len() < *self.room.0.lock().unwrap() {
-            let group = self.start(pod);
+            let Some(group) = self.start(pod) else { return };
             self.running.insert(name.clone(), group);
             set(json!({ "phase": "Running", "startTime": now(), "conditions": [
                 { "type": "Ready", "status": "True" }, { "type": "PodScheduled", "status": "True" }] }));
@@ -243,18 +243,19 @@ impl Kubelet {
         }
     }
 
-    /// The container as a process of this host: its Secret in a folder, its environment as it says.
-    fn start(&self, pod: &Value) -> Group {
+    /// The container as a process of this host: its Secret in a folder, its environment as it says. Without its Secret, which may
+    /// have been deleted meanwhile, none begins.
+    fn start(&self, pod: &Value) -> Option<Group> {
         let name = pod["metadata"]["name"].as_str().unwrap();
         let root = self.folder.join(name);
         std::fs::create_dir_all(root.join("tmp")).unwrap();
         let secret_of = |secret: &str, key: &str| {
-            let secret = self.state.lock().unwrap().get("secrets", secret).unwrap();
-            secrets_of(&secret)[key].clone()
+            let secret = self.state.lock().unwrap().get("secrets", secret)?;
+            Some(secrets_of(&secret)[key].clone())
         };
         let volumes = pod["spec"]["volumes"].as_array().unwrap();
         let secret = volumes.iter().find_map(|one| one["secret"]["secretName"].as_str());
-        write(&root.join("clearml.conf"), &format!("{}\n{}", secret_of(secret.unwrap(), "clearml.conf"), CONF));
+        write(&root.join("clearml.conf"), &format!("{}\n{}", secret_of(secret.unwrap(), "clearml.conf")?, CONF));
         let container = &pod["spec"]["containers"][0];
         let words = |key: &str| container[key].as_array().unwrap().iter().map(|word| word.as_str().unwrap().to_owned());
         let line: Vec<String> = words("command").chain(words("args")).collect();
@@ -268,13 +269,13 @@ impl Kubelet {
             // A real server leaves out what is empty.
             let value = match (plain.as_str(), key["name"].as_str()) {
                 (Some(plain), _) => plain.replace("/tidegate", &root.display().to_string()),
-                (None, Some(secret)) => secret_of(secret, key["key"].as_str().unwrap()),
+                (None, Some(secret)) => secret_of(secret, key["key"].as_str().unwrap())?,
                 (None, None) => String::new(),
             };
             command.env(one["name"].as_str().unwrap(), value);
         }
         let _ = program("python");
-        Group::start("pod", command, &root.join("pod.log"))
+        Some(Group::start("pod", command, &root.join("pod.log")))
     }
 }
 

@@ -180,7 +180,7 @@ faults! {
 
     9, "a pod that cannot begin waits for ever" =>
     a_pod_waits_for_as_long_as_its_pool_says {
-        let mut rig = full(&SETTINGS.replace("max = 2", "max = 2\npending_timeout = \"3s\""));
+        let mut rig = full(&SETTINGS.replace("max = 2", "max = 2\npending_timeout = \"15s\""));
         let task = rig.served.enqueue_shell("gpu", "true");
         rig.start_armed(&[]);
         rig.wait("its pod waits", |rig| !rig.api.state().all("pods").is_empty());
@@ -189,9 +189,8 @@ faults! {
                 "reason": "CreateContainerConfigError", "message": "secret \"x\" not found" } } }]);
         });
         rig.wait_for_job(&task, 2);
-        let journal = rig.journal();
-        let told = "pool.cluster.pending_timeout is 3s; config error: CreateContainerConfigError: secret \"x\" not found";
-        assert!(journal.contains(told), "{journal}");
+        let told = "pool.cluster.pending_timeout is 15s; config error: CreateContainerConfigError: secret \"x\" not found";
+        rig.wait("the journal says why", |rig| rig.journal().contains(told));
     }
 
     10, "no retry, and no template, image, limit or priority of a queue's own" =>

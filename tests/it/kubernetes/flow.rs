@@ -53,6 +53,7 @@ fn a_pool_that_is_drained_makes_no_new_job_and_leaves_its_pods_to_their_tasks() 
     rig.start_armed(&[]);
     rig.begin(&tasks[0]);
     rig.wait_for_job(&tasks[1], 1);
+    rig.wait("both are counted", |rig| rig.ask("status")["instances"] == 2);
     let (code, told) = rig.tidegate(&["drain", "--pool", "cluster", "--dry-run"]);
     assert!(
         code == Some(0) && told.contains("No new Job is made in pool cluster (pool.cluster.max = 0); 2 of"),
@@ -196,9 +197,11 @@ fn a_crash_at_any_point_of_a_launch_loses_no_task() {
         let mut rig = full(SETTINGS);
         let task = rig.served.enqueue_shell("gpu", "true");
         rig.start_loop(&[("TIDEGATE_CRASH_AT", &format!("launch:{point}"))]);
-        // It may die before it answers.
-        rig.tidegate(&["arm", "--yes"]);
-        rig.wait_for_crash();
+        // It may not lead yet, and it may die before it answers.
+        rig.wait("the loop dies where it shall", |rig| {
+            rig.tidegate(&["arm", "--yes"]);
+            rig.has_crashed()
+        });
         rig.start_loop(&[]);
         // Also one whose call was never made: its task does not wait for minutes.
         rig.wait(&format!("{point}: its pod waits"), |rig| !rig.api.state().all("pods").is_empty());

@@ -12,7 +12,7 @@ use tidegate::model::ids::TaskId;
 use tidegate::world::clock::Clock;
 use tidegate::world::sim::clearml::{ClearmlServer, Said, Status};
 
-use crate::kubernetes::api::{Api, now};
+use crate::kubernetes::api::{Api, State, now};
 use crate::kubernetes::cluster::Cluster;
 use crate::kubernetes::real::{self, NODE, Real, TAKES};
 use crate::support::conf::clearml_conf;
@@ -165,7 +165,8 @@ impl Rig {
         self.second = Some(Group::start("tidegate", command, &self.path("second.log")));
         self.wait("the second listens", |rig| UnixStream::connect(rig.path("state-2/tidegate.sock")).is_ok());
         if !settings.contains("\"e2e\"") {
-            assert_eq!(self.second(&["arm", "--yes"]).0, Some(0));
+            // On a busy host it may not lead yet.
+            self.wait("the second may act", |rig| rig.second(&["arm", "--yes"]).0 == Some(0));
         }
     }
 
@@ -187,15 +188,19 @@ impl Rig {
         self.console.as_ref().unwrap().id()
     }
 
-    pub(super) fn wait_for_crash(&mut self) {
-        self.wait("the loop dies where it shall", |rig| rig.console.as_mut().unwrap().ended().is_some());
-        self.console = None;
+    /// Whether the loop has died.
+    pub(super) fn has_crashed(&mut self) -> bool {
+        let has = self.console.as_mut().is_some_and(|console| console.ended().is_some());
+        if has {
+            self.console = None;
+        }
+        has
     }
 
-    /// Waits, at most two minutes, until `ready`.
+    /// Waits, at most four minutes, until `ready`.
     #[track_caller]
     pub(super) fn wait(&mut self, what: &str, mut ready: impl FnMut(&mut Self) -> bool) {
-        for _ in 0..1_200 {
+        for _ in 0..2_400 {
             if ready(self) {
                 return;
             }
@@ -214,12 +219,14 @@ impl Rig {
     /// What an agent does first in its pod, which runs on a node from then on; no process of it is there.
     pub(super) fn begin(&mut self, task: &TaskId) {
         let job = format!("clearml-{task}-");
-        self.wait("its pod is made", |rig| rig.pod_of(&job).is_some());
-        let mut pod = self.pod_of(&job).unwrap();
-        pod["spec"]["nodeName"] = NODE.into();
-        pod["status"] = json!({ "phase": "Running", "startTime": now(), "conditions": [
-            { "type": "PodScheduled", "status": "True" }, { "type": "Ready", "status": "True" }] });
-        self.api.state().put("pods", pod);
+        // That of an earlier attempt may be there still.
+        let waits = |pod: Value| pod["status"]["phase"] == "Pending";
+        self.wait("its pod is made", |rig| rig.pod_of(&job).is_some_and(waits));
+        self.change_pod(task, |pod| {
+            pod["spec"]["nodeName"] = NODE.into();
+            pod["status"] = json!({ "phase": "Running", "startTime": now(), "conditions": [
+                { "type": "PodScheduled", "status": "True" }, { "type": "Ready", "status": "True" }] });
+        });
         self.wait("its task waits for it", |rig| rig.served.entries_of("k8s_scheduler").contains(task));
         let (at, user) = (Clock::Wall.now(), ClearmlServer::agents());
         let mut server = self.served.server();
@@ -229,11 +236,7 @@ impl Rig {
 
     /// The newest pod of a task, by the beginning of its Job's name.
     pub(super) fn pod_of(&self, job: &str) -> Option<Value> {
-        let pods = self.api.state().all("pods");
-        let text = |pod: &Value, field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
-        let ours = pods.into_iter().filter(|pod| text(pod, "name").starts_with(job));
-        // Of several of one Job none can be told by its name.
-        ours.max_by_key(|pod| (text(pod, "creationTimestamp"), text(pod, "name")))
+        newest(&self.api.state(), job)
     }
 
     /// The name of the pod of a task's attempt, or of its newest.
@@ -244,9 +247,10 @@ impl Rig {
 
     /// Changes what the pod of a task shows of itself.
     pub(super) fn change_pod(&self, task: &TaskId, change: impl FnOnce(&mut Value)) {
-        let mut pod = self.pod_of(&format!("clearml-{task}-")).unwrap();
+        let mut state = self.api.state();
+        let mut pod = newest(&state, &format!("clearml-{task}-")).unwrap();
         change(&mut pod);
-        self.api.state().put("pods", pod);
+        state.put("pods", pod);
     }
 
     /// Before 1.26 the cluster makes another pod for a Job whose pod was deleted. Its agent finds that its task does not wait
@@ -308,4 +312,12 @@ impl Rig {
         parts.push(format!("--- the loop\n{}", self.console.as_ref().map(Group::written).unwrap_or_default()));
         parts.join("\n")
     }
+}
+
+/// The newest pod whose name begins so.
+fn newest(state: &State, job: &str) -> Option<Value> {
+    let text = |pod: &Value, field: &str| pod["metadata"][field].as_str().unwrap().to_owned();
+    let ours = state.all("pods").into_iter().filter(|pod| text(pod, "name").starts_with(job));
+    // Of several of one Job none can be told by its name.
+    ours.max_by_key(|pod| (text(pod, "creationTimestamp"), text(pod, "name")))
 }

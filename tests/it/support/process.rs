@@ -5,7 +5,11 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
+
+use jiff::tz::TimeZone;
+use tidegate::world::clock::Clock;
 
 /// How often a condition of another process is looked at, and how many looks make a minute.
 const LOOK: Duration = Duration::from_millis(50);
@@ -85,9 +89,30 @@ pub(crate) fn eventually(what: &str, looks: u32, mut ready: impl FnMut() -> bool
     panic!("{what}: it did not happen");
 }
 
-/// A loopback port that nobody listens on.
+/// The first of the ports that the system gives nobody by itself, on Linux, is below this one.
+const FIRST_OF_THE_SYSTEM: u32 = 32_768;
+const FIRST_OF_OURS: u32 = 10_000;
+
+/// Waits until midnight is over, where that is less than some minutes away: with the day what it has spent begins anew.
+pub(crate) fn clear_of_midnight() {
+    let now = Clock::Wall.now().to_zoned(TimeZone::UTC);
+    if (now.hour(), now.minute()) >= (23, 50) {
+        std::thread::sleep(Duration::from_mins(u64::try_from(60 - now.minute()).unwrap()));
+    }
+}
+
+/// A loopback port that nobody listens on, and that nobody is given meanwhile who asks for any.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    loop {
+        // Test runs beside this one begin elsewhere.
+        let place = std::process::id() * 97 + TAKEN.fetch_add(1, Ordering::Relaxed);
+        let port = FIRST_OF_OURS + place % (FIRST_OF_THE_SYSTEM - FIRST_OF_OURS);
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Whether someone listens on the loopback port.

@@ -56,7 +56,7 @@ impl Rack {
         command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/custom/provider/sshd.py"));
         command.arg(port.to_string()).arg(self.path("key.pub")).arg(&home);
         self.servers[host] = Some(Group::start("sshd", command, &self.path("sshd.log")));
-        eventually("the SSH server listens", 200, || listens(port));
+        eventually("the SSH server listens", 3_600, || listens(port));
     }
 
     fn unplug(&mut self, host: usize) {
@@ -66,7 +66,7 @@ impl Rack {
     fn with_hosts<'c>(&self, command: &'c mut Command) -> &'c mut Command {
         command.env_clear().env("HOME", self.folder.path()).env("PATH", "/usr/bin:/bin");
         command.env("SSH_HOSTS", "gpu1=process gpu2=process").env("SSH_MACHINES", self.path("known"));
-        command.env("SSH_COMMAND", format!("ssh -o ConnectTimeout=5 -F {}", self.path("ssh_config").display()))
+        command.env("SSH_COMMAND", format!("ssh -o ConnectTimeout=30 -F {}", self.path("ssh_config").display()))
     }
 
     fn start(&self) -> Provider {
