@@ -88,8 +88,8 @@ impl Google {
         for (key, machine) in &machines {
             let script = script(machine).filter(|_| machine["status"] == "RUNNING" && !self.running.contains_key(key));
             if let Some(script) = script {
-                // The script knows the machine's name by itself.
-                let settings = [("TIDEGATE_DEATHS", "1"), ("TIDEGATE_INSTANCE", "")];
+                // The script knows the machine's name by itself. A console on a loaded host takes its time to end it.
+                let settings = [("TIDEGATE_DEATHS", "1"), ("TIDEGATE_DRAIN_GRACE", "600"), ("TIDEGATE_INSTANCE", "")];
                 self.running.insert(key.clone(), Machine::boot(&script, &key.1, &settings));
                 self.made += 1;
             }
