@@ -130,7 +130,7 @@ async fn what_was_stopped_for_this_loss_is_taken_up_at_the_enqueue() {
 
 #[tokio::test]
 async fn a_young_claim_of_another_is_respected_and_an_old_one_taken_over() {
-    let young = Script { claims: 1, claim_age: SignedDuration::from_secs(599), ..Script::default() };
+    let young = Script { claims: 1, claim_age: SignedDuration::from_secs(540), ..Script::default() };
     let (done, calls) = run(young).await;
     assert_eq!((done, calls.join(" ").as_str()), (Ok(Requeue::Claimed), "create"));
     let old = Script { claims: 2, claim_age: SignedDuration::from_secs(601), ..Script::default() };

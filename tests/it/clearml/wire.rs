@@ -80,7 +80,7 @@ async fn what_tasks_do_and_whose_they_are_is_asked_by_id_in_pages_and_for_nothin
 #[tokio::test]
 async fn a_token_that_ends_soon_is_renewed_before_its_use() {
     let now = 1_800_000_000;
-    for (life, logins) in [(361, 1), (359, 3), (-5, 3)] {
+    for (life, logins) in [(420, 1), (359, 3), (-5, 3)] {
         let stub = Stub::start(move |call| match call.endpoint.as_str() {
             "auth.login" => Reply::Data(json!({ "token": token("console", now + life) })),
             _ => page(call, 0),
@@ -151,8 +151,8 @@ async fn a_server_that_recovers_is_waited_for() {
 
 #[tokio::test]
 async fn silence_garbage_and_a_cut_connection_are_told_apart() {
-    // Twenty seconds of this clock's are one of the wall's.
-    let clock = Clock::simulated(Timestamp::UNIX_EPOCH, 20);
+    // Four seconds of this clock's are one of the wall's.
+    let clock = Clock::simulated(Timestamp::UNIX_EPOCH, 4);
     let stub = Stub::start(|call| usual(call, || Reply::Silence)).await;
     let error = stub.client(clock).queues().await.unwrap_err();
     assert_eq!(error, TrackerError::Deadline { endpoint: "queues.get_all".to_owned() });

@@ -68,7 +68,7 @@ pub(super) enum Twist {
 }
 
 /// How long an answer takes that is late.
-pub(super) const LATE: Duration = Duration::from_secs(2);
+pub(super) const LATE: Duration = Duration::from_secs(8);
 
 /// A request's parameters, by their names on the wire.
 pub(super) type Form = BTreeMap<String, String>;

@@ -4,11 +4,10 @@ use std::sync::{Arc, Mutex};
 
 use tidegate::model::observed::CloudState;
 use tidegate::model::snapshot::{ErrorClass, Quota};
-use tidegate::world::aws::Ec2;
 use tidegate::world::cloud::Cloud;
 
-use crate::ec2::fake::{LATE, State, Twist, serve};
-use crate::ec2::{REGION, config, ec2, order};
+use crate::ec2::fake::{State, Twist, serve};
+use crate::ec2::{REGION, ec2, first_of, order};
 
 #[tokio::test]
 async fn a_batch_under_one_token_is_made_once_and_each_machine_knows_its_place() {
@@ -70,10 +69,11 @@ async fn a_launch_that_acted_unheard_makes_no_second_machine_and_none_is_forgott
         (Twist::Late, ErrorClass::Unknown),
     ] {
         let state = Arc::new(Mutex::new(State { twists: [twist].into(), late_listings: 1, ..State::default() }));
-        let cloud = Ec2::with_config(config(&serve(state.clone()).await, LATE / 2).await);
+        let url = serve(state.clone()).await;
+        let cloud = ec2(&url).await;
         let mut order = order("b1", 2);
         order.pool.launch.subnets = vec!["subnet-a".to_owned(), "subnet-b".to_owned()];
-        let error = cloud.launch(&order).await.unwrap_err();
+        let error = first_of(twist, &url).await.launch(&order).await.unwrap_err();
         assert_eq!((error.class, error.may_have_acted), (class, true), "{twist:?}: {error}");
         assert_eq!(state.lock().unwrap().launches.len(), 1, "{twist:?}: the SDK and we try nothing more");
 

@@ -9,12 +9,11 @@ use jiff::{SignedDuration, Timestamp};
 use tidegate::model::ids::Zone;
 use tidegate::model::settings::{Market, SpotStrategy};
 use tidegate::model::snapshot::ErrorClass;
-use tidegate::world::aws::Ec2;
 use tidegate::world::cloud::{Bid, Cloud, CloudError, LaunchOrder, Leftover, PassedOver, Sweep};
 use tidegate::world::guard;
 
-use crate::ec2::fake::{LATE, State, Twist, serve};
-use crate::ec2::{REGION, config, ec2, order};
+use crate::ec2::fake::{State, Twist, serve};
+use crate::ec2::{REGION, config, ec2, first_of, order};
 use crate::support::moto;
 
 const TYPES: [&str; 3] = ["g5.xlarge", "g5.2xlarge", "g6.xlarge"];
@@ -150,8 +149,9 @@ async fn no_machine_is_a_no_of_the_class_of_its_reasons() {
 async fn an_answer_that_is_lost_makes_no_second_machine_and_leaves_no_template() {
     for twist in [Twist::Garbled, Twist::Throttled, Twist::Late] {
         let state = Arc::new(Mutex::new(State { twists: [twist].into(), ..State::default() }));
-        let cloud = Ec2::with_config(config(&serve(state.clone()).await, LATE / 2).await);
-        let error = cloud.launch(&chosen("b1")).await.unwrap_err();
+        let url = serve(state.clone()).await;
+        let cloud = ec2(&url).await;
+        let error = first_of(twist, &url).await.launch(&chosen("b1")).await.unwrap_err();
         assert!(error.may_have_acted, "{twist:?}: {error}");
         assert_eq!(state.lock().unwrap().fleets.len(), 1, "{twist:?}: the SDK and we try nothing more");
         assert!(state.lock().unwrap().templates.is_empty(), "{twist:?}");

@@ -27,6 +27,8 @@ use tidegate::world::aws::Ec2;
 use tidegate::world::cloud::{AgentAccess, LaunchOrder};
 use tidegate::world::secret::Secret;
 
+use crate::ec2::fake::{LATE, Twist};
+
 const REGION: &str = "us-east-1";
 
 async fn config(url: &str, call_timeout: Duration) -> SdkConfig {
@@ -45,6 +47,11 @@ async fn config(url: &str, call_timeout: Duration) -> SdkConfig {
 /// Our EC2 side on a server of the test's.
 async fn ec2(url: &str) -> Ec2 {
     Ec2::with_config(config(url, Duration::from_mins(1)).await)
+}
+
+/// The same for the launch that meets such a twist: it waits no longer than a late answer takes, the others do.
+async fn first_of(twist: Twist, url: &str) -> Ec2 {
+    if twist == Twist::Late { Ec2::with_config(config(url, LATE / 2).await) } else { ec2(url).await }
 }
 
 fn order(batch: &str, count: u32) -> LaunchOrder {

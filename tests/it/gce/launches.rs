@@ -7,7 +7,7 @@ use tidegate::model::snapshot::ErrorClass;
 use tidegate::world::cloud::Cloud;
 
 use crate::gce::fake::{Fake, No};
-use crate::gce::{REGION, gce, order};
+use crate::gce::{REGION, gce, hasty, order};
 
 const INSERT: &str = "instances.insert";
 const ZONE: &str = "us-central1-a";
@@ -204,7 +204,8 @@ async fn every_no_has_its_class_and_none_looks_like_a_success() {
         fake.state().noes = vec![(INSERT, "", no)];
         let mut order = order("b1", 1);
         order.pool.launch.zones.truncate(1);
-        let error = gce(&fake).launch(&order).await.unwrap_err();
+        let cloud = if no == No::Hangs { hasty(&fake) } else { gce(&fake) };
+        let error = cloud.launch(&order).await.unwrap_err();
         assert_eq!((error.class, error.may_have_acted), (class, acted), "{no:?}: {error}");
         assert_eq!(error.code.as_deref(), code, "{error}");
         assert_eq!(fake.asked(INSERT).len(), 1, "{no:?}: the client and we try nothing more");
@@ -217,7 +218,7 @@ async fn a_machine_that_is_long_in_the_making_is_found_by_its_intent() {
     let cloud = gce(&fake);
     fake.state().noes = vec![(INSERT, "", No::Hangs)];
     let order = order("b1", 2);
-    assert!(cloud.launch(&order).await.unwrap_err().may_have_acted, "of one it is not known");
+    assert!(hasty(&fake).launch(&order).await.unwrap_err().may_have_acted, "of one it is not known");
     let listed = cloud.list(&"research".into(), REGION).await.unwrap();
     let intents: Vec<_> = listed.iter().map(|machine| machine.tags.intent.clone().unwrap().to_string()).collect();
     assert_eq!(intents, ["b1.0", "b1.1"]);

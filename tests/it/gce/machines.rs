@@ -9,7 +9,7 @@ use tidegate::model::snapshot::ErrorClass;
 use tidegate::world::cloud::Cloud;
 
 use crate::gce::fake::{Fake, No, TOKEN};
-use crate::gce::{REGION, gce, gce_with, order};
+use crate::gce::{REGION, gce, gce_with, hasty, order};
 
 /// A machine of somebody's, as small as can be.
 fn other(name: &str, zone: &str, fleet: &str) -> serde_json::Value {
@@ -92,6 +92,7 @@ async fn an_end_that_fails_is_no_success_and_one_that_takes_long_is_taken() {
         let error = cloud.terminate(REGION, &ids[..1]).await.unwrap_err();
         assert_eq!(error.class, class, "{no:?}: {error}");
     }
+    let cloud = hasty(&fake);
     fake.state().noes = vec![(delete, "", No::Hangs)];
     cloud.terminate(REGION, &ids[..1]).await.unwrap();
     assert!(cloud.list(&"research".into(), REGION).await.unwrap().iter().all(|one| one.state == CloudState::Running));
@@ -124,7 +125,7 @@ async fn a_machine_is_switched_off_and_on_and_its_bill_begins_anew() {
     let error = cloud.start(REGION, only).await.unwrap_err();
     assert_eq!((error.class, error.may_have_acted), (ErrorClass::Capacity, false));
     fake.state().noes = vec![(start, "", No::Hangs)];
-    assert!(cloud.start(REGION, only).await.unwrap_err().may_have_acted);
+    assert!(hasty(&fake).start(REGION, only).await.unwrap_err().may_have_acted);
     cloud.start(REGION, only).await.unwrap();
     let on = cloud.list(&"research".into(), REGION).await.unwrap().remove(0);
     assert_eq!((on.state, on.ended), (CloudState::Running, None));

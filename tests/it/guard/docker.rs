@@ -3,10 +3,11 @@
 use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::Status;
 
-use super::{MAILBOX, holds, job_lives, kill_agent, order, pulls, wait};
+use super::{LOOK, MAILBOX, holds, job_lives, kill_agent, order, pulls, until, wait};
 use crate::support::docker::{self, Docker};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
+use crate::support::process::write;
 
 /// Boots a machine in docker mode.
 fn boot(docker: &Docker, server: &Served, cpu_only: bool) -> Machine {
@@ -44,10 +45,12 @@ fn a_task_runs_in_a_container_of_the_pool_s_image_and_arguments() {
 fn a_drain_waits_for_the_container_and_holds_after_it() {
     let (server, docker) = (Served::start(&["one", "two"]), Docker::install());
     let machine = boot(&docker, &server, false);
-    let first = server.enqueue_shell("one", "sleep 5");
-    wait(&machine, "the job runs", || job_lives(&machine, "5"));
+    let end = machine.root().join("end");
+    let first = until(&server, &end);
+    wait(&machine, "the job runs", || job_lives(&machine, LOOK));
     server.write(MAILBOX, "want", "drain:n1");
     let behind = server.enqueue_shell("one", "sleep 1");
+    write(&end, "");
     wait(&machine, "the drain is answered", || server.metadata(MAILBOX, "state").as_deref() == Some("drained:n1"));
     assert_eq!(server.status(&first), Status::Completed, "{}", machine.written());
     holds(&machine, &server);

@@ -10,7 +10,9 @@ use tidegate::world::secret::Secret;
 use tidegate::world::sim::clearml::http::Fault;
 use tidegate::world::sim::clearml::{ClearmlServer, Status};
 
-use super::{MAILBOX, boot, holds, job_lives, order, outlives_its_console, pulls, wait};
+use super::{
+    LOOK, MAILBOX, boot, holds, job_lives, order, outlives_its_console, pulls, until, wait, wait_with_console,
+};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
@@ -23,11 +25,12 @@ fn a_busy_machine_whose_console_is_lost_finishes_its_task_first() {
 #[test]
 fn a_machine_whose_console_lives_stays() {
     let server = Served::start(&["one", "two"]);
-    let limits = [("TIDEGATE_LEASE_LIFE", "4"), ("TIDEGATE_IDLE_LIFE", "1"), ("TIDEGATE_SERVER_EVERY", "1")];
+    let limits = [("TIDEGATE_LEASE_LIFE", "10"), ("TIDEGATE_IDLE_LIFE", "1"), ("TIDEGATE_SERVER_EVERY", "1")];
     server.write("tidegate:test", "lease", "0");
     let machine = boot(&server, &limits);
-    for beat in 1..=12 {
-        server.write("tidegate:test", "lease", &beat.to_string());
+    wait_with_console(&machine, &server, "the agent pulls", || server.watch.count("queues.get_next_task") >= 2);
+    for beat in 1..=20 {
+        server.write("tidegate:test", "lease", &format!("{beat} of another console"));
         std::thread::sleep(std::time::Duration::from_secs(1));
         assert!(!machine.is_off(), "{}", machine.written());
     }
@@ -144,7 +147,7 @@ fn a_machine_that_has_switched_itself_off_does_so_again_when_it_boots() {
 fn a_machine_that_was_switched_off_for_long_comes_back_with_a_token_and_a_mailbox() {
     let server = Served::start(&["one", "two"]);
     let mut short = order(&server);
-    let life = SignedDuration::from_secs(40);
+    let life = SignedDuration::from_secs(70);
     short.agents.token = Secret::new(server.watch.mint(&ClearmlServer::agents(), life).expose().to_owned());
     let minted = Clock::Wall.now();
     let mut machine = Machine::boot_user_data(&user_data(&short).unwrap(), "i-1", &[]);
@@ -217,15 +220,17 @@ fn a_machine_that_finds_an_old_order_in_its_mailbox_obeys_it() {
 #[test]
 fn a_task_outlives_the_loss_of_the_network() {
     let server = Served::start(&["one", "two"]);
-    let task = server.enqueue_shell("one", "sleep 12");
     let machine = boot(&server, &[("TIDEGATE_SERVER_EVERY", "1")]);
-    wait(&machine, "the job runs", || job_lives(&machine, "12"));
+    let end = machine.root().join("end");
+    let task = until(&server, &end);
+    wait(&machine, "the job runs", || job_lives(&machine, LOOK));
     server.watch.spoil(|_, _| Some(Fault::Answer(502)));
     wait(&machine, "the guard tells what failed", || {
         machine.guard.written().contains("tidegate guard: renew: HTTPError: HTTP Error 502")
     });
-    assert!(job_lives(&machine, "12"), "{}", machine.written());
+    wait(&machine, "the job runs on", || job_lives(&machine, LOOK));
     server.watch.heal();
+    write(&end, "");
     wait(&machine, "the task ends", || server.status(&task) == Status::Completed);
     pulls(&machine, &server);
     assert!(!machine.is_off() && machine.guard.written().matches(" started").count() == 2, "{}", machine.written());

@@ -13,8 +13,10 @@ mod secrets;
 mod several;
 mod spot;
 
+use std::path::Path;
+
 use jiff::SignedDuration;
-use tidegate::model::ids::{Revision, Term};
+use tidegate::model::ids::{Revision, TaskId, Term};
 use tidegate::model::money::Money;
 use tidegate::model::plan::Launch;
 use tidegate::model::settings::{AgentSettings, Market, PoolSettings};
@@ -27,7 +29,7 @@ use tidegate::world::sim::clearml::{ClearmlServer, Status};
 
 use crate::support::face::Served;
 use crate::support::machine::Machine;
-use crate::support::process::A_MINUTE;
+use crate::support::process::{A_MINUTE, write};
 
 const MAILBOX: &str = "drain:i-1";
 
@@ -71,12 +73,30 @@ fn boot(server: &Served, settings: &[(&str, &str)]) -> Machine {
     Machine::boot_user_data(&user_data(&order(server)).unwrap(), "i-1", settings)
 }
 
-/// Waits, at most a minute, and fails with everything that the machine wrote.
-fn wait(machine: &Machine, what: &str, ready: impl FnMut() -> bool) {
-    wait_minutes(1, machine, what, ready);
+/// A task that runs until there is such a file.
+fn until(server: &Served, file: &Path) -> TaskId {
+    server.enqueue_shell("one", &format!("until [ -e '{}' ]; do sleep {LOOK}; done", file.display()))
 }
 
-/// The same, for what takes a busy host long.
+/// What the program of such a task sleeps for.
+const LOOK: &str = "0.2";
+
+/// Waits, at most three minutes, and fails with everything that the machine wrote.
+fn wait(machine: &Machine, what: &str, ready: impl FnMut() -> bool) {
+    wait_minutes(3, machine, what, ready);
+}
+
+/// The same on a machine whose console lives meanwhile: it finds a new sign of that whenever it looks.
+fn wait_with_console(machine: &Machine, server: &Served, what: &str, mut ready: impl FnMut() -> bool) {
+    let mut beat = 0;
+    wait(machine, what, || {
+        beat += 1;
+        server.write("tidegate:test", "lease", &beat.to_string());
+        ready()
+    });
+}
+
+/// The same, for what takes a busy host longer still.
 fn wait_minutes(minutes: u32, machine: &Machine, what: &str, mut ready: impl FnMut() -> bool) {
     for _ in 0..minutes * A_MINUTE {
         if ready() {
@@ -90,11 +110,11 @@ fn wait_minutes(minutes: u32, machine: &Machine, what: &str, mut ready: impl FnM
 /// A machine whose console is lost while a task runs there: it finishes the task, and ends itself then.
 fn outlives_its_console(boot: fn(&Served, &[(&str, &str)]) -> Machine) -> (Served, Machine) {
     let server = Served::start(&["one", "two"]);
-    server.write("tidegate:test", "lease", "1");
+    server.write("tidegate:test", "lease", "0");
     let task = server.enqueue_shell("one", "sleep 12");
     let limits = [("TIDEGATE_LEASE_LIFE", "3"), ("TIDEGATE_IDLE_LIFE", "2"), ("TIDEGATE_SERVER_EVERY", "1")];
     let machine = boot(&server, &limits);
-    wait(&machine, "the task runs", || server.status(&task) == Status::InProgress);
+    wait_with_console(&machine, &server, "the task runs", || server.status(&task) == Status::InProgress);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.status(&task), Status::Completed, "{}", machine.written());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("console lost, idle"));
@@ -146,7 +166,8 @@ fn what_a_drained_machine_did_not_finish_it_did_not_take() {
         let server = Served::start(&["one", "two"]);
         let machine = boot(&server, &[]);
         pulls(&machine, &server);
-        let first = server.enqueue_shell("one", "sleep 1");
+        let end = machine.root().join("end");
+        let first = until(&server, &end);
         match trial {
             0 => {}
             1 => wait(&machine, "the first task is taken", || server.entries("one").is_empty()),
@@ -154,6 +175,7 @@ fn what_a_drained_machine_did_not_finish_it_did_not_take() {
         }
         server.write(MAILBOX, "want", "drain:n1");
         let second = server.enqueue_shell("one", "sleep 1");
+        write(&end, "");
         wait(&machine, "the drain is answered", || server.metadata(MAILBOX, "state").as_deref() == Some("drained:n1"));
         machine.power_cut();
         for task in [&first, &second] {
@@ -196,10 +218,10 @@ fn a_drained_machine_that_nobody_ends_ends_itself() {
 #[test]
 fn a_machine_whose_console_is_lost_ends_itself_when_idle() {
     let server = Served::start(&["one", "two"]);
-    server.write("tidegate:test", "lease", "1");
+    server.write("tidegate:test", "lease", "0");
     let limits = [("TIDEGATE_LEASE_LIFE", "4"), ("TIDEGATE_IDLE_LIFE", "2"), ("TIDEGATE_SERVER_EVERY", "1")];
     let machine = boot(&server, &limits);
-    pulls(&machine, &server);
+    wait_with_console(&machine, &server, "the agent pulls", || server.watch.count("queues.get_next_task") >= 2);
     wait(&machine, "it switches itself off", || machine.is_off());
     assert_eq!(server.metadata(MAILBOX, "gone").as_deref(), Some("console lost, idle"));
 }
@@ -271,13 +293,24 @@ fn the_job_of_a_dead_agent_is_ended_and_its_task_left_as_lost() {
 /// A task that the agent stops counts as a user's abort; one that is killed with the machine can be put back.
 #[test]
 fn the_end_of_life_leaves_a_running_task_in_progress() {
-    let server = Served::start(&["one", "two"]);
-    let task = server.enqueue_shell("one", "sleep 612");
-    let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", "30")]);
-    wait(&machine, "the job runs", || job_lives(&machine, "612"));
-    wait(&machine, "it switches itself off", || machine.is_off());
-    assert!(!job_lives(&machine, "612"), "{}", machine.written());
-    assert_eq!(server.status(&task), Status::InProgress, "{}", machine.written());
+    // A life counts from the boot: where its job does not run within it, as on a loaded host, the next one is longer.
+    for life in ["30", "150"] {
+        let server = Served::start(&["one", "two"]);
+        let task = server.enqueue_shell("one", "sleep 612");
+        let machine = boot(&server, &[("TIDEGATE_MAX_LIFE", life)]);
+        let mut has_run = false;
+        wait(&machine, "the job runs, or the machine ends", || {
+            has_run |= job_lives(&machine, "612");
+            has_run || machine.is_off()
+        });
+        if has_run {
+            wait_minutes(4, &machine, "it switches itself off", || machine.is_off());
+            assert!(!job_lives(&machine, "612"), "{}", machine.written());
+            assert_eq!(server.status(&task), Status::InProgress, "{}", machine.written());
+            return;
+        }
+    }
+    panic!("no machine lived for so long that its job ran");
 }
 
 /// An init script, too, is heard of: the mailbox is made before it.

@@ -3,11 +3,10 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use tidegate::model::ids::TaskId;
 use tidegate::world::guard::user_data;
 use tidegate::world::sim::clearml::Status;
 
-use super::{MAILBOX, order, wait_minutes};
+use super::{MAILBOX, order, until, wait_minutes};
 use crate::support::face::Served;
 use crate::support::machine::Machine;
 use crate::support::process::write;
@@ -23,11 +22,6 @@ fn two(server: &Served, settings: &[(&str, &str)]) -> Machine {
     let machine = boot(server, 2, true, settings);
     wait_minutes(3, &machine, "both agents register", || server.workers().len() == 2);
     machine
-}
-
-/// A task that runs until there is such a file.
-fn until(server: &Served, file: &Path) -> TaskId {
-    server.enqueue_shell("one", &format!("until [ -e '{}' ]; do sleep 0.2; done", file.display()))
 }
 
 fn state(machine: &Machine, agent: u32) -> String {

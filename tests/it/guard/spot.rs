@@ -1,9 +1,10 @@
 //! The cloud takes a machine back while a task runs: a metadata service, the boot script, the real agent.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tidegate::model::settings::Provider;
 use tidegate::world::cloud::Bid;
@@ -69,6 +70,20 @@ fn boot(server: &Served, metadata: &Metadata, settings: &[(&str, &str)]) -> Mach
     Machine::boot_user_data(&user_data(&order(server)).unwrap(), "i-1", &all)
 }
 
+/// What a mailbox says from now on is to be put back, however soon it says otherwise.
+fn puts_back(server: &Served) -> Arc<Mutex<Vec<String>>> {
+    let said = Arc::<Mutex<Vec<String>>>::default();
+    let heard = Arc::clone(&said);
+    server.watch.spoil(move |endpoint, body| {
+        let entry = &body["metadata"][0];
+        if endpoint == "queues.add_or_update_metadata" && entry["key"] == "requeue" {
+            heard.lock().unwrap().extend(entry["value"].as_str().map(str::to_owned));
+        }
+        None
+    });
+    said
+}
+
 #[test]
 fn a_machine_whose_type_the_cloud_chose_is_named_by_what_it_is() {
     let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
@@ -83,14 +98,14 @@ fn a_machine_whose_type_the_cloud_chose_is_named_by_what_it_is() {
 #[test]
 fn a_spot_notice_puts_the_running_task_back_once_and_ends_the_machine() {
     let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
+    let said = puts_back(&server);
     let machine = boot(&server, &metadata, &[]);
     let task = server.enqueue_shell("one", "sleep 613");
     wait(&machine, "the job runs", || job_lives(&machine, "613"));
     let behind = server.enqueue_shell("one", "sleep 1");
     metadata.notice.store(true, Ordering::Relaxed);
-    wait(&machine, "the mailbox says what to put back", || {
-        server.metadata(MAILBOX, "requeue") == Some(format!("{task}:{}", server.queue("one")))
-    });
+    let wanted = format!("{task}:{}", server.queue("one"));
+    wait(&machine, "the mailbox says what to put back", || said.lock().unwrap().contains(&wanted));
     wait(&machine, "it switches itself off", || machine.is_off());
     assert!(!job_lives(&machine, "613"), "{}", machine.written());
     assert_eq!(server.status(&task), Status::Queued, "{}", machine.written());
@@ -105,16 +120,16 @@ fn a_spot_notice_puts_the_tasks_of_all_agents_back() {
     let (server, metadata) = (Served::start(&["one", "two"]), Metadata::start());
     let mut several = order(&server);
     several.pool.agent.agents_per_machine = 2;
+    let said = puts_back(&server);
     let settings = [("TIDEGATE_IMDS", metadata.url.as_str()), ("TIDEGATE_INSTANCE", "")];
     let machine = Machine::boot_user_data(&user_data(&several).unwrap(), "i-1", &settings);
     let tasks = ["615", "616"].map(|seconds| server.enqueue_shell("one", &format!("sleep {seconds}")));
     wait_minutes(3, &machine, "both jobs run", || ["615", "616"].iter().all(|seconds| job_lives(&machine, seconds)));
     metadata.notice.store(true, Ordering::Relaxed);
     let queue = server.queue("one");
+    let wanted: BTreeSet<_> = tasks.iter().map(|task| format!("{task}:{queue}")).collect();
     wait_minutes(3, &machine, "the mailbox says what to put back", || {
-        let said = server.metadata(MAILBOX, "requeue").unwrap_or_default();
-        let said: std::collections::BTreeSet<_> = said.split(' ').map(str::to_owned).collect();
-        said == tasks.iter().map(|task| format!("{task}:{queue}")).collect()
+        said.lock().unwrap().iter().any(|said| said.split(' ').map(str::to_owned).collect::<BTreeSet<_>>() == wanted)
     });
     wait_minutes(3, &machine, "it switches itself off", || machine.is_off());
     assert!(tasks.iter().all(|task| server.status(task) == Status::Queued), "{}", machine.written());

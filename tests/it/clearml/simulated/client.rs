@@ -73,7 +73,7 @@ async fn queues_workers_and_tasks_are_seen_as_they_are() {
     let seen: Vec<_> = tasks.iter().map(|task| (&task.id, task.status, task.last_worker.is_some())).collect();
     assert_eq!(seen, [(&first, TaskStatus::InProgress, true), (&second, TaskStatus::Queued, false)]);
 
-    rig.pass(SignedDuration::from_secs(599)).await;
+    rig.pass(SignedDuration::from_secs(540)).await;
     assert_eq!(client.workers(&"f".into()).await.unwrap().len(), 1);
     client.unregister(&WORKER.into()).await.unwrap();
     assert!(client.workers(&"f".into()).await.unwrap().is_empty());
@@ -262,8 +262,8 @@ async fn a_stray_is_put_back_once() {
 
 #[tokio::test]
 async fn faults_are_what_they_say() {
-    // Twenty seconds of this clock's are one of the wall's.
-    let rig = Rig::start(20).await;
+    // Four seconds of this clock's are one of the wall's.
+    let rig = Rig::start(4).await;
     let client = rig.client();
     client.queues().await.unwrap();
     for (fault, deadline) in [(Fault::Answer(502), false), (Fault::Cut, false), (Fault::Hang, true)] {

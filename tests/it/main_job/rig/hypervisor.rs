@@ -11,8 +11,9 @@ use crate::support::machine::Machine;
 
 const LOOK: Duration = Duration::from_millis(300);
 
-/// Quicker than real ones: a machine gives up at its agent's second death.
-const LIMITS: &[(&str, &str)] = &[("TIDEGATE_DEATHS", "1")];
+/// A machine gives up at its agent's second death, quicker than real ones; and it leaves a console on a loaded host more
+/// time to end it when it is drained.
+const LIMITS: &[(&str, &str)] = &[("TIDEGATE_DEATHS", "1"), ("TIDEGATE_DRAIN_GRACE", "600")];
 
 /// Looks at EC2 until it is dropped.
 #[derive(Debug)]

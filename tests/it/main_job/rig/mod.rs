@@ -11,6 +11,10 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use tidegate::model::ids::TaskId;
+use tidegate::model::record::Memory;
+use tidegate::store::Store;
+use tidegate::store::sqlite::SqliteStore;
+use tidegate::world::clock::Clock;
 
 use crate::support::conf::clearml_conf;
 use crate::support::ec2::Ec2Console;
@@ -127,7 +131,9 @@ impl Rig {
     }
 
     pub(super) fn write_settings(&self, settings: &str) {
-        write(&self.path("tidegate.toml"), &settings.replace("API_SERVER", &self.served.url));
+        // At once, as an editor does: half a file would be a problem of its own.
+        write(&self.path("new.toml"), &settings.replace("API_SERVER", &self.served.url));
+        std::fs::rename(self.path("new.toml"), self.path("tidegate.toml")).unwrap();
     }
 
     pub(super) fn settings_text(&self) -> String {
@@ -198,6 +204,28 @@ impl Rig {
         self.wait("the loop dies where it shall", |rig| rig.console.as_mut().unwrap().ended().is_some());
     }
 
+    /// Lets the loop act until it has died by itself. It may die before it answers, and a busy host may lose an order.
+    pub(super) fn arm_until_crash(&mut self) {
+        self.wait("the loop dies where it shall", |rig| {
+            let has_died = rig.console.as_mut().unwrap().ended().is_some();
+            if !has_died {
+                rig.tidegate(&["arm", "--yes"]);
+            }
+            has_died
+        });
+    }
+
+    /// What a loop that has died left in its store.
+    pub(super) fn kept(&self) -> Memory {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut store = SqliteStore::open(&self.path("state"), Clock::Wall.now()).await.unwrap();
+            let kept = store.load().await.unwrap();
+            store.close().await.unwrap();
+            kept
+        })
+    }
+
     /// As `kill -9` does.
     pub(super) fn kill_loop(&mut self) {
         drop(self.console.take());
@@ -242,6 +270,21 @@ impl Rig {
     pub(super) fn enqueue(&self, jobs: &[(&str, &str, u32)]) -> Vec<TaskId> {
         let conf = clearml_conf(&self.path("person"), &self.served.url, "CONSOLE-KEY", "console-secret");
         jobs::enqueue(&conf, &self.path("runs"), jobs)
+    }
+
+    /// Enqueues such jobs, queue and name of each, that run until `end_jobs`.
+    pub(super) fn enqueue_endless(&self, jobs: &[(&str, &str)]) -> Vec<TaskId> {
+        let (runs, end) = (self.path("runs"), self.path("end"));
+        let (runs, end) = (runs.display(), end.display());
+        let script = |name| {
+            format!("echo start {name} >>{runs}\nuntil [ -e {end} ]; do sleep 0.2; done\necho end {name} >>{runs}\n")
+        };
+        jobs.iter().map(|(queue, name)| self.served.enqueue_shell(queue, &script(name))).collect()
+    }
+
+    /// Lets the jobs end that run until then.
+    pub(super) fn end_jobs(&self) {
+        write(&self.path("end"), "");
     }
 
     /// How often each job began and ended, by its own trace.
