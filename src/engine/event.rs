@@ -18,6 +18,8 @@ use crate::model::money::{Money, Rate};
 use crate::model::plan::Plan;
 use crate::model::prices::PriceSource;
 use crate::model::progress::{Deadline, Kill, Progress};
+use crate::model::reason::Reason;
+use crate::model::settings::guardrails::GUARDRAIL;
 use crate::model::settings::ladder::{Rung, Step};
 use crate::model::settings::{BudgetScope, Ladder, Per, Settings};
 use crate::model::snapshot::Snapshot;
@@ -108,6 +110,16 @@ impl Mode {
             (true, false) => "ARMED",
         }
     }
+
+    /// Why nothing of a plan is done, if so.
+    #[must_use]
+    pub fn holds_back(self) -> Option<&'static str> {
+        match (self.armed, self.paused) {
+            (false, _) => Some("Dry run: nothing of it is done until the loop is armed."),
+            (true, true) => Some("Paused: nothing of it is done until the loop is resumed, but what people ask for."),
+            (true, false) => None,
+        }
+    }
 }
 
 /// Who acts on the fleet.
@@ -170,6 +182,19 @@ impl View {
     #[must_use]
     pub fn read_only(&self) -> Option<&str> {
         self.warnings.iter().find_map(|warning| warning.strip_prefix(READ_ONLY))
+    }
+
+    /// What would turn a refusal round. Where a guardrail has lowered the setting that decides, no value of it would.
+    #[must_use]
+    pub fn remedy(&self, reason: &Reason) -> Option<String> {
+        let guarded = reason.key().and_then(|key| {
+            let lowered = |line: &&String| {
+                let rest = line.strip_prefix(key.as_str());
+                rest.is_some_and(|rest| rest.starts_with(" is ") && rest.contains(GUARDRAIL))
+            };
+            self.warnings.iter().find(lowered).cloned()
+        });
+        guarded.or_else(|| reason.remedy())
     }
 
     /// Whether the loop launches nothing until ClearML confirms that it leads.

@@ -297,6 +297,12 @@ impl Instance {
         })
     }
 
+    /// Whether it costs what nobody knows. What is being stopped is charged no more, so that it has no price.
+    #[must_use]
+    pub fn lacks_price(&self) -> bool {
+        self.rate.is_none() && !self.power.is_off() && !matches!(self.phase, Phase::Stopping | Phase::Gone)
+    }
+
     /// In what it differs from a machine that would be made now, and who wants it replaced: a note each.
     #[must_use]
     pub fn replaced_told(&self) -> Vec<String> {

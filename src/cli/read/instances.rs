@@ -149,7 +149,7 @@ pub(super) fn notes(instance: &Instance, view: &View) -> Vec<String> {
         Origin::BroughtOver => notes.push("brought over: no guard, stopped by hand".to_owned()),
     }
     notes.extend(instance.kept_told());
-    if !instance.power.is_off() && instance.rate.is_none() {
+    if instance.lacks_price() {
         notes.push("no price known".to_owned());
     }
     let acts = view.acts.iter().filter(|act| act.instance.as_ref() == Some(&instance.id));

@@ -123,11 +123,12 @@ fn of_queue(view: &View, outlook: &Outlook) -> Explained {
             outlook.running, outlook.idle, outlook.starting, outlook.draining, outlook.faults, outlook.need
         ),
         reason: outlook.next.as_ref().map(ToString::to_string),
-        remedy: outlook.next.as_ref().and_then(crate::model::reason::Reason::remedy),
+        remedy: outlook.next.as_ref().and_then(|reason| view.remedy(reason)),
         notes: {
             let phantoms = view.snapshot.queue(&outlook.queue).and_then(QueueState::phantoms_told);
             let pods = view.snapshot.pods_told(|instance| instance.home == outlook.queue);
-            phantoms.into_iter().chain(pods).collect()
+            let held = outlook.next.as_ref().and_then(|_| view.mode.holds_back()).map(str::to_owned);
+            held.into_iter().chain(phantoms).chain(pods).collect()
         },
         story: Vec::new(),
         cluster: Vec::new(),

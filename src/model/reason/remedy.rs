@@ -5,6 +5,18 @@ use crate::model::money::Money;
 use crate::model::settings::kubernetes::POD;
 
 impl Reason {
+    /// The setting whose value decides, as settings are called: `queue.train.max`.
+    #[must_use]
+    pub fn key(&self) -> Option<String> {
+        match self {
+            Self::Limit { scope, limit, .. } => Some(scope.key(*limit)),
+            Self::Budget { name, .. } | Self::Step { name, .. } | Self::OwnerSpent { name, .. } => {
+                Some(format!("budget.\"{name}\".limit"))
+            }
+            _ => None,
+        }
+    }
+
     /// The change that would turn a refusal round, where one number decides.
     #[must_use]
     pub fn remedy(&self) -> Option<String> {

@@ -23,6 +23,9 @@ pub struct Guardrails {
     pub read_only: bool,
 }
 
+/// What stands before the guardrail's value where one is told of.
+pub const GUARDRAIL: &str = "; guardrail: ";
+
 /// A setting that does not count as it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Guarded {
@@ -34,7 +37,7 @@ pub struct Guarded {
 
 impl fmt::Display for Guarded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {}; guardrail: {}, from {}", self.key, self.written, self.holds, self.from)
+        write!(f, "{} is {}{GUARDRAIL}{}, from {}", self.key, self.written, self.holds, self.from)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Fields to fill in: the limits and budgets of something, or how long a machine is held. What is typed is checked at
 //! each letter, and what the loop would do with it is shown before it is applied.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use tui_input::Input;
 
@@ -71,6 +73,10 @@ pub(crate) enum Preview {
     Known {
         edits: Vec<Edit>,
         foresight: Box<Foresight>,
+        /// What was so without them.
+        beside: Arc<View>,
+        /// It is asked for once more.
+        again: bool,
     },
     Refused {
         edits: Vec<Edit>,
@@ -243,11 +249,31 @@ impl Form {
         (asks && !edits.is_empty()).then_some(edits)
     }
 
-    /// The preview of what is typed now.
-    pub(crate) fn known(&self) -> Option<Result<&Foresight, &str>> {
+    /// The edits that the loop should be asked about once more, since it has planned anew.
+    pub(crate) fn to_renew(&mut self, planned: Timestamp) -> Option<Vec<Edit>> {
+        match &mut self.preview {
+            Preview::Known { edits, beside, again, .. } if !*again && beside.plan.at != planned => {
+                *again = true;
+                Some(edits.clone())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether such an answer is waited for.
+    pub(crate) fn waits_for(&self, edits: &[Edit]) -> bool {
+        match &self.preview {
+            Preview::Asked(asked) => asked == edits,
+            Preview::Known { edits: of, again, .. } => *again && of == edits,
+            Preview::None | Preview::Refused { .. } => false,
+        }
+    }
+
+    /// The preview of what is typed now, and what was so without it.
+    pub(crate) fn known(&self) -> Option<Result<(&Foresight, &View), &str>> {
         let edits = self.edits();
         match &self.preview {
-            Preview::Known { edits: of, foresight } if *of == edits => Some(Ok(foresight)),
+            Preview::Known { edits: of, foresight, beside, .. } if *of == edits => Some(Ok((foresight, beside))),
             Preview::Refused { edits: of, why } if *of == edits => Some(Err(why)),
             _ => None,
         }

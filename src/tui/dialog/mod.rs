@@ -38,6 +38,8 @@ pub(crate) enum Dialog {
     Problems {
         top: usize,
     },
+    /// Why the one before was closed by itself. It hears the keys that were meant for that one.
+    Gone(String),
 }
 
 impl Dialog {

@@ -140,8 +140,10 @@ fn decides(view: &View, name: &QueueName, width: usize) -> Vec<Line> {
         let text = if knows { "Nothing waits and nothing changes." } else { "Nothing is known of it yet." };
         return vec![Line::of(text, Tone::Dim), Line::default()];
     };
-    let mut lines = wrapped(&reason.to_string(), Tone::Strong, width);
-    if let Some(remedy) = reason.remedy() {
+    let mut lines: Vec<Line> =
+        view.mode.holds_back().into_iter().flat_map(|why| wrapped(why, Tone::Warn, width)).collect();
+    lines.extend(wrapped(&reason.to_string(), Tone::Strong, width));
+    if let Some(remedy) = view.remedy(reason) {
         lines.extend(wrapped(&remedy, Tone::Active, width));
     }
     lines.push(Line::default());
@@ -167,7 +169,7 @@ pub(crate) fn in_short(view: &View, name: &QueueName, now: Timestamp, width: usi
         lines.extend(wrapped(&told, Tone::Warn, width));
     }
     if let Some(reason) = &outlook.next {
-        let remedy = reason.remedy().map(|remedy| format!("; {remedy}")).unwrap_or_default();
+        let remedy = view.remedy(reason).map(|remedy| format!("; {remedy}")).unwrap_or_default();
         lines.extend(wrapped(&format!("{reason}{remedy}"), Tone::Active, width));
     }
     lines

@@ -100,9 +100,11 @@ fn of_instance(instance: &Instance, data: &Data<'_>, column: &str) -> Cell {
         "TYPE" => Cell::text(&instance.machine_type),
         "ZONE" => instance.zone.as_ref().map_or_else(Cell::none, Cell::text),
         "AGE" => span(Some(instance.launched), data.now),
-        "$/H" => instance
-            .rate
-            .map_or_else(|| Cell::unknown("?"), |price| Cell::number(&rate(price), price.micros_per_hour())),
+        "$/H" => match instance.rate {
+            Some(price) => Cell::number(&rate(price), price.micros_per_hour()),
+            None if instance.lacks_price() => Cell::unknown("?"),
+            None => Cell::none(),
+        },
         _ => {
             let only_boots = notes(instance, data.view, data.now).len() == usize::from(instance.boot.is_some());
             let tone = if only_boots { Tone::Plain } else { Tone::Warn };
@@ -162,7 +164,7 @@ pub(crate) fn notes(instance: &Instance, view: &View, now: Timestamp) -> Vec<Str
         Origin::BroughtOver => notes.push("brought over: no guard, stopped by hand".to_owned()),
     }
     notes.extend(instance.kept_told());
-    if !instance.power.is_off() && instance.rate.is_none() {
+    if instance.lacks_price() {
         notes.push("no price known".to_owned());
     }
     let acts = view.acts.iter().filter(|act| act.instance.as_ref() == Some(&instance.id));

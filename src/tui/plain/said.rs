@@ -58,7 +58,7 @@ pub(super) fn said(state: &State, line: &str) -> Said {
         Some(Dialog::Confirm(confirm)) => confirming(state, confirm, line),
         Some(Dialog::Picker(picker)) => picking(picker, line),
         Some(Dialog::Form(form)) => filling(form, line),
-        Some(Dialog::Problems { .. } | Dialog::Palette(_) | Dialog::Filter { .. }) => escape(),
+        Some(Dialog::Problems { .. } | Dialog::Palette(_) | Dialog::Filter { .. } | Dialog::Gone(_)) => escape(),
         None => command(state, line),
     }
 }

@@ -249,7 +249,7 @@ fn dialog(state: &State, now: Timestamp) -> Option<Vec<String>> {
             let all = state.errors.iter().cloned().chain(lasting);
             all.chain(["An empty line: they are read.".to_owned()]).collect()
         }
-        Dialog::Palette(_) | Dialog::Filter { .. } => return None,
+        Dialog::Palette(_) | Dialog::Filter { .. } | Dialog::Gone(_) => return None,
     })
 }
 

@@ -53,6 +53,35 @@ fn a_limit_is_edited_previewed_applied_and_undone() {
 }
 
 #[test]
+fn what_an_edit_would_do_is_told_beside_what_was_so_at_that_time_and_asked_again_later() {
+    let mut person = Person::seeing(armed());
+    person.press("e<BS>9");
+    let foreseen = |limit: i64| {
+        let mut foresight = Foresight { plan: view().plan.as_ref().clone(), budgets: view().spend.budgets.clone() };
+        foresight.plan.outlooks[0].next = None;
+        foresight.budgets[0].limit = Money::from_micros(limit);
+        Ok(Answer::Preview(Box::new(foresight)))
+    };
+    answer(&mut person, foreseen(1_000_000));
+    answer(&mut person, foreseen(1_000_000));
+    let before = person.screen(80, 24);
+    assert!(before.contains("train: nothing (now: hold: max 5)"), "{before}");
+    let asked = person.sent().len();
+    let mut later = armed();
+    let plan = std::sync::Arc::make_mut(&mut later.plan);
+    plan.at += jiff::SignedDuration::from_mins(1);
+    plan.outlooks[0].next = None;
+    person.see(later.clone());
+    assert_eq!(person.sent()[asked..], [&Command::Preview(vec![set("queue.train.max", Some("9"))])]);
+    assert!(person.screen(80, 24).contains("train: nothing (now: hold: max 5)"), "as both were then");
+    person.see(later);
+    assert_eq!(person.sent().len(), asked + 1, "one question at a time");
+    answer(&mut person, foreseen(1_000_000));
+    let after = person.screen(80, 24);
+    assert!(!after.contains("(now: hold: max 5)") && after.contains("With this the loop would"), "{after}");
+}
+
+#[test]
 fn a_wrong_value_is_told_under_its_field_and_not_sent() {
     let mut person = Person::seeing(armed());
     person.press("e<BS>x");

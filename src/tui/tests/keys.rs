@@ -5,6 +5,7 @@ use crate::engine::command::{Command, Edit};
 use crate::engine::event::{Answer, Event, Leader, View};
 use crate::example::view;
 use crate::model::breaker::Reset;
+use crate::model::instance::Phase;
 use crate::model::snapshot::Ask;
 use crate::tui::message::{Effect, Ending, Message, Signal};
 use crate::tui::state::place::{Page, Subject};
@@ -107,6 +108,42 @@ fn what_cannot_be_done_says_why() {
 }
 
 #[test]
+fn why_a_queue_waits_says_what_holds_the_whole_loop_back_and_which_guardrail_its_limit() {
+    let mut seen = armed();
+    for (armed, paused, says) in
+        [(false, false, "Dry run: nothing"), (true, true, "Paused: nothing"), (true, false, "")]
+    {
+        (seen.mode.armed, seen.mode.paused) = (armed, paused);
+        let mut person = Person::seeing(seen.clone());
+        person.press("w");
+        let shown = person.screen(140, 40);
+        assert!(says.is_empty() || shown.contains(says), "{shown}");
+        assert!(!says.is_empty() || !shown.contains("nothing of it is done"), "{shown}");
+        assert!(shown.contains("it would with"), "{shown}");
+    }
+    let reason = seen.plan.outlooks.iter().find_map(|outlook| outlook.next.clone()?.key()).unwrap();
+    seen.warnings.push(format!("{reason} is 8; guardrail: 2, from /etc/tidegate/guardrails.toml"));
+    let mut person = Person::seeing(seen);
+    person.press("w");
+    let shown = person.screen(140, 40);
+    assert!(shown.contains(&format!("{reason} is 8; guardrail: 2")) && !shown.contains("it would with"), "{shown}");
+}
+
+#[test]
+fn a_machine_that_is_being_stopped_lacks_no_price() {
+    let mut seen = armed();
+    let instance = &mut std::sync::Arc::make_mut(&mut seen.snapshot).instances[0];
+    instance.rate = None;
+    for (phase, lacks) in [(Phase::Busy, true), (Phase::Stopping, false)] {
+        let mut seen = seen.clone();
+        std::sync::Arc::make_mut(&mut seen.snapshot).instances[0].phase = phase;
+        let mut person = Person::seeing(seen);
+        person.press("2");
+        assert_eq!(person.screen(140, 40).contains("no price known"), lacks, "{phase:?}");
+    }
+}
+
+#[test]
 fn a_dialog_closes_when_its_machine_goes_or_changes() {
     let mut person = Person::seeing(armed());
     person.press("2jjjx");
@@ -116,8 +153,12 @@ fn a_dialog_closes_when_its_machine_goes_or_changes() {
     person.see(changed);
     let shown = person.screen(80, 24);
     assert!(!shown.contains("Stop i-drained?") && shown.contains("i-drained is gone: nothing was done"), "{shown}");
-    person.press("y");
+    // What was being typed for it goes to nothing else.
+    person.press("ydyXIy");
     assert_eq!(orders(&person), []);
+    assert!(person.screen(80, 24).contains("i-drained is gone: nothing was done"));
+    person.press("<Esc>d");
+    assert!(person.screen(80, 24).contains("Drain i-"), "after Esc keys are keys again");
 
     let mut person = Person::seeing(armed());
     person.press("2jjjx");

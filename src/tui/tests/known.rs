@@ -80,6 +80,7 @@ fn unknown_dialog(person: &Person) -> Option<String> {
             // Offers may have gone with what they were about.
             (palette.at > 100.max(offers)).then(|| "an offer that is not there".to_owned())
         }
+        Dialog::Gone(why) => why.is_empty().then(|| "an end without a reason".to_owned()),
         Dialog::Filter { input, .. } => {
             (state.look().filter != input.value()).then(|| "a filter that does not filter".to_owned())
         }

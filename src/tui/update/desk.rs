@@ -1,6 +1,6 @@
 //! Tasks of a queue: read from ClearML, moved, taken out, put in; and what they write.
 
-use super::order;
+use super::{dialogs, order};
 use crate::engine::command::Command;
 use crate::model::ids::{InstanceId, QueueName, TaskId};
 use crate::model::tasks::{NamedTask, QueuedTask, TaskDeed};
@@ -100,8 +100,7 @@ pub(super) fn tasks(state: &mut State, queue: QueueName, tasks: Result<Vec<Queue
         // One that was put in by an undo is not listed.
         if let Some(gone) = meant.iter().find(|named| deed.wants_waiting() && !stands(named)) {
             let text = format!("{} does not wait any more: nothing was done", gone.name);
-            state.dialog = None;
-            state.inform(text);
+            dialogs::gone(state, text);
         }
     }
     match tasks {

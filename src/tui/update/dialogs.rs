@@ -54,6 +54,19 @@ pub(super) fn press(state: &mut State, event: KeyEvent, now: Timestamp, effects:
             KeyCode::Up | KeyCode::Char('k') => state.dialog = Some(Dialog::Problems { top: top.saturating_sub(1) }),
             _ => read(state),
         },
+        Dialog::Gone(_) if event.code == KeyCode::Enter => {}
+        gone @ Dialog::Gone(_) => state.dialog = Some(gone),
+    }
+}
+
+/// Closes a dialog whose deed cannot be done any more. What is still being typed for it orders nothing.
+pub(super) fn gone(state: &mut State, why: String) {
+    // Line by line nothing is typed by single keys.
+    if state.keys.is_spoken() {
+        state.dialog = None;
+        state.inform(why);
+    } else {
+        state.dialog = Some(Dialog::Gone(why));
     }
 }
 
@@ -78,7 +91,7 @@ fn confirming(state: &mut State, mut confirm: Confirm, event: KeyEvent, now: Tim
     let question = match confirm.question(&view, &state.keys, now) {
         Ok(question) => question,
         Err(why) => {
-            state.inform(why);
+            gone(state, why);
             return;
         }
     };

@@ -1,5 +1,7 @@
 //! Filling in a form: what is typed is checked and previewed; Ctrl-S or Enter on Apply sends it.
 
+use std::sync::Arc;
+
 use crossterm::event::{Event as TerminalEvent, KeyCode, KeyEvent, KeyModifiers};
 use jiff::Timestamp;
 use tui_input::backend::crossterm::EventHandler;
@@ -58,6 +60,18 @@ fn preview(state: &mut State, form: &mut Form, effects: &mut Vec<Effect>) {
     }
 }
 
+/// What the loop would do is asked again when it has planned anew: time goes on while a form is open.
+pub(super) fn renew(state: &mut State, effects: &mut Vec<Effect>) {
+    if state.can_order().is_err() {
+        return;
+    }
+    let Some(view) = &state.live else { return };
+    let Some(Dialog::Form(form)) = &mut state.dialog else { return };
+    if let Some(edits) = form.to_renew(view.plan.at) {
+        order::send(state, Command::Preview(edits.clone()), Asked::Preview { edits }, effects);
+    }
+}
+
 /// The loop has answered what it would do; more may have been typed since.
 pub(super) fn previewed(
     state: &mut State,
@@ -66,11 +80,13 @@ pub(super) fn previewed(
     effects: &mut Vec<Effect>,
 ) {
     let Some(Dialog::Form(mut form)) = state.dialog.take_if(|dialog| matches!(dialog, Dialog::Form(_))) else { return };
-    if matches!(&form.preview, Preview::Asked(asked) if *asked == edits) {
-        form.preview = match result {
-            Ok(Answer::Preview(foresight)) => Preview::Known { edits, foresight },
-            Ok(_) => Preview::None,
-            Err(why) => Preview::Refused { edits, why },
+    if form.waits_for(&edits) {
+        form.preview = match (result, &state.live) {
+            (Ok(Answer::Preview(foresight)), Some(view)) => {
+                Preview::Known { edits, foresight, beside: Arc::clone(view), again: false }
+            }
+            (Ok(_), _) => Preview::None,
+            (Err(why), _) => Preview::Refused { edits, why },
         };
     }
     preview(state, &mut form, effects);

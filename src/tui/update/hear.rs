@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{desk, editor, form, order};
+use super::{desk, dialogs, editor, form, order};
 use crate::engine::command::Command;
 use crate::engine::event::{Answer, Event, View};
 use crate::model::journal::{Entry, JournalFilter};
@@ -56,6 +56,7 @@ fn show(state: &mut State, view: Arc<View>, now: Timestamp, effects: &mut Vec<Ef
     state.forget_gone_marks();
     desk::read(state, effects);
     recheck(state, now);
+    form::renew(state, effects);
 }
 
 /// Closes a dialog whose deed cannot be done any more: its machine is gone, or has changed under it.
@@ -67,8 +68,7 @@ fn recheck(state: &mut State, now: Timestamp) {
         _ => None,
     };
     if let Some(why) = why {
-        state.dialog = None;
-        state.inform(why);
+        dialogs::gone(state, why);
         return;
     }
     let view = Arc::clone(view);

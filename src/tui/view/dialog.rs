@@ -22,9 +22,10 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, now: Time
     match &state.dialog {
         Some(Dialog::Confirm(confirm)) => confirming(canvas, area, state, confirm, now),
         Some(Dialog::Picker(picker)) => picking(canvas, area, picker),
-        Some(Dialog::Form(form)) => super::form::draw(canvas, area, state, form),
+        Some(Dialog::Form(form)) => super::form::draw(canvas, area, form),
         Some(Dialog::Palette(palette)) => super::palette::draw(canvas, area, state, palette),
         Some(Dialog::Problems { top }) => problems(canvas, area, state, *top),
+        Some(Dialog::Gone(why)) => gone(canvas, area, why),
         Some(Dialog::Filter { .. }) | None => {}
     }
 }
@@ -178,6 +179,16 @@ fn problems(canvas: &mut Canvas<'_>, area: Rect, state: &State, top: usize) {
         canvas.line(inside, y, line);
     }
     canvas.text(inside, rows, "Esc: read", Tone::Dim);
+}
+
+fn gone(canvas: &mut Canvas<'_>, area: Rect, why: &str) {
+    let lines = wrap(why, inner_width(area));
+    let inside = open(canvas, area, "Closed", lines.len() + 1, Tone::Warn);
+    let rows = inside.height.saturating_sub(1);
+    for (y, line) in (0..rows).zip(&lines) {
+        canvas.text(inside, y, line, Tone::Plain);
+    }
+    canvas.text(inside, rows, "Esc: go on", Tone::Dim);
 }
 
 fn ending(canvas: &mut Canvas<'_>, area: Rect, state: &State, leaving: &Leaving) {

@@ -10,7 +10,6 @@ use crate::engine::event::{BudgetState, Foresight};
 use crate::tui::dialog::form::{Form, Purpose};
 use crate::tui::dialog::room::inner_width;
 use crate::tui::doc::Line;
-use crate::tui::state::State;
 use crate::tui::theme::{Theme, Tone};
 use crate::tui::words::{course, fit, next_in_short, wrap};
 
@@ -18,7 +17,7 @@ use crate::tui::words::{course, fit, next_in_short, wrap};
 const LABEL: usize = 14;
 const INPUT: usize = 14;
 
-pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, form: &Form) {
+pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, form: &Form) {
     let width = inner_width(area);
     let note = form.note.iter().flat_map(|note| wrap(note, width));
     let mut lines: Vec<Line> = note.map(|line| Line(vec![(line, Tone::Warn)])).collect();
@@ -46,7 +45,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, area: Rect, state: &State, form: &Fo
     if let Some(refused) = &form.refused {
         lines.extend(wrap(refused, width).into_iter().map(|line| Line(vec![(line, Tone::Bad)])));
     }
-    lines.extend(foresight(state, form, width));
+    lines.extend(foresight(form, width));
     let inside = open(canvas, area, &form.title(), lines.len(), Tone::Plain);
     let rows = usize::from(inside.height);
     // The field that takes the keys is always seen, with what is said about it.
@@ -114,12 +113,12 @@ fn apply_line(form: &Form, on_apply: bool) -> Line {
 }
 
 /// What the loop would do with what is typed, next to what it does now.
-fn foresight(state: &State, form: &Form, width: usize) -> Vec<Line> {
+fn foresight(form: &Form, width: usize) -> Vec<Line> {
     const SHOWN: usize = 4;
     if form.edits().is_empty() || form.first_error().is_some() || matches!(form.purpose, Purpose::Hold(_)) {
         return Vec::new();
     }
-    let Foresight { plan, budgets } = match form.known() {
+    let (Foresight { plan, budgets }, view) = match form.known() {
         None => return vec![Line(vec![("Asking what the loop would do.".to_owned(), Tone::Dim)])],
         Some(Err(why)) => return indented(&format!("It would be refused: {why}"), Tone::Bad, width).collect(),
         Some(Ok(foresight)) => foresight,
@@ -134,7 +133,6 @@ fn foresight(state: &State, form: &Form, width: usize) -> Vec<Line> {
     if plan.actions.len() > SHOWN {
         lines.extend(indented(&format!("and {} more", plan.actions.len() - SHOWN), Tone::Dim, width));
     }
-    let Some(view) = state.live.as_deref() else { return lines };
     for (now, then) in view.plan.outlooks.iter().zip(&plan.outlooks) {
         let word = |outlook: &crate::model::plan::Outlook| {
             outlook

@@ -115,6 +115,7 @@ fn dialog_keys(dialog: &Dialog) -> &'static [(&'static str, &'static str)] {
             &[("Enter", "keep"), ("Esc", "back"), ("!word", "shuts out"), ("cost>2", "asks a column")]
         }
         Dialog::Problems { .. } => &[("Esc", "read")],
+        Dialog::Gone(_) => &[("Esc", "go on")],
     }
 }
 
