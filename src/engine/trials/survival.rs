@@ -9,7 +9,7 @@ use crate::engine::event::Answer;
 use crate::model::instance::Phase;
 use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudState, TaskRecord, TaskStatus};
-use crate::model::snapshot::Ask;
+use crate::model::snapshot::{Ask, Source};
 use crate::store::settings::SettingsFile;
 
 #[tokio::test(start_paused = true)]
@@ -50,6 +50,48 @@ async fn a_panic_in_a_look_is_not_the_last_look() {
     trial.world.next("list", &[Fate::Panics]);
     trial.pass(60).await;
     assert_eq!(trial.world.state("i-0"), Some(CloudState::Pending));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_panics_at_every_look_blinds_no_other_source() {
+    for call in ["list", "glance"] {
+        let (mut trial, _) = Trial::idle().await;
+        trial.world.always(call, Some(Fate::Panics));
+        trial.pass(10 * 60).await;
+        let view = trial.view();
+        let of = |is_clearml: bool| {
+            let found = view.snapshot.sources.iter().find(|source| (source.name == Source::CLEARML) == is_clearml);
+            found.unwrap().clone()
+        };
+        let (broken, other) = if call == "list" { (of(false), of(true)) } else { (of(true), of(false)) };
+        let why = format!("its client failed: a test wants {call} to panic; the log says where");
+        assert_eq!((broken.is_stale(view.at), broken.error), (true, Some(why)));
+        assert_eq!((other.is_stale(view.at), other.error), (false, None), "{call}");
+        assert_eq!(trial.world.calls("forget") > 0, call == "list", "a client that panicked is not asked again");
+        trial.world.always(call, None);
+        trial.pass(60).await;
+        assert!(trial.view().snapshot.sources.iter().all(|source| !source.is_stale(trial.view().at)), "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_on_credentials_that_does_not_come_holds_no_look_for_long() {
+    for fate in [Fate::Hangs, Fate::Panics] {
+        let mut trial = Trial::armed(0).await;
+        trial.world.always("credentials_end", Some(fate));
+        trial.pass(60).await;
+        let view = trial.view();
+        assert!(view.snapshot.sources.iter().all(|source| !source.is_stale(view.at)), "{fate:?}");
+        assert!(trial.world.calls("glance") >= 3, "{fate:?}: {}", trial.world.calls("glance"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_hangs_is_begun_with_a_new_client() {
+    let (mut trial, _) = Trial::idle().await;
+    trial.world.always("list", Some(Fate::Hangs));
+    trial.pass(120).await;
+    assert!(trial.world.calls("forget") > 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Owner;
 use crate::model::claim::{Claim, ClaimId, ClaimNote};
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId, hold_task};
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::observed::{
     CloudInstance, CloudState, Glance, GlancedWorker, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask,
     ObservedWorker, QueueEntry, Tags, TaskFacts, TaskRecord, TaskStatus,
@@ -23,6 +23,7 @@ use crate::world::secret::Secret;
 use crate::world::tracker::{Requeue, Tracker, TrackerError};
 
 pub(super) use super::fate::Fate;
+use super::obeys::{order, place_hold};
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -173,32 +174,6 @@ impl Scripted {
             passed_over: Vec::new(),
         })
     }
-}
-
-fn order(facts: &mut Facts, instance: &InstanceId, want: String) {
-    let busy = facts.workers.get(instance).is_some_and(|worker| worker.task.is_some());
-    let state = want.strip_prefix("drain:").map(|nonce| format!("drained:{nonce}"));
-    let mailbox = facts.mailboxes.entry(instance.clone()).or_default();
-    mailbox.insert("want".to_owned(), want);
-    if let Some(state) = state.filter(|_| facts.answers && facts.gate && !busy && facts.workers.contains_key(instance))
-    {
-        mailbox.insert("state".to_owned(), state);
-    }
-}
-
-fn place_hold(facts: &mut Facts, instance: &InstanceId, nonce: &str, now: Timestamp) {
-    let idle = facts.workers.get(instance).filter(|worker| facts.answers && worker.task.is_none());
-    let taken = idle.map(|worker| worker.id.clone());
-    facts.holds.push(TaskRecord {
-        id: format!("h{}", facts.holds.len()).into(),
-        name: hold_task(instance, nonce),
-        status: if taken.is_some() { TaskStatus::InProgress } else { TaskStatus::Queued },
-        status_reason: String::new(),
-        status_changed: Some(now),
-        started: taken.is_some().then_some(now),
-        last_worker: taken,
-        queue: Some(format!("drain:{instance}").into()),
-    });
 }
 
 impl Facts {
@@ -407,6 +382,14 @@ impl Cloud for Scripted {
     async fn list(&self, _: &FleetId, _: &str) -> Result<Vec<CloudInstance>, CloudError> {
         self.does("list", |facts, _| if facts.listed { facts.machines.values().cloned().collect() } else { Vec::new() })
             .await
+    }
+
+    async fn credentials_end(&self, _: &str, _: Timestamp) -> Option<Timestamp> {
+        self.does("credentials_end", |_, _| None).await.ok().flatten()
+    }
+
+    fn forget(&self, _: &str) {
+        self.facts().calls.push("forget".to_owned());
     }
 
     async fn launch(&self, wanted: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {
