@@ -2,11 +2,13 @@
 
 use std::sync::atomic::Ordering;
 
+use jiff::SignedDuration;
+
 use super::world::Fate;
 use super::{SETTINGS, Trial};
 use crate::engine::command::Command;
 use crate::engine::event::Answer;
-use crate::model::instance::Phase;
+use crate::model::instance::{Fault, Phase};
 use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudState, TaskRecord, TaskStatus};
 use crate::model::snapshot::{Ask, Source};
@@ -273,4 +275,29 @@ async fn what_a_machine_cost_and_what_its_end_saves_is_in_the_journal() {
     let ended = trial.journal.iter().find(|entry| entry.text == format!("{machine} has ended")).unwrap();
     let (cost, saved) = ended.reason.split_once(", and ").unwrap();
     assert!(cost.starts_with("it cost $0.0") && saved == "$1.00/h is not spent any more", "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_makes_no_worker_lost_and_is_told_of() {
+    for (seconds, way) in [(-600, "10m00 ahead of"), (600, "10m00 behind")] {
+        let (mut trial, machine) = Trial::idle().await;
+        trial.world.facts().ahead = SignedDuration::from_secs(seconds);
+        trial.pass(4 * 60).await;
+        let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
+        assert_eq!((seen.fault, seen.silent_since), (None, None), "{way}");
+        let age = trial.view().at.duration_since(seen.last_report.unwrap());
+        assert!((0..=4 * 60).contains(&age.as_secs()), "{way}: {age}");
+        let is_told = |text: &str| text.contains(&format!("this host's clock is {way} the ClearML server's"));
+        assert!(trial.view().warnings.iter().any(|text| is_told(text)), "{:?}", trial.view().warnings);
+        assert_eq!(trial.lines(EntryKind::Alarm).into_iter().filter(|text| is_told(text)).count(), 1, "{way}");
+        // It is still heard when one is silent.
+        let worker = trial.world.facts().workers.remove(machine.as_str()).unwrap();
+        trial.pass(60).await;
+        let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned();
+        assert_eq!(seen.unwrap().fault, Some(Fault::Lost), "{way}");
+        trial.world.facts().workers.insert(machine.as_str().into(), worker);
+        trial.world.facts().ahead = SignedDuration::ZERO;
+        trial.pass(60).await;
+        assert_eq!(trial.view().warnings, Vec::<String>::new());
+    }
 }

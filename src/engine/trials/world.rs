@@ -48,6 +48,8 @@ pub(super) struct Facts {
     pub(super) listed: bool,
     /// Lost tasks on which another has a young claim.
     pub(super) claimed: Vec<TaskId>,
+    /// How far the server's clock is ahead.
+    pub(super) ahead: SignedDuration,
     calls: Vec<String>,
     fates: BTreeMap<&'static str, VecDeque<Fate>>,
     always: BTreeMap<&'static str, Fate>,
@@ -200,7 +202,8 @@ impl Tracker for Scripted {
 
     async fn workers(&self, _: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError> {
         self.asks("workers", |facts, now| {
-            facts.workers.values().map(|worker| ObservedWorker { last_report: Some(now), ..worker.clone() }).collect()
+            let reports = Some(now + facts.ahead);
+            facts.workers.values().map(|worker| ObservedWorker { last_report: reports, ..worker.clone() }).collect()
         })
         .await
     }
@@ -366,6 +369,10 @@ impl Tracker for Scripted {
 
     async fn mint_agent_token(&self, _: SignedDuration) -> Result<Secret, TrackerError> {
         self.asks("mint", |_, _| Secret::new("token")).await
+    }
+
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        Some(self.facts().ahead)
     }
 
     fn api_server(&self) -> String {
