@@ -47,7 +47,6 @@ use crate::model::ledger::Interval;
 use crate::model::posted::{Fate, Posted};
 use crate::model::record::{Memory, Record};
 use crate::store::{Keep, Pruned, Store, StoreError};
-use crate::world::clock::{Clock, Stopwatch};
 
 /// Closed intervals that ended longer ago are only a part of the total in memory.
 const KEPT_IN_MEMORY: SignedDuration = SignedDuration::from_hours(70 * 24);
@@ -70,7 +69,7 @@ pub struct PostgresStore {
     schema: String,
     pub(in crate::store) connection: Option<PgConnection>,
     /// Since when it has been left alone: it did not answer at all.
-    silent_since: Option<Stopwatch>,
+    silent_since: Option<Timestamp>,
     /// In which term this console leads; `None`: it watches, and writes nothing.
     leads: Option<Term>,
     /// The number of the last journal line that this console knows; `None`: it was never asked for.
@@ -117,12 +116,13 @@ impl PostgresStore {
 
     pub(in crate::store) async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         if self.connection.is_none() {
-            let left = self.silent_since.as_ref().map(|since| TRIED_AGAIN_AFTER - since.at_most());
-            if left.is_some_and(|left| left.is_positive()) {
+            let since = self.silent_since.map(|since| (self.now)().duration_since(since));
+            // Not for longer where the clock was set back.
+            if since.is_some_and(|since| (SignedDuration::ZERO..TRIED_AGAIN_AFTER).contains(&since)) {
                 return Err(self.silent());
             }
             let made = timeout(LONGEST_CONNECT, open::connect(&self.options, &self.schema)).await;
-            self.silent_since = made.is_err().then(|| Stopwatch::start(Clock::Wall));
+            self.silent_since = made.is_err().then(self.now);
             self.connection = Some(made.map_err(|_| self.silent())??);
         }
         self.connection.as_mut().ok_or_else(|| StoreError::Shared { message: "there is no connection".to_owned() })
@@ -290,7 +290,16 @@ impl Store for PostgresStore {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
     use super::*;
+    use crate::world::clock::{Clock, Stopwatch};
+
+    static SECONDS: AtomicI64 = AtomicI64::new(1_000_000);
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(SECONDS.load(Ordering::Relaxed)).unwrap()
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_database_behind_a_hole_is_waited_for_seldom() {
@@ -298,7 +307,7 @@ mod tests {
         let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("postgres://ann@{}/tidegate", hole.local_addr().unwrap());
         let options = open::options(&address).unwrap();
-        let mut store = PostgresStore::unconnected(options, open::schema(&"lab".into()), || Timestamp::UNIX_EPOCH);
+        let mut store = PostgresStore::unconnected(options, open::schema(&"lab".into()), now);
         let began = Stopwatch::start(Clock::Wall);
         for _ in 0..20 {
             let error = store.heard().await.unwrap_err();
@@ -306,8 +315,11 @@ mod tests {
         }
         let (waited, longest) = (began.at_most(), SignedDuration::try_from(LONGEST_CONNECT).unwrap());
         assert!((longest..longest * 2).contains(&waited), "{waited:?}");
-        Clock::Wall.sleep(TRIED_AGAIN_AFTER).await;
-        assert!(store.heard().await.is_err());
-        assert!(began.at_most() >= waited + longest + TRIED_AGAIN_AFTER, "it is tried again");
+        for (later, times) in [(TRIED_AGAIN_AFTER.as_secs(), 2), (-3_600, 3)] {
+            SECONDS.fetch_add(later, Ordering::Relaxed);
+            assert!(store.heard().await.is_err());
+            let waited = began.at_most();
+            assert!((longest * times..longest * (times + 1)).contains(&waited), "{later}: {waited:?}");
+        }
     }
 }
