@@ -30,7 +30,7 @@ use crate::world::clock::{Clock, Stopwatch};
 /// Requests and events that may be on their way to and from a loop elsewhere.
 const ON_THE_WAY: usize = 1024;
 
-/// A link that is dead is noticed within half a minute, and a host that does not answer sooner.
+/// A link that is dead is noticed within a minute, and a host that does not answer sooner.
 const SSH_NOTICES: [&str; 3] = ["ServerAliveInterval=15", "ServerAliveCountMax=2", "ConnectTimeout=10"];
 
 /// Bytes that are carried at once.

@@ -50,11 +50,8 @@ pub(super) fn fault(seen: &Seen<'_>, facts: &Facts, settings: &Settings, now: Ti
     if !known.registered {
         let max_boot = settings.pool(&known.pool).map(|pool| pool.max_boot)?;
         // The launch is by the cloud's clock: where ours is wrong, only our own looks say for how long it boots.
-        let (since, what) = if facts.is_clock_off() {
-            (sight.on_since?, "it was first seen")
-        } else {
-            (known.launched, "its launch")
-        };
+        let (since, what) =
+            if facts.is_clock_off() { (sight.on_since?, "it was first seen") } else { (known.launched, "its launch") };
         let age = now.duration_since(since);
         let why = || format!("no worker {} after {what}, max_boot is {}", Short(age), Short(max_boot));
         return (age > max_boot).then(|| (Fault::Stuck, why()));
@@ -107,7 +104,11 @@ mod tests {
             fleet.now += SignedDuration::from_secs(11);
             fleet.look();
             let seen = fleet.instance("i-1").unwrap();
-            assert_eq!((seen.fault, seen.fault_why.as_deref()), (Some(Fault::Lost), Some("silent for 1m31")), "{ahead}");
+            assert_eq!(
+                (seen.fault, seen.fault_why.as_deref()),
+                (Some(Fault::Lost), Some("silent for 1m31")),
+                "{ahead}"
+            );
             // Nobody tells how far it is ahead this time: it is as before.
             fleet.ahead = None;
             fleet.workers[0].last_report = Some(fleet.now + ahead);

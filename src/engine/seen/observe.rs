@@ -148,7 +148,20 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
     let waiting = if look.pending.is_empty() { None } else { Some(tracker.waiting_for_pods(&look.pending).await?) };
     let ahead = tracker.clock_ahead();
-    Ok(ClearmlFacts { queues, workers, mailboxes, claim, holds, tasks, attempts, waiting, statuses, owners, tags, ahead })
+    Ok(ClearmlFacts {
+        queues,
+        workers,
+        mailboxes,
+        claim,
+        holds,
+        tasks,
+        attempts,
+        waiting,
+        statuses,
+        owners,
+        tags,
+        ahead,
+    })
 }
 
 /// Each of these tasks as it is; `None`: there is no such task.
