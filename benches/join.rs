@@ -168,6 +168,7 @@ fn observation(queues: usize, now: Timestamp) -> Observation {
         statuses: std::collections::BTreeMap::new(),
         owners: std::collections::BTreeMap::new(),
         tags: std::collections::BTreeMap::new(),
+        ahead: None,
     };
     let regions = vec![(region, Ok(cloud.collect()))];
     Observation {

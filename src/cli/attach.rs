@@ -30,6 +30,9 @@ use crate::world::clock::{Clock, Stopwatch};
 /// Requests and events that may be on their way to and from a loop elsewhere.
 const ON_THE_WAY: usize = 1024;
 
+/// A link that is dead is noticed within a minute, and a host that does not answer sooner.
+const SSH_NOTICES: [&str; 3] = ["ServerAliveInterval=15", "ServerAliveCountMax=2", "ConnectTimeout=10"];
+
 /// Bytes that are carried at once.
 const AT_ONCE: usize = 1 << 16;
 
@@ -95,13 +98,7 @@ impl Way {
         let mut client = match self {
             Self::Here(directory) => Client::connect(directory).await?,
             Self::Through { program, host, there } => {
-                let mut arguments = Vec::new();
-                if !first && program == "ssh" {
-                    arguments.extend(["-o".to_owned(), "BatchMode=yes".to_owned()]);
-                }
-                arguments.push(host.clone());
-                arguments.extend(there.iter().cloned());
-                Client::through(program, &arguments, !first)?
+                Client::through(program, &arguments(program, host, there, first), !first)?
             }
         };
         client.follow_changes().await?;
@@ -126,6 +123,14 @@ impl Way {
             }
         }
     }
+}
+
+/// What the program is told; another than `ssh` knows none of its options.
+fn arguments(program: &str, host: &str, there: &[String], first: bool) -> Vec<String> {
+    let quiet = (!first).then_some("BatchMode=yes");
+    let options = SSH_NOTICES.into_iter().chain(quiet).filter(|_| program == "ssh");
+    let options = options.flat_map(|option| ["-o", option]);
+    options.chain([host]).map(str::to_owned).chain(there.iter().cloned()).collect()
 }
 
 /// Shows the loop that leads, to a console that would have liked to: it watches, and says who leads.
@@ -293,5 +298,20 @@ fn pour(from: &mut impl Read, to: &mut impl Write) {
         if poured.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ssh_notices_a_dead_link_and_asks_for_nothing_once_the_screen_is_there() {
+        let there = ["tidegate", "attach", "--stdio"].map(str::to_owned);
+        let told = |program: &str, first: bool| arguments(program, "ann@gate", &there, first).join(" ");
+        let notices = "-o ServerAliveInterval=15 -o ServerAliveCountMax=2 -o ConnectTimeout=10";
+        assert_eq!(told("ssh", true), format!("{notices} ann@gate tidegate attach --stdio"));
+        assert_eq!(told("ssh", false), format!("{notices} -o BatchMode=yes ann@gate tidegate attach --stdio"));
+        assert_eq!(told("./reach", false), "ann@gate tidegate attach --stdio");
     }
 }

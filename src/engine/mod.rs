@@ -8,6 +8,7 @@ pub mod advise;
 mod attempts;
 mod backoff;
 mod became;
+mod clocks;
 pub mod command;
 mod ending;
 pub mod event;

@@ -131,7 +131,7 @@ impl Loop {
         let (world, clock) = (self.setup.world.clone(), self.setup.clock);
         let look = self.work.spawn(async move {
             let asked = Stopwatch::start(clock);
-            Work::Observed(observe(world, clock, look).await, asked)
+            Work::Observed(Box::new(observe(world, clock, look).await), asked)
         });
         self.looking = Some(look.id());
     }
@@ -171,6 +171,7 @@ impl Loop {
             return Ok(());
         }
         let fresh = self.facts.take(observation);
+        self.compare_clocks().await;
         let mut records = self.price_pods();
         self.shown_who_leads(fresh.claim.as_ref(), asked);
         self.sights.take(&fresh, &self.facts, &self.memory, &self.settings);

@@ -109,6 +109,7 @@ impl Loop {
             .chain(own)
             .cloned()
             .chain(unsure.map(str::to_owned))
+            .chain(self.clocks.warning())
             .chain(self.guardrails())
             .chain(self.scheduled())
             .collect()

@@ -14,6 +14,7 @@ use crate::engine::act::fence::Fence;
 use crate::engine::act::outcome::{kept_back, settle};
 use crate::engine::act::retry::Retries;
 use crate::engine::advise::Advisors;
+use crate::engine::clocks::Clocks;
 use crate::engine::command::Request;
 use crate::engine::ending::Ending;
 use crate::engine::event::{Answer, Event, Leader};
@@ -72,7 +73,7 @@ pub(super) const AGAIN: SignedDuration = SignedDuration::from_secs(15);
 /// What the loop waits for.
 pub(super) enum Work {
     /// A look, and since when it has been.
-    Observed(Observation, Stopwatch),
+    Observed(Box<Observation>, Stopwatch),
     Done(Result<Outcome, Crashed>),
     Priced(Told),
     /// What a person asked of ClearML, and the lines that tell of it.
@@ -121,6 +122,7 @@ pub(super) struct Loop {
     /// The look under way began before the clock jumped: what it says is of another time.
     pub(super) looked_away: bool,
     pub(super) jumps: JumpWatch,
+    pub(super) clocks: Clocks,
     pub(super) next_pass: Timestamp,
     pub(super) interval: SignedDuration,
     pub(super) leased_at: Option<Timestamp>,
@@ -208,6 +210,7 @@ impl Loop {
             look_again: false,
             looked_away: false,
             jumps,
+            clocks: Clocks::default(),
             next_pass: now,
             interval: QUICK,
             leased_at: None,
@@ -316,7 +319,7 @@ impl Loop {
 
     pub(super) async fn finished(&mut self, done: Result<(Id, Work), JoinError>) -> Result<(), EngineError> {
         match done {
-            Ok((_, Work::Observed(observation, asked))) => self.observed(observation, asked).await,
+            Ok((_, Work::Observed(observation, asked))) => self.observed(*observation, asked).await,
             Ok((_, Work::Stood(stand))) => self.stood(stand).await,
             Ok((_, Work::Signed(signed))) => {
                 self.signed(signed);

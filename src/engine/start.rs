@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::{broadcast, mpsc};
@@ -102,6 +103,8 @@ impl std::fmt::Debug for Setup {
 
 /// Requests that wait for the loop; it answers within a pass.
 const REQUESTS: usize = 256;
+/// At its end a loop waits no longer for what cannot be stopped, such as a look-up of a name that hangs.
+const LONGEST_END: Duration = Duration::from_secs(3);
 /// Events that a listener may be behind.
 const EVENTS: usize = 1024;
 
@@ -151,7 +154,9 @@ where
             .enable_all()
             .build()
             .map_err(|error| EngineError::Runtime(error.to_string()))?;
-        runtime.block_on(live(make, asked, heard, told))
+        let ended = runtime.block_on(live(make, asked, heard, told));
+        runtime.shutdown_timeout(LONGEST_END);
+        ended
     });
     let thread = thread.map_err(|error| EngineError::Runtime(error.to_string()))?;
     Ok(Handle { requests, events, life: Life(thread) })

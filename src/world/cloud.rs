@@ -63,6 +63,10 @@ pub trait Cloud: Send + Sync {
         None
     }
 
+    /// The client of `region` failed, or hung for longer than any call may: the next call there begins with a new one,
+    /// where an old one would fail or hang again.
+    fn forget(&self, _region: &str) {}
+
     /// Gives a running machine that another autoscaler made our fleet's tags, so that [`list`](Self::list) holds it from
     /// then on. One that does not run, or that is a fleet's already, is refused.
     async fn bring_over(&self, region: &str, newcomer: &Newcomer) -> Result<(), CloudError> {

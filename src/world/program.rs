@@ -18,7 +18,7 @@ use rustix::process::{Pid, Signal, kill_process_group};
 const LONGEST_WORDS: usize = 200;
 
 /// For its last words, once it was ended.
-const LAST_WORDS: Duration = Duration::from_millis(200);
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Between two looks whether it has ended.
 const LOOK: Duration = Duration::from_millis(10);
@@ -114,6 +114,12 @@ impl Program {
         let _ = self.complained.recv_timeout(LAST_WORDS);
         let complaint = self.complaint.lock().unwrap_or_else(PoisonError::into_inner);
         if complaint.is_empty() { status } else { format!("{status}: {complaint}") }
+    }
+
+    /// The same where it has closed its output: it is about to end by itself, and has this long for it.
+    pub fn end_of_itself(mut self, grace: Duration) -> String {
+        self.grace = grace;
+        self.end()
     }
 
     fn stop(&mut self) -> String {

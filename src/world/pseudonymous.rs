@@ -271,6 +271,10 @@ impl Tracker for Pseudonymous {
         self.tracker.mint_agent_token(life).await
     }
 
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        self.tracker.clock_ahead()
+    }
+
     fn api_server(&self) -> String {
         self.tracker.api_server()
     }

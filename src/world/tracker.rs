@@ -133,6 +133,11 @@ pub trait Tracker: Send + Sync {
     /// A token of the agents' user that lives for `life`.
     async fn mint_agent_token(&self, life: SignedDuration) -> Result<Secret, TrackerError>;
 
+    /// How far the server's clock is ahead of ours at least, by its last answers; negative: behind. `None`: nobody knows.
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        None
+    }
+
     /// The server's address as the machines must use it.
     fn api_server(&self) -> String;
 

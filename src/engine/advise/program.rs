@@ -29,8 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PAUSE: SignedDuration = SignedDuration::from_secs(1);
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(5);
 
-/// In which one that ended by itself is seen to have, so that it can be said how.
+/// In which one that is spoken to no more may end by itself.
 const GRACE: Duration = Duration::from_millis(100);
+/// In which one that closed its output is seen to have ended, however busy the host is, so that it can be said how.
+const LAST_GRACE: Duration = Duration::from_secs(1);
 
 /// Far more than answers for hundreds of queues.
 const LONGEST_LINE: u64 = 1_024 * 1_024;
@@ -165,10 +167,10 @@ impl Runner {
                 let values: Result<_, Box<rhai::EvalAltResult>> = values.collect();
                 values.map_err(|error| self.failed(error.to_string()))
             }
-            Err(why) => {
+            Err((why, grace)) => {
                 let down = State::Down { why: None, since: Stopwatch::start(Clock::Wall) };
                 let ended = match std::mem::replace(&mut self.state, down) {
-                    State::Up { program, .. } => program.end(),
+                    State::Up { program, .. } => program.end_of_itself(grace),
                     State::Down { .. } => String::new(),
                 };
                 let why = format!("{why}; {ended}");
@@ -178,9 +180,11 @@ impl Runner {
         }
     }
 
-    fn heard(&mut self) -> Result<Answer, String> {
+    /// Its answer, or why it gave none, and how long it may take to end.
+    fn heard(&mut self) -> Result<Answer, (String, Duration)> {
         let (is_live, asked) = (self.live, self.asked);
-        let State::Up { heard, new, .. } = &mut self.state else { return Err("it does not run".to_owned()) };
+        let no = |why: String| (why, GRACE);
+        let State::Up { heard, new, .. } = &mut self.state else { return Err(no("it does not run".to_owned())) };
         let deadline = match (is_live, *new) {
             (false, _) => PATIENCE,
             (true, true) => LONGEST_FIRST,
@@ -188,13 +192,16 @@ impl Runner {
         };
         let line = match heard.recv_timeout(deadline) {
             Ok(Heard::Line(line)) => line,
-            Ok(Heard::Ended(why)) => return Err(why),
-            Err(RecvTimeoutError::Timeout) => return Err(format!("it did not answer within {} s", deadline.as_secs())),
-            Err(RecvTimeoutError::Disconnected) => return Err("it closed its output".to_owned()),
+            Ok(Heard::Ended(why)) => return Err((why, LAST_GRACE)),
+            Err(RecvTimeoutError::Timeout) => {
+                return Err(no(format!("it did not answer within {} s", deadline.as_secs())));
+            }
+            Err(RecvTimeoutError::Disconnected) => return Err(("it closed its output".to_owned(), LAST_GRACE)),
         };
-        let answer: Answer = serde_json::from_str(&line).map_err(|error| format!("its line is no answer: {error}"))?;
+        let answer: Result<Answer, _> = serde_json::from_str(&line);
+        let answer = answer.map_err(|error| no(format!("its line is no answer: {error}")))?;
         if answer.id != asked {
-            return Err(format!("it answered question {}, not {asked}", answer.id));
+            return Err(no(format!("it answered question {}, not {asked}", answer.id)));
         }
         *new = false;
         self.strikes = 0;

@@ -2,6 +2,7 @@
 //! [assets/METRICS.md]), `/livez` (does the loop turn?) and `/readyz` (does it know what there is?). What is answered
 //! is of the last view; nobody who asks can hold up the loop.
 
+mod few;
 mod gauges;
 
 use std::net::SocketAddr;
@@ -19,6 +20,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::engine::event::{Event, View};
+use crate::engine::http::few::Few;
 use crate::model::journal::EntryKind;
 use crate::model::snapshot::Source;
 use crate::model::span::Short;
@@ -68,7 +70,7 @@ impl Door {
         };
         tokio::select! {
             () = heard => {}
-            served = axum::serve(self.0, app) => {
+            served = axum::serve(Few::new(self.0), app) => {
                 if let Err(error) = served {
                     tracing::warn!(%error, "metrics are not served any more");
                 }

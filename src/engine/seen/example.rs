@@ -79,6 +79,8 @@ pub(in crate::engine) struct Fleet {
     pub(in crate::engine) tags: BTreeMap<TaskId, Vec<String>>,
     pub(in crate::engine) mailboxes: Vec<Mailbox>,
     pub(in crate::engine) holds: BTreeMap<InstanceId, Vec<TaskRecord>>,
+    /// How far ClearML's clock is ahead.
+    pub(in crate::engine) ahead: Option<SignedDuration>,
     /// The sources do not answer.
     pub(in crate::engine) clearml_down: bool,
     pub(in crate::engine) cloud_down: bool,
@@ -104,6 +106,7 @@ impl Fleet {
             tags: BTreeMap::new(),
             mailboxes: Vec::new(),
             holds: BTreeMap::new(),
+            ahead: None,
             clearml_down: false,
             cloud_down: false,
             facts: Facts::default(),
@@ -252,6 +255,7 @@ impl Fleet {
             statuses: self.statuses.clone(),
             owners: self.owners.clone(),
             tags: self.tags.clone(),
+            ahead: self.ahead,
         };
         let of = |provider: Provider, name: &str| Region { provider, name: name.to_owned() };
         let mut regions = BTreeMap::from([(of(Provider::Aws, "us-east-1"), Vec::new())]);

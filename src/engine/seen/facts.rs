@@ -16,6 +16,9 @@ use crate::model::observed::{
 use crate::model::settings::{Provider, Settings};
 use crate::model::snapshot::Source;
 
+/// Clocks of hosts that a time service sets are never so far apart.
+pub const CLOCK_OFF: SignedDuration = SignedDuration::from_secs(30);
+
 /// Where machines of a provider are rented.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Region {
@@ -64,6 +67,8 @@ pub struct ClearmlFacts {
     pub owners: BTreeMap<TaskId, Owner>,
     /// The tags of those of them that have any.
     pub tags: BTreeMap<TaskId, Vec<String>>,
+    /// How far its clock is ahead of ours; `None`: nobody knows.
+    pub ahead: Option<SignedDuration>,
 }
 
 /// What ClearML said of its workers.
@@ -172,8 +177,10 @@ pub struct Facts {
     pub tasks_asked: Option<Timestamp>,
     /// When ClearML last answered, trusted or not.
     pub asked: Option<Timestamp>,
-    /// When the workers' reports were last listed, trusted or not.
+    /// When the workers' reports were last listed, trusted or not: by ClearML's clock, by which they are dated.
     pub workers_asked: Option<Timestamp>,
+    /// How far ClearML's clock is ahead of ours, as far as it was ever told.
+    pub ahead: SignedDuration,
     clearml: Health,
     regions: BTreeMap<Region, Health>,
 }
@@ -208,14 +215,16 @@ impl Facts {
                 statuses,
                 owners,
                 tags,
+                ahead,
             }) => {
+                self.ahead = ahead.unwrap_or(self.ahead);
                 fresh.clearml = true;
                 fresh.tasks = tasks.is_some();
                 fresh.claim = claim;
                 self.asked = Some(observation.began);
                 let mut workers = match workers {
                     Workers::Listed(rows) => {
-                        self.workers_asked = Some(observation.began);
+                        self.workers_asked = observation.began.checked_add(self.ahead).ok();
                         rows
                     }
                     Workers::Glanced(glanced) => {
@@ -316,6 +325,18 @@ impl Facts {
         for health in self.regions.values_mut().chain([&mut self.clearml]) {
             health.last_good = None;
         }
+    }
+
+    /// What ClearML dates, by our own clock.
+    #[must_use]
+    pub fn by_our_clock(&self, dated: Timestamp) -> Timestamp {
+        dated.checked_sub(self.ahead).unwrap_or(dated)
+    }
+
+    /// Whether our clock and ClearML's are so far apart that what others date tells nothing by ours.
+    #[must_use]
+    pub fn is_clock_off(&self) -> bool {
+        self.ahead.abs() > CLOCK_OFF
     }
 
     /// We removed the mailbox of a machine.

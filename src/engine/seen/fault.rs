@@ -49,8 +49,11 @@ pub(super) fn fault(seen: &Seen<'_>, facts: &Facts, settings: &Settings, now: Ti
     }
     if !known.registered {
         let max_boot = settings.pool(&known.pool).map(|pool| pool.max_boot)?;
-        let age = now.duration_since(known.launched);
-        let why = || format!("no worker {} after its launch, max_boot is {}", Short(age), Short(max_boot));
+        // The launch is by the cloud's clock: where ours is wrong, only our own looks say for how long it boots.
+        let (since, what) =
+            if facts.is_clock_off() { (sight.on_since?, "it was first seen") } else { (known.launched, "its launch") };
+        let age = now.duration_since(since);
+        let why = || format!("no worker {} after {what}, max_boot is {}", Short(age), Short(max_boot));
         return (age > max_boot).then(|| (Fault::Stuck, why()));
     }
     if let Some(why) = claimed_twice(rows, facts) {
@@ -70,6 +73,7 @@ pub(super) fn fault(seen: &Seen<'_>, facts: &Facts, settings: &Settings, now: Ti
     }
     // Only a report that is younger than the first of those looks says that it is idle still.
     let idle_now = rows.iter().filter(|row| row.worker.task.is_none()).filter_map(|row| row.worker.last_report).max();
+    let idle_now = idle_now.map(|at| facts.by_our_clock(at));
     let idle = sight.idle_looks > IDLE_LOOKS && sight.idle_since < idle_now;
     if known.drain.is_none() && idle {
         let why = format!("idle at {} looks while a task waits in its queue", sight.idle_looks);
@@ -77,4 +81,65 @@ pub(super) fn fault(seen: &Seen<'_>, facts: &Facts, settings: &Settings, now: Ti
     }
     let half_missing = count.is_short() && count.reporting.saturating_mul(2) <= count.all;
     half_missing.then(|| (Fault::AgentsMissing, format!("{} of {} agents report", count.reporting, count.all)))
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+    use crate::engine::seen::example::Fleet;
+    use crate::model::observed::CloudState;
+    use crate::model::record::Record;
+
+    #[test]
+    fn a_worker_is_silent_by_the_server_s_clock() {
+        for ahead in [-3_600, -91, 0, 91, 3_600].map(SignedDuration::from_secs) {
+            let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 30).known().worker(None);
+            fleet.memory.apply(&Record::Registered("i-1".into()));
+            fleet.ahead = Some(ahead);
+            fleet.workers[0].last_report = Some(fleet.now + ahead - SignedDuration::from_secs(80));
+            fleet.look();
+            assert_eq!(fleet.instance("i-1").unwrap().fault, None, "{ahead}");
+            fleet.now += SignedDuration::from_secs(11);
+            fleet.look();
+            let seen = fleet.instance("i-1").unwrap();
+            assert_eq!(
+                (seen.fault, seen.fault_why.as_deref()),
+                (Some(Fault::Lost), Some("silent for 1m31")),
+                "{ahead}"
+            );
+            // Nobody tells how far it is ahead this time: it is as before.
+            fleet.ahead = None;
+            fleet.workers[0].last_report = Some(fleet.now + ahead);
+            fleet.look();
+            assert_eq!(fleet.instance("i-1").unwrap().fault, None, "{ahead}");
+        }
+    }
+
+    #[test]
+    fn a_boot_is_timed_by_our_own_looks_where_our_clock_is_wrong() {
+        // `max_boot` is ten minutes; the cloud's clock is right, and ours an hour ahead.
+        let mut fleet = Fleet::new().machine("i-1", CloudState::Running, 61).known();
+        fleet.ahead = Some(SignedDuration::from_hours(-1));
+        let fault = |fleet: &Fleet| fleet.instance("i-1").unwrap().fault_why;
+        fleet.cloud_down = true;
+        fleet.look();
+        assert_eq!(fault(&fleet), None, "it was not seen yet");
+        fleet.cloud_down = false;
+        fleet.look();
+        fleet.now += SignedDuration::from_mins(10);
+        fleet.look();
+        assert_eq!(fault(&fleet), None);
+        fleet.now += SignedDuration::from_mins(1);
+        fleet.look();
+        let why = "no worker 11m00 after it was first seen, max_boot is 10m00";
+        assert_eq!(fault(&fleet).as_deref(), Some(why));
+        // One that was off boots anew.
+        fleet.last().state = CloudState::Stopped;
+        fleet.look();
+        fleet.last().state = CloudState::Running;
+        fleet.look();
+        assert_eq!(fault(&fleet), None);
+    }
 }

@@ -187,7 +187,7 @@ fn instance(
         fault_why: fault.map(|(_, why)| why),
         silent_since: sight.silent_since,
         worker: rows.first().map(|row| row.worker.id.clone()),
-        last_report: rows.iter().filter_map(|row| row.worker.last_report).max(),
+        last_report: rows.iter().filter_map(|row| row.worker.last_report).max().map(|at| facts.by_our_clock(at)),
         agents: Agents { all: count.all, present: count.present(), missing_since: sight.missing_since },
         task,
         more_tasks: tasks.collect(),
@@ -401,7 +401,7 @@ fn foreign(facts: &Facts, settings: &Settings) -> Vec<ForeignWorker> {
                 id: worker.id.clone(),
                 queues,
                 task: worker.task.as_ref().map(|task| task.id.clone()),
-                last_report: worker.last_report,
+                last_report: worker.last_report.map(|at| facts.by_our_clock(at)),
                 fresh: is_fresh(worker, facts),
             })
         })
@@ -420,7 +420,7 @@ fn ghosts(facts: &Facts, sights: &Sights, memory: &Memory, settings: &Settings) 
             worker: worker.id.clone(),
             instance: name.instance,
             task: worker.task.as_ref().map(|task| task.id.clone()),
-            last_report: worker.last_report,
+            last_report: worker.last_report.map(|at| facts.by_our_clock(at)),
         })
         .collect()
 }

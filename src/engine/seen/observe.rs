@@ -1,9 +1,13 @@
-//! Looking at the world: every source in parallel, each with a deadline.
+//! Looking at the world: every source in parallel, each with a deadline. A source that fails, in whatever way, leaves the
+//! others as they are.
 
+use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 
+use futures::FutureExt as _;
 use futures::future::join_all;
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::seen::facts::{ClearmlFacts, Observation, Region, Workers};
 use crate::model::account::Owner;
@@ -17,6 +21,12 @@ use crate::world::tracker::{Tracker, TrackerError};
 
 /// A source that has not answered by then says nothing this time.
 pub(in crate::engine) const DEADLINE: SignedDuration = SignedDuration::from_secs(45);
+
+/// What a panic says stands on a line of the screen.
+const LONGEST_WORDS: usize = 200;
+
+/// The look waits no longer for a word on when credentials end.
+const END_DEADLINE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What to look at.
 #[derive(Debug, Clone)]
@@ -50,34 +60,71 @@ pub(in crate::engine) async fn observe(world: World, clock: Clock, look: Look) -
     );
     let clusters = join_all(look.regions.iter().map(|region| cluster(&world, clock, region)));
     let (clearml, regions, clusters) = futures::join!(clearml(&world, clock, &look), regions, clusters);
+    // Only who was just asked knows what the newest credentials are.
+    let ends = look.regions.iter().map(|region| credentials_end(&world, clock, region, began));
+    let credentials_end = join_all(ends).await.into_iter().flatten().collect();
     let clusters = clusters.into_iter().flatten().collect();
-    let mut credentials_end = BTreeMap::new();
-    for region in &look.regions {
-        if let Ok(cloud) = world.cloud(region.provider)
-            && let Some(end) = cloud.credentials_end(&region.name, began).await
-        {
-            credentials_end.insert(region.clone(), end);
-        }
-    }
     Observation { began, clearml, regions, clusters, credentials_end }
+}
+
+/// What a source says. A client's panic is an error of its source: the others, and the next look, know nothing of it.
+async fn guarded<T>(what: &str, work: impl Future<Output = T>) -> Result<T, String> {
+    let done = AssertUnwindSafe(work).catch_unwind().await;
+    done.map_err(|panic| {
+        let words = words(panic.as_ref());
+        tracing::error!(%what, %words, "a client panicked");
+        format!("its client failed: {words}; the log says where")
+    })
+}
+
+/// What a panic said, on one line.
+fn words(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("it did not say why");
+    text.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(LONGEST_WORDS).collect()
+}
+
+/// When the credentials end that the region was asked with, where somebody knows it soon.
+async fn credentials_end(
+    world: &World,
+    clock: Clock,
+    region: &Region,
+    began: Timestamp,
+) -> Option<(Region, Timestamp)> {
+    let cloud = world.cloud(region.provider).ok()?;
+    let asked = clock.deadline(END_DEADLINE, cloud.credentials_end(&region.name, began));
+    let Ok(told) = guarded(&region.name, asked).await else {
+        cloud.forget(&region.name);
+        return None;
+    };
+    Some((region.clone(), told??))
 }
 
 /// What it says of itself, where it is a cluster that answers.
 async fn cluster(world: &World, clock: Clock, region: &Region) -> Option<(Region, Cluster)> {
     let cloud = world.cloud(region.provider).ok()?;
-    let told = clock.deadline(DEADLINE, cloud.cluster(&region.name)).await??;
+    let told = guarded(&region.name, clock.deadline(DEADLINE, cloud.cluster(&region.name))).await.ok()???;
     Some((region.clone(), told))
 }
 
 async fn machines(world: &World, clock: Clock, fleet: &FleetId, region: &Region) -> Result<Vec<CloudInstance>, String> {
     let cloud = world.cloud(region.provider).map_err(|error| error.to_string())?;
-    let listed = clock.deadline(DEADLINE, cloud.list(fleet, &region.name)).await;
-    listed.unwrap_or_else(|| Err(CloudError::deadline("the listing"))).map_err(|error| error.to_string())
+    match guarded(&region.name, clock.deadline(DEADLINE, cloud.list(fleet, &region.name))).await {
+        Ok(Some(listed)) => listed.map_err(|error| error.to_string()),
+        Ok(None) => {
+            cloud.forget(&region.name);
+            Err(CloudError::deadline("the listing").to_string())
+        }
+        Err(failed) => {
+            cloud.forget(&region.name);
+            Err(failed)
+        }
+    }
 }
 
 async fn clearml(world: &World, clock: Clock, look: &Look) -> Result<ClearmlFacts, String> {
     let late = || TrackerError::Deadline { endpoint: "the look at queues and workers".to_owned() };
-    let seen = clock.deadline(DEADLINE, ask(world, look)).await;
+    let seen = guarded("ClearML", clock.deadline(DEADLINE, ask(world, look))).await?;
     seen.unwrap_or_else(|| Err(late())).map_err(|error| error.to_string())
 }
 
@@ -100,7 +147,21 @@ async fn ask(world: &World, look: &Look) -> Result<ClearmlFacts, TrackerError> {
     let Told { statuses, owners, tags } =
         told(tracker.as_ref(), look, &queues, &workers, tasks.as_deref().unwrap_or_default()).await?;
     let waiting = if look.pending.is_empty() { None } else { Some(tracker.waiting_for_pods(&look.pending).await?) };
-    Ok(ClearmlFacts { queues, workers, mailboxes, claim, holds, tasks, attempts, waiting, statuses, owners, tags })
+    let ahead = tracker.clock_ahead();
+    Ok(ClearmlFacts {
+        queues,
+        workers,
+        mailboxes,
+        claim,
+        holds,
+        tasks,
+        attempts,
+        waiting,
+        statuses,
+        owners,
+        tags,
+        ahead,
+    })
 }
 
 /// Each of these tasks as it is; `None`: there is no such task.

@@ -43,6 +43,8 @@ pub struct Sight {
     pub absent_since: Option<Timestamp>,
     /// When it was last in a listing.
     pub listed: Option<Timestamp>,
+    /// When it was first listed since it was last off: by our own clock.
+    pub on_since: Option<Timestamp>,
     absent_counted: Option<Timestamp>,
     pub idle_looks: u32,
     /// The first of the looks at which it was idle.
@@ -186,7 +188,9 @@ impl Sights {
                     sight.terminated_since.get_or_insert(fresh.at);
                     (sight.absent, sight.absent_since, sight.listed) = (0, None, Some(fresh.at));
                 }
-                Some(_) => {
+                Some(machine) => {
+                    let off = matches!(machine.state, CloudState::Stopping | CloudState::Stopped);
+                    sight.on_since = sight.on_since.or(Some(fresh.at)).filter(|_| !off);
                     (sight.terminated, sight.terminated_since) = (0, None);
                     (sight.absent, sight.absent_since) = (0, None);
                     sight.listed = Some(fresh.at);
@@ -314,7 +318,7 @@ impl Sights {
         for known in memory.known.values().filter(|known| known.registered && !known.power.is_off()) {
             let sight = self.machines.entry(known.id.clone()).or_default();
             let rows = rows.of(&known.id);
-            let last = rows.iter().filter_map(|row| row.worker.last_report).max();
+            let last = rows.iter().filter_map(|row| row.worker.last_report).max().map(|at| facts.by_our_clock(at));
             let short = Count::new(known, rows, facts, settings).is_short();
             sight.missing_since = sight.missing_since.or(Some(fresh.at)).filter(|_| short);
             sight.silent_since = match sight.silent_since {

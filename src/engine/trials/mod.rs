@@ -8,6 +8,7 @@ mod kept;
 mod lead;
 mod looks;
 mod loss;
+mod obeys;
 mod orders;
 mod phantoms;
 mod policies;

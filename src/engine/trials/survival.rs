@@ -2,14 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
+use jiff::SignedDuration;
+
 use super::world::Fate;
 use super::{SETTINGS, Trial};
 use crate::engine::command::Command;
 use crate::engine::event::Answer;
-use crate::model::instance::Phase;
+use crate::model::instance::{Fault, Phase};
 use crate::model::journal::EntryKind;
 use crate::model::observed::{CloudState, TaskRecord, TaskStatus};
-use crate::model::snapshot::Ask;
+use crate::model::snapshot::{Ask, Source};
 use crate::store::settings::SettingsFile;
 
 #[tokio::test(start_paused = true)]
@@ -50,6 +52,48 @@ async fn a_panic_in_a_look_is_not_the_last_look() {
     trial.world.next("list", &[Fate::Panics]);
     trial.pass(60).await;
     assert_eq!(trial.world.state("i-0"), Some(CloudState::Pending));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_panics_at_every_look_blinds_no_other_source() {
+    for call in ["list", "glance"] {
+        let (mut trial, _) = Trial::idle().await;
+        trial.world.always(call, Some(Fate::Panics));
+        trial.pass(10 * 60).await;
+        let view = trial.view();
+        let of = |is_clearml: bool| {
+            let found = view.snapshot.sources.iter().find(|source| (source.name == Source::CLEARML) == is_clearml);
+            found.unwrap().clone()
+        };
+        let (broken, other) = if call == "list" { (of(false), of(true)) } else { (of(true), of(false)) };
+        let why = format!("its client failed: a test wants {call} to panic; the log says where");
+        assert_eq!((broken.is_stale(view.at), broken.error), (true, Some(why)));
+        assert_eq!((other.is_stale(view.at), other.error), (false, None), "{call}");
+        assert_eq!(trial.world.calls("forget") > 0, call == "list", "a client that panicked is not asked again");
+        trial.world.always(call, None);
+        trial.pass(60).await;
+        assert!(trial.view().snapshot.sources.iter().all(|source| !source.is_stale(trial.view().at)), "{call}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_word_on_credentials_that_does_not_come_holds_no_look_for_long() {
+    for fate in [Fate::Hangs, Fate::Panics] {
+        let mut trial = Trial::armed(0).await;
+        trial.world.always("credentials_end", Some(fate));
+        trial.pass(60).await;
+        let view = trial.view();
+        assert!(view.snapshot.sources.iter().all(|source| !source.is_stale(view.at)), "{fate:?}");
+        assert!(trial.world.calls("glance") >= 3, "{fate:?}: {}", trial.world.calls("glance"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_listing_that_hangs_is_begun_with_a_new_client() {
+    let (mut trial, _) = Trial::idle().await;
+    trial.world.always("list", Some(Fate::Hangs));
+    trial.pass(120).await;
+    assert!(trial.world.calls("forget") > 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,4 +275,29 @@ async fn what_a_machine_cost_and_what_its_end_saves_is_in_the_journal() {
     let ended = trial.journal.iter().find(|entry| entry.text == format!("{machine} has ended")).unwrap();
     let (cost, saved) = ended.reason.split_once(", and ").unwrap();
     assert!(cost.starts_with("it cost $0.0") && saved == "$1.00/h is not spent any more", "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_wrong_makes_no_worker_lost_and_is_told_of() {
+    for (seconds, way) in [(-600, "10m00 ahead of"), (600, "10m00 behind")] {
+        let (mut trial, machine) = Trial::idle().await;
+        trial.world.facts().ahead = SignedDuration::from_secs(seconds);
+        trial.pass(4 * 60).await;
+        let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned().unwrap();
+        assert_eq!((seen.fault, seen.silent_since), (None, None), "{way}");
+        let age = trial.view().at.duration_since(seen.last_report.unwrap());
+        assert!((0..=4 * 60).contains(&age.as_secs()), "{way}: {age}");
+        let is_told = |text: &str| text.contains(&format!("this host's clock is {way} the ClearML server's"));
+        assert!(trial.view().warnings.iter().any(|text| is_told(text)), "{:?}", trial.view().warnings);
+        assert_eq!(trial.lines(EntryKind::Alarm).into_iter().filter(|text| is_told(text)).count(), 1, "{way}");
+        // It is still heard when one is silent.
+        let worker = trial.world.facts().workers.remove(machine.as_str()).unwrap();
+        trial.pass(60).await;
+        let seen = trial.view().snapshot.instance(&machine.as_str().into()).cloned();
+        assert_eq!(seen.unwrap().fault, Some(Fault::Lost), "{way}");
+        trial.world.facts().workers.insert(machine.as_str().into(), worker);
+        trial.world.facts().ahead = SignedDuration::ZERO;
+        trial.pass(60).await;
+        assert_eq!(trial.view().warnings, Vec::<String>::new());
+    }
 }

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::model::account::Owner;
 use crate::model::claim::{Claim, ClaimId, ClaimNote};
-use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId, hold_task};
+use crate::model::ids::{FleetId, InstanceId, QueueId, TaskId, Term, WorkerId};
 use crate::model::observed::{
     CloudInstance, CloudState, Glance, GlancedWorker, HiddenQueue, LostTask, Mailbox, ObservedQueue, ObservedTask,
     ObservedWorker, QueueEntry, Tags, TaskFacts, TaskRecord, TaskStatus,
@@ -23,6 +23,7 @@ use crate::world::secret::Secret;
 use crate::world::tracker::{Requeue, Tracker, TrackerError};
 
 pub(super) use super::fate::Fate;
+use super::obeys::{order, place_hold};
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
@@ -47,6 +48,8 @@ pub(super) struct Facts {
     pub(super) listed: bool,
     /// Lost tasks on which another has a young claim.
     pub(super) claimed: Vec<TaskId>,
+    /// How far the server's clock is ahead.
+    pub(super) ahead: SignedDuration,
     calls: Vec<String>,
     fates: BTreeMap<&'static str, VecDeque<Fate>>,
     always: BTreeMap<&'static str, Fate>,
@@ -175,32 +178,6 @@ impl Scripted {
     }
 }
 
-fn order(facts: &mut Facts, instance: &InstanceId, want: String) {
-    let busy = facts.workers.get(instance).is_some_and(|worker| worker.task.is_some());
-    let state = want.strip_prefix("drain:").map(|nonce| format!("drained:{nonce}"));
-    let mailbox = facts.mailboxes.entry(instance.clone()).or_default();
-    mailbox.insert("want".to_owned(), want);
-    if let Some(state) = state.filter(|_| facts.answers && facts.gate && !busy && facts.workers.contains_key(instance))
-    {
-        mailbox.insert("state".to_owned(), state);
-    }
-}
-
-fn place_hold(facts: &mut Facts, instance: &InstanceId, nonce: &str, now: Timestamp) {
-    let idle = facts.workers.get(instance).filter(|worker| facts.answers && worker.task.is_none());
-    let taken = idle.map(|worker| worker.id.clone());
-    facts.holds.push(TaskRecord {
-        id: format!("h{}", facts.holds.len()).into(),
-        name: hold_task(instance, nonce),
-        status: if taken.is_some() { TaskStatus::InProgress } else { TaskStatus::Queued },
-        status_reason: String::new(),
-        status_changed: Some(now),
-        started: taken.is_some().then_some(now),
-        last_worker: taken,
-        queue: Some(format!("drain:{instance}").into()),
-    });
-}
-
 impl Facts {
     fn claim_queue(&self, term: Term) -> QueueId {
         QueueId::new(format!("q-claim-{term}-{}", self.restored))
@@ -225,7 +202,8 @@ impl Tracker for Scripted {
 
     async fn workers(&self, _: &FleetId) -> Result<Vec<ObservedWorker>, TrackerError> {
         self.asks("workers", |facts, now| {
-            facts.workers.values().map(|worker| ObservedWorker { last_report: Some(now), ..worker.clone() }).collect()
+            let reports = Some(now + facts.ahead);
+            facts.workers.values().map(|worker| ObservedWorker { last_report: reports, ..worker.clone() }).collect()
         })
         .await
     }
@@ -393,6 +371,10 @@ impl Tracker for Scripted {
         self.asks("mint", |_, _| Secret::new("token")).await
     }
 
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        Some(self.facts().ahead)
+    }
+
     fn api_server(&self) -> String {
         "http://clearml.example".to_owned()
     }
@@ -407,6 +389,14 @@ impl Cloud for Scripted {
     async fn list(&self, _: &FleetId, _: &str) -> Result<Vec<CloudInstance>, CloudError> {
         self.does("list", |facts, _| if facts.listed { facts.machines.values().cloned().collect() } else { Vec::new() })
             .await
+    }
+
+    async fn credentials_end(&self, _: &str, _: Timestamp) -> Option<Timestamp> {
+        self.does("credentials_end", |_, _| None).await.ok().flatten()
+    }
+
+    fn forget(&self, _: &str) {
+        self.facts().calls.push("forget".to_owned());
     }
 
     async fn launch(&self, wanted: &LaunchOrder) -> Result<Vec<Launched>, CloudError> {

@@ -136,6 +136,7 @@ impl World {
             statuses,
             owners,
             tags: BTreeMap::new(),
+            ahead: None,
         }
     }
 

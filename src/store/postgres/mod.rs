@@ -54,6 +54,10 @@ const KEPT_IN_MEMORY: SignedDuration = SignedDuration::from_hours(70 * 24);
 /// The database may be gone, or behind a network that swallows packets.
 const LONGEST_READ: Duration = Duration::from_secs(30);
 const LONGEST_WRITE: Duration = Duration::from_secs(10);
+/// One that answers does so within this; one that did not is not tried again for a while, so that the loop, which asks at
+/// every moment, does not stand still for it each time.
+const LONGEST_CONNECT: Duration = Duration::from_secs(5);
+const TRIED_AGAIN_AFTER: SignedDuration = SignedDuration::from_secs(15);
 /// The loop asks for orders at every moment, and must not stand still where the database does.
 const LONGEST_LOOK: Duration = Duration::from_secs(2);
 
@@ -64,6 +68,8 @@ pub struct PostgresStore {
     /// Of this fleet alone.
     schema: String,
     pub(in crate::store) connection: Option<PgConnection>,
+    /// Since when it has been left alone: it did not answer at all.
+    silent_since: Option<Timestamp>,
     /// In which term this console leads; `None`: it watches, and writes nothing.
     leads: Option<Term>,
     /// The number of the last journal line that this console knows; `None`: it was never asked for.
@@ -77,12 +83,16 @@ impl PostgresStore {
     /// its own. `now` tells the time.
     pub async fn open(address: &str, fleet: &FleetId, now: fn() -> Timestamp) -> Result<Self, StoreError> {
         let (options, schema) = (open::options(address)?, open::schema(fleet));
-        let mut store =
-            Self { options, schema, connection: None, leads: None, heard: None, keep_for: KEPT_IN_MEMORY, now };
+        let mut store = Self::unconnected(options, schema, now);
         let renewed = timeout(LONGEST_READ, open::renew(&store.options, &store.schema));
         renewed.await.unwrap_or_else(|_| Err(store.silent()))?;
         store.connection().await?;
         Ok(store)
+    }
+
+    fn unconnected(options: PgConnectOptions, schema: String, now: fn() -> Timestamp) -> Self {
+        let keep_for = KEPT_IN_MEMORY;
+        Self { options, schema, connection: None, silent_since: None, leads: None, heard: None, keep_for, now }
     }
 
     /// Shows every interval that bills some of the time from `from` to `to`, with its shares; none is held.
@@ -106,7 +116,13 @@ impl PostgresStore {
 
     pub(in crate::store) async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
         if self.connection.is_none() {
-            let made = timeout(LONGEST_WRITE, open::connect(&self.options, &self.schema)).await;
+            let since = self.silent_since.map(|since| (self.now)().duration_since(since));
+            // Not for longer where the clock was set back.
+            if since.is_some_and(|since| (SignedDuration::ZERO..TRIED_AGAIN_AFTER).contains(&since)) {
+                return Err(self.silent());
+            }
+            let made = timeout(LONGEST_CONNECT, open::connect(&self.options, &self.schema)).await;
+            self.silent_since = made.is_err().then(self.now);
             self.connection = Some(made.map_err(|_| self.silent())??);
         }
         self.connection.as_mut().ok_or_else(|| StoreError::Shared { message: "there is no connection".to_owned() })
@@ -269,5 +285,41 @@ impl Store for PostgresStore {
         let withdrawn = timeout(LONGEST_LOOK, posted::withdraw(self.connection().await?, id)).await;
         let withdrawn = withdrawn.map_err(|_| self.silent())?;
         withdrawn.map_err(|error| self.lost("an order cannot be withdrawn", error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::world::clock::{Clock, Stopwatch};
+
+    static SECONDS: AtomicI64 = AtomicI64::new(1_000_000);
+
+    fn now() -> Timestamp {
+        Timestamp::from_second(SECONDS.load(Ordering::Relaxed)).unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_database_behind_a_hole_is_waited_for_seldom() {
+        // Its connections are taken, and nobody ever says anything.
+        let hole = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("postgres://ann@{}/tidegate", hole.local_addr().unwrap());
+        let options = open::options(&address).unwrap();
+        let mut store = PostgresStore::unconnected(options, open::schema(&"lab".into()), now);
+        let began = Stopwatch::start(Clock::Wall);
+        for _ in 0..20 {
+            let error = store.heard().await.unwrap_err();
+            assert!(matches!(&error, StoreError::Unreached { .. }), "{error}");
+        }
+        let (waited, longest) = (began.at_most(), SignedDuration::try_from(LONGEST_CONNECT).unwrap());
+        assert!((longest..longest * 2).contains(&waited), "{waited:?}");
+        for (later, times) in [(TRIED_AGAIN_AFTER.as_secs(), 2), (-3_600, 3)] {
+            SECONDS.fetch_add(later, Ordering::Relaxed);
+            assert!(store.heard().await.is_err());
+            let waited = began.at_most();
+            assert!((longest * times..longest * (times + 1)).contains(&waited), "{later}: {waited:?}");
+        }
     }
 }

@@ -42,6 +42,9 @@ const CREDENTIALS: &[&str] = &[
     "UnrecognizedClientException",
 ];
 
+/// Said of a clock that is wrong, and of credentials that have ended.
+const TIME: [&str; 2] = ["RequestExpired", "RequestInTheFuture"];
+
 const BAD_REQUEST: &[&str] = &[
     "DefaultVpcDoesNotExist",
     "DryRunOperation",
@@ -73,6 +76,11 @@ fn class_of(code: &str) -> ErrorClass {
     } else {
         ErrorClass::Unknown
     }
+}
+
+/// Whether our clock may be why: the answer that says so tells the client what time it is.
+pub(super) fn is_of_time(error: &CloudError) -> bool {
+    error.code.as_deref().is_some_and(|code| TIME.contains(&code))
 }
 
 /// Whether an answered call may have done its deed. A code of a class that we know is a definite no. A throttled

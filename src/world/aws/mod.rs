@@ -19,7 +19,7 @@ mod rights;
 mod spot;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -40,7 +40,7 @@ use crate::model::settings::{AccountSettings, Market};
 use crate::model::site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::aws::account::Ends;
-use crate::world::aws::error::{cloud_error, unreadable};
+use crate::world::aws::error::{cloud_error, is_of_time, unreadable};
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, Leftover, Newcomer, Right, Sweep, account_of};
 
 /// The tag that says whose machine it is.
@@ -60,6 +60,8 @@ pub struct Ec2 {
     given: Option<SdkConfig>,
     accounts: Vec<AccountSettings>,
     clients: Mutex<BTreeMap<String, (Client, Ends)>>,
+    /// Sites whose client was told last that its time is wrong.
+    mistimed: Mutex<BTreeSet<String>>,
     leftovers: Mutex<BTreeMap<String, leftovers::Since>>,
     spot_requests: Mutex<spot::Requests>,
     page_size: i32,
@@ -85,6 +87,7 @@ impl Ec2 {
             given: None,
             accounts: Vec::new(),
             clients: Mutex::default(),
+            mistimed: Mutex::default(),
             leftovers: Mutex::default(),
             spot_requests: Mutex::default(),
             page_size: 1000,
@@ -143,10 +146,19 @@ impl Ec2 {
     }
 
     /// Passes an answer on. After a no to the credentials they are looked for afresh: a person may have
-    /// renewed them meanwhile.
+    /// renewed them meanwhile. A client whose clock is wrong has just learned by how much, and is asked once more.
     async fn settle<T>(&self, region: &str, answer: Result<T, CloudError>) -> Result<T, CloudError> {
-        if answer.as_ref().is_err_and(|error| error.class == ErrorClass::Credentials) {
-            self.clients.lock().await.remove(region);
+        let mut mistimed = self.mistimed.lock().await;
+        let was_mistimed = mistimed.remove(region);
+        let no = answer.as_ref().err().filter(|error| error.class == ErrorClass::Credentials);
+        match no {
+            Some(error) if is_of_time(error) && !was_mistimed => {
+                mistimed.insert(region.to_owned());
+            }
+            Some(_) => {
+                self.clients.lock().await.remove(region);
+            }
+            None => {}
         }
         answer
     }
@@ -357,5 +369,32 @@ impl Cloud for Ec2 {
 
     async fn credentials_end(&self, region: &str, _now: Timestamp) -> Option<Timestamp> {
         self.ends_at(region).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_ec2::config::{BehaviorVersion, Region};
+
+    #[tokio::test]
+    async fn a_client_that_learned_the_time_from_a_no_is_asked_once_more() {
+        let config = SdkConfig::builder().region(Region::new("r")).behavior_version(BehaviorVersion::latest()).build();
+        let ec2 = Ec2::with_config(config);
+        let no = |code: &str| {
+            let error = CloudError::refused("no".to_owned());
+            Err::<(), _>(CloudError { class: ErrorClass::Credentials, code: Some(code.to_owned()), ..error })
+        };
+        let is_kept = async |answers: &[Result<(), CloudError>]| {
+            ec2.client("r").await.unwrap();
+            for answer in answers {
+                ec2.settle("r", answer.clone()).await.ok();
+            }
+            ec2.clients.lock().await.contains_key("r")
+        };
+        assert!(!is_kept(&[no("AuthFailure")]).await);
+        assert!(is_kept(&[no("RequestExpired")]).await);
+        assert!(!is_kept(&[no("RequestExpired")]).await, "the credentials themselves have ended");
+        assert!(is_kept(&[no("RequestInTheFuture"), Ok(()), no("RequestExpired"), Ok(())]).await);
     }
 }

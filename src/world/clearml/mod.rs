@@ -2,6 +2,7 @@
 
 pub mod credentials;
 
+mod ahead;
 mod answer;
 mod container;
 mod desk;
@@ -17,6 +18,7 @@ mod token;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
@@ -31,6 +33,7 @@ use crate::model::observed::{
     Glance, HiddenQueue, LostTask, ObservedQueue, ObservedWorker, TaskFacts, TaskRecord, TaskStatus,
 };
 use crate::model::tasks::{QueuedTask, TaskDeed};
+use crate::world::clearml::ahead::Ahead;
 use crate::world::clearml::credentials::Credentials;
 use crate::world::clearml::session::{Repeat, Session};
 use crate::world::clearml::token::Identity;
@@ -57,6 +60,7 @@ pub struct Clearml {
     agents: Session,
     server: String,
     clock: Clock,
+    ahead: Arc<Ahead>,
     /// The ids of hidden queues that were seen.
     hidden: Mutex<BTreeMap<QueueName, QueueId>>,
     /// Claims of ours on lost tasks of which it is open what became of our calls.
@@ -70,11 +74,13 @@ impl Clearml {
     pub fn new(credentials: Credentials, clock: Clock) -> Result<Self, TrackerError> {
         let Credentials { server, console, agents, .. } = credentials;
         let http = session::http_client(&server)?;
+        let ahead = Arc::<Ahead>::default();
         Ok(Self {
-            console: Session::new(http.clone(), &server, console, clock),
-            agents: Session::new(http, &server, agents, clock),
+            console: Session::new(http.clone(), &server, console, clock, &ahead),
+            agents: Session::new(http, &server, agents, clock, &ahead),
             server,
             clock,
+            ahead,
             hidden: Mutex::default(),
             claims: Mutex::default(),
             crowded: AtomicBool::default(),
@@ -260,6 +266,10 @@ impl Tracker for Clearml {
     async fn mint_agent_token(&self, life: SignedDuration) -> Result<Secret, TrackerError> {
         let life = life.clamp(SignedDuration::from_mins(1), LONGEST_TOKEN);
         self.agents.login(Some(life)).await
+    }
+
+    fn clock_ahead(&self) -> Option<SignedDuration> {
+        self.ahead.get()
     }
 
     fn api_server(&self) -> String {

@@ -1,5 +1,6 @@
 //! One user's conversation with the server: the token, its renewal, deadlines and repeats.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
@@ -11,6 +12,7 @@ use serde_json::{Map, Value, json};
 use tokio::sync::Mutex;
 
 use crate::world::causes;
+use crate::world::clearml::ahead::Ahead;
 use crate::world::clearml::answer::{self, Outcome};
 use crate::world::clearml::credentials::User;
 use crate::world::clearml::token::{Identity, Token};
@@ -44,6 +46,7 @@ pub(super) struct Session {
     server: String,
     user: User,
     clock: Clock,
+    ahead: Arc<Ahead>,
     token: Mutex<Option<Token>>,
 }
 
@@ -55,8 +58,10 @@ pub(super) fn http_client(server: &str) -> Result<Client, TrackerError> {
 }
 
 impl Session {
-    pub(super) fn new(http: Client, server: &str, user: User, clock: Clock) -> Self {
-        Self { http, server: server.to_owned(), user, clock, token: Mutex::new(None) }
+    /// `ahead`: told of the dates of all answers.
+    pub(super) fn new(http: Client, server: &str, user: User, clock: Clock, ahead: &Arc<Ahead>) -> Self {
+        let (server, ahead) = (server.to_owned(), Arc::clone(ahead));
+        Self { http, server, user, clock, ahead, token: Mutex::new(None) }
     }
 
     /// Calls an endpoint with a live token. A refused token is renewed once.
@@ -175,7 +180,9 @@ impl Session {
         request: RequestBuilder,
     ) -> Result<Outcome<T>, TrackerError> {
         let work = async {
+            let sent = self.clock.now();
             let answer = request.send().await?;
+            self.ahead.note(answer.headers(), sent, self.clock.now());
             let status = answer.status();
             Ok::<(StatusCode, Vec<u8>), reqwest::Error>((status, answer.bytes().await?.to_vec()))
         };

@@ -8,13 +8,14 @@
 //! | throttle | `rateLimitExceeded`, `RATE_LIMIT_EXCEEDED`, `...OPERATIONS_QUOTA_EXCEEDED`, HTTP 429 |
 //! | credentials | HTTP 401, other 403; no token; `PERMISSIONS_ERROR`, `FORBIDDEN` and the like |
 //! | bad request | HTTP 400, 404, 409, 412; `INVALID...`, `...NOT_FOUND`, `...ALREADY_EXISTS`, `UNSUPPORTED...` |
-//! | unknown | everything else: the loop backs off and shows it |
+//! | unknown | no token for want of an answer; everything else: the loop backs off and shows it |
 
 use std::error::Error as _;
 
 use google_cloud_compute_v1::Error;
 use google_cloud_compute_v1::errors::OperationError;
 use google_cloud_compute_v1::model::operation::error::Errors;
+use google_cloud_gax::error::CredentialsError;
 use google_cloud_gax::error::rpc::StatusDetails;
 
 use crate::model::snapshot::ErrorClass;
@@ -80,6 +81,11 @@ pub(super) fn class_of_status(status: u16) -> ErrorClass {
         400 | 404 | 405 | 409 | 410 | 412 | 413 => ErrorClass::BadRequest,
         _ => ErrorClass::Unknown,
     }
+}
+
+/// Whoever gives tokens said no, or did not answer: then the credentials are as good as before.
+pub(super) fn class_without_token(error: &CredentialsError) -> ErrorClass {
+    if error.is_transient() { ErrorClass::Unknown } else { ErrorClass::Credentials }
 }
 
 /// A reason for a status that comes without one.
@@ -170,7 +176,8 @@ pub(super) fn cloud_error(call: &str, error: &Error) -> CloudError {
     };
     if error.is_authentication() {
         // There was no token to send anything with.
-        of(ErrorClass::Credentials, None, false)
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        of(cause.map_or(ErrorClass::Credentials, class_without_token), None, false)
     } else if error.is_binding() || error.is_serialization() {
         of(ErrorClass::BadRequest, None, false)
     } else if error.is_connect() {
@@ -306,6 +313,17 @@ mod tests {
         assert!(!cloud_error("insert", &Error::connect("refused")).may_have_acted);
         assert!(cloud_error("insert", &Error::io("reset")).may_have_acted);
         assert!(cloud_error("insert", &Error::deser("html")).may_have_acted);
+    }
+
+    #[test]
+    fn a_token_that_cannot_be_fetched_is_no_word_on_the_credentials() {
+        for (transient, class) in [(true, ErrorClass::Unknown), (false, ErrorClass::Credentials)] {
+            let source = CredentialsError::from_msg(transient, "the token");
+            assert_eq!(class_without_token(&source), class);
+            let error = cloud_error("list", &Error::authentication(source));
+            assert_eq!((error.class, error.may_have_acted), (class, false), "{error}");
+            assert_eq!(is_of_caller(&error), !transient, "{error}");
+        }
     }
 
     /// As the client gives Compute Engine's reasons.

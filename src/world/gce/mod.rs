@@ -376,7 +376,19 @@ impl Cloud for Gce {
 
     async fn credentials_end(&self, region: &str, now: Timestamp) -> Option<Timestamp> {
         let site = self.site(region).await.ok()?;
-        expiry::end(&site, self.expiries.lock().await.entry(region.to_owned()).or_default(), now).await
+        // It is not locked meanwhile: other sites are asked at the same time.
+        let mut known = self.expiries.lock().await.remove(region).flatten();
+        let end = expiry::end(&site, &mut known, now).await;
+        self.expiries.lock().await.insert(region.to_owned(), known);
+        end
+    }
+
+    fn forget(&self, region: &str) {
+        // Its token is fetched by a task that may hang for ever, or has panicked. Where the sites are locked one is being
+        // opened, and it is forgotten at the next failure.
+        if let Ok(mut sites) = self.sites.try_lock() {
+            sites.remove(region);
+        }
     }
 
     fn may_leave_behind(&self) -> bool {

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::CloudError;
-use crate::world::gce::error::{class_of, class_of_status, code_of_status, refused, unreadable};
+use crate::world::gce::error::{class_of, class_of_status, class_without_token, code_of_status, refused, unreadable};
 use crate::world::secret::Secret;
 
 const CONNECT: Duration = Duration::from_secs(5);
@@ -108,7 +108,7 @@ impl Rest {
             Ok(CacheableResource::NotModified) => Err(unreadable(call, "no token was given")),
             Err(error) => {
                 let message = format!("{call}: no token: {error}");
-                Err(CloudError { class: ErrorClass::Credentials, ..refused(message) })
+                Err(CloudError { class: class_without_token(&error), ..refused(message) })
             }
         }
     }

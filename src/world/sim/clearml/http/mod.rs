@@ -23,7 +23,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::http::header::DATE;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use futures::stream;
 use jiff::{SignedDuration, Timestamp};
@@ -195,7 +196,18 @@ impl Watch {
     }
 }
 
+/// An answer with the date by the server's own clock: the real one's is put where there is none.
 async fn answer(State(watch): State<Watch>, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
+    let clock = watch.0.clock;
+    let mut answer = undated(watch, uri, headers, body).await;
+    let date = clock.now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        answer.headers_mut().insert(DATE, date);
+    }
+    answer
+}
+
+async fn undated(watch: Watch, uri: Uri, headers: HeaderMap, body: Bytes) -> Response {
     let envelope = {
         let mut memory = watch.memory();
         memory.answered += 1;
