@@ -246,7 +246,8 @@ impl Loop {
         };
         self.live_by(self.setup.settings.settings()).await;
         let after = self.setup.settings.guardrail_files().map(Path::to_owned).collect();
-        let only = self.setup.settings.read_only().map(|from| format!("read only, by {from}: nothing is done from here"));
+        let only =
+            self.setup.settings.read_only().map(|from| format!("read only, by {from}: nothing is done from here"));
         let why: Vec<String> = problems.into_iter().chain(moved(&before, &after)).chain(only).collect();
         let entry = if why.is_empty() { entry } else { entry.because(&why.join("; ")) };
         self.commit(vec![entry.record()]).await;

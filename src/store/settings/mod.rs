@@ -253,13 +253,23 @@ impl SettingsFile {
 
     /// Guardrails hold whatever the settings on disk are worth; whether others do now.
     fn heed_guardrails(&mut self) -> bool {
-        let before = (self.guardrail_files().map(Path::to_owned).collect::<Vec<_>>(), self.settings(), self.read_only().is_some());
+        let before = (
+            self.guardrail_files().map(Path::to_owned).collect::<Vec<_>>(),
+            self.settings(),
+            self.read_only().is_some(),
+        );
         let rails = match self.rails.look() {
             Ok(rails) => rails.unwrap_or_else(|| self.rails.clone()),
             Err(_) => self.rails.without_the_wrong(),
         };
         let written = Settings::clone(&self.written);
-        *self = Self::under(rails, std::mem::take(&mut self.people), self.path.take(), std::mem::take(&mut self.text), written);
+        *self = Self::under(
+            rails,
+            std::mem::take(&mut self.people),
+            self.path.take(),
+            std::mem::take(&mut self.text),
+            written,
+        );
         before != (self.guardrail_files().map(Path::to_owned).collect(), self.settings(), self.read_only().is_some())
     }
 

@@ -257,7 +257,8 @@ limit = "$100"
         assert_eq!(open.edit(&set("limits.max", "9"), None).unwrap().limits.max, Some(2));
         put(&rails, "read_only = true\n");
         let (text, max) = (open.on_disk().unwrap(), set("limits.max", "1"));
-        for refused in [open.edit(&max, None).map(drop), open.rewrite("# mine\n", &text).map(drop)] {
+        let whole = format!("{text}# mine\n");
+        for refused in [open.edit(&max, None).map(drop), open.rewrite(&whole, &text).map(drop)] {
             let told = refused.unwrap_err().to_string();
             assert!(told.starts_with("read only, by the guardrails of ") && told.contains(FILE), "{told}");
         }
