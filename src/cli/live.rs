@@ -9,7 +9,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use super::Place;
 use super::failure::Failure;
 use super::kept::Kept;
-use super::reach::person;
+use super::reach::{host, person};
 use crate::engine::act::crash::{CrashAt, CrashPoints};
 use crate::engine::act::naming::Naming;
 use crate::engine::event::Leader;
@@ -189,7 +189,7 @@ pub(super) fn clouds(settings: &Settings, path: Option<&Path>) -> Clouds {
 
 /// Who this console is to others that may lead the same fleet.
 fn candidate(holder: &Holder) -> Result<Candidate, Failure> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host();
     Ok(Candidate {
         // A directory that was copied to another host is another console's.
         console: format!("{host}:{}", holder.console),
