@@ -210,8 +210,8 @@ async fn ask_prices(world: &World, settings: &Settings, catalogue: &mut Catalogu
 fn prices(settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Vec<Finding> {
     let governed = settings.budgets.iter().any(Budget::governs);
     let offers = settings.pools.iter().flat_map(|pool| pool.types.iter().map(move |kind| (pool, kind)));
-    let unpriced = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market, now).rate.is_none());
-    unpriced
+    let without = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market, now).rate.is_none());
+    without
         .map(|(pool, kind)| Finding {
             what: format!("pool {}", pool.name),
             ok: !governed,
