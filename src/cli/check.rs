@@ -16,7 +16,7 @@ use super::failure::Failure;
 use super::live::{Ground, price_table, world};
 use super::policy::CREATE_ROLE;
 use super::say::{Version, say, say_json};
-use super::{policy, trial};
+use super::{kept, policy, trial};
 use crate::engine::act::naming::Naming;
 use crate::engine::advise::Advisors;
 use crate::model::advice::Advised;
@@ -87,6 +87,7 @@ impl Check {
         let rails = guarded.chain(read_only);
         findings.extend(rails.map(|said| Finding { what: "guardrails".to_owned(), ok: true, said }));
         findings.push(called(ground.settings.pseudonyms()));
+        findings.push(store(&settings, &ground.directory).await);
         findings.extend(settings.pools.iter().filter_map(broad));
         let (mut catalogue, now) = (price_table()?, Clock::Wall.now());
         findings.extend(policies(ground.settings.path(), &settings, &catalogue, now));
@@ -150,6 +151,13 @@ fn called(pseudonyms: &Pseudonyms) -> Finding {
     Finding { what: "names".to_owned(), ok: true, said }
 }
 
+/// Whether a loop would have its memory.
+async fn store(settings: &Settings, directory: &Path) -> Finding {
+    let found = kept::check(settings, directory).await;
+    let ok = found.is_ok();
+    Finding { what: "store".to_owned(), ok, said: found.unwrap_or_else(|error| error.to_string()) }
+}
+
 /// The scripts of the queues, each asked about a queue in which nothing waits.
 fn policies(path: Option<&Path>, settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Vec<Finding> {
     let mut advisors = Advisors::new(path, Some(Clock::Wall));
@@ -202,14 +210,19 @@ async fn ask_prices(world: &World, settings: &Settings, catalogue: &mut Catalogu
 fn prices(settings: &Settings, catalogue: &Catalogue, now: Timestamp) -> Vec<Finding> {
     let governed = settings.budgets.iter().any(Budget::governs);
     let offers = settings.pools.iter().flat_map(|pool| pool.types.iter().map(move |kind| (pool, kind)));
-    let unpriced = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market, now).rate.is_none());
-    unpriced
+    let without = offers.filter(|(pool, kind)| catalogue.offer(pool, kind, pool.market, now).rate.is_none());
+    without
         .map(|(pool, kind)| Finding {
             what: format!("pool {}", pool.name),
             ok: !governed,
-            said: format!("no price is known for {kind} in {}: set pool.{}.price", pool.region, pool.name),
+            said: unpriced(kind, &pool.region, pool.name.as_str()),
         })
         .collect()
+}
+
+/// What is said of a type that has no price.
+pub(super) fn unpriced(kind: &MachineType, region: &str, pool: &str) -> String {
+    format!("no price is known for {kind} in {region}: set pool.{pool}.price")
 }
 
 async fn clearml(world: &World, settings: &Settings) -> Vec<Finding> {
@@ -319,6 +332,24 @@ fn text(findings: &[Finding]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_store_that_cannot_be_had_is_a_finding() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = |text: &str| {
+            crate::store::settings::parse(&format!("[loop]\nfleet = \"lab\"\n{text}"), Path::new("t")).unwrap()
+        };
+        let found = store(&settings(""), folder.path()).await;
+        assert!(found.ok && found.said.contains("is not there yet"), "{found:?}");
+        let address = folder.path().join("address");
+        crate::store::settings::create(&address, "postgres://ann:hush@127.0.0.1:9/lab").unwrap();
+        let found = store(&settings(&format!("store = \"file:{}\"\n", address.display())), folder.path()).await;
+        assert!(!found.ok && found.said.contains("127.0.0.1:9 cannot be reached"), "{found:?}");
+        std::fs::remove_file(&address).unwrap();
+        let found = store(&settings(&format!("store = \"file:{}\"\n", address.display())), folder.path()).await;
+        assert!(!found.ok && found.said.contains("loop.store: "), "{found:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "a check makes nothing");
+    }
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "a test's own file")]

@@ -13,7 +13,7 @@ use crate::store::postgres::PostgresStore;
 use crate::store::sqlite::{FILE, SqliteStore};
 use crate::store::{Store, StoreError};
 use crate::world::clock::Clock;
-use crate::world::secret;
+use crate::world::secret::{self, Secret};
 
 /// An open store.
 pub(super) enum Kept {
@@ -74,10 +74,22 @@ impl Kept {
     }
 }
 
+/// Says what the store of the settings is, without making or changing anything.
+pub(super) async fn check(settings: &Settings, directory: &Path) -> Result<String, EngineError> {
+    match address(settings)? {
+        Some(address) => Ok(PostgresStore::check(address.expose(), &settings.the_loop.fleet).await?),
+        None => Ok(SqliteStore::check(directory).await?),
+    }
+}
+
+fn address(settings: &Settings) -> Result<Option<Secret>, EngineError> {
+    let Some(place) = &settings.the_loop.store else { return Ok(None) };
+    secret::text(place).map(Some).map_err(|error| EngineError::Settings(format!("loop.store: {error}")))
+}
+
 /// The database of the settings, if they name one.
 pub(super) async fn shared(settings: &Settings) -> Result<Option<PostgresStore>, EngineError> {
-    let Some(place) = &settings.the_loop.store else { return Ok(None) };
-    let address = secret::text(place).map_err(|error| EngineError::Settings(format!("loop.store: {error}")))?;
+    let Some(address) = address(settings)? else { return Ok(None) };
     let fleet = &settings.the_loop.fleet;
     Ok(Some(PostgresStore::open(address.expose(), fleet, || Clock::Wall.now()).await?))
 }

@@ -9,7 +9,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 use super::Place;
 use super::failure::Failure;
 use super::kept::Kept;
-use super::reach::person;
+use super::reach::{host, person};
 use crate::engine::act::crash::{CrashAt, CrashPoints};
 use crate::engine::act::naming::Naming;
 use crate::engine::event::Leader;
@@ -18,7 +18,7 @@ use crate::model::catalogue::Catalogue;
 use crate::model::settings::{Provider, Settings};
 use crate::store::directory::{prepare, state_dir};
 use crate::store::lock::{Holder, Lock, LockError};
-use crate::store::settings::{SettingsFile, guardrail_files, locate};
+use crate::store::settings::{SettingsFile, guardrail_places, locate};
 use crate::world::World;
 use crate::world::clearml::Clearml;
 use crate::world::clearml::credentials::Credentials;
@@ -46,7 +46,7 @@ impl Ground {
     /// Finds and reads the settings, and names the state directory of their fleet.
     pub(super) fn find(place: &Place) -> Result<Self, Failure> {
         let path = locate(place.config.as_deref()).map_err(|error| Failure::Settings(error.to_string()))?;
-        let guardrails = guardrail_files(&path, place.guardrails.as_deref());
+        let guardrails = guardrail_places(&path, place.guardrails.as_deref());
         let settings =
             SettingsFile::open_guarded(&path, guardrails).map_err(|error| Failure::Settings(error.to_string()))?;
         let directory = state_dir(&settings.settings().the_loop.fleet, place.state_dir.as_deref())?;
@@ -189,7 +189,7 @@ pub(super) fn clouds(settings: &Settings, path: Option<&Path>) -> Clouds {
 
 /// Who this console is to others that may lead the same fleet.
 fn candidate(holder: &Holder) -> Result<Candidate, Failure> {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host = host();
     Ok(Candidate {
         // A directory that was copied to another host is another console's.
         console: format!("{host}:{}", holder.console),

@@ -36,10 +36,13 @@ mod spend;
 mod table;
 mod trial;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::Failure;
 
@@ -118,7 +121,7 @@ enum Command {
 /// Runs the program on the arguments that it was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parsed(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             let _ = error.print();
@@ -131,6 +134,28 @@ pub fn main() -> ExitCode {
             say::complain(&format!("tidegate: {failure}"));
             ExitCode::from(failure.code())
         }
+    }
+}
+
+fn parsed(arguments: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    if let Some(("demo", demo)) = matches.subcommand() {
+        refuse_place(&matches, demo).map_err(|why| command.error(ErrorKind::ArgumentConflict, why))?;
+    }
+    Cli::from_arg_matches(&matches)
+}
+
+/// The demo has no place. What variables name is for the other subcommands.
+fn refuse_place(above: &ArgMatches, demo: &ArgMatches) -> Result<(), String> {
+    let typed = |id: &&str| [above, demo].iter().any(|on| on.value_source(id) == Some(ValueSource::CommandLine));
+    match ["state_dir", "config", "guardrails"].into_iter().find(typed) {
+        Some(id) => Err(format!(
+            "`--{}` does nothing here: the demo has its own settings and keeps nothing; leave it out, or run `tidegate` \
+             without `demo`",
+            id.replace('_', "-")
+        )),
+        None => Ok(()),
     }
 }
 
@@ -201,5 +226,34 @@ async fn ask(command: Command, place: &Place) -> Result<(), Failure> {
         | Command::Man(_)
         | Command::Policy(_)
         | Command::Export(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(arguments: &[&str]) -> Option<(i32, String)> {
+        let words = std::iter::once("tidegate").chain(arguments.iter().copied()).map(OsString::from);
+        parsed(words).err().map(|error| (error.exit_code(), error.to_string()))
+    }
+
+    #[test]
+    fn what_would_do_nothing_is_usage() {
+        for (arguments, why) in [
+            (&["demo", "--config", "a.toml"][..], "`--config` does nothing here"),
+            (&["--config", "a.toml", "demo", "--headless"], "`--config` does nothing here"),
+            (&["demo", "--state-dir", "d"], "`--state-dir` does nothing here"),
+            (&["demo", "--guardrails", "g.toml"], "`--guardrails` does nothing here"),
+            (&["replay", "--from-clearml", "week.csv"], "--from-clearml"),
+        ] {
+            let (code, said) = refused(arguments).unwrap();
+            assert!(code == 2 && said.contains(why), "{arguments:?}: {said}");
+        }
+        for arguments in
+            [&["demo", "--seed", "7"][..], &["replay", "--from-clearml"], &["replay", "week.csv"], &["--config", "a"]]
+        {
+            assert_eq!(refused(arguments), None, "{arguments:?}");
+        }
     }
 }

@@ -86,8 +86,24 @@ async fn in_time<T>(work: impl Future<Output = Result<T, SocketError>>) -> Resul
 /// The login name, for the journal. Who uses the account of a service by `sudo` is still who they are.
 pub(super) fn person() -> Actor {
     let name = ["SUDO_USER", "USER", "LOGNAME"];
-    let name = name.iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
-    Actor::new(name.unwrap_or_else(|| "someone".to_owned()))
+    let said = name.iter().find_map(|name| std::env::var(name).ok().filter(|name| !name.is_empty()));
+    named(said, rustix::process::getuid().as_raw())
+}
+
+/// A service's environment may not say who it is; the system knows, and its number is better than nothing.
+fn named(said: Option<String>, uid: u32) -> Actor {
+    Actor::new(said.or_else(|| login(uid)).unwrap_or_else(|| format!("uid {uid}")))
+}
+
+/// The name of a user's account, if it has one.
+pub(super) fn login(uid: u32) -> Option<String> {
+    let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
+    user.map(|user| user.name).filter(|name| !name.is_empty())
+}
+
+/// What this host calls itself.
+pub(super) fn host() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -103,6 +119,13 @@ mod tests {
 
     fn at(directory: &Path) -> Place {
         Place { state_dir: Some(directory.to_owned()), config: None, guardrails: None }
+    }
+
+    #[test]
+    fn who_is_not_named_is_known_by_the_account_or_its_number() {
+        assert_eq!(named(Some("ann".to_owned()), 0).as_str(), "ann");
+        assert_eq!(named(None, 0).as_str(), "root");
+        assert_eq!(named(None, 3_999_999_999).as_str(), "uid 3999999999");
     }
 
     /// A loop that shows the example and refuses whatever is asked.

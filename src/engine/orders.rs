@@ -1,6 +1,7 @@
 //! What people ask of the loop, by the screen or over the socket, and its answers.
 
 use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::act::deed::Deed;
@@ -231,18 +232,25 @@ impl Loop {
     /// The file on disk may have changed.
     pub(super) async fn reread(&mut self) -> Result<(), EngineError> {
         let now = self.setup.clock.now();
-        match self.setup.settings.reread() {
+        let before: BTreeSet<PathBuf> = self.setup.settings.guardrail_files().map(Path::to_owned).collect();
+        let (entry, problems) = match self.setup.settings.reread() {
             None => return Ok(()),
             Some(Ok(settings)) => {
                 let text = format!("the settings were changed on disk: revision {}", settings.revision);
-                self.live_by(settings).await;
-                self.commit(vec![line(now, EntryKind::Edited, text).by(&Actor::new("someone")).record()]).await;
+                (line(now, EntryKind::Edited, text).by(&Actor::new("someone")), None)
             }
             Some(Err(problems)) => {
                 let text = "the settings on disk are not valid: the last good ones stay live";
-                self.commit(vec![line(now, EntryKind::Alarm, text).because(&problems).record()]).await;
+                (line(now, EntryKind::Alarm, text), Some(problems.to_string()))
             }
-        }
+        };
+        self.live_by(self.setup.settings.settings()).await;
+        let after = self.setup.settings.guardrail_files().map(Path::to_owned).collect();
+        let only =
+            self.setup.settings.read_only().map(|from| format!("read only, by {from}: nothing is done from here"));
+        let why: Vec<String> = problems.into_iter().chain(moved(&before, &after)).chain(only).collect();
+        let entry = if why.is_empty() { entry } else { entry.because(&why.join("; ")) };
+        self.commit(vec![entry.record()]).await;
         self.replan(Vec::new()).await?;
         self.publish();
         Ok(())
@@ -312,6 +320,13 @@ fn said(edit: &Edit) -> String {
     }
     let unset = Key::parse(&edit.key).map(|key| change::words(&key, None));
     format!("{}: {}", edit.key, unset.unwrap_or_else(|_| "the default".to_owned()))
+}
+
+/// Guardrails files that came and went.
+fn moved(before: &BTreeSet<PathBuf>, after: &BTreeSet<PathBuf>) -> Vec<String> {
+    let come = after.difference(before).map(|file| format!("the guardrails of {} hold now", file.display()));
+    let gone = before.difference(after).map(|file| format!("the guardrails of {} are gone", file.display()));
+    come.chain(gone).collect()
 }
 
 /// What a text changed, in one sentence.

@@ -142,7 +142,7 @@ type Run = (Tally, f64);
 /// same on any.
 ///
 /// # Errors
-/// A policy's option does not fit.
+/// A policy's option does not fit, or it failed.
 pub fn contest(trace: &Trace, policies: &[PolicySpec], terms: Terms<'_>, watch: &Watch<'_>) -> Result<Contest, String> {
     let jobs: Vec<(&PolicySpec, u64)> =
         policies.iter().flat_map(|policy| (0..terms.seeds).map(move |seed| (policy, seed))).collect();
@@ -150,7 +150,12 @@ pub fn contest(trace: &Trace, policies: &[PolicySpec], terms: Terms<'_>, watch: 
     let work = || {
         let mut done = Vec::new();
         while let Some((place, (policy, seed))) = take(&jobs, &next) {
-            done.push((place, run(trace, policy, *seed, terms, watch)));
+            let run = run(trace, policy, *seed, terms, watch);
+            if run.is_err() {
+                // Nothing is scored where one failed: no other run is begun.
+                next.store(jobs.len(), Ordering::Relaxed);
+            }
+            done.push((place, run));
             (watch.ran)();
         }
         done
@@ -168,13 +173,12 @@ pub fn contest(trace: &Trace, policies: &[PolicySpec], terms: Terms<'_>, watch: 
         runs
     });
     runs.sort_by_key(|(place, _)| *place);
-    let mut runs = runs.into_iter().map(|(_, run)| run);
+    let mut runs = runs.into_iter().map(|(_, run)| run).collect::<Result<Vec<Run>, String>>()?.into_iter();
     let least = least_wait_hours(trace, terms.cloud);
     let mut scores = Vec::new();
     for policy in policies {
         let of_policy = runs.by_ref().take(usize::try_from(terms.seeds).unwrap_or(usize::MAX));
-        let of_policy: Vec<Run> = of_policy.collect::<Result<_, _>>()?;
-        let (tallies, took): (Vec<Tally>, Vec<f64>) = of_policy.into_iter().unzip();
+        let (tallies, took): (Vec<Tally>, Vec<f64>) = of_policy.unzip();
         #[expect(clippy::cast_precision_loss, reason = "a statistic")]
         let wall = took.iter().sum::<f64>() / took.len().max(1) as f64;
         scores.push(Score::new(policy.written.clone(), &tallies, least, terms.waiting, wall));
@@ -205,4 +209,30 @@ pub fn played<'a>(trace: &'a Trace, policy: &PolicySpec, seed: u64, terms: Terms
         return Err(failure);
     }
     Ok(week)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::replay::trace::{Job, TraceQueue};
+
+    #[test]
+    fn after_a_run_that_failed_no_other_is_begun() {
+        let job = Job { submitted: 0, duration: 600_000, queue: 0, user: 0, project: None };
+        let queues = vec![TraceQueue { name: "small".to_owned(), gpus: 1 }];
+        let (users, jobs) = (vec![String::new()], vec![job]);
+        let trace = Trace { name: "short".to_owned(), queues, users, projects: Vec::new(), jobs };
+        let cloud = CloudModel::default();
+        let terms = Terms { cloud: &cloud, seeds: 200, waiting: Rate::from_micros_per_hour(1) };
+        let ran = AtomicUsize::new(0);
+        let count = || {
+            ran.fetch_add(1, Ordering::Relaxed);
+        };
+        let watch = Watch { clock: &|| Timestamp::UNIX_EPOCH, ran: &count };
+        let policies = ["script:/nonexistent/policy.rhai", "tidegate"].map(|policy| policy.parse().unwrap());
+        let why = contest(&trace, &policies, terms, &watch).unwrap_err();
+        assert!(why.contains("it cannot be read"), "{why}");
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        assert!(ran.into_inner() <= threads, "no more than were under way");
+    }
 }

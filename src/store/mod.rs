@@ -102,6 +102,17 @@ pub trait Store: Send {
     }
 }
 
+/// How old tables are, for people.
+fn version_told(version: Option<i64>, newest: i64) -> String {
+    match version {
+        None => "without tables yet: the first loop makes them".to_owned(),
+        Some(version) if version < newest => {
+            format!("its tables are of version {version}; the next loop brings them to {newest}")
+        }
+        Some(version) => format!("its tables are of version {version}, this program's own"),
+    }
+}
+
 /// From when on things are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Keep {

@@ -1,7 +1,7 @@
 //! A program of the user's that is spoken to in lines: a child that lives long, with a pipe each way. It runs in a process
 //! group of its own, so that whatever it started ends with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +25,24 @@ const LOOK: Duration = Duration::from_millis(10);
 
 const OTHERS_WRITE: u32 = 0o022;
 const MODE: u32 = 0o7777;
+
+/// The groups of the programs that run.
+static RUNNING: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
+/// Ends every program that runs, for who is about to end and cannot wait for those that have them; `then` is called
+/// before another can be started.
+pub fn end_all(then: impl FnOnce()) {
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.iter().for_each(|group| kill(*group));
+    then();
+}
+
+fn kill(group: u32) {
+    if let Some(group) = i32::try_from(group).ok().and_then(Pid::from_raw) {
+        // A group that is gone needs no end.
+        let _ = kill_process_group(group, Signal::KILL);
+    }
+}
 
 /// What is heard of a program.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +87,7 @@ impl Program {
         if manner.guarded {
             refuse_exposed(path)?;
         }
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
         let mut child = Command::new(path)
             .current_dir(manner.folder)
             .env_clear()
@@ -78,6 +97,8 @@ impl Program {
             .stderr(Stdio::piped())
             .process_group(0)
             .spawn()?;
+        running.insert(child.id());
+        drop(running);
         let complaint = Arc::new(Mutex::new(String::new()));
         let (lines, to_write) = mpsc::channel::<String>();
         let (over, complained) = mpsc::channel();
@@ -131,10 +152,8 @@ impl Program {
         }
         // How it ended by itself, if it did; what it started may be there still.
         let status = self.child.try_wait().ok().flatten();
-        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            // A group that is gone needs no end.
-            let _ = kill_process_group(group, Signal::KILL);
-        }
+        kill(self.child.id());
+        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.child.id());
         let _ = self.child.wait();
         status.map_or_else(|| "it was ended".to_owned(), |status| format!("it ended ({status})"))
     }

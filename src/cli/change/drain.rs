@@ -61,8 +61,9 @@ impl Drain {
             return self.chosen(&choice, place).await;
         }
         let ids = self.instances.iter().map(|id| InstanceId::new(id.as_str()));
+        let names: Vec<_> = ids.clone().map(|id| super::no_machine(&id)).collect();
         let asks = ids.map(if self.cancel { Ask::CancelDrain } else { Ask::Drain }).collect();
-        super::order(place, Command::Ask(asks)).await
+        super::order_of(place, Command::Ask(asks), &names).await
     }
 
     /// `None`: the machines are named.
@@ -80,7 +81,7 @@ impl Drain {
         let view = the_loop.view().await?;
         if let Some(name) = &choice.pool {
             let pool = view.settings.pool(name);
-            let pool = pool.ok_or_else(|| Failure::Failed(format!("there is no pool `{name}`")))?;
+            let pool = pool.ok_or_else(|| Failure::Usage(format!("there is no pool `{name}`")))?;
             if pool.provider == Provider::Kubernetes {
                 return self.close(pool, &view, &mut the_loop).await;
             }

@@ -31,6 +31,7 @@ pub(in crate::cli) struct Hold {
 impl Hold {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let instance = InstanceId::new(self.instance.as_str());
+        let names = [super::no_machine(&instance)];
         let mut the_loop = Loop::connect(place).await?;
         let ask = if self.release {
             Ask::Release(instance)
@@ -42,6 +43,6 @@ impl Hold {
                 .map_err(|_| Failure::Usage(format!("{} is too long", span::Exact(self.lasts))))?;
             Ask::Hold { instance, hold: Held { until, by: person(), why: self.why.clone() } }
         };
-        the_loop.order(Command::Ask(vec![ask])).await
+        the_loop.order(Command::Ask(vec![ask])).await.map_err(|failure| super::slip(failure, &names))
     }
 }

@@ -7,7 +7,8 @@ use crate::cli::failure::Failure;
 use crate::cli::reach::Loop;
 use crate::engine::command::Command;
 use crate::engine::event::View;
-use crate::model::ids::{PoolName, QueueName};
+use crate::model::ids::PoolName;
+use crate::model::reason::Reason;
 use crate::model::snapshot::Ask;
 
 /// Start one machine more, whatever waits; limits and budgets hold
@@ -25,19 +26,24 @@ impl Launch {
         let mut the_loop = Loop::connect(place).await?;
         let view = the_loop.view().await?;
         let ask = self.ask(&view)?;
-        the_loop.order(Command::Ask(vec![ask])).await
+        let names = [Reason::NoSuchPool { pool: PoolName::new(self.pool.as_str()) }];
+        the_loop.order(Command::Ask(vec![ask])).await.map_err(|failure| super::slip(failure, &names))
     }
 
     fn ask(&self, view: &View) -> Result<Ask, Failure> {
         let pool = PoolName::new(self.pool.as_str());
         let queue = match &self.queue {
-            Some(queue) => QueueName::new(queue.as_str()),
+            Some(queue) => {
+                let named = view.settings.queues.iter().find(|other| other.name.as_str() == queue);
+                let missing = || Failure::Usage(format!("no queue of the settings is called `{queue}`"));
+                named.map(|queue| queue.name.clone()).ok_or_else(missing)?
+            }
             None => view
                 .settings
                 .queues_of(&pool)
                 .next()
                 .map(|queue| queue.name.clone())
-                .ok_or_else(|| Failure::Failed(format!("no queue of the settings names a pool `{pool}`")))?,
+                .ok_or_else(|| Failure::Usage(format!("no queue of the settings names a pool `{pool}`")))?,
         };
         Ok(Ask::Launch { pool, queue })
     }
@@ -56,6 +62,7 @@ mod tests {
         let asked = |queue: &str| Ask::Launch { pool: "p4d".into(), queue: queue.into() };
         assert_eq!(launch("p4d", None).ask(&view).unwrap(), asked("train"));
         assert_eq!(launch("p4d", Some("eval")).ask(&view).unwrap(), asked("eval"));
-        assert!(launch("nope", None).ask(&view).is_err());
+        assert_eq!(launch("nope", None).ask(&view).unwrap_err().code(), 2);
+        assert_eq!(launch("p4d", Some("nope")).ask(&view).unwrap_err().code(), 2);
     }
 }

@@ -21,7 +21,8 @@ pub(in crate::cli) struct Replace {
 impl Replace {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let instance = InstanceId::new(self.instance.as_str());
+        let names = [super::no_machine(&instance)];
         let ask = if self.cancel { Ask::LetBe(instance) } else { Ask::Replace(instance) };
-        super::order(place, Command::Ask(vec![ask])).await
+        super::order_of(place, Command::Ask(vec![ask]), &names).await
     }
 }

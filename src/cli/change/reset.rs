@@ -7,6 +7,7 @@ use crate::cli::failure::Failure;
 use crate::engine::command::Command;
 use crate::model::breaker;
 use crate::model::ids::PoolName;
+use crate::model::reason::Reason;
 
 /// End back-offs: what failed is tried again at once, and failed boots are forgiven
 #[derive(Debug, Args)]
@@ -22,6 +23,8 @@ pub(in crate::cli) struct Reset {
 impl Reset {
     pub(in crate::cli) async fn run(&self, place: &Place) -> Result<(), Failure> {
         let pool = self.pool.as_deref().map(PoolName::new);
-        super::order(place, Command::ResetBackOff(pool.map_or(breaker::Reset::All, breaker::Reset::Pool))).await
+        let names: Vec<_> = pool.iter().map(|pool| Reason::NoSuchPool { pool: pool.clone() }).collect();
+        let what = pool.map_or(breaker::Reset::All, breaker::Reset::Pool);
+        super::order_of(place, Command::ResetBackOff(what), &names).await
     }
 }

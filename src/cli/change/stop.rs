@@ -52,7 +52,7 @@ impl Stop {
         for id in &self.instances {
             let found =
                 view.snapshot.instances.iter().find(|instance| instance.id.as_str() == id && instance.is_there());
-            let instance = found.ok_or_else(|| Failure::Failed(format!("there is no machine `{id}` in this fleet")))?;
+            let instance = found.ok_or_else(|| Failure::Usage(format!("there is no machine `{id}` in this fleet")))?;
             if instance.may_have_task() {
                 if !self.kill {
                     let task = task(instance);
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn an_unknown_machine_stops_the_whole_order() {
-        assert_eq!(stop(&["i-drained", "i-nope"], true).decide(&view()).unwrap_err().code(), 1);
+        assert_eq!(stop(&["i-drained", "i-nope"], true).decide(&view()).unwrap_err().code(), 2);
     }
 
     #[test]

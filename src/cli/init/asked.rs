@@ -3,6 +3,7 @@
 use super::draft;
 use super::found::{Found, Offered};
 use crate::cli::failure::Failure;
+use crate::cli::reach;
 use crate::cli::say::{ask, say};
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::ids::MachineType;
@@ -65,14 +66,19 @@ impl Asker {
     /// Notes what no answer can mend.
     pub(super) fn needs(&mut self, found: &Found) {
         match &found.queues {
-            None => {
-                self.lacks("a ClearML server that answers: `clearml-init`, or CLEARML_API_HOST and the keys beside it");
-            }
+            None => self.lacks(found.server_needs.as_deref().unwrap_or(
+                "a ClearML server that answers: `clearml-init`, or CLEARML_API_HOST and the keys beside it",
+            )),
             Some(queues) if queues.is_empty() => self.lacks("a queue on the ClearML server: it has none"),
             Some(_) => {}
         }
         if found.cloud.is_none() {
-            self.lacks("credentials of a cloud: `aws configure`, or `gcloud auth application-default login`");
+            self.lacks(
+                found
+                    .cloud_needs
+                    .as_deref()
+                    .unwrap_or("credentials of a cloud: `aws configure`, or `gcloud auth application-default login`"),
+            );
         }
     }
 
@@ -126,7 +132,7 @@ impl Asker {
     }
 
     pub(super) fn fleet(&self, given: Option<&str>) -> Result<String, Failure> {
-        let default = draft::fleet_of(&crate::cli::reach::person());
+        let default = draft::fleet_of(&reach::person(), &reach::host());
         match given {
             Some(given) => Ok(given.to_owned()),
             None if self.has_person => {
@@ -238,7 +244,9 @@ fn price(spec: &TypeSpec) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::found::server_needs;
     use super::*;
+    use crate::world::tracker::TrackerError;
 
     #[test]
     fn a_choice_is_a_number_or_a_name_and_nothing_else() {
@@ -284,6 +292,19 @@ mod tests {
         assert!(asker.asks_in_vain());
         let told = asker.finish().unwrap_err().to_string();
         assert!(told.contains("a ClearML server that answers") && told.contains("credentials of a cloud"), "{told}");
+        // Where there are credentials, they are not what is missing.
+        let from = "clearml.conf".to_owned();
+        let refused = TrackerError::Credentials { server: "http://ml".to_owned(), from, message: "no".to_owned() };
+        found.server_needs = Some(server_needs(&refused));
+        found.cloud_needs = Some("an answer of aws in us-east-1".to_owned());
+        let mut asker = Asker::new(true);
+        asker.needs(&found);
+        let told = asker.finish().unwrap_err().to_string();
+        assert_eq!(
+            told,
+            "nothing was written; still needed:\n  ClearML credentials that http://ml takes: those of clearml.conf are \
+             refused; `clearml-init` takes new ones\n  an answer of aws in us-east-1"
+        );
         found.queues = Some(vec![Offered { name: "gpu".to_owned(), waiting: 2 }]);
         found.cloud = Some(super::super::found::CloudFound { provider: Provider::Aws, region: "us-east-1".to_owned() });
         let mut asker = Asker::new(true);

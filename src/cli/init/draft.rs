@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use crate::cli::check::unpriced;
 use crate::model::catalogue::{Catalogue, TypeSpec};
 use crate::model::ids::{Actor, MachineType, QueueName};
 use crate::model::money::{Exact, ExactRate, Money, Rate};
@@ -26,6 +27,9 @@ const PRICED: [(Provider, &str); 2] = [(Provider::Aws, "us-east-1"), (Provider::
 
 /// The zones of Google's regions by their letters, where they are not the first three.
 const ZONES: [(&str, &str); 3] = [("us-central1", "abcf"), ("us-east1", "bcd"), ("europe-west1", "bcd")];
+
+/// The pool's name.
+pub(super) const POOL: &str = "first";
 
 /// The answers.
 #[derive(Debug, Clone)]
@@ -61,6 +65,12 @@ impl Draft {
         format!("queues {}, at most {max} machines and {budget} a day", queues.join(", "))
     }
 
+    /// What is unlikely to be meant: types of which the table has heard in no region.
+    pub(super) fn warnings(&self, catalogue: &Catalogue) -> Vec<String> {
+        let unheard = self.types.iter().filter(|kind| catalogue.spec_near(self.provider, &self.region, kind).is_none());
+        unheard.map(|kind| format!("pool {POOL}: {}", unpriced(kind, &self.region, POOL))).collect()
+    }
+
     /// The settings' text.
     pub(super) fn text(&self) -> String {
         let Self { fleet, region, max, budget, .. } = self;
@@ -93,7 +103,7 @@ impl Draft {
             quoted(&Exact(*budget).to_string()),
         );
         for queue in &self.queues {
-            let _ = write!(text, "\n[queue.{}]\npools = [\"first\"]\nmax = {max}\n", word(queue.as_str()));
+            let _ = write!(text, "\n[queue.{}]\npools = [\"{POOL}\"]\nmax = {max}\n", word(queue.as_str()));
         }
         let (provider, image) = match self.provider {
             Provider::Gce => ("gce", "image"),
@@ -101,7 +111,7 @@ impl Draft {
         };
         let _ = write!(
             text,
-            "\n# A kind of machine: the types are tried in order.\n[pool.first]\nprovider = \"{provider}\"\nregion = {}\ntypes = {}\n\
+            "\n# A kind of machine: the types are tried in order.\n[pool.{POOL}]\nprovider = \"{provider}\"\nregion = {}\ntypes = {}\n\
              market = \"on-demand\"          # or \"spot\": cheaper, and taken back with little notice\n{image} = {}\n",
             quoted(region),
             list(self.types.iter().map(MachineType::as_str)),
@@ -128,11 +138,15 @@ impl Draft {
     }
 }
 
-/// `ann-fleet`, of what a person is called.
-pub(super) fn fleet_of(person: &Actor) -> String {
-    let name: String =
-        person.as_str().chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect();
-    format!("{}-fleet", if name.is_empty() { "first" } else { &name })
+/// `ann-fleet`, of what a person is called; of who has no name, after the host: the same number is somebody else on another.
+pub(super) fn fleet_of(person: &Actor, host: &str) -> String {
+    let is_number = person.as_str().starts_with("uid ");
+    let host = host.split('.').next().unwrap_or_default();
+    let plain = |name: &str| -> String {
+        name.chars().filter(|letter| letter.is_ascii_alphanumeric() || *letter == '-').collect()
+    };
+    let names = [if is_number { "" } else { person.as_str() }, host, "first"].map(plain);
+    format!("{}-fleet", names.into_iter().find(|name| !name.is_empty()).unwrap_or_default())
 }
 
 /// What can be rented there, with a price, cheapest first, those with GPUs before those without.
@@ -261,9 +275,25 @@ mod tests {
     }
 
     #[test]
+    fn a_type_that_nobody_has_heard_of_is_warned_of() {
+        let catalogue = crate::cli::live::price_table().unwrap();
+        let warned = |kind: &str| Draft { types: vec![kind.into()], ..draft() }.warnings(&catalogue);
+        assert_eq!(warned("g4dn.xlarge"), [""; 0]);
+        let region = draft().region;
+        let told = format!("pool first: no price is known for nosuch.xlarge in {region}: set pool.first.price");
+        assert_eq!(warned("nosuch.xlarge"), [told]);
+    }
+
+    #[test]
     fn a_fleet_is_called_after_its_person() {
-        for (person, fleet) in [("ann", "ann-fleet"), ("ann@host:1/x", "annhost1x-fleet"), ("", "first-fleet")] {
-            assert_eq!(fleet_of(&person.into()), fleet);
+        for (person, host, fleet) in [
+            ("ann", "gpu-1", "ann-fleet"),
+            ("ann@host:1/x", "gpu-1", "annhost1x-fleet"),
+            ("uid 1000", "gpu-1.example.com", "gpu-1-fleet"),
+            ("", "gpu-1", "gpu-1-fleet"),
+            ("uid 1000", "", "first-fleet"),
+        ] {
+            assert_eq!(fleet_of(&person.into(), host), fleet);
         }
     }
 

@@ -11,6 +11,7 @@ use crate::model::snapshot::ErrorClass;
 use crate::store::settings::parse;
 use crate::world::World;
 use crate::world::cloud::CloudError;
+use crate::world::tracker::TrackerError;
 
 /// Where machines are rented if nobody says otherwise.
 const AWS_REGION: &str = "us-east-1";
@@ -57,6 +58,10 @@ pub(super) struct Found {
     /// `None`: the server could not be asked.
     pub queues: Option<Vec<Offered>>,
     pub cloud: Option<CloudFound>,
+    /// What is wrong with the server where there are credentials for it; what would mend it.
+    pub server_needs: Option<String>,
+    /// The same of the cloud that was tried first.
+    pub cloud_needs: Option<String>,
     agents: bool,
 }
 
@@ -88,7 +93,10 @@ impl Found {
                     found.cloud = Some(CloudFound { provider, region });
                     break;
                 }
-                Err(error) => found.say(Mark::Wrong, refused(provider, &region, &error)),
+                Err(error) => {
+                    found.cloud_needs = found.cloud_needs.take().or_else(|| cloud_needs(provider, &region, &error));
+                    found.say(Mark::Wrong, refused(provider, &region, &error));
+                }
             }
         }
         found
@@ -98,7 +106,10 @@ impl Found {
     async fn ask(&mut self, world: &World) {
         match world.tracker.check().await {
             Ok(said) => self.say(Mark::Fine, format!("clearml: {said}")),
-            Err(error) => self.say(Mark::Wrong, format!("clearml: {error}")),
+            Err(error) => {
+                self.server_needs = Some(server_needs(&error));
+                self.say(Mark::Wrong, format!("clearml: {error}"));
+            }
         }
         match world.tracker.queues().await {
             Ok(queues) => {
@@ -110,7 +121,10 @@ impl Found {
                 queues.sort_by_key(|queue| (std::cmp::Reverse(queue.waiting), queue.name.clone()));
                 self.queues = Some(queues);
             }
-            Err(error) => self.say(Mark::Wrong, format!("clearml: its queues cannot be read: {error}")),
+            Err(error) => {
+                self.server_needs.get_or_insert_with(|| server_needs(&error));
+                self.say(Mark::Wrong, format!("clearml: its queues cannot be read: {error}"));
+            }
         }
     }
 
@@ -128,6 +142,33 @@ impl Found {
             let _ = writeln!(text, "{:<7} {said}", mark.word());
             text
         })
+    }
+}
+
+/// What a server needs that was asked with credentials.
+pub(super) fn server_needs(error: &TrackerError) -> String {
+    match error {
+        TrackerError::Credentials { server, from, .. } => {
+            format!(
+                "ClearML credentials that {server} takes: those of {from} are refused; `clearml-init` takes new ones"
+            )
+        }
+        TrackerError::Unreachable { server, .. } => {
+            format!("an answer of {server}: whether it runs, and whether its address is right")
+        }
+        error => format!("a ClearML server that answers as one: {error}"),
+    }
+}
+
+/// What a cloud needs that was asked with credentials; `None`: there are none.
+fn cloud_needs(provider: Provider, region: &str, error: &CloudError) -> Option<String> {
+    let cloud = provider.word();
+    match (error.class, &error.code) {
+        (ErrorClass::Credentials, None) => None,
+        (ErrorClass::Credentials, Some(code)) => {
+            Some(format!("credentials that {cloud} takes in {region}: those that are there are refused ({code})"))
+        }
+        _ => Some(format!("an answer of {cloud} in {region}, with the credentials that are there: {error}")),
     }
 }
 
@@ -201,7 +242,13 @@ mod tests {
         };
         let told = refused(Provider::Aws, "us-east-1", &none);
         assert!(told.starts_with("aws us-east-1: no credentials: `aws configure`"), "{told}");
+        assert_eq!(cloud_needs(Provider::Aws, "us-east-1", &none), None);
         let bad = CloudError { code: Some("AuthFailure".to_owned()), ..none };
+        let needs = cloud_needs(Provider::Aws, "us-east-1", &bad).unwrap();
+        assert_eq!(needs, "credentials that aws takes in us-east-1: those that are there are refused (AuthFailure)");
+        let silent = CloudError { class: ErrorClass::Unknown, code: None, ..bad.clone() };
+        let needs = cloud_needs(Provider::Aws, "us-east-1", &silent).unwrap();
+        assert!(needs.starts_with("an answer of aws in us-east-1, with the credentials that are there: "), "{needs}");
         assert!(refused(Provider::Aws, "us-east-1", &bad).contains("AuthFailure (credentials): Describe"));
     }
 }

@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::live::price_table;
 use super::looks::Looks;
 use super::say::{has_person, say};
+use crate::model::catalogue::Catalogue;
 use crate::model::ids::QueueName;
 use crate::model::money::{Exact, Money};
 use crate::model::settings::Provider;
@@ -97,7 +98,8 @@ impl Init {
             .map_or(Ok(()), |region| asked::given("--region", asked::fits(Part::Pool, "region", region)))?;
         let found = Found::look(self.provider.map(CloudName::provider), self.region.as_deref()).await;
         say(&found.told())?;
-        let draft = self.answers(&mut asker, &found)?;
+        let catalogue = price_table()?;
+        let draft = self.answers(&mut asker, &found, &catalogue)?;
         asker.finish()?;
         let draft = draft.ok_or_else(|| Failure::Failed("nothing was chosen".to_owned()))?;
         let text = draft.text();
@@ -110,11 +112,12 @@ impl Init {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
         create(path, &text).map_err(failed)?;
+        draft.warnings(&catalogue).iter().try_for_each(|warning| say(&format!("warn    {warning}\n")))?;
         Ok(draft.in_short())
     }
 
     /// `None`: something is missing, which the asker tells.
-    fn answers(&self, asker: &mut Asker, found: &Found) -> Result<Option<Draft>, Failure> {
+    fn answers(&self, asker: &mut Asker, found: &Found, catalogue: &Catalogue) -> Result<Option<Draft>, Failure> {
         asker.needs(found);
         if let Some(cloud) = &found.cloud {
             self.check_given(cloud.provider)?;
@@ -125,9 +128,8 @@ impl Init {
         }
         let queues = asker.queues(&self.queues, found)?;
         let Some(cloud) = found.cloud.as_ref().filter(|_| !asker.asks_in_vain()) else { return Ok(None) };
-        let catalogue = price_table()?;
-        let types = asker.types(&self.types, cloud.provider, &cloud.region, &catalogue)?;
-        let has_gpu = types.first().is_some_and(|kind| draft::gpus(&catalogue, cloud.provider, kind) > 0);
+        let types = asker.types(&self.types, cloud.provider, &cloud.region, catalogue)?;
+        let has_gpu = types.first().is_some_and(|kind| draft::gpus(catalogue, cloud.provider, kind) > 0);
         let image = asker.image(self.image.as_deref(), cloud.provider, has_gpu)?;
         let max = asker.number("Machines at most", self.max, 2)?;
         let budget = asker.money("Money for a day at most", self.budget, draft::SMALL)?;
@@ -135,7 +137,7 @@ impl Init {
         if queues.is_empty() || types.is_empty() {
             return Ok(None);
         }
-        let rate = types.iter().filter_map(|kind| draft::rate(&catalogue, cloud.provider, &cloud.region, kind)).max();
+        let rate = types.iter().filter_map(|kind| draft::rate(catalogue, cloud.provider, &cloud.region, kind)).max();
         Ok(Some(Draft {
             fleet,
             queues: queues.into_iter().map(QueueName::from).collect(),

@@ -49,7 +49,7 @@ impl Journal {
             Ok(mut the_loop) => {
                 // The demo's time is not ours.
                 let now = the_loop.view().await?.at;
-                match the_loop.ask(Command::Journal(self.filter(now))).await? {
+                match the_loop.ask(Command::Journal(self.filter(now))).await.map_err(unread)? {
                     Answer::Journal(entries) => entries,
                     other => return Err(Failure::Failed(format!("the loop answered {other:?}"))),
                 }
@@ -73,7 +73,8 @@ impl Journal {
         let now = the_loop.view().await?.at;
         let filter = self.filter(now);
         // What is written before the answer is in it; what comes after it on this connection was written later.
-        let Answer::Journal(mut entries) = the_loop.ask(Command::Journal(filter.clone())).await? else {
+        let answer = the_loop.ask(Command::Journal(filter.clone())).await.map_err(unread)?;
+        let Answer::Journal(mut entries) = answer else {
             return Err(Failure::Failed("the loop answered with something else".to_owned()));
         };
         entries.reverse();
@@ -98,6 +99,14 @@ impl Journal {
             text: self.text.clone(),
             limit: self.limit,
         }
+    }
+}
+
+/// No rule keeps the loop from telling its journal: where it does not, its store did not answer.
+fn unread(failure: Failure) -> Failure {
+    match failure {
+        Failure::Refused(said) => Failure::NotReachable(said),
+        other => other,
     }
 }
 
@@ -156,6 +165,12 @@ pub(super) fn text(entries: &[Entry]) -> String {
 mod tests {
     use super::*;
     use crate::model::journal::{EntryKind, Subject};
+
+    #[test]
+    fn a_store_that_does_not_answer_the_loop_is_not_reachable() {
+        assert_eq!(unread(Failure::Refused("db:5432 cannot be reached".to_owned())).code(), 4);
+        assert_eq!(unread(Failure::Failed("no".to_owned())).code(), 1);
+    }
 
     #[test]
     fn a_line_each_newest_first() {

@@ -86,7 +86,7 @@ fn unknown(view: &View, name: &str) -> Failure {
     let instances = view.snapshot.instances.iter().map(|instance| instance.id.as_str());
     let pools = view.settings.pools.iter().map(|pool| pool.name.as_str());
     let hint = did_you_mean(name, queues.chain(instances).chain(pools));
-    Failure::Failed(format!("no queue, machine or pool is called `{name}`{hint}"))
+    Failure::Usage(format!("no queue, machine or pool is called `{name}`{hint}"))
 }
 
 fn about(view: &View, name: &str) -> Vec<Step> {

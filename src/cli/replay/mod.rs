@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::Args;
 use schemars::JsonSchema;
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Place;
 use super::failure::Failure;
@@ -19,6 +20,7 @@ use super::table::{Side, table};
 use crate::model::money::Rate;
 use crate::replay::contest::{Contest, PolicySpec, Terms, contest};
 use crate::replay::trace::Trace;
+use crate::world::program;
 use progress::Progress;
 use world::WorldArgs;
 
@@ -28,7 +30,7 @@ use world::WorldArgs;
 #[derive(Debug, Args)]
 pub(super) struct Replay {
     /// Traces
-    #[arg(required_unless_present_any = ["gates", "from_clearml"], value_name = "TRACE")]
+    #[arg(required_unless_present_any = ["gates", "from_clearml"], conflicts_with = "from_clearml", value_name = "TRACE")]
     traces: Vec<PathBuf>,
     /// Who decides: `tidegate`, `tidegate:keep_alive=1m`, `clearml`, `clearml:poll=30s,idle=60s`, `script:FILE`, `exec:FILE`; many times
     #[arg(long = "policy", value_name = "POLICY", default_values = ["tidegate", "clearml"])]
@@ -60,6 +62,7 @@ pub(super) struct Told {
 
 impl Replay {
     pub(super) fn run(&self, place: &Place) -> Result<(), Failure> {
+        end_programs_with_us()?;
         if let Some(folder) = &self.gates {
             return self.judge(folder);
         }
@@ -83,6 +86,30 @@ impl Replay {
         }
         contests.iter().try_for_each(|contest| say(&text(contest)))
     }
+}
+
+/// A signal that ends this program ends those that it started, which have groups of their own.
+#[expect(clippy::disallowed_methods, reason = "it waits for a signal, and ends with the program")]
+fn end_programs_with_us() -> Result<(), Failure> {
+    let runtime = crate::cli::runtime()?;
+    let both = {
+        let _inside = runtime.enter();
+        signal(SignalKind::terminate()).and_then(|terminate| Ok((terminate, signal(SignalKind::interrupt())?)))
+    };
+    let (mut terminate, mut interrupt) = both.map_err(|error| Failure::Failed(format!("no signals: {error}")))?;
+    std::thread::spawn(move || {
+        let heard = runtime.block_on(async {
+            tokio::select! {
+                _ = terminate.recv() => signal_hook::consts::SIGTERM,
+                _ = interrupt.recv() => signal_hook::consts::SIGINT,
+            }
+        });
+        program::end_all(|| {
+            // It does not return: whoever waits for this program sees by which signal it ended.
+            let _ = signal_hook::low_level::emulate_default_handler(heard);
+        });
+    });
+    Ok(())
 }
 
 fn open(files: &[PathBuf]) -> Result<Vec<Trace>, Failure> {

@@ -70,9 +70,6 @@ impl Spend {
         if self.csv.is_none() && self.html.is_none() {
             return if self.json { say_json(&told.answer()) } else { say(&told.text()) };
         }
-        if report.is_empty() {
-            return Err(Failure::Failed(told.nothing()));
-        }
         // All are made before any is written.
         let sheet = self.csv.as_ref().map(|path| Ok((path, sheet::csv(&told)?)));
         let page = self.html.as_ref().map(|path| Ok((path, page::html(&told)?)));
@@ -80,7 +77,11 @@ impl Spend {
         for (path, text) in made.map_err(Failure::Failed)? {
             write(path, &text)?;
         }
-        if self.json { say_json(&told.answer()) } else { Ok(()) }
+        match (self.json, report.is_empty()) {
+            (true, _) => say_json(&told.answer()),
+            (false, true) => say(&format!("{}\n", told.nothing())),
+            (false, false) => Ok(()),
+        }
     }
 }
 

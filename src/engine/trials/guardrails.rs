@@ -4,10 +4,11 @@ use super::world::Scripted;
 use super::{Disk, SETTINGS, Trial};
 use crate::engine::command::{Command, Edit};
 use crate::engine::event::Answer;
+use crate::model::journal::EntryKind;
 use crate::model::record::Record;
 use crate::model::snapshot::Ask;
 use crate::store::Store;
-use crate::store::settings::SettingsFile;
+use crate::store::settings::{SettingsFile, create, guardrail_places};
 use crate::world::clock::Clock;
 
 impl Trial {
@@ -45,4 +46,39 @@ async fn a_console_that_is_read_only_changes_nothing() {
     trial.pass(60).await;
     let world = &trial.world;
     assert_eq!(["launch", "terminate", "renew_lease", "order_drain"].map(|call| world.calls(call)), [0; 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn guardrails_that_come_while_the_loop_runs_hold_it_and_people() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, rails) = (folder.path().join("tidegate.toml"), folder.path().join("guardrails.toml"));
+    create(&path, SETTINGS).unwrap();
+    let disk = Disk::default();
+    disk.clone().commit(&[Record::Armed(true)]).await.unwrap();
+    let clock = Clock::simulated("2026-11-02T08:00:00Z".parse().unwrap(), 1);
+    let settings = SettingsFile::open_guarded(&path, guardrail_places(&path, None)).unwrap();
+    let world = Scripted::new(clock, 0);
+    let mut trial = Trial::start(world.clone(), disk, clock, settings);
+    trial.pass(30).await;
+    create(&rails, "read_only = true\n").unwrap();
+    trial.pass(60).await;
+    world.facts().waiting.push("t9".into());
+    trial.pass(120).await;
+    assert_eq!((world.calls("launch"), trial.view().read_only()), (0, rails.to_str()));
+    let edit = Edit { key: "limits.max".to_owned(), value: Some("3".to_owned()) };
+    let refused = trial.ask(Command::Set { edits: vec![edit], seen: None }).await.unwrap_err();
+    assert!(refused.starts_with("read only, by the guardrails of "), "{refused}");
+    let why = |trial: &Trial, kind| trial.journal.iter().rev().find(|entry| entry.kind == kind).unwrap().reason.clone();
+    let come = why(&trial, EntryKind::Edited);
+    assert!(come.contains("guardrails.toml hold now") && come.contains("nothing is done from here"), "{come}");
+    std::fs::remove_file(&rails).unwrap();
+    trial.pass(120).await;
+    assert!(why(&trial, EntryKind::Edited).ends_with("guardrails.toml are gone"));
+    assert_eq!(world.facts().machines.len(), 1, "what waits is served again");
+    // One that is wrong forbids everything until it is mended.
+    create(&rails, "max = many\n").unwrap();
+    trial.pass(60).await;
+    let refused = trial.ask(Command::Pause).await.unwrap_err();
+    assert!(refused.starts_with("read only, by the guardrails of "), "{refused}");
+    assert!(why(&trial, EntryKind::Alarm).contains("guardrails.toml:1:7:"));
 }

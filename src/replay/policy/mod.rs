@@ -39,7 +39,7 @@ fn restart_at(week: &Week<'_>) -> Option<Millis> {
     (week.cloud.fault == Some(Fault::Restart)).then_some(middle)
 }
 
-/// Plays a whole trace under a policy, or until there is nothing more to be waited for.
+/// Plays a whole trace under a policy, or until there is nothing more to be waited for, or what it did counts for nothing.
 pub fn play(week: &mut Week<'_>, policy: &mut dyn Policy) {
     // The loop ran before the week began: its first look comes at any moment.
     let mut next = first_look(week);
@@ -58,6 +58,9 @@ pub fn play(week: &mut Week<'_>, policy: &mut dyn Policy) {
             policy.restart(week);
         }
         next = policy.act(week).max(week.now() + 1);
+        if policy.failure().is_some() {
+            break;
+        }
     }
 }
 
@@ -182,6 +185,33 @@ mod tests {
         }
 
         fn restart(&mut self, _week: &Week<'_>) {}
+    }
+
+    /// Fails at its first look.
+    struct Failing {
+        looks: usize,
+    }
+
+    impl Policy for Failing {
+        fn act(&mut self, week: &mut Week<'_>) -> Millis {
+            self.looks += 1;
+            week.now() + 60_000
+        }
+
+        fn failure(&self) -> Option<String> {
+            (self.looks > 0).then(|| "it fails".to_owned())
+        }
+
+        fn restart(&mut self, _week: &Week<'_>) {}
+    }
+
+    #[test]
+    fn a_policy_that_failed_is_not_asked_again() {
+        let (trace, cloud) = (day(0), CloudModel::default());
+        let mut week = Week::new(&trace, &cloud, 0);
+        let mut policy = Failing { looks: 0 };
+        play(&mut week, &mut policy);
+        assert_eq!(policy.looks, 1);
     }
 
     /// Three jobs of ten minutes, at once.

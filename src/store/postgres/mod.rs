@@ -5,6 +5,7 @@
 
 #[path = "../sql/bills.rs"]
 mod bills;
+mod check;
 #[path = "../sql/columns.rs"]
 mod columns;
 mod heard;
@@ -93,6 +94,16 @@ impl PostgresStore {
     fn unconnected(options: PgConnectOptions, schema: String, now: fn() -> Timestamp) -> Self {
         let keep_for = KEPT_IN_MEMORY;
         Self { options, schema, connection: None, silent_since: None, leads: None, heard: None, keep_for, now }
+    }
+
+    /// Says what is at an address for the fleet, without making or changing anything.
+    pub async fn check(address: &str, fleet: &FleetId) -> Result<String, StoreError> {
+        let (options, schema) = (open::options(address)?, open::schema(fleet));
+        let (host, port) = (options.get_host(), options.get_port());
+        let silent = StoreError::Unreached {
+            message: format!("{host}:{port} has not answered for {} s", LONGEST_READ.as_secs()),
+        };
+        timeout(LONGEST_READ, check::check(&options, &schema)).await.unwrap_or(Err(silent))
     }
 
     /// Shows every interval that bills some of the time from `from` to `to`, with its shares; none is held.

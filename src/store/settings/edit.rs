@@ -23,6 +23,8 @@ pub enum EditError {
     Invalid(SettingsProblems),
     #[error("the settings file does not parse: mend it first: {0}")]
     Broken(SettingsProblems),
+    #[error("read only, by the guardrails of {from}: nothing can be changed from here")]
+    ReadOnly { from: String },
     #[error("the settings were changed since you looked (they were {seen}, they are {now}): look again")]
     Changed { seen: Revision, now: Revision },
     #[error("{} was written by another hand at the same moment: try again", .path.display())]

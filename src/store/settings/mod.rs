@@ -19,7 +19,7 @@ pub use edit::EditError;
 pub use locate::{NotFound, VARIABLE, default_place, locate};
 pub use parse::parse;
 pub use problem::{Position, Problem, SettingsProblems};
-pub use rails::{GUARDRAILS, guardrail_files};
+pub use rails::{GUARDRAILS, GuardrailPlace, guardrail_places};
 pub use watch::{Watcher, watch};
 
 use crate::model::ids::Revision;
@@ -55,8 +55,8 @@ impl SettingsFile {
         Self::open_guarded(path, Vec::new())
     }
 
-    /// The same, under these guardrails files.
-    pub fn open_guarded(path: &Path, guardrails: Vec<PathBuf>) -> Result<Self, SettingsProblems> {
+    /// The same, under the guardrails of these places.
+    pub fn open_guarded(path: &Path, guardrails: Vec<GuardrailPlace>) -> Result<Self, SettingsProblems> {
         let text = disk::read(path)?;
         let written = parse(&text, path)?;
         Ok(Self::under(Rails::open(guardrails)?, People::default(), Some(path.to_owned()), text, written))
@@ -149,6 +149,11 @@ impl SettingsFile {
         self.rails.read_only()
     }
 
+    /// The guardrails files that are followed.
+    pub fn guardrail_files(&self) -> impl Iterator<Item = &Path> {
+        self.rails.files()
+    }
+
     /// The text of what runs.
     #[must_use]
     pub fn text(&self) -> &str {
@@ -177,6 +182,9 @@ impl SettingsFile {
             Some(new) => (&new.text, &*new.written, &new.settings),
             None => (&self.text, &*self.written, &self.settings),
         };
+        if let Some(from) = changed.as_ref().unwrap_or(&*self).read_only() {
+            return Err(EditError::ReadOnly { from: from.to_owned() });
+        }
         if let Some(seen) = seen.filter(|seen| **seen != runs.revision) {
             return Err(EditError::Changed { seen: seen.clone(), now: runs.revision.clone() });
         }
@@ -208,6 +216,10 @@ impl SettingsFile {
     /// something else by now.
     pub fn rewrite(&mut self, text: &str, was: &str) -> Result<Arc<Settings>, EditError> {
         let written = self.parse(text).map_err(EditError::Invalid)?;
+        let rails = self.rails.look().map_err(EditError::Broken)?.unwrap_or_else(|| self.rails.clone());
+        if let Some(from) = rails.read_only() {
+            return Err(EditError::ReadOnly { from: from.to_owned() });
+        }
         let put = match &self.path {
             Some(path) => disk::replace(path, was, text)
                 .map_err(|error| EditError::Write { path: path.clone(), message: error.to_string() })?,
@@ -216,7 +228,7 @@ impl SettingsFile {
         if !put {
             return Err(EditError::Overtaken { path: self.path.clone().unwrap_or_else(|| IN_MEMORY.into()) });
         }
-        let (rails, people) = (std::mem::take(&mut self.rails), std::mem::take(&mut self.people));
+        let people = std::mem::take(&mut self.people);
         *self = Self::under(rails, people, self.path.take(), text.to_owned(), written);
         Ok(self.settings())
     }
@@ -230,12 +242,35 @@ impl SettingsFile {
                 Some(Ok(self.settings()))
             }
             Ok(None) => self.problem.take().map(|_| Ok(self.settings())),
-            Err(problems) if self.problem.as_ref() == Some(&problems) => None,
             Err(problems) => {
+                let is_told = self.problem.take().as_ref() == Some(&problems);
+                let is_new = self.heed_guardrails() || !is_told;
                 self.problem = Some(problems.clone());
-                Some(Err(problems))
+                is_new.then_some(Err(problems))
             }
         }
+    }
+
+    /// Guardrails hold whatever the settings on disk are worth; whether others do now.
+    fn heed_guardrails(&mut self) -> bool {
+        let before = (
+            self.guardrail_files().map(Path::to_owned).collect::<Vec<_>>(),
+            self.settings(),
+            self.read_only().is_some(),
+        );
+        let rails = match self.rails.look() {
+            Ok(rails) => rails.unwrap_or_else(|| self.rails.clone()),
+            Err(_) => self.rails.without_the_wrong(),
+        };
+        let written = Settings::clone(&self.written);
+        *self = Self::under(
+            rails,
+            std::mem::take(&mut self.people),
+            self.path.take(),
+            std::mem::take(&mut self.text),
+            written,
+        );
+        before != (self.guardrail_files().map(Path::to_owned).collect(), self.settings(), self.read_only().is_some())
     }
 
     /// What the files hold now, where that is not what runs.

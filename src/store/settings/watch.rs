@@ -1,11 +1,13 @@
 //! Word that the settings file has changed on disk.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 
 use notify::{Event, RecursiveMode, Watcher as _};
 
 use crate::store::StoreError;
+use crate::store::settings::rails;
 
 /// Watches for as long as it lives.
 #[derive(Debug)]
@@ -13,14 +15,14 @@ pub struct Watcher {
     _watcher: notify::RecommendedWatcher,
 }
 
-/// Calls `on_change` whenever the file may have changed, from a thread of the watcher's own. The folder is watched, not
+/// Calls `on_change` whenever the file or the guardrails beside it may have changed, from a thread of the watcher's own. The folder is watched, not
 /// the file: editors put a new file in the old one's place. A change may be told more than once.
 pub fn watch(path: &Path, on_change: impl Fn() + Send + 'static) -> Result<Watcher, StoreError> {
     let failed = |message: String| StoreError::Open { path: path.to_owned(), message };
     let absolute = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;
     let real = fs::canonicalize(path).unwrap_or_else(|_| absolute.clone());
-    let known: Vec<_> =
-        [&absolute, &real].into_iter().filter_map(|path| path.file_name()).map(ToOwned::to_owned).collect();
+    let named = [&absolute, &real].into_iter().filter_map(|path| path.file_name());
+    let known: Vec<_> = named.chain([OsStr::new(rails::FILE)]).map(ToOwned::to_owned).collect();
     let is_link = absolute.is_symlink();
     let concerns = move |event: &Event| {
         // Behind a link, whatever moves in its folder may have moved the link.

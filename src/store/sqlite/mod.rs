@@ -2,6 +2,7 @@
 
 #[path = "../sql/bills.rs"]
 mod bills;
+mod check;
 #[path = "../sql/columns.rs"]
 mod columns;
 mod open;
@@ -72,6 +73,11 @@ impl SqliteStore {
         let opened = timeout(LONGEST_READ, open::open(directory, &path)).await;
         let connection = opened.unwrap_or_else(|_| Err(silent(&path)))?;
         Ok(Self { path, connection, keep_from: now.saturating_sub(KEPT_IN_MEMORY).unwrap_or(Timestamp::MIN) })
+    }
+
+    /// Says what the store of a state directory is, without making or changing anything.
+    pub async fn check(directory: &Path) -> Result<String, StoreError> {
+        check::check(directory).await
     }
 
     /// Shows every interval that bills some of the time from `from` to `to`, with its shares; none is held.

@@ -13,8 +13,13 @@ use crate::store::directory::{open_error, prepare, prepare_file};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 
+/// The version of the tables as this program has them.
+pub(super) fn newest() -> i64 {
+    MIGRATIONS.iter().map(|migration| migration.version).max().unwrap_or_default()
+}
+
 /// "TIDE": marks a file as ours.
-const APPLICATION: i64 = 0x5449_4445;
+pub(super) const APPLICATION: i64 = 0x5449_4445;
 const MARK: &str = "PRAGMA application_id = 1414087749";
 
 const NO_SQLITE_FILE: &str = "it is not a SQLite file";
@@ -42,7 +47,7 @@ pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnecti
 }
 
 /// SQLite takes a file of one byte for an empty one (`unixFileSize` in its `os_unix.c`) and would write over it.
-fn refuse_a_lone_byte(path: &Path) -> Result<(), StoreError> {
+pub(super) fn refuse_a_lone_byte(path: &Path) -> Result<(), StoreError> {
     let length = fs::metadata(path).map_err(|error| open_error(path, &error))?.len();
     if length == 1 { Err(foreign(path, NO_SQLITE_FILE)) } else { Ok(()) }
 }
@@ -75,7 +80,7 @@ async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), Sto
 }
 
 /// SQLite says "not a database" of a file whose head is not its own, "malformed" of one whose pages are not.
-fn not_ours(path: &Path, error: &sqlx::Error) -> StoreError {
+pub(super) fn not_ours(path: &Path, error: &sqlx::Error) -> StoreError {
     const CORRUPT: &str = "11";
     const NOT_A_DATABASE: &str = "26";
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
@@ -95,7 +100,7 @@ fn migration_error(path: &Path, error: &MigrateError) -> StoreError {
     }
 }
 
-fn foreign(path: &Path, message: &str) -> StoreError {
+pub(super) fn foreign(path: &Path, message: &str) -> StoreError {
     StoreError::Foreign { path: path.to_owned(), message: message.to_owned() }
 }
 

@@ -76,7 +76,7 @@ fn who_leads_does_what_a_watcher_is_asked_and_answers() {
     assert_eq!(code(&team.run(&bo, &["arm", "--yes"])), (Some(0), "armed: the loop acts\n".to_owned()));
     assert_eq!(team.rig.status(&ann)["armed"], Value::Bool(true));
     let (refused, said) = code(&team.run(&bo, &["drain", "i-none"]));
-    assert_eq!(refused, Some(5), "{said}");
+    assert_eq!(refused, Some(2), "{said}");
     let (done, said) = code(&team.run(&bo, &["set", "limits.max", "3"]));
     assert_eq!((done, said.contains("limits.max = 3")), (Some(0), true), "{said}");
     for console in [&ann, &bo] {

@@ -29,7 +29,7 @@ fn the_main_job() {
 
     let before = rig.settings_text();
     let refused = rig.tidegate(&["set", "queue.gpu.max", "many"]);
-    assert!(refused.code == Some(5) && refused.err.contains("0..100000"), "{refused:?}");
+    assert!(refused.code == Some(2) && refused.err.contains("0..100000"), "{refused:?}");
     assert_eq!(rig.settings_text(), before);
     rig.done(&["set", "queue.gpu.max", "3"]);
     assert_eq!(rig.settings_text(), before.replace("max = 1 # trailing", "max = 3 # trailing"));

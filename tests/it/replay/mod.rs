@@ -4,9 +4,13 @@ mod history;
 mod peer;
 mod world;
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
+use crate::support::process::eventually;
 use crate::support::told::told;
 
 /// A morning of one queue: a sweep of short jobs, then a long one.
@@ -108,6 +112,26 @@ fn the_gates_are_one_table_and_a_failed_one_is_exit_1() {
     assert_eq!(err.contains("gates fail"), failed > 0, "{err}");
     let always = gates.iter().filter(|gate| gate["gate"] == "always");
     assert_eq!(always.filter(|gate| gate["verdict"] == "pass").count(), 4, "{json}");
+}
+
+/// A policy that fails ends the replay at once, and a signal ends the policy with it.
+#[test]
+fn a_policy_s_program_ends_with_its_replay() {
+    let directory = tempfile::tempdir().unwrap();
+    let (file, said) = (directory.path().join("policy.sh"), directory.path().join("pid"));
+    write(&file, "#!/bin/sh\necho $$ > pid.new\nmv pid.new pid\nexec sleep 600\n");
+    std::fs::set_permissions(&file, Permissions::from_mode(0o755)).unwrap();
+    write(&directory.path().join("morning.csv"), &morning());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["replay", "--seeds", "1", "--policy", &format!("exec:{}", file.display())]);
+    let mut replay = command.arg(directory.path().join("morning.csv")).spawn().unwrap();
+    eventually("the policy runs", 300, || said.exists());
+    let policy = std::fs::read_to_string(&said).unwrap();
+    assert!(Command::new("kill").arg(replay.id().to_string()).status().unwrap().success());
+    assert_eq!(replay.wait().unwrap().signal(), Some(15));
+    // Of what ended and is not yet buried nothing is left but its number.
+    let gone = || std::fs::read(format!("/proc/{}/cmdline", policy.trim())).map_or(true, |line| line.is_empty());
+    eventually("the policy is ended, too", 300, gone);
 }
 
 #[test]
