@@ -366,6 +366,7 @@ pub(super) mod tests {
     }
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
     fn a_template_that_cannot_be_read_is_not_quoted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("pod.yaml");

@@ -151,7 +151,7 @@ impl Kubernetes {
             let ready = timeout(ANSWERS, watch.ready()).await;
             let ready = ready.unwrap_or_else(|_| Err(format!("watch: {}", mute())));
             let code = watch.is_denied().then(|| UNAUTHORIZED.to_owned());
-            ready.map_err(|message| CloudError { message, code, ..unknown("watch", "") })?;
+            ready.map_err(|message| CloudError { code, message, ..unknown("watch", "") })?;
         }
         let pods: Vec<(Arc<DynamicObject>, bool)> = view.pods.with(|known| {
             let there = known.objects.values().map(|pod| (Arc::clone(pod), true));

@@ -79,7 +79,7 @@ pub(super) fn client(mut config: Config) -> Result<Client, CloudError> {
     if let Some(plugin) = &mut config.auth_info.exec {
         // It would read the keys that are meant for us, and write over the screen.
         plugin.interactive_mode = Some(ExecInteractiveMode::Never);
-        command = plugin.command.clone();
+        command.clone_from(&plugin.command);
     }
     Client::try_from(config).map_err(|error| {
         let said = match &error {
@@ -97,6 +97,7 @@ mod tests {
     use std::path::Path;
 
     /// A kubeconfig with a plugin, which is a script. It is given what is secret in every way that there is.
+    #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
     fn plugged(folder: &Path, script: &str) -> Kubeconfig {
         let plugin = folder.join("plugin");
         std::fs::write(&plugin, format!("cd {}\n{script}", folder.display())).unwrap();
@@ -137,6 +138,7 @@ mod tests {
     }
 
     #[tokio::test]
+    #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
     async fn a_plugin_that_fails_later_is_not_quoted_either() {
         let folder = tempfile::tempdir().unwrap();
         // It is asked again at once: what it gave has ended.

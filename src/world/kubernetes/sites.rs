@@ -92,9 +92,9 @@ impl Sites {
         let answer = match timeout(OPENS, door.opening.get_or_insert_with(|| begin(context))).await {
             Ok(answer) => {
                 door.opening = None;
-                answer.unwrap_or_else(|_| Err(unopened("its opening was cut short".to_owned())))
+                answer.unwrap_or_else(|_| Err(unopened("its opening was cut short")))
             }
-            Err(_) => Err(unopened(format!(
+            Err(_) => Err(unopened(&format!(
                 "the kubeconfig's plugin for credentials, or a file that the kubeconfig names, did not answer in {} s",
                 OPENS.as_secs()
             ))),
@@ -116,7 +116,7 @@ impl Sites {
 }
 
 /// Nobody was called.
-fn unopened(message: String) -> CloudError {
+fn unopened(message: &str) -> CloudError {
     CloudError { class: ErrorClass::Unknown, ..CloudError::refused(format!("no way to the cluster: {message}")) }
 }
 
