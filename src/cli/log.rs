@@ -17,8 +17,9 @@ const VARIABLE: &str = "TIDEGATE_LOG";
 const DEFAULT: &str = "info";
 const DAYS_KEPT: usize = 14;
 
-/// Events of the AWS SDK below this show requests with their credentials: they are dropped, whatever is asked for.
-const CAPPED: (&str, Level) = ("aws_", Level::INFO);
+/// Events of libraries below these are dropped, whatever is asked for: the AWS SDK's show requests with their credentials, those
+/// of Kubernetes's client whole answers, with what pods are given.
+const CAPPED: [(&str, Level); 2] = [("aws_", Level::INFO), ("kube_client", Level::ERROR)];
 
 /// Why nothing can be logged.
 #[derive(Debug, thiserror::Error)]
@@ -58,8 +59,7 @@ where
 }
 
 fn shows_no_secret(event: &Metadata<'_>) -> bool {
-    let (target, most) = CAPPED;
-    !event.target().starts_with(target) || *event.level() <= most
+    CAPPED.iter().all(|(target, most)| !event.target().starts_with(target) || event.level() <= most)
 }
 
 #[cfg(test)]
@@ -90,6 +90,8 @@ mod tests {
             tracing::debug!("two");
             tracing::info!(target: "aws_smithy_runtime::client", "three");
             tracing::debug!(target: "aws_smithy_runtime::client", "a secret");
+            tracing::error!(target: "kube_client::client::builder", "four");
+            tracing::warn!(target: "kube_client::client", "a secret");
         });
         let bytes = written.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -97,7 +99,9 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_logged_and_no_request_with_its_secrets() {
-        for (wanted, lines) in [("info", 2), ("debug", 3), ("trace,aws_smithy_runtime=trace", 3), ("off", 0)] {
+        for (wanted, lines) in
+            [("info", 3), ("debug", 4), ("trace,aws_smithy_runtime=trace,kube_client=trace", 4), ("off", 0)]
+        {
             let text = logged(wanted);
             assert_eq!(text.lines().count(), lines, "{wanted}: {text}");
             assert!(!text.contains("a secret") && !text.contains('\u{1b}'), "{wanted}: {text}");

@@ -97,6 +97,11 @@ impl Around {
         Cluster { nodes, groups, unread, ..Cluster::default() }
     }
 
+    /// Whether a watch of it is refused for who we are.
+    pub(super) fn is_denied(&self) -> bool {
+        [&self.nodes, &self.status, &self.events].into_iter().any(Watch::is_denied)
+    }
+
     /// What is said of nodes now.
     pub(super) fn events(&self) -> Vec<Arc<DynamicObject>> {
         self.events.all()

@@ -1,25 +1,46 @@
 //! What a cluster's no means. Quota and missing rights are the same code and reason; only the message tells them apart.
 
+use std::future::Future;
+use std::time::Duration;
+
 use kube::Error;
 use kube::core::Status;
+use tokio::time::timeout;
 
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::CloudError;
+use crate::world::kubernetes::safe;
 use crate::world::kubernetes::told::cut;
 
 /// The first words of what a person reads, by what is wrong.
 const TEMPLATE: &str = "the pod's template is refused";
 const RIGHT: &str = "a right is missing";
+/// The code of a no to who we are, whoever says it.
+pub(super) const UNAUTHORIZED: &str = "Unauthorized";
+/// A server that lets us in and says nothing for so long does not answer.
+pub(super) const ANSWERS: Duration = Duration::from_secs(30);
 
 /// An error of a call to the API server.
 pub(super) fn cloud_error(call: &str, error: &Error) -> CloudError {
     match error {
         Error::Api(status) => of_status(call, status),
-        Error::BuildRequest(_) | Error::InferConfig(_) | Error::SerdeError(_) => {
-            CloudError { message: format!("{call}: {error}"), ..CloudError::refused(String::new()) }
+        Error::BuildRequest(_) | Error::InferConfig(_) => CloudError::refused(format!("{call}: {}", safe::root(error))),
+        // It says yes, and not what it did.
+        Error::SerdeError(_) | Error::FromUtf8(_) => {
+            unknown(call, &format!("the answer cannot be read: {}", safe::root(error)))
         }
-        other => unknown(call, &root(other)),
+        other => unknown(call, &safe::root(other)),
     }
+}
+
+/// The call's answer, or that there is none in time.
+pub(super) async fn within<T>(call: &str, work: impl Future<Output = Result<T, CloudError>>) -> Result<T, CloudError> {
+    timeout(ANSWERS, work).await.unwrap_or_else(|_| Err(unknown(call, &mute())))
+}
+
+/// What is said of a server that does not answer.
+pub(super) fn mute() -> String {
+    format!("the API server did not answer in {} s", ANSWERS.as_secs())
 }
 
 /// Nobody knows whether it was done.
@@ -32,17 +53,6 @@ pub(super) fn unknown(call: &str, message: &str) -> CloudError {
         quota: None,
         passed_over: Vec::new(),
     }
-}
-
-/// The innermost cause says what happened: "connection refused".
-fn root(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        said = inner.to_string();
-        source = inner.source();
-    }
-    said
 }
 
 pub(super) fn of_status(call: &str, status: &Status) -> CloudError {
@@ -67,9 +77,10 @@ pub(super) fn of_status(call: &str, status: &Status) -> CloudError {
         // The server may have done it before it failed.
         _ => (ErrorClass::Unknown, message.clone(), true),
     };
+    let reason = if *code == 401 { UNAUTHORIZED } else { reason };
     CloudError {
         class,
-        code: Some(reason.clone()).filter(|reason| !reason.is_empty() && !from_before),
+        code: Some(reason.to_owned()).filter(|reason| *code == 401 || !reason.is_empty() && !from_before),
         message: format!("{call}: {said}"),
         may_have_acted,
         quota: None,
@@ -78,7 +89,7 @@ pub(super) fn of_status(call: &str, status: &Status) -> CloudError {
 }
 
 /// Whether no API server says this but something before it, such as a load balancer: reasons of its own are one word.
-fn is_from_before(reason: &str) -> bool {
+pub(super) fn is_from_before(reason: &str) -> bool {
     reason.contains(' ')
 }
 
@@ -91,6 +102,16 @@ fn page(code: u16, text: &str) -> String {
 /// Whether the API server says that what was asked for does not exist.
 pub(super) fn is_missing(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 404 && !is_from_before(&status.reason))
+}
+
+/// Whether the API server says that something is not there for us: not what it is asked, or no right to ask.
+pub(super) fn is_not_ours(error: &Error) -> bool {
+    is_missing(error) || matches!(error, Error::Api(status) if status.code == 403 && !is_from_before(&status.reason))
+}
+
+/// Whether somebody says no to who we are, and not only to what we may.
+pub(super) fn is_denied(error: &CloudError) -> bool {
+    error.code.as_deref() == Some(UNAUTHORIZED)
 }
 
 /// Whether something of that name, or a newer version of it, is there.
@@ -133,6 +154,21 @@ mod tests {
     }
 
     #[test]
+    fn a_yes_that_cannot_be_read_may_have_been_done() {
+        let unread = serde_json::from_str::<u64>("<html>").unwrap_err();
+        let error = cloud_error("create the Job", &Error::SerdeError(unread));
+        assert_eq!((error.class, error.may_have_acted), (ErrorClass::Unknown, true), "{error}");
+        assert!(error.message.contains("cannot be read: expected value at line 1 column 1"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_says_nothing_is_given_up() {
+        let error = within("list the API groups", std::future::pending::<Result<(), _>>()).await.unwrap_err();
+        assert_eq!(error.message, "list the API groups: the API server did not answer in 30 s");
+        assert!(error.may_have_acted);
+    }
+
+    #[test]
     fn a_load_balancer_s_page_is_one_line() {
         let rule = "<hr>nginx\n".repeat(100);
         let page = format!("<html>\r\n<head><title>502 Bad Gateway</title></head>\r\n{rule}");
@@ -150,6 +186,8 @@ mod tests {
             assert!(!error.to_string().contains("parse"), "{error}");
             assert!(error.may_have_acted);
         }
+        let denied = of_status("watch", &Status::failure("", "Failed to parse error data").with_code(401));
+        assert!(is_denied(&denied), "also one before it says no to who we are");
         let lost = Status::failure("404 page not found", "Failed to parse error data").with_code(404);
         assert!(!is_missing(&Error::Api(lost.boxed())), "the Job may be there");
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use crate::model::settings::kubernetes::toleration;
 use crate::world::cloud::{CloudError, PodOrder};
 use crate::world::kubernetes::label;
+use crate::world::kubernetes::safe::yaml;
 
 /// Where the Secret is mounted.
 const FOLDER: &str = "/tidegate";
@@ -230,14 +231,16 @@ fn wrong(what: &str) -> CloudError {
 /// The template that the settings name, as it is now; `folder`: where those are.
 pub(super) fn template(text: Option<&str>, folder: Option<&Path>) -> Result<Value, CloudError> {
     let Some(text) = text else { return Ok(json!({})) };
-    let read = match text.strip_prefix("file:") {
+    let (place, read) = match text.strip_prefix("file:") {
         Some(path) => {
             let path = folder.map_or_else(|| PathBuf::from(path), |folder| folder.join(path));
-            std::fs::read_to_string(&path).map_err(|error| wrong(&format!("{}: {error}", path.display())))?
+            let place = format!("{}: ", path.display());
+            (place.clone(), std::fs::read_to_string(&path).map_err(|error| wrong(&format!("{place}{error}")))?)
         }
-        None => text.to_owned(),
+        None => (String::new(), text.to_owned()),
     };
-    let pod: Value = serde_saphyr::from_str(&read).map_err(|error| wrong(&error.to_string()))?;
+    // Its environment may hold what nobody is to read in an error.
+    let pod: Value = serde_saphyr::from_str(&read).map_err(|error| wrong(&format!("{place}{}", yaml(&error))))?;
     let keep = |name: &str| pod.get(name).cloned().unwrap_or_else(|| json!({}));
     if pod.is_object() {
         Ok(json!({ "metadata": keep("metadata"), "spec": keep("spec") }))
@@ -359,6 +362,20 @@ pub(super) mod tests {
                 assert!(!is_held(&job), "{knows} {queue:?}");
                 assert_eq!(job["spec"]["parallelism"], 1);
             }
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "a file of the test's own")]
+    fn a_template_that_cannot_be_read_is_not_quoted() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("pod.yaml");
+        let text = "spec:\n  containers:\n  - env: [{name: A, value: hunter2}\n    image: hunter3\n";
+        std::fs::write(&file, text).unwrap();
+        let named = format!("file:{}", file.display());
+        for (text, words) in [(text, "the pod's template is refused: line "), (named.as_str(), "/pod.yaml: line ")] {
+            let error = template(Some(text), None).unwrap_err();
+            assert!(error.message.contains(words) && !error.message.contains("hunter"), "{error}");
         }
     }
 

@@ -8,20 +8,24 @@ mod job;
 mod label;
 mod listed;
 mod nodes;
+mod open;
 mod post;
+mod proxy;
 mod rights;
+mod safe;
 mod scalers;
 mod site;
+mod sites;
 mod story;
 mod told;
 mod trial;
+mod view;
 mod warned;
 mod watch;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use futures::future::{join, join_all};
@@ -38,43 +42,35 @@ use crate::model::settings::kubernetes::of_site;
 use crate::model::snapshot::ErrorClass;
 use crate::world::cloud::{Cloud, CloudError, LaunchOrder, Launched, PodOrder, Right};
 use crate::world::kubernetes::around::Around;
-use crate::world::kubernetes::error::{cloud_error, is_conflict, is_missing, unknown};
+use crate::world::kubernetes::error::{
+    ANSWERS, UNAUTHORIZED, cloud_error, is_conflict, is_denied, is_missing, mute, unknown, within,
+};
 use crate::world::kubernetes::listed::{Job, machine, pods_by_job, whole};
 use crate::world::kubernetes::post::{Made, Way, post};
 use crate::world::kubernetes::site::{KUEUE, Kind, Site};
+use crate::world::kubernetes::sites::Sites;
 use crate::world::kubernetes::told::turn;
+use crate::world::kubernetes::view::View;
 use crate::world::kubernetes::warned::Warned;
-use crate::world::kubernetes::watch::{Of, Watch, slim};
+use crate::world::kubernetes::watch::Watch;
 
-/// A listing that is not there by then is not there.
-const FIRST_LOOK: Duration = Duration::from_secs(30);
-/// Lines of a pod's log that are shown.
-const LOG_LINES: i64 = 400;
+/// Lines of a pod's log that are shown; fewer where they are long.
+const LOG_LINES: [i64; 4] = [400, 80, 16, 1];
+/// No more of it is fetched.
+const LOG_BYTES: i64 = 256 * 1_024;
 /// Events that are told of one object at most.
 const MOST_EVENTS: usize = 20;
 
 /// Clusters, by context and namespace: `prod/ml-tasks`.
 #[derive(Debug, Default)]
 pub struct Kubernetes {
-    sites: Mutex<BTreeMap<String, Site>>,
+    sites: Sites,
     views: Mutex<BTreeMap<(FleetId, String), Arc<View>>>,
     /// What is around the namespaces of a cluster, by its context; the empty one is the current one.
     arounds: Mutex<BTreeMap<String, Arc<Around>>>,
     warned: Warned,
     /// Where the settings are.
     folder: Option<PathBuf>,
-}
-
-/// What is watched of a namespace.
-#[derive(Debug)]
-struct View {
-    jobs: Watch,
-    pods: Watch,
-    events: Watch,
-    /// Of Kueue's, once it is there.
-    workloads: OnceLock<Watch>,
-    /// Pods of ClearML's own glue, which are looked at only.
-    glue: Watch,
 }
 
 impl Kubernetes {
@@ -86,44 +82,53 @@ impl Kubernetes {
     }
 
     async fn site(&self, name: &str) -> Result<Site, CloudError> {
-        let mut sites = self.sites.lock().await;
-        if let Some(site) = sites.get(name) {
-            return Ok(site.clone());
-        }
-        let site = Site::open(name).await?;
-        sites.insert(name.to_owned(), site.clone());
-        Ok(site)
+        self.sites.of(name).await
     }
 
     async fn view(&self, fleet: &FleetId, name: &str) -> Result<Arc<View>, CloudError> {
         let (site, around) = (self.site(name).await?, self.around(name).await?);
         let mut views = self.views.lock().await;
-        let view = views.entry((fleet.clone(), name.to_owned())).or_insert_with(|| {
-            let selector = label::selector(fleet.as_str());
-            Arc::new(View {
-                jobs: Watch::start(site.api(Kind::Job), Of::all(slim).labelled(&selector)),
-                pods: Watch::start(site.api(Kind::Pod), Of::all(slim).labelled(&selector)),
-                events: Watch::start(site.api(Kind::Event), Of::aside(is_of_task)),
-                workloads: OnceLock::new(),
-                glue: Watch::start(site.api(Kind::Pod), Of::aside(slim).labelled(glue::LABEL)),
-            })
-        });
+        let of = (fleet.clone(), name.to_owned());
+        let view = match views.get(&of) {
+            Some(view) if view.is_by(&site) => Arc::clone(view),
+            before => {
+                let view = Arc::new(before.map_or_else(|| View::start(&site, fleet), |before| before.anew(&site)));
+                views.insert(of, Arc::clone(&view));
+                view
+            }
+        };
         if let Some(version) = around.kueue() {
-            view.workloads.get_or_init(|| Watch::start(site.api_of(Kind::Workload, version), Of::aside(slim)));
+            view.watch_workloads(&site, version);
         }
-        Ok(Arc::clone(view))
+        Ok(view)
     }
 
     async fn around(&self, name: &str) -> Result<Arc<Around>, CloudError> {
-        let context = of_site(name).0.unwrap_or_default().to_owned();
+        let context = of_site(name).0.unwrap_or_default();
         let site = self.site(name).await?;
-        let mut arounds = self.arounds.lock().await;
-        if let Some(around) = arounds.get(&context) {
+        if let Some(around) = self.arounds.lock().await.get(context) {
             return Ok(Arc::clone(around));
         }
-        let around = Arc::new(Around::start(&site, &site.groups().await?));
-        arounds.insert(context, Arc::clone(&around));
-        Ok(around)
+        // A cluster that is slow to say it keeps nobody from the others.
+        let groups = site.groups().await?;
+        let mut arounds = self.arounds.lock().await;
+        let around = arounds.entry(context.to_owned()).or_insert_with(|| Arc::new(Around::start(&site, &groups)));
+        Ok(Arc::clone(around))
+    }
+
+    /// What a cluster answered. One that does not take us for who we say we are is opened anew when it is next asked: the
+    /// kubeconfig may say something else by now, and its plugin may.
+    async fn heard<T>(&self, name: &str, answer: Result<T, CloudError>) -> Result<T, CloudError> {
+        if answer.as_ref().is_err_and(is_denied) {
+            self.forget(name).await;
+        }
+        answer
+    }
+
+    async fn forget(&self, name: &str) {
+        if self.sites.forget(name).await {
+            self.arounds.lock().await.remove(of_site(name).0.unwrap_or_default());
+        }
     }
 
     /// Kueue may come after us: a cluster that had none is asked again before a Job that is to wait in its queue is made.
@@ -143,9 +148,10 @@ impl Kubernetes {
     async fn listed(&self, fleet: &FleetId, name: &str) -> Result<Vec<CloudInstance>, CloudError> {
         let view = self.view(fleet, name).await?;
         for watch in [&view.jobs, &view.pods] {
-            let ready = timeout(FIRST_LOOK, watch.ready()).await;
-            let ready = ready.unwrap_or_else(|_| Err("watch: no answer".to_owned()));
-            ready.map_err(|message| CloudError { message, ..unknown("watch", "") })?;
+            let ready = timeout(ANSWERS, watch.ready()).await;
+            let ready = ready.unwrap_or_else(|_| Err(format!("watch: {}", mute())));
+            let code = watch.is_denied().then(|| UNAUTHORIZED.to_owned());
+            ready.map_err(|message| CloudError { code, message, ..unknown("watch", "") })?;
         }
         let pods: Vec<(Arc<DynamicObject>, bool)> = view.pods.with(|known| {
             let there = known.objects.values().map(|pod| (Arc::clone(pod), true));
@@ -157,7 +163,7 @@ impl Kubernetes {
         let context = of_site(name).0.unwrap_or_default();
         events.extend(self.arounds.lock().await.get(context).into_iter().flat_map(|around| around.events()));
         let events = by_object(&events);
-        let workloads = by_owner(view.workloads.get().into_iter().flat_map(Watch::all));
+        let workloads = by_owner(view.workloads().into_iter().flat_map(Watch::all));
         let jobs: Vec<_> = view.jobs.with(|known| {
             let there = known.objects.values().map(|job| (Arc::clone(job), None));
             there.chain(known.gone.values().map(|(job, at)| (Arc::clone(job), Some(*at)))).collect()
@@ -226,6 +232,65 @@ impl Kubernetes {
         }
     }
 
+    async fn make(&self, order: &PodOrder) -> Result<Launched, CloudError> {
+        let site = self.site(&order.pool.site()).await?;
+        if order.pool.launch.kubernetes.local_queue.is_some() {
+            self.look_for_kueue(&order.pool.site()).await?;
+        }
+        let job = self.made(&site, order).await?;
+        if let Err(error) = self.keep_secret(&site, order, &job).await {
+            // Nothing of it has run: the next try makes another.
+            if !error.may_have_acted {
+                self.take_back(&order.pool.site(), &order.attempt.instance).await?;
+            }
+            return Err(error);
+        }
+        Ok(Launched {
+            id: order.attempt.instance.clone(),
+            intent: order.attempt.intent.clone().unwrap_or_else(|| order.attempt.instance.as_str().into()),
+            machine_type: order.machine_type.clone(),
+            launched: job.creation_timestamp().map(|time| time.0),
+            zone: None,
+            image: None,
+            passed_over: Vec::new(),
+        })
+    }
+
+    async fn let_go(&self, region: &str, instance: &InstanceId) -> Result<(), CloudError> {
+        let site = self.site(region).await?;
+        let around = self.around(region).await?;
+        let queue = if around.has_kueue() { self.local_queue(&site, instance).await? } else { None };
+        let patch = Patch::Merge(job::let_go(queue.as_deref()));
+        let answer = site.api(Kind::Job).patch(instance.as_str(), &PatchParams::default(), &patch).await;
+        answer.map(drop).map_err(|error| cloud_error("let the Job go", &error))
+    }
+
+    async fn take_back(&self, region: &str, instance: &InstanceId) -> Result<(), CloudError> {
+        let site = self.site(region).await?;
+        let job = match site.api(Kind::Job).get(instance.as_str()).await {
+            Ok(job) => job,
+            Err(error) if is_missing(&error) => return Ok(()),
+            Err(error) => return Err(cloud_error("get the Job", &error)),
+        };
+        if !label::is_held(&job) {
+            return Ok(());
+        }
+        let only = Preconditions { resource_version: job.resource_version(), uid: job.uid() };
+        match self.delete(&site, instance.as_str(), Some(only)).await {
+            // It changed in between: perhaps it was let go.
+            Err(error) if error.code.as_deref() == Some("Conflict") => Ok(()),
+            answer => answer,
+        }
+    }
+
+    async fn end(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
+        let site = self.site(region).await?;
+        for instance in instances {
+            self.delete(&site, instance.as_str(), None).await?;
+        }
+        Ok(())
+    }
+
     /// The queue of Kueue's that a Job is to wait in.
     async fn local_queue(&self, site: &Site, instance: &InstanceId) -> Result<Option<String>, CloudError> {
         let job =
@@ -242,11 +307,6 @@ impl Kubernetes {
             Err(error) => Err(cloud_error("delete the Job", &error)),
         }
     }
-}
-
-/// Whether an event is of a Job of a task, or of its pod.
-fn is_of_task(event: &mut DynamicObject) -> bool {
-    told::text(&event.data, "/involvedObject/name").starts_with("clearml-") && slim(event)
 }
 
 /// Workloads of Kueue's by the Job that each is of.
@@ -276,12 +336,19 @@ fn by_object(events: &[Arc<DynamicObject>]) -> BTreeMap<String, Vec<Value>> {
 #[async_trait]
 impl Cloud for Kubernetes {
     async fn list(&self, fleet: &FleetId, region: &str) -> Result<Vec<CloudInstance>, CloudError> {
-        self.listed(fleet, region).await
+        self.heard(region, self.listed(fleet, region).await).await
     }
 
     async fn cluster(&self, region: &str) -> Option<Cluster> {
-        let cluster = match self.around(region).await {
-            Ok(around) => around.cluster().await,
+        let around = self.around(region).await;
+        let cluster = match self.heard(region, around).await {
+            Ok(around) => {
+                let cluster = around.cluster().await;
+                if around.is_denied() {
+                    self.forget(region).await;
+                }
+                cluster
+            }
             Err(error) => Cluster { unread: vec![error.message], ..Cluster::default() },
         };
         let views = self.views.lock().await;
@@ -295,62 +362,19 @@ impl Cloud for Kubernetes {
     }
 
     async fn prepare(&self, order: &PodOrder) -> Result<Launched, CloudError> {
-        let site = self.site(&order.pool.site()).await?;
-        if order.pool.launch.kubernetes.local_queue.is_some() {
-            self.look_for_kueue(&order.pool.site()).await?;
-        }
-        let job = self.made(&site, order).await?;
-        if let Err(error) = self.keep_secret(&site, order, &job).await {
-            // Nothing of it has run: the next try makes another.
-            if !error.may_have_acted {
-                self.withdraw(&order.pool.site(), &order.attempt.instance).await?;
-            }
-            return Err(error);
-        }
-        Ok(Launched {
-            id: order.attempt.instance.clone(),
-            intent: order.attempt.intent.clone().unwrap_or_else(|| order.attempt.instance.as_str().into()),
-            machine_type: order.machine_type.clone(),
-            launched: job.creation_timestamp().map(|time| time.0),
-            zone: None,
-            image: None,
-            passed_over: Vec::new(),
-        })
+        self.heard(&order.pool.site(), self.make(order).await).await
     }
 
     async fn release(&self, region: &str, instance: &InstanceId) -> Result<(), CloudError> {
-        let site = self.site(region).await?;
-        let around = self.around(region).await?;
-        let queue = if around.has_kueue() { self.local_queue(&site, instance).await? } else { None };
-        let patch = Patch::Merge(job::let_go(queue.as_deref()));
-        let answer = site.api(Kind::Job).patch(instance.as_str(), &PatchParams::default(), &patch).await;
-        answer.map(drop).map_err(|error| cloud_error("let the Job go", &error))
+        self.heard(region, self.let_go(region, instance).await).await
     }
 
     async fn withdraw(&self, region: &str, instance: &InstanceId) -> Result<(), CloudError> {
-        let site = self.site(region).await?;
-        let job = match site.api(Kind::Job).get(instance.as_str()).await {
-            Ok(job) => job,
-            Err(error) if is_missing(&error) => return Ok(()),
-            Err(error) => return Err(cloud_error("get the Job", &error)),
-        };
-        if !label::is_held(&job) {
-            return Ok(());
-        }
-        let only = Preconditions { resource_version: job.resource_version(), uid: job.uid() };
-        match self.delete(&site, instance.as_str(), Some(only)).await {
-            // It changed in between: perhaps it was let go.
-            Err(error) if error.code.as_deref() == Some("Conflict") => Ok(()),
-            answer => answer,
-        }
+        self.heard(region, self.take_back(region, instance).await).await
     }
 
     async fn terminate(&self, region: &str, instances: &[InstanceId]) -> Result<(), CloudError> {
-        let site = self.site(region).await?;
-        for instance in instances {
-            self.delete(&site, instance.as_str(), None).await?;
-        }
-        Ok(())
+        self.heard(region, self.end(region, instances).await).await
     }
 
     async fn stop(&self, region: &str, _instances: &[InstanceId]) -> Result<(), CloudError> {
@@ -363,34 +387,50 @@ impl Cloud for Kubernetes {
 
     async fn console(&self, region: &str, instance: &InstanceId) -> Result<String, CloudError> {
         let site = self.site(region).await?;
-        let params = kube::api::ListParams::default().labels(&format!("{}={instance}", listed::JOB_NAME[1]));
-        let pods = site.pods().list(&params).await.map_err(|error| cloud_error("list pods", &error))?;
-        let Some(pod) = pods.items.first() else { return Ok(String::new()) };
-        let params = LogParams { tail_lines: Some(LOG_LINES), ..LogParams::default() };
-        match site.pods().logs(&pod.name_any(), &params).await {
-            Ok(text) => Ok(text),
-            Err(error) if is_missing(&error) => Ok(String::new()),
-            Err(error) => Err(cloud_error("read the log", &error)),
-        }
+        self.heard(region, within("read the log", log(&site, instance)).await).await
     }
 
     async fn check(&self, region: &str) -> Result<String, CloudError> {
         let site = self.site(region).await?;
-        let version = site.client.apiserver_version().await.map_err(|error| check_error(&error))?;
-        let params = kube::api::ListParams::default().limit(1);
-        site.api(Kind::Job).list(&params).await.map_err(|error| check_error(&error))?;
-        Ok(format!("Kubernetes {} takes us in the namespace {}", version.git_version, site.namespace))
+        let look = async {
+            let version = site.client.apiserver_version().await.map_err(|error| check_error(&error))?;
+            let params = kube::api::ListParams::default().limit(1);
+            site.api(Kind::Job).list(&params).await.map_err(|error| check_error(&error))?;
+            Ok(format!("Kubernetes {} takes us in the namespace {}", version.git_version, site.namespace))
+        };
+        self.heard(region, within("look at its version and its Jobs", look).await).await
     }
 
     async fn rights(&self, _fleet: &FleetId, region: &str, orders: &[LaunchOrder]) -> Result<Vec<Right>, CloudError> {
         let site = self.site(region).await?;
-        let (rights, tried) = join(
-            rights::rights(&site),
-            join_all(orders.iter().map(|order| trial::trial(&site, order, self.folder.as_deref()))),
-        )
-        .await;
-        Ok(rights.into_iter().chain(tried).collect())
+        let ask = async {
+            let tried = join_all(orders.iter().map(|order| trial::trial(&site, order, self.folder.as_deref())));
+            let (rights, tried) = join(rights::rights(&site), tried).await;
+            Ok(rights.into_iter().chain(tried).collect())
+        };
+        within("the access review", ask).await
     }
+}
+
+/// The newest of what an instance's pod wrote. The server ends what is too long at its end, where the newest is.
+async fn log(site: &Site, instance: &InstanceId) -> Result<String, CloudError> {
+    let params = kube::api::ListParams::default().labels(&format!("{}={instance}", listed::JOB_NAME[1]));
+    let pods = site.pods().list(&params).await.map_err(|error| cloud_error("list pods", &error))?;
+    let Some(pod) = pods.items.first() else { return Ok(String::new()) };
+    let mut told = String::new();
+    for lines in LOG_LINES {
+        let params = LogParams { tail_lines: Some(lines), limit_bytes: Some(LOG_BYTES), ..LogParams::default() };
+        told = match site.pods().logs(&pod.name_any(), &params).await {
+            Ok(text) => text,
+            Err(error) if is_missing(&error) => String::new(),
+            Err(error) => return Err(cloud_error("read the log", &error)),
+        };
+        // It may end a little before the limit.
+        if i64::try_from(told.len()).is_ok_and(|length| length < LOG_BYTES / 16 * 15) {
+            break;
+        }
+    }
+    Ok(told)
 }
 
 fn check_error(error: &Error) -> CloudError {

@@ -1,19 +1,13 @@
 //! A namespace of a cluster: how it is reached.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DynamicObject};
-use kube::config::KubeConfigOptions;
-use kube::{Api, Client, Config, Error};
+use kube::{Api, Client};
 
-use crate::model::settings::kubernetes::of_site;
 use crate::world::cloud::CloudError;
-use crate::world::kubernetes::error::cloud_error;
-
-/// An API server that does not let us in by then does not answer.
-const CONNECTS: Duration = Duration::from_secs(10);
+use crate::world::kubernetes::error::{cloud_error, is_not_ours, within};
 
 /// API groups that a cluster may have.
 pub(super) const KARPENTER: &str = "karpenter.sh";
@@ -23,6 +17,8 @@ pub(super) const KUEUE: &str = "kueue.x-k8s.io";
 pub(super) struct Site {
     pub(super) client: Client,
     pub(super) namespace: String,
+    /// How often it had been opened then, and itself.
+    pub(super) turn: u64,
 }
 
 /// The kinds that are worked with.
@@ -71,30 +67,7 @@ impl Kind {
     }
 }
 
-/// A client that hands on each answer as it comes.
-pub(super) fn client(mut config: Config) -> Result<Client, CloudError> {
-    config.connect_timeout = Some(CONNECTS);
-    // It would ask a server that is down again by itself, after pauses that double up to a quarter of an hour and are told nobody.
-    config.default_retry = false;
-    Client::try_from(config).map_err(|error| CloudError::refused(format!("no client for the cluster: {error}")))
-}
-
 impl Site {
-    /// By the kubeconfig's context of that name; without a name by its current one, and where there is no kubeconfig as a pod
-    /// of the cluster.
-    pub(super) async fn open(site: &str) -> Result<Self, CloudError> {
-        let (context, namespace) = of_site(site);
-        let config = match context {
-            Some(context) => {
-                let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
-                Config::from_kubeconfig(&options).await.map_err(|error| error.to_string())
-            }
-            None => Config::infer().await.map_err(|error| error.to_string()),
-        };
-        let config = config.map_err(|error| CloudError::refused(format!("no way to the cluster: {error}")))?;
-        Ok(Self { client: client(config)?, namespace: namespace.to_owned() })
-    }
-
     pub(super) fn api(&self, kind: Kind) -> Api<DynamicObject> {
         self.api_in(kind, &self.namespace)
     }
@@ -114,14 +87,17 @@ impl Site {
         Api::all_with(self.client.clone(), &kind.resource(version))
     }
 
-    /// The API groups that the cluster has, each with the version that it prefers. A cluster that does not tell has none.
+    /// The API groups that the cluster has, each with the version that it prefers. A cluster that does not let us know has none.
     pub(super) async fn groups(&self) -> Result<BTreeMap<String, String>, CloudError> {
-        let groups = match self.client.list_api_groups().await {
-            Ok(list) => list.groups,
-            Err(Error::Api(status)) if (400..500).contains(&status.code) => Vec::new(),
-            Err(error) => return Err(cloud_error("list the API groups", &error)),
+        let call = "list the API groups";
+        let ask = async {
+            match self.client.list_api_groups().await {
+                Ok(list) => Ok(list.groups),
+                Err(error) if is_not_ours(&error) => Ok(Vec::new()),
+                Err(error) => Err(cloud_error(call, &error)),
+            }
         };
-        let preferred = groups.into_iter().filter_map(|group| {
+        let preferred = within(call, ask).await?.into_iter().filter_map(|group| {
             let version = group.preferred_version.or_else(|| group.versions.into_iter().next())?;
             Some((group.name, version.version))
         });
@@ -135,6 +111,49 @@ impl Site {
 
 impl std::fmt::Debug for Site {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Site").field("namespace", &self.namespace).finish_non_exhaustive()
+        f.debug_struct("Site").field("namespace", &self.namespace).field("turn", &self.turn).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::kubernetes::open::client;
+    use axum::Router;
+    use axum::http::StatusCode;
+    use serde_json::json;
+
+    /// What a server that answers so says of its groups.
+    async fn groups(code: u16, body: String) -> Result<BTreeMap<String, String>, CloudError> {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let code = StatusCode::from_u16(code).unwrap();
+        let served = Router::new().fallback(move || async move { (code, body) });
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(async move { axum::serve(listener, served).await.unwrap() });
+        let client = client(kube::Config::new(url.parse().unwrap())).unwrap();
+        Site { client, namespace: "ml".to_owned(), turn: 1 }.groups().await
+    }
+
+    #[tokio::test]
+    async fn only_a_server_that_says_so_has_no_groups_for_us() {
+        let no = |code: u16, reason: &str| {
+            json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": "no",
+                "reason": reason, "code": code })
+            .to_string()
+        };
+        for (code, reason) in [(403, "Forbidden"), (404, "NotFound")] {
+            assert_eq!(groups(code, no(code, reason)).await, Ok(BTreeMap::new()), "{code}");
+        }
+        for (code, reason) in
+            [(401, "Unauthorized"), (429, "TooManyRequests"), (400, "BadRequest"), (500, "InternalError")]
+        {
+            let error = groups(code, no(code, reason)).await.unwrap_err();
+            assert!(error.message.starts_with("list the API groups: "), "{error}");
+        }
+        // What a load balancer says of a server that it does not reach.
+        for code in [403, 404] {
+            groups(code, "<html>nothing here".to_owned()).await.unwrap_err();
+        }
     }
 }

@@ -14,11 +14,14 @@ use tokio::task::AbortHandle;
 use tokio::time::{sleep, timeout};
 
 use crate::world::clock::{Clock, Stopwatch};
+use crate::world::kubernetes::error::{ANSWERS, cloud_error, is_denied, is_from_before, mute};
 
 /// Objects in one page of a listing.
 const PAGE: u32 = 500;
 /// A server sends a bookmark about once a minute: of one that is silent for so long the connection is dead.
-const SILENT: Duration = Duration::from_secs(150);
+const SILENT: SignedDuration = SignedDuration::from_secs(150);
+/// So often it is looked how long it has been silent: while the computer sleeps no deadline comes nearer.
+const LOOK: Duration = Duration::from_secs(10);
 /// The server ends a watch after so long, and we begin another.
 const LASTS: u32 = 280;
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
@@ -40,7 +43,7 @@ pub(super) struct Of {
     /// `None`: with any fields.
     pub(super) fields: Option<String>,
     pub(super) keep: Keep,
-    /// While it cannot be watched that is tried again after so long at most.
+    /// While we have no right to watch it that is tried again after so long at most.
     pub(super) patience: Duration,
 }
 
@@ -75,7 +78,15 @@ pub(super) fn slim(object: &mut DynamicObject) -> bool {
 pub(super) enum Standing {
     Starting,
     Live,
-    Broken(String),
+    Broken(Why),
+}
+
+/// Why it is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Why {
+    said: String,
+    /// The server does not take us for who we say we are.
+    denied: bool,
 }
 
 /// What is known.
@@ -84,6 +95,15 @@ pub(super) struct Known {
     pub(super) objects: BTreeMap<String, Arc<DynamicObject>>,
     /// The last that was seen of objects that are gone, and when they went.
     pub(super) gone: BTreeMap<String, (Arc<DynamicObject>, Timestamp)>,
+    /// Since the server was last heard.
+    heard: Option<Stopwatch>,
+}
+
+impl Known {
+    /// For so long at most nobody has heard of the server.
+    fn silence(&self) -> SignedDuration {
+        self.heard.map_or(SignedDuration::ZERO, |heard| heard.at_most())
+    }
 }
 
 /// A watch; dropped, it ends.
@@ -92,6 +112,7 @@ pub(super) struct Watch {
     known: Arc<Mutex<Known>>,
     standing: watch::Receiver<Standing>,
     task: AbortHandle,
+    of: Of,
 }
 
 impl Drop for Watch {
@@ -102,13 +123,22 @@ impl Drop for Watch {
 
 impl Watch {
     /// Begins to watch these objects.
-    #[expect(clippy::disallowed_methods, reason = "a watch ends with the view that it is a part of")]
     pub(super) fn start(api: Api<DynamicObject>, of: Of) -> Self {
+        Self::begin(api, of, Arc::default())
+    }
+
+    /// Begins to watch the same objects in another way; what was there before is remembered.
+    pub(super) fn anew(&self, api: Api<DynamicObject>) -> Self {
+        Self::begin(api, self.of.clone(), Arc::clone(&self.known))
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a watch ends with the view that it is a part of")]
+    fn begin(api: Api<DynamicObject>, of: Of, known: Arc<Mutex<Known>>) -> Self {
         let (tell, standing) = watch::channel(Standing::Starting);
-        let known = Arc::new(Mutex::new(Known::default()));
-        let watcher = Watcher { api, of, known: Arc::clone(&known), tell, version: None, pause: FIRST_PAUSE };
+        let watcher =
+            Watcher { api, of: of.clone(), known: Arc::clone(&known), tell, version: None, pause: FIRST_PAUSE };
         let task = tokio::spawn(watcher.run()).abort_handle();
-        Self { known, standing, task }
+        Self { known, standing, task, of }
     }
 
     /// Waits until it is known what there is; or why not.
@@ -116,8 +146,12 @@ impl Watch {
         let mut standing = self.standing.clone();
         let settled = standing.wait_for(|standing| *standing != Standing::Starting).await;
         match settled.as_deref() {
-            Ok(Standing::Live) => Ok(()),
-            Ok(Standing::Broken(why)) => Err(why.clone()),
+            Ok(Standing::Live) => {
+                // After a computer has slept nobody may have noticed yet.
+                let silence = self.with(Known::silence);
+                if silence > SILENT { Err(silent(silence)) } else { Ok(()) }
+            }
+            Ok(Standing::Broken(why)) => Err(why.said.clone()),
             Ok(Standing::Starting) | Err(_) => Err("the watch has ended".to_owned()),
         }
     }
@@ -125,9 +159,14 @@ impl Watch {
     /// Why nothing new is known of it, where that is so.
     pub(super) fn broken(&self) -> Option<String> {
         match &*self.standing.borrow() {
-            Standing::Broken(why) => Some(why.clone()),
+            Standing::Broken(why) => Some(why.said.clone()),
             Standing::Starting | Standing::Live => None,
         }
+    }
+
+    /// Whether the server does not take us for who we say we are.
+    pub(super) fn is_denied(&self) -> bool {
+        matches!(&*self.standing.borrow(), Standing::Broken(why) if why.denied)
     }
 
     /// What there is now.
@@ -176,9 +215,10 @@ impl Watcher {
                     }
                 }
                 Err(error) => {
-                    self.tell.send_replace(Standing::Broken(error.to_string()));
-                    sleep(self.pause).await;
-                    self.pause = (self.pause * 2).min(self.of.patience);
+                    self.tell.send_replace(Standing::Broken(error.why()));
+                    let longest = error.longest_pause(self.of.patience);
+                    sleep(self.pause.min(longest)).await;
+                    self.pause = (self.pause * 2).min(longest);
                 }
             }
         }
@@ -200,7 +240,7 @@ impl Watcher {
             ListParams { label_selector: labels, field_selector: fields, ..ListParams::default() }.limit(PAGE);
         let mut found = BTreeMap::new();
         let version = loop {
-            let page = self.api.list(&params).await?;
+            let page = timeout(ANSWERS, self.api.list(&params)).await.map_err(|_| Broken::Mute)??;
             let kept = page.items.into_iter().filter_map(|mut object| (self.of.keep)(&mut object).then_some(object));
             found.extend(kept.map(|object| (object.name_any(), Arc::new(object))));
             match page.metadata.continue_.filter(|more| !more.is_empty()) {
@@ -209,6 +249,7 @@ impl Watcher {
             }
         };
         self.change(|known, now| {
+            known.heard = Some(Stopwatch::start(Clock::Wall));
             let before = std::mem::replace(&mut known.objects, found);
             // One that is not there any more went while nobody looked.
             let gone = before.into_iter().filter(|(name, _)| !known.objects.contains_key(name));
@@ -222,18 +263,25 @@ impl Watcher {
         let Of { labels, fields, .. } = self.of.clone();
         let params = WatchParams { label_selector: labels, field_selector: fields, ..WatchParams::default() };
         let params = params.timeout(LASTS);
-        let stream = match self.api.watch(&params, &version).await {
+        let asked = timeout(ANSWERS, self.api.watch(&params, &version)).await;
+        let stream = match asked.map_err(|_| Broken::Mute)? {
             Err(Error::Api(status)) if status.code == 410 => return Ok(End::TooOld),
             answer => answer?,
         };
+        self.hears();
         self.tell.send_replace(Standing::Live);
         pin_mut!(stream);
         loop {
-            let event = match timeout(SILENT, stream.next()).await {
-                Err(_) => return Err(Broken::Silent),
+            let left = Duration::try_from(SILENT - self.silence()).unwrap_or_default();
+            let event = match timeout(left.min(LOOK), stream.next()).await {
+                Err(_) => match self.silence() {
+                    silence if silence >= SILENT => return Err(Broken::Silent(silence)),
+                    _ => continue,
+                },
                 Ok(None) => return Ok(End::Usual),
                 Ok(Some(event)) => event?,
             };
+            self.hears();
             self.pause = FIRST_PAUSE;
             match event {
                 WatchEvent::Added(object) | WatchEvent::Modified(object) => self.seen(object),
@@ -243,6 +291,14 @@ impl Watcher {
                 WatchEvent::Error(status) => return Err(Error::Api(status).into()),
             }
         }
+    }
+
+    fn hears(&self) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).heard = Some(Stopwatch::start(Clock::Wall));
+    }
+
+    fn silence(&self) -> SignedDuration {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).silence()
     }
 
     fn seen(&mut self, mut object: DynamicObject) {
@@ -276,19 +332,46 @@ impl Watcher {
 /// Why a watch cannot go on for now.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
-    #[error("{}", crate::world::kubernetes::error::cloud_error("watch", .0).message)]
+    #[error("{}", cloud_error("watch", .0).message)]
     Refused(#[from] Error),
-    #[error("the API server has been silent for {} s", SILENT.as_secs())]
-    Silent,
+    #[error("watch: {}", mute())]
+    Mute,
+    #[error("{}", silent(*.0))]
+    Silent(SignedDuration),
+}
+
+fn silent(silence: SignedDuration) -> String {
+    format!("the API server has been silent for {} s", silence.as_secs())
+}
+
+impl Broken {
+    fn why(&self) -> Why {
+        let denied = matches!(self, Self::Refused(error) if is_denied(&cloud_error("watch", error)));
+        Why { said: self.to_string(), denied }
+    }
+
+    /// Who lacks a right is patient; a server that has failed comes again soon.
+    fn longest_pause(&self, patience: Duration) -> Duration {
+        match self {
+            Self::Refused(Error::Api(status))
+                if [401, 403, 404].contains(&status.code) && !is_from_before(&status.reason) =>
+            {
+                patience
+            }
+            _ => LONGEST_PAUSE,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::world::kubernetes::site::{self, Kind};
+    use crate::world::kubernetes::open::client;
+    use crate::world::kubernetes::site::Kind;
     use axum::Router;
     use axum::extract::State;
     use axum::http::{StatusCode, Uri};
+    use axum::response::{IntoResponse, Response};
     use serde_json::json;
 
     /// Every call, as `list` or `watch`.
@@ -321,11 +404,15 @@ mod tests {
 
     /// A watch of what such a server has.
     async fn watch_of(served: Router, tasks: &mut tokio::task::JoinSet<()>) -> Watch {
+        Watch::start(api_of(served, tasks).await, Of::all(slim))
+    }
+
+    async fn api_of(served: Router, tasks: &mut tokio::task::JoinSet<()>) -> Api<DynamicObject> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         tasks.spawn(async move { axum::serve(listener, served).await.unwrap() });
-        let client = site::client(kube::Config::new(url.parse().unwrap())).unwrap();
-        Watch::start(Api::namespaced_with(client, "ml", &Kind::Job.resource("v1")), Of::all(slim))
+        let client = client(kube::Config::new(url.parse().unwrap())).unwrap();
+        Api::namespaced_with(client, "ml", &Kind::Job.resource("v1"))
     }
 
     #[tokio::test]
@@ -375,5 +462,134 @@ mod tests {
         let mut standing = watch.standing.clone();
         let starting = standing.wait_for(|standing| *standing == Standing::Starting);
         timeout(Duration::from_secs(10), starting).await.unwrap().unwrap();
+    }
+    /// `None`: there is none, ever.
+    type Answer = Option<Response>;
+
+    /// A server that answers each call as it is told to.
+    async fn scripted(
+        answer: impl Fn(&[&'static str]) -> Answer + Clone + Send + Sync + 'static,
+        tasks: &mut tokio::task::JoinSet<()>,
+    ) -> (Api<DynamicObject>, Calls) {
+        let calls = Calls::default();
+        let answer = move |State(calls): State<Calls>, asked: Uri| {
+            let is_watch = asked.query().is_some_and(|query| query.contains("watch="));
+            let said = {
+                let mut calls = calls.lock().unwrap();
+                calls.push(if is_watch { "watch" } else { "list" });
+                answer(&calls)
+            };
+            async move {
+                match said {
+                    Some(said) => said,
+                    None => std::future::pending().await,
+                }
+            }
+        };
+        (api_of(Router::new().fallback(answer).with_state(Arc::clone(&calls)), tasks).await, calls)
+    }
+
+    /// A watch in which nothing happens.
+    fn quiet() -> Response {
+        let silence = futures::stream::pending::<Result<String, std::io::Error>>();
+        Response::new(axum::body::Body::from_stream(silence))
+    }
+
+    async fn until(calls: &Calls, so: impl Fn(&[&'static str]) -> bool) {
+        let wait = async {
+            while !so(&calls.lock().unwrap()) {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        timeout(Duration::from_secs(10), wait).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_takes_a_call_and_never_answers_is_not_taken_for_one_that_does() {
+        // The list at first, and the watch after the usual end of another.
+        for (asked, nothing_comes) in [(1, "list"), (3, "watch")] {
+            let mut tasks = tokio::task::JoinSet::new();
+            let answer = move |calls: &[&'static str]| match calls {
+                calls if calls.len() >= asked => None,
+                ["list"] => Some(nothing().into_response()),
+                _ => Some(String::new().into_response()),
+            };
+            let (api, calls) = scripted(answer, &mut tasks).await;
+            let watch = Watch::start(api, Of::all(slim));
+            until(&calls, |calls| calls.len() == asked && calls.last() == Some(&nothing_comes)).await;
+            // It is asked already: only the waiting is cut short.
+            tokio::time::pause();
+            tokio::time::advance(ANSWERS + Duration::from_secs(1)).await;
+            let mut standing = watch.standing.clone();
+            let broken = standing.wait_for(|standing| matches!(standing, Standing::Broken(_)));
+            timeout(Duration::from_secs(5), broken).await.unwrap().unwrap();
+            let why = watch.ready().await.unwrap_err();
+            assert!(why.contains("did not answer in 30 s"), "{why}");
+            tokio::time::resume();
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_heard_before_the_computer_slept_is_not_taken_for_what_is_there() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let answer = |calls: &[&'static str]| match calls {
+            ["list"] => Some(nothing().into_response()),
+            _ => Some(quiet()),
+        };
+        let (api, calls) = scripted(answer, &mut tasks).await;
+        let watch = Watch::start(api, Of::all(slim));
+        watch.ready().await.unwrap();
+        // It sleeps for hours: no deadline comes nearer, and the wall's clock goes on.
+        let fast = Stopwatch::start(Clock::simulated(Timestamp::UNIX_EPOCH, 10_000_000));
+        watch.known.lock().unwrap().heard = Some(fast);
+        sleep(Duration::from_millis(20)).await;
+        let why = watch.ready().await.unwrap_err();
+        assert!(why.contains("silent"), "{why}");
+        // The next look is not far.
+        tokio::time::pause();
+        tokio::time::advance(LOOK).await;
+        tokio::time::resume();
+        until(&calls, |calls| calls == ["list", "watch", "watch"]).await;
+        let mut standing = watch.standing.clone();
+        let live = standing.wait_for(|standing| *standing == Standing::Live);
+        timeout(Duration::from_secs(10), live).await.unwrap().unwrap();
+        watch.ready().await.unwrap();
+    }
+
+    #[test]
+    fn only_who_lacks_a_right_waits_long() {
+        let after = |code: u16, reason: &str| {
+            let status = kube::core::Status::failure("", reason).with_code(code);
+            Broken::Refused(Error::Api(status.boxed())).longest_pause(ASIDE_PAUSE)
+        };
+        for (code, reason) in [(401, "Unauthorized"), (403, "Forbidden"), (404, "NotFound")] {
+            assert_eq!(after(code, reason), ASIDE_PAUSE, "{code}");
+            assert_eq!(after(code, "Failed to parse error data"), LONGEST_PAUSE, "{code} of a load balancer");
+        }
+        assert_eq!(after(500, "InternalError"), LONGEST_PAUSE);
+        assert_eq!(Broken::Mute.longest_pause(ASIDE_PAUSE), LONGEST_PAUSE);
+        assert_eq!(Broken::Silent(SILENT).longest_pause(ASIDE_PAUSE), LONGEST_PAUSE);
+    }
+
+    #[tokio::test]
+    async fn a_no_to_who_we_are_is_known_and_what_was_seen_is_remembered_in_another_way() {
+        let mut tasks = tokio::task::JoinSet::new();
+        let denied = |_: &[&'static str]| Some(StatusCode::UNAUTHORIZED.into_response());
+        let before = Watch::start(scripted(denied, &mut tasks).await.0, Of::all(slim));
+        before.ready().await.unwrap_err();
+        assert!(before.is_denied());
+        let object = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "clearml-t-1" } });
+        let object: DynamicObject = serde_json::from_value(object).unwrap();
+        before.known.lock().unwrap().objects.insert(object.name_any(), Arc::new(object));
+        let taken = |calls: &[&'static str]| match calls {
+            ["list"] => Some(nothing().into_response()),
+            _ => Some(quiet()),
+        };
+        let watch = before.anew(scripted(taken, &mut tasks).await.0);
+        drop(before);
+        watch.ready().await.unwrap();
+        assert!(!watch.is_denied());
+        let gone: Vec<_> = watch.with(|known| known.gone.keys().cloned().collect());
+        assert_eq!(gone, ["clearml-t-1"], "it went while nobody was let look");
     }
 }
