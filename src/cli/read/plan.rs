@@ -51,7 +51,7 @@ pub(in crate::cli) struct Step {
 
 pub(super) fn steps(view: &View) -> Vec<Step> {
     let acts = view.plan.actions.iter().map(of_action);
-    acts.chain(view.plan.refusals.iter().map(of_refusal)).collect()
+    acts.chain(view.plan.refusals.iter().map(|refusal| of_refusal(view, refusal))).collect()
 }
 
 fn of_action(planned: &Planned) -> Step {
@@ -68,7 +68,7 @@ fn of_action(planned: &Planned) -> Step {
     }
 }
 
-fn of_refusal(refusal: &Refusal) -> Step {
+fn of_refusal(view: &View, refusal: &Refusal) -> Step {
     Step {
         act: false,
         rule: refusal.rule.word(),
@@ -82,7 +82,7 @@ fn of_refusal(refusal: &Refusal) -> Step {
         },
         short_of: refusal.short_of,
         reason: refusal.reason.to_string(),
-        remedy: refusal.reason.remedy(),
+        remedy: view.remedy(&refusal.reason),
         numbers: refusal.reason.clone(),
     }
 }

@@ -215,8 +215,9 @@ pub(super) fn steps(view: &View, subject: &Subject, width: usize) -> Vec<Line> {
     for step in steps_about(view, subject) {
         let (word, tone) = step.word();
         lines.push(Line::of(format!("{word:<8}"), tone).and(step.what(), Tone::Plain));
-        let why =
-            step.remedy().map_or_else(|| step.reason().to_string(), |remedy| format!("{}; {remedy}", step.reason()));
+        let why = step
+            .remedy(view)
+            .map_or_else(|| step.reason().to_string(), |remedy| format!("{}; {remedy}", step.reason()));
         for part in crate::tui::words::wrap(&why, width.saturating_sub(8)) {
             lines.push(Line::plain(format!("        {part}")));
         }

@@ -47,10 +47,10 @@ impl<'a> Step<'a> {
     }
 
     /// What would turn a refusal round.
-    pub(crate) fn remedy(self) -> Option<String> {
+    pub(crate) fn remedy(self, view: &View) -> Option<String> {
         match self {
             Self::Act(_) => None,
-            Self::Refused(refusal) => refusal.reason.remedy(),
+            Self::Refused(refusal) => view.remedy(&refusal.reason),
         }
     }
 
@@ -149,7 +149,7 @@ pub(super) fn cell(data: &Data<'_>, at: usize, column: &str) -> Option<Cell> {
         "RULE" => Cell::number(&step.rule().word(), step.rule() as i64),
         "BY" => Cell::text(&step.by()),
         "WHAT" => Cell::text(&step.what()).toned(Tone::Strong),
-        _ => match step.remedy() {
+        _ => match step.remedy(data.view) {
             Some(remedy) => Cell::text(&format!("{}; {remedy}", step.reason())),
             None => Cell::text(&step.reason()),
         },

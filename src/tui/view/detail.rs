@@ -107,7 +107,7 @@ fn step(state: &State, data: &Data<'_>, width: usize) -> Vec<Line> {
     let Some(step) = state.list.rows.get(look.row).and_then(|row| row.step(data.view)) else { return Vec::new() };
     let mut lines: Vec<_> = wrapped(&step.what(), Tone::Strong, width).collect();
     lines.extend(wrapped(&step.reason().to_string(), Tone::Plain, width));
-    lines.extend(step.remedy().into_iter().flat_map(|remedy| wrapped(&remedy, Tone::Active, width)));
+    lines.extend(step.remedy(data.view).into_iter().flat_map(|remedy| wrapped(&remedy, Tone::Active, width)));
     lines
 }
 
