@@ -250,7 +250,7 @@ impl Form {
     }
 
     /// The edits that the loop should be asked about once more, since it has planned anew.
-    pub(crate) fn to_renew(&mut self, planned: Timestamp) -> Option<Vec<Edit>> {
+    pub(crate) fn ask_again(&mut self, planned: Timestamp) -> Option<Vec<Edit>> {
         match &mut self.preview {
             Preview::Known { edits, beside, again, .. } if !*again && beside.plan.at != planned => {
                 *again = true;

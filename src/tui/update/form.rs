@@ -67,7 +67,7 @@ pub(super) fn renew(state: &mut State, effects: &mut Vec<Effect>) {
     }
     let Some(view) = &state.live else { return };
     let Some(Dialog::Form(form)) = &mut state.dialog else { return };
-    if let Some(edits) = form.to_renew(view.plan.at) {
+    if let Some(edits) = form.ask_again(view.plan.at) {
         order::send(state, Command::Preview(edits.clone()), Asked::Preview { edits }, effects);
     }
 }
