@@ -13,7 +13,8 @@ pub(crate) fn start(conf: &Path, worker: &str, queues: &[&str]) -> Group {
     let mut command = Command::new(program("clearml-agent"));
     command.arg("--config-file").arg(conf).args(["daemon", "--foreground", "--cpu-only", "--queue"]).args(queues);
     clean(&mut command, home);
-    command.env("CLEARML_WORKER_ID", worker);
+    // There it locks its name, which another test's agent may have too.
+    command.env("CLEARML_WORKER_ID", worker).env("TMPDIR", home);
     fast(&mut command);
     Group::start("clearml-agent", command, &home.join("agent.log"))
 }
