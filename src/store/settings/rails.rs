@@ -197,6 +197,16 @@ limit = "$100"
     }
 
     #[test]
+    fn the_page_s_example_is_read_as_it_says() {
+        let page = include_str!("../../../assets/SECURITY.md");
+        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let rails = parse::guardrails::parse(example, Path::new(FILE)).unwrap();
+        assert_eq!((rails.ceilings.limits.max, rails.read_only), (Some(8), false));
+        assert_eq!((rails.regions.unwrap().len(), rails.types.unwrap().len()), (1, 2));
+        assert_eq!((rails.ceilings.queues.len(), rails.ceilings.budgets.len()), (1, 1));
+    }
+
+    #[test]
     fn guardrails_are_read_again_and_refused_where_others_write_them() {
         let folder = tempfile::tempdir().unwrap();
         let (path, rails) = (folder.path().join("tidegate.toml"), folder.path().join(FILE));
