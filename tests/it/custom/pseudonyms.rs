@@ -1,6 +1,7 @@
 //! A team that stores and shows no names: a loop with pseudonyms, whose store, log, journal, spend, metrics, events and
 //! notices are searched for the names that ClearML has; and what a user's budget does where the key comes, or is another.
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -89,6 +90,8 @@ struct Team {
     folder: tempfile::TempDir,
     port: u16,
     running: Option<Group>,
+    /// The agents of machines, and what each reports.
+    agents: RefCell<Vec<(WorkerId, Report)>>,
 }
 
 impl Team {
@@ -99,6 +102,7 @@ impl Team {
             folder: tempfile::tempdir().unwrap(),
             port: free_port(),
             running: None,
+            agents: RefCell::default(),
         };
         write(&team.path("draft"), PROGRAM);
         // By another process: a file that this one wrote may be busy.
@@ -139,7 +143,16 @@ impl Team {
         command
     }
 
+    /// The agents go on: who is silent for long is lost, however slow the host is.
+    fn report(&self) {
+        for (worker, report) in self.agents.borrow().iter() {
+            let (now, agents) = (Clock::Wall.now(), ClearmlServer::agents());
+            self.served.server().status_report(now, &agents, worker, report.clone()).unwrap();
+        }
+    }
+
     fn run(&self, arguments: &[&str]) -> Output {
+        self.report();
         self.command(arguments).output().unwrap()
     }
 
@@ -186,7 +199,10 @@ impl Team {
 
     /// Waits until there are so many machines.
     fn until_machines(&self, count: usize) -> Vec<String> {
-        eventually("the machines", 3_600, || self.machines().len() >= count);
+        eventually("the machines", 3_600, || {
+            self.report();
+            self.machines().len() >= count
+        });
         self.machines()
     }
 
@@ -199,7 +215,8 @@ impl Team {
         let task = server.next_task(now, &queue, None).unwrap().unwrap().task;
         server.started(now, &agents, &task, Said::default(), false).unwrap();
         let report = Report { task: Some(task.clone()), queue: Some(queue), ..Report::default() };
-        server.status_report(now, &agents, &worker, report).unwrap();
+        server.status_report(now, &agents, &worker, report.clone()).unwrap();
+        self.agents.borrow_mut().push((worker, report));
         task
     }
 
