@@ -108,7 +108,7 @@ async fn run(program: &str, arguments: &[String], body: &[u8]) -> Result<(), Not
     let ended = timeout(DEADLINE, async {
         if let Some(mut input) = input {
             // One that does not read its input may still have done its work.
-            let _ = input.write_all(body).await;
+            let _ = input.write_all(&[body, b"\n"].concat()).await;
         }
         child.wait_with_output().await
     });
@@ -232,8 +232,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let heard = folder.path().join("heard");
         tell(&by(&["tee", heard.to_str().unwrap()]), &notice()).await.unwrap();
-        let read: Notice = serde_json::from_str(&std::fs::read_to_string(&heard).unwrap()).unwrap();
-        assert_eq!(read, notice());
+        let text = std::fs::read_to_string(&heard).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains('\n'), "one line: {text}");
+        assert_eq!(serde_json::from_str::<Notice>(line).unwrap(), notice());
         tell(&by(&["true"]), &notice()).await.unwrap();
         let error = tell(&by(&["sh", "-c", "echo no pager >&2; exit 3"]), &notice()).await.unwrap_err();
         assert!(error.may_pass(), "{error}");

@@ -136,7 +136,7 @@ impl Service {
 
     fn heard(&self) -> Vec<Value> {
         let text = String::from_utf8_lossy(&std::fs::read(self.path("heard")).unwrap_or_default()).into_owned();
-        // Each notice is one JSON text; `tee` puts nothing between them.
+        // Each notice is one JSON text.
         serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().unwrap()
     }
 }
