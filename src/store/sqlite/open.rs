@@ -1,12 +1,13 @@
 //! Opening the file: ours, new, or refused with what to do about it.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteSynchronous};
 use sqlx::{ConnectOptions, Executor};
+use tokio::time::sleep;
 
 use crate::store::StoreError;
 use crate::store::directory::{open_error, prepare, prepare_file};
@@ -30,6 +31,9 @@ const READ_AHEAD: usize = 4_096;
 /// How long another process may keep the file busy.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How often it is looked whether another still opens it.
+const LOOK: Duration = Duration::from_millis(10);
+
 pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnection, StoreError> {
     prepare(directory)?;
     prepare_file(path)?;
@@ -40,10 +44,22 @@ pub(super) async fn open(directory: &Path, path: &Path) -> Result<SqliteConnecti
         .busy_timeout(PATIENCE)
         .row_buffer_size(READ_AHEAD)
         .disable_statement_logging();
+    let _alone = alone(directory).await?;
     let mut connection = options.connect().await.map_err(|error| not_ours(path, &error))?;
     claim(&mut connection, path).await?;
     MIGRATIONS.run(&mut connection).await.map_err(|error| migration_error(path, &error))?;
     Ok(connection)
+}
+
+/// Waits until nobody else opens the store: two who find it new, or older, would both make its tables, and the second would
+/// take them for damaged.
+async fn alone(directory: &Path) -> Result<File, StoreError> {
+    let held = File::open(directory).map_err(|error| open_error(directory, &error))?;
+    while let Err(TryLockError::WouldBlock) = held.try_lock() {
+        sleep(LOOK).await;
+    }
+    // A file system without locks is its users' to share.
+    Ok(held)
 }
 
 /// SQLite takes a file of one byte for an empty one (`unixFileSize` in its `os_unix.c`) and would write over it.
@@ -106,4 +122,30 @@ pub(super) fn foreign(path: &Path, message: &str) -> StoreError {
 
 fn damaged(path: &Path, error: &impl ToString) -> StoreError {
     StoreError::Damaged { path: path.to_owned(), what: "tables".to_owned(), message: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use jiff::Timestamp;
+
+    use crate::store::sqlite::SqliteStore;
+
+    #[test]
+    fn a_new_store_that_several_open_at_once_is_made_once() {
+        const AT_ONCE: usize = 6;
+        for _ in 0..5 {
+            let (folder, all) = (tempfile::tempdir().unwrap(), Barrier::new(AT_ONCE));
+            std::thread::scope(|scope| {
+                for _ in 0..AT_ONCE {
+                    scope.spawn(|| {
+                        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                        all.wait();
+                        runtime.block_on(SqliteStore::open(folder.path(), Timestamp::UNIX_EPOCH)).unwrap();
+                    });
+                }
+            });
+        }
+    }
 }
