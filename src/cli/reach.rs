@@ -96,7 +96,7 @@ fn named(said: Option<String>, uid: u32) -> Actor {
 }
 
 /// The name of a user's account, if it has one.
-pub(super) fn login(uid: u32) -> Option<String> {
+fn login(uid: u32) -> Option<String> {
     let user = nix::unistd::User::from_uid(uid.into()).ok().flatten();
     user.map(|user| user.name).filter(|name| !name.is_empty())
 }

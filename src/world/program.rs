@@ -152,8 +152,13 @@ impl Program {
         }
         // How it ended by itself, if it did; what it started may be there still.
         let status = self.child.try_wait().ok().flatten();
-        kill(self.child.id());
-        RUNNING.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.child.id());
+        {
+            let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+            // Once only: when it has been waited for, its number may be another's.
+            if running.remove(&self.child.id()) {
+                kill(self.child.id());
+            }
+        }
         let _ = self.child.wait();
         status.map_or_else(|| "it was ended".to_owned(), |status| format!("it ended ({status})"))
     }

@@ -15,8 +15,8 @@ pub struct Watcher {
     _watcher: notify::RecommendedWatcher,
 }
 
-/// Calls `on_change` whenever the file or the guardrails beside it may have changed, from a thread of the watcher's own. The folder is watched, not
-/// the file: editors put a new file in the old one's place. A change may be told more than once.
+/// Calls `on_change` whenever the file or the guardrails beside it may have changed, from a thread of the watcher's own. The
+/// folder is watched, not the file: editors put a new file in the old one's place. A change may be told more than once.
 pub fn watch(path: &Path, on_change: impl Fn() + Send + 'static) -> Result<Watcher, StoreError> {
     let failed = |message: String| StoreError::Open { path: path.to_owned(), message };
     let absolute = std::path::absolute(path).map_err(|error| failed(error.to_string()))?;

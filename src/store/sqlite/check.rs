@@ -8,7 +8,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use tokio::time::timeout;
 
-use super::open::{self, APPLICATION};
+use super::open;
 use super::{FILE, LONGEST_READ, silent};
 use crate::store::directory::{open_error, refuse_exposed};
 use crate::store::{StoreError, version_told};
@@ -56,16 +56,10 @@ async fn version(path: &Path) -> Result<Option<i64>, StoreError> {
 }
 
 async fn of_tables(connection: &mut SqliteConnection, path: &Path) -> Result<Option<i64>, StoreError> {
-    const TABLES: &str = "SELECT count(*) FROM sqlite_schema";
     const OURS: &str = "SELECT count(*) FROM sqlite_schema WHERE name = '_sqlx_migrations'";
     const VERSION: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
     let not_ours = |error: sqlx::Error| open::not_ours(path, &error);
-    let application: i64 =
-        sqlx::query_scalar("PRAGMA application_id").fetch_one(&mut *connection).await.map_err(not_ours)?;
-    let tables: i64 = sqlx::query_scalar(TABLES).fetch_one(&mut *connection).await.map_err(not_ours)?;
-    if application != APPLICATION && (application != 0 || tables != 0) {
-        return Err(open::foreign(path, "it is another program's SQLite file"));
-    }
+    open::is_marked(connection, path).await?;
     let ours: i64 = sqlx::query_scalar(OURS).fetch_one(&mut *connection).await.map_err(not_ours)?;
     if ours == 0 {
         return Ok(None);

@@ -20,7 +20,7 @@ pub(super) fn newest() -> i64 {
 }
 
 /// "TIDE": marks a file as ours.
-pub(super) const APPLICATION: i64 = 0x5449_4445;
+const APPLICATION: i64 = 0x5449_4445;
 const MARK: &str = "PRAGMA application_id = 1414087749";
 
 const NO_SQLITE_FILE: &str = "it is not a SQLite file";
@@ -68,20 +68,25 @@ pub(super) fn refuse_a_lone_byte(path: &Path) -> Result<(), StoreError> {
     if length == 1 { Err(foreign(path, NO_SQLITE_FILE)) } else { Ok(()) }
 }
 
-/// Marks a new file as ours, and touches nothing in a file that is another program's.
-async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+/// Whether it is marked as ours; one that is not has nothing in it.
+pub(super) async fn is_marked(connection: &mut SqliteConnection, path: &Path) -> Result<bool, StoreError> {
     let application: i64 = sqlx::query_scalar("PRAGMA application_id")
         .fetch_one(&mut *connection)
         .await
         .map_err(|error| not_ours(path, &error))?;
-    if application != APPLICATION {
-        let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
-            .fetch_one(&mut *connection)
-            .await
-            .map_err(|error| not_ours(path, &error))?;
-        if application != 0 || tables != 0 {
-            return Err(foreign(path, "it is another program's SQLite file"));
-        }
+    if application == APPLICATION {
+        return Ok(true);
+    }
+    let tables: i64 = sqlx::query_scalar("SELECT count(*) FROM sqlite_schema")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(|error| not_ours(path, &error))?;
+    if application == 0 && tables == 0 { Ok(false) } else { Err(foreign(path, "it is another program's SQLite file")) }
+}
+
+/// Marks a new file as ours, and touches nothing in a file that is another program's.
+async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), StoreError> {
+    if !is_marked(connection, path).await? {
         connection.execute(MARK).await.map_err(|error| not_ours(path, &error))?;
     }
     let mode: String = sqlx::query_scalar("PRAGMA journal_mode = WAL")
@@ -116,7 +121,7 @@ fn migration_error(path: &Path, error: &MigrateError) -> StoreError {
     }
 }
 
-pub(super) fn foreign(path: &Path, message: &str) -> StoreError {
+fn foreign(path: &Path, message: &str) -> StoreError {
     StoreError::Foreign { path: path.to_owned(), message: message.to_owned() }
 }
 

@@ -49,7 +49,7 @@ use crate::world::kubernetes::listed::{Job, machine, pods_by_job, whole};
 use crate::world::kubernetes::post::{Made, Way, post};
 use crate::world::kubernetes::site::{KUEUE, Kind, Site};
 use crate::world::kubernetes::sites::Sites;
-use crate::world::kubernetes::told::turn;
+use crate::world::kubernetes::told::moment;
 use crate::world::kubernetes::view::View;
 use crate::world::kubernetes::warned::Warned;
 use crate::world::kubernetes::watch::Watch;
@@ -174,7 +174,7 @@ impl Kubernetes {
             let pod = pods.map(|pods| pods.shown);
             let names = std::iter::once(id.as_str()).chain(pod.and_then(|pod| pod.metadata.name.as_deref()));
             let mut told: Vec<&Value> = names.filter_map(|name| events.get(name)).flatten().collect();
-            told.sort_by_key(|event| turn(event));
+            told.sort_by_key(|event| moment(event));
             let node = pod.map(|pod| told::text(&pod.data, "/spec/nodeName")).and_then(|node| events.get(node));
             let of_node: Vec<&Value> = node.into_iter().flatten().collect();
             let workload = workloads.get(&id).unwrap_or(&Value::Null);
@@ -326,7 +326,7 @@ fn by_object(events: &[Arc<DynamicObject>]) -> BTreeMap<String, Vec<Value>> {
         by.entry(name).or_default().push(whole(event));
     }
     for events in by.values_mut() {
-        events.sort_by_key(turn);
+        events.sort_by_key(moment);
         let old = events.len().saturating_sub(MOST_EVENTS);
         events.drain(..old);
     }

@@ -73,7 +73,7 @@ fn files() -> Vec<PathBuf> {
 /// A client that hands on each answer as it comes.
 pub(super) fn client(mut config: Config) -> Result<Client, CloudError> {
     config.connect_timeout = Some(CONNECTS);
-    // It would ask a server that is down again by itself, after pauses that double up to a quarter of an hour and are told nobody.
+    // It would ask a server that is down again by itself, after pauses that double up to a quarter of an hour, and tell nobody.
     config.default_retry = false;
     let mut command = None;
     if let Some(plugin) = &mut config.auth_info.exec {

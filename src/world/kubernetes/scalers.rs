@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::model::cluster::{NodeGroup, Scaler};
 use crate::model::reason::counted;
-use crate::world::kubernetes::told::{condition, cut, text, turn};
+use crate::world::kubernetes::told::{condition, cut, moment, text};
 
 /// Where Cluster Autoscaler says how it stands.
 pub(super) const NAMESPACE: &str = "kube-system";
@@ -97,7 +97,7 @@ fn no_capacity(pool: &str, events: &[Value]) -> Option<String> {
         let name = text(event, "/involvedObject/name");
         name == pool || name.strip_prefix(pool).is_some_and(|rest| rest.starts_with('-'))
     };
-    let last = events.iter().filter(about).max_by_key(|event| turn(event))?;
+    let last = events.iter().filter(about).max_by_key(|event| moment(event))?;
     let reason = text(last, "/reason");
     let no = ["InsufficientCapacityError", "NoCompatibleInstanceTypes"].contains(&reason);
     no.then(|| cut(&format!("{reason}: {}", text(last, "/message"))))

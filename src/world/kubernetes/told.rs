@@ -29,7 +29,7 @@ pub(super) fn when(event: &Value) -> String {
 
 /// In which order events happened. Most of their times are whole seconds: of one second the version tells, which grows with each
 /// write.
-pub(super) fn turn(event: &Value) -> (Option<i64>, u64) {
+pub(super) fn moment(event: &Value) -> (Option<i64>, u64) {
     let at = when(event).parse::<Timestamp>().ok().map(Timestamp::as_second);
     (at, text(event, "/metadata/resourceVersion").parse().unwrap_or_default())
 }
@@ -321,7 +321,7 @@ mod tests {
             event("fourth", "2026-11-30T12:00:01Z", "8"),
             event("first", second, "no number"),
         ];
-        events.sort_by_key(turn);
+        events.sort_by_key(moment);
         let order = events.each_ref().map(|event| text(event, "/metadata/name"));
         assert_eq!(order, ["first", "second", "third", "fourth", "fifth"]);
     }

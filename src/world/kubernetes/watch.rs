@@ -463,6 +463,7 @@ mod tests {
         let starting = standing.wait_for(|standing| *standing == Standing::Starting);
         timeout(Duration::from_secs(10), starting).await.unwrap().unwrap();
     }
+
     /// `None`: there is none, ever.
     type Answer = Option<Response>;
 

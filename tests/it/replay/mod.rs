@@ -125,13 +125,13 @@ fn a_policy_s_program_ends_with_its_replay() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
     command.args(["replay", "--seeds", "1", "--policy", &format!("exec:{}", file.display())]);
     let mut replay = command.arg(directory.path().join("morning.csv")).spawn().unwrap();
-    eventually("the policy runs", 300, || said.exists());
+    eventually("the policy runs", 3_600, || said.exists());
     let policy = std::fs::read_to_string(&said).unwrap();
     assert!(Command::new("kill").arg(replay.id().to_string()).status().unwrap().success());
     assert_eq!(replay.wait().unwrap().signal(), Some(15));
     // Of what ended and is not yet buried nothing is left but its number.
     let gone = || std::fs::read(format!("/proc/{}/cmdline", policy.trim())).map_or(true, |line| line.is_empty());
-    eventually("the policy is ended, too", 300, gone);
+    eventually("the policy is ended, too", 3_600, gone);
 }
 
 #[test]

@@ -89,10 +89,6 @@ pub(crate) fn eventually(what: &str, looks: u32, mut ready: impl FnMut() -> bool
     panic!("{what}: it did not happen");
 }
 
-/// The first of the ports that the system gives nobody by itself, on Linux, is below this one.
-const FIRST_OF_THE_SYSTEM: u32 = 32_768;
-const FIRST_OF_OURS: u32 = 10_000;
-
 /// Waits until midnight is over, where that is less than some minutes away: with the day what it has spent begins anew.
 pub(crate) fn clear_of_midnight() {
     let now = Clock::Wall.now().to_zoned(TimeZone::UTC);
@@ -100,6 +96,10 @@ pub(crate) fn clear_of_midnight() {
         std::thread::sleep(Duration::from_mins(u64::try_from(60 - now.minute()).unwrap()));
     }
 }
+
+/// From here on Linux gives ports to whoever asks for any.
+const FIRST_OF_THE_SYSTEM: u32 = 32_768;
+const FIRST_OF_OURS: u32 = 10_000;
 
 /// A loopback port that nobody listens on, and that nobody is given meanwhile who asks for any.
 pub(crate) fn free_port() -> u16 {
