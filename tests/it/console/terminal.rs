@@ -144,7 +144,9 @@ impl Terminal {
     }
 
     pub(super) fn resize(&mut self, columns: u16, rows: u16) {
-        self.screen.lock().unwrap().screen_mut().set_size(rows, columns);
+        // In a single row or column the emulator panics at a line that is longer (`Grid::col_wrap` in vt100 0.16), such as one that
+        // was on its way. The program is told the truth.
+        self.screen.lock().unwrap().screen_mut().set_size(rows.max(2), columns.max(2));
         self.master.resize(size(columns, rows)).unwrap();
     }
 
